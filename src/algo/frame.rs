@@ -1,0 +1,138 @@
+//! A data set in memory: typed, named columns of one length, as a fit receives them.
+//!
+//! Missing numbers are NaN: NaN and infinity are refused at the door (SQL NULL is the only missing value), so the mark
+//! is unambiguous. Text columns hold codes into a dictionary of their distinct values in order of first appearance.
+
+use ndarray::Array2;
+
+/// The code of a missing value in a text column.
+pub const MISSING: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    pub n_rows: usize,
+    pub columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    pub name: String,
+    pub values: Values,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Finite numbers; NaN is a missing one.
+    Number(Vec<f64>),
+    /// Whole numbers without a missing one: keys.
+    Integer(Vec<i64>),
+    /// Codes into the dictionary; [`MISSING`] is a missing one.
+    Text { codes: Vec<u32>, dictionary: Vec<String> },
+}
+
+impl Frame {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Removes the column of this name and returns it.
+    pub fn take(&mut self, name: &str) -> Option<Column> {
+        let position = self.columns.iter().position(|column| column.name == name)?;
+        Some(self.columns.remove(position))
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// The numeric columns as an `n_rows` x `n_columns` matrix in standard layout, or the first column that is not one.
+    pub fn matrix(&self) -> Result<Array2<f64>, &Column> {
+        let mut matrix = Array2::zeros((self.n_rows, self.columns.len()));
+        for (column_idx, column) in self.columns.iter().enumerate() {
+            let Values::Number(values) = &column.values else { return Err(column) };
+            for (cell, value) in matrix.column_mut(column_idx).iter_mut().zip(values) {
+                *cell = *value;
+            }
+        }
+        Ok(matrix)
+    }
+}
+
+impl Column {
+    pub fn number(name: &str, values: Vec<f64>) -> Self {
+        Self { name: name.to_owned(), values: Values::Number(values) }
+    }
+
+    pub fn integer(name: &str, values: Vec<i64>) -> Self {
+        Self { name: name.to_owned(), values: Values::Integer(values) }
+    }
+
+    /// A text column from its values; `None` is a missing one.
+    pub fn text<'a>(name: &str, values: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+        let mut builder = TextBuilder::default();
+        for value in values {
+            builder.push(value);
+        }
+        Self { name: name.to_owned(), values: builder.finish() }
+    }
+}
+
+/// Collects a text column value by value.
+#[derive(Debug, Default)]
+pub struct TextBuilder {
+    codes: Vec<u32>,
+    dictionary: Vec<String>,
+    positions: std::collections::HashMap<String, u32>,
+}
+
+impl TextBuilder {
+    /// Appends a value and returns by how many bytes the dictionary grew.
+    pub fn push(&mut self, value: Option<&str>) -> usize {
+        let Some(value) = value else {
+            self.codes.push(MISSING);
+            return 0;
+        };
+        if let Some(&code) = self.positions.get(value) {
+            self.codes.push(code);
+            return 0;
+        }
+        let code = self.dictionary.len() as u32;
+        self.dictionary.push(value.to_owned());
+        self.positions.insert(value.to_owned(), code);
+        self.codes.push(code);
+        // The value twice, in the dictionary and as the map's key, and the two headers.
+        2 * value.len() + 64
+    }
+
+    pub fn finish(self) -> Values {
+        Values::Text { codes: self.codes, dictionary: self.dictionary }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_column_codes_its_values_in_order_of_appearance() {
+        let column = Column::text("city", [Some("Kyoto"), None, Some("Oslo"), Some("Kyoto")]);
+        let expected = Values::Text {
+            codes: vec![0, MISSING, 1, 0],
+            dictionary: vec!["Kyoto".into(), "Oslo".into()],
+        };
+        assert_eq!(column.values, expected);
+    }
+
+    #[test]
+    fn a_matrix_is_row_major_and_refuses_text() {
+        let mut frame = Frame {
+            n_rows: 2,
+            columns: vec![Column::number("a", vec![1.0, 2.0]), Column::number("b", vec![3.0, 4.0])],
+        };
+        let matrix = frame.matrix().unwrap();
+        assert!(matrix.is_standard_layout());
+        assert_eq!(matrix.as_slice().unwrap(), [1.0, 3.0, 2.0, 4.0]);
+        frame.columns.push(Column::text("c", [None, None]));
+        assert_eq!(frame.matrix().unwrap_err().name, "c");
+    }
+}

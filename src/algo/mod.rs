@@ -1,0 +1,11 @@
+//! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
+
+pub mod frame;
+pub mod random;
+pub mod stop;
+
+pub mod metrics;
+pub mod recommend;
+pub mod score;
+pub mod segment;
+pub mod standardise;

@@ -1,0 +1,1 @@
+//! Messages between backend and scorer.
