@@ -53,10 +53,17 @@ pub(crate) enum Others<'a> {
     },
 }
 
+/// What was read.
+pub(crate) struct Ingested {
+    pub(crate) frame: Frame,
+    /// The SQL types of the requested columns, in their order.
+    pub(crate) types: Vec<String>,
+}
+
 pub(crate) const MAX_FEATURES: usize = 4096;
 
 /// Runs the source and returns the wanted columns. The source is the name of a relation or one SELECT that only reads.
-pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Frame, Report> {
+pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Ingested, Report> {
     progress.phase("reading");
     let query = query_of(request.source)?;
     let query = CString::new(query).map_err(|_| {
@@ -341,12 +348,14 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Frame, Report> {
+    fn finish(self) -> Result<Ingested, Report> {
         if !self.started {
             return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
         }
         self.progress.rows(self.n_rows as u64);
         let n_rows = self.n_rows;
+        let requested = self.builders.iter().take(self.request.columns.len());
+        let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();
         let mut columns = Vec::new();
         for Builder { attribute, values, .. } in self.builders {
             let name = attribute.name;
@@ -370,7 +379,7 @@ impl Receiver<'_> {
         if columns.len() > MAX_FEATURES + self.request.columns.len() {
             return Err(Error::TooManyFeatures { found: columns.len(), limit: MAX_FEATURES }.into());
         }
-        Ok(Frame { n_rows, columns })
+        Ok(Ingested { frame: Frame { n_rows, columns }, types })
     }
 }
 
