@@ -93,9 +93,9 @@ fn create(name: &str, columns: &[Output], lifetime: Lifetime) -> Result<Oid, Rep
             "CREATE TABLE {name} ({definitions}, since timestamptz NOT NULL DEFAULT pg_catalog.now())"
         ))?,
         Lifetime::Transaction => {
-            run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
+            run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?
         }
-    }
+    };
     Spi::connect(|client| {
         client
             .select(
