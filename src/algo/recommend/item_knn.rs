@@ -11,6 +11,7 @@ use super::{
 };
 use crate::algo::stop::{Stopped, Watch};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
@@ -35,6 +36,7 @@ pub(super) fn neighbours(
         .collect();
     let data = Data { histories, users_of: &users_of, norms: &norms, popularity, options };
     let items: Vec<u32> = (0..n_items as u32).collect();
+    let n_done = AtomicU64::new(0);
     let parts: Vec<Sparse> = items
         .par_chunks(CHUNK)
         .map_init(
@@ -44,6 +46,8 @@ pub(super) fn neighbours(
                 for &item in chunk {
                     data.append_neighbours(item, scratch, &mut part, watch)?;
                 }
+                let done = n_done.fetch_add(chunk.len() as u64, Relaxed) + chunk.len() as u64;
+                watch.report(done, n_items as u64, 0.0);
                 Ok(part)
             },
         )

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sparse {
     pub(super) offsets: Vec<usize>,
     pub(super) columns: Vec<u32>,
@@ -33,7 +33,7 @@ impl Sparse {
     }
 
     pub fn n_rows(&self) -> usize {
-        self.offsets.len() - 1
+        self.offsets.len().saturating_sub(1)
     }
 
     pub fn n_cells(&self) -> usize {

@@ -72,7 +72,7 @@ fn pages_are_those_of_dense_arithmetic() {
         let mut expected: Vec<top::Candidate> = (0..model.n_items() as u32)
             .filter(|item| !seen.contains(item))
             .map(|item| {
-                let similarity = |had: u32| f64::from(model.neighbours.get(had as usize, item));
+                let similarity = |had: u32| f64::from(model.neighbours.get(item as usize, had));
                 let score =
                     seen.iter().zip(weights).map(|(&had, &w)| f64::from(w) * similarity(had)).sum();
                 top::Candidate { score, popularity: model.popularity[item as usize], item }
@@ -275,6 +275,20 @@ fn items_held_out_of_a_pattern_are_found_again() {
     let (nearest, popular) = (quality(Algorithm::ItemKnn), quality(Algorithm::Popular));
     assert!(nearest.ndcg > popular.ndcg, "{nearest:?} {popular:?}");
     assert_eq!(nearest.n_users, 60);
+}
+
+#[test]
+fn a_holdout_by_time_measures_the_last_interactions() {
+    // Users 1-3 take 10, then 11; user 4 takes 10, then, after the cut, 11.
+    let users = Column::integer("user_id", vec![1, 1, 2, 2, 3, 3, 4, 4]);
+    let items = Column::integer("item_id", vec![10, 11, 10, 11, 10, 11, 10, 11]);
+    let times: Vec<f64> = (0..8).map(f64::from).collect();
+    let interactions =
+        Interactions::from_columns(&users, &items, None, Some(&times), &Watch::new()).unwrap();
+    let params =
+        Params { holdout: Some(Split::LastByTime { share: 0.125 }), k: 1, ..Params::default() };
+    let quality = fit(&interactions, &params.check().unwrap(), &Watch::new()).unwrap().1.unwrap();
+    assert_eq!((quality.ndcg, quality.map, quality.n_users, quality.coverage), (1.0, 1.0, 1, 0.5));
 }
 
 #[test]
