@@ -7,8 +7,8 @@ use super::lloyd::{Limits, Run, lloyd};
 use super::model::{Ended, FORMAT, KMeans};
 use super::params::{Scaling, ValidParams};
 use super::points::Points;
-use super::seeding::seeds;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
+use super::start::start;
 use crate::algo::random::Random;
 use crate::algo::stop::Watch;
 
@@ -98,6 +98,7 @@ fn fit_in<T: Copy + Into<f64> + Sync>(
     let limits = Limits {
         max_iterations: params.max_iterations,
         shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
+        reported: true,
     };
     let run = match start {
         Start::Centroids(centroids) => lloyd(&scaled, &space, centroids.to_vec(), &limits, watch)?,
@@ -131,15 +132,13 @@ fn best_run(
     limits: &Limits,
     watch: &Watch,
 ) -> Result<Run, Error> {
-    let run = |start: u32| {
-        let random = Random::new(params.seed, u64::from(start));
-        let seeds = seeds(points, params.k, random, watch)?;
-        let in_units = |(idx, &seed): (usize, &f32)| space.original(idx % points.n_features, f64::from(seed));
-        lloyd(points, space, seeds.iter().enumerate().map(in_units).collect(), limits, watch)
+    let run = |number: u32| {
+        let random = Random::new(params.seed, u64::from(number));
+        lloyd(points, space, start(points, space, params.k, random, watch)?, limits, watch)
     };
     let mut best = run(0)?;
-    for start in 1..params.n_init {
-        let other = run(start)?;
+    for number in 1..params.n_init {
+        let other = run(number)?;
         if other.inertia < best.inertia {
             best = other;
         }

@@ -32,6 +32,8 @@ pub(super) struct Limits {
     pub(super) max_iterations: u32,
     /// Squared movement of all centroids, in the scaled space, at which to end.
     pub(super) shift: Option<f64>,
+    /// Whether the watch shows this run's progress.
+    pub(super) reported: bool,
 }
 
 pub(super) struct Run {
@@ -73,7 +75,9 @@ pub(super) fn lloyd(
             changed = None;
             let (next, shift) = state.means(&centroids);
             centroids = next;
-            watch.report(u64::from(iterations), u64::from(limits.max_iterations), state.inertia_of_means());
+            if limits.reported {
+                watch.report(u64::from(iterations), u64::from(limits.max_iterations), state.inertia_of_means());
+            }
             if limits.shift.is_some_and(|limit| shift <= limit) {
                 ended = Ended::Converged;
                 settled = true;

@@ -16,6 +16,9 @@ mod profile;
 mod repair;
 mod seeding;
 mod space;
+mod start;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, Malformed};
 pub use fit::{Fit, fit, fit_from, fit_points};

@@ -20,6 +20,7 @@ pub enum Scaling {
 pub struct Params {
     pub k: i64,
     pub scaling: Scaling,
+    /// Over all rows; those that refine the seeds beforehand are not counted.
     pub max_iterations: i64,
     /// Number of starts, of which the best inertia is kept.
     pub n_init: i64,

@@ -18,18 +18,15 @@ const SAMPLE_PER_SEGMENT: usize = 16;
 /// Blocks summed in one piece.
 const BLOCKS: usize = 32;
 
-/// k x d seeds, all distinct; refuses when there are not as many distinct points.
-pub(super) fn seeds(points: &Points, k: usize, mut random: Random, watch: &Watch) -> Result<Vec<f32>, Error> {
+/// The sample that seeds are drawn from, unless all rows are hardly more.
+pub(super) fn sample(points: &Points, k: usize, random: &mut Random, watch: &Watch) -> Result<Option<Points>, Stopped> {
     let n_sample = SAMPLE.max(SAMPLE_PER_SEGMENT * k);
-    if points.n_rows > n_sample {
-        let sample = even_sample(points, n_sample, &mut random, watch)?;
-        let seeds = plus_plus(&sample, k, &mut random, watch)?;
-        if seeds.len() == k * points.n_features {
-            return Ok(seeds);
-        }
-        // A sample can lack rare values: only all rows together tell how many distinct ones there are.
-    }
-    let seeds = plus_plus(points, k, &mut random, watch)?;
+    (points.n_rows > n_sample).then(|| even_sample(points, n_sample, random, watch)).transpose()
+}
+
+/// k x d seeds, all distinct; refuses when there are not as many distinct points.
+pub(super) fn seeds(points: &Points, k: usize, random: &mut Random, watch: &Watch) -> Result<Vec<f32>, Error> {
+    let seeds = plus_plus(points, k, random, watch)?;
     let distinct = seeds.len() / points.n_features;
     if distinct < k {
         return Err(Error::TooFewDistinctRows { k, distinct });
