@@ -11,9 +11,12 @@ use pg_persona::algo::segment::{Params, fit};
 use pg_persona::algo::stop::Watch;
 
 fn main() {
-    let (rows, features, seeds) = (argument("--rows", 1_000_000), argument("--features", 8), argument("--seeds", 1));
+    let (rows, features, seeds) =
+        (argument("--rows", 1_000_000), argument("--features", 8), argument("--seeds", 1));
     let names: Vec<String> = (0..features).map(|feature| format!("f{feature}")).collect();
-    for (kind, points) in [("mixture", mixture(rows, features)), ("uniform", uniform(rows, features))] {
+    for (kind, points) in
+        [("mixture", mixture(rows, features)), ("uniform", uniform(rows, features))]
+    {
         if let Some(directory) = text_argument("--write") {
             let bytes: Vec<u8> = points.iter().flat_map(|value| value.to_le_bytes()).collect();
             let path = std::path::Path::new(&directory).join(format!("{kind}.f64"));
@@ -27,7 +30,8 @@ fn main() {
                     let params = Params { seed, max_iterations, ..Params::new(k) };
                     let params = params.check(rows, features).expect("the parameters are valid");
                     let start = Instant::now();
-                    let fit = fit(points.view(), &names, &params, &Watch::new()).expect("the fit succeeds");
+                    let fit = fit(points.view(), &names, &params, &Watch::new())
+                        .expect("the fit succeeds");
                     let seconds = start.elapsed().as_secs_f64();
                     println!(
                         "{kind:8} k {k:3} seed {seed} iterations {:3} {:?} inertia {:.1} seconds {seconds:.3}",
@@ -76,7 +80,8 @@ fn uniform(rows: usize, features: usize) -> Array2<f64> {
 fn normal(random: &Random, index: u64) -> f64 {
     let draw = random.at(index);
     let (first, second) = ((draw >> 32) as f64 + 0.5, (draw as u32) as f64);
-    (-2.0 * (first / 2f64.powi(32)).ln()).sqrt() * (std::f64::consts::TAU * second / 2f64.powi(32)).cos()
+    (-2.0 * (first / 2f64.powi(32)).ln()).sqrt()
+        * (std::f64::consts::TAU * second / 2f64.powi(32)).cos()
 }
 
 fn argument(name: &str, default: usize) -> usize {

@@ -94,7 +94,8 @@ fn fit_in<T: Copy + Into<f64> + Sync>(
     let scaled = Points::collect(n_rows, points.ncols(), watch, |row, feature| {
         space.scaled(feature, points[[row, feature]].into())
     })?;
-    let variance: f64 = population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
+    let variance: f64 =
+        population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
     let limits = Limits {
         max_iterations: params.max_iterations,
         shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
@@ -121,7 +122,13 @@ fn fit_in<T: Copy + Into<f64> + Sync>(
         n_rows: n_rows as u64,
     };
     let labels = run.labels.iter().map(|&label| u32::from(label) + 1).collect();
-    Ok(Fit { labels, iterations: model.iterations, ended: model.ended, inertia: model.inertia, model })
+    Ok(Fit {
+        labels,
+        iterations: model.iterations,
+        ended: model.ended,
+        inertia: model.inertia,
+        model,
+    })
 }
 
 /// The run with the least inertia of `n_init`; of equal ones, the first.

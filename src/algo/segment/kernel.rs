@@ -121,7 +121,8 @@ fn portable_blocks(blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
     let block_len = packed.n_features * LANES;
     for (block, nearest) in blocks.chunks_exact(block_len).zip(nearest.chunks_exact_mut(LANES)) {
         let mut best = [f32::INFINITY; LANES];
-        for (group_idx, group) in packed.negated.chunks_exact(packed.n_features * GROUP).enumerate() {
+        for (group_idx, group) in packed.negated.chunks_exact(packed.n_features * GROUP).enumerate()
+        {
             for member in 0..GROUP {
                 let centroid_idx = group_idx * GROUP + member;
                 let mut score = [packed.half_norms[centroid_idx]; LANES];
@@ -188,13 +189,15 @@ mod x86 {
                         let low = _mm256_loadu_ps(block.add(feature * LANES));
                         let high = _mm256_loadu_ps(block.add(feature * LANES + 8));
                         for (member, score) in score.iter_mut().enumerate() {
-                            let negated = _mm256_broadcast_ss(&*negated.add(feature * GROUP + member));
+                            let negated =
+                                _mm256_broadcast_ss(&*negated.add(feature * GROUP + member));
                             score[0] = _mm256_fmadd_ps(low, negated, score[0]);
                             score[1] = _mm256_fmadd_ps(high, negated, score[1]);
                         }
                     }
                     for (member, score) in score.iter().enumerate() {
-                        let number = _mm256_castsi256_ps(_mm256_set1_epi32((group * GROUP + member) as i32));
+                        let number =
+                            _mm256_castsi256_ps(_mm256_set1_epi32((group * GROUP + member) as i32));
                         for half in 0..2 {
                             let nearer = _mm256_cmp_ps::<_CMP_LT_OQ>(score[half], best[half]);
                             best[half] = _mm256_blendv_ps(best[half], score[half], nearer);
@@ -204,8 +207,13 @@ mod x86 {
                 }
                 let index = [_mm256_castps_si256(index[0]), _mm256_castps_si256(index[1])];
                 // The pack works within halves of the register: the permutation puts the lanes back in order.
-                let packed_index = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(index[0], index[1]));
-                _mm256_storeu_si256(nearest.as_mut_ptr().add(block_idx * LANES).cast(), packed_index);
+                let packed_index = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(
+                    index[0], index[1],
+                ));
+                _mm256_storeu_si256(
+                    nearest.as_mut_ptr().add(block_idx * LANES).cast(),
+                    packed_index,
+                );
             }
         }
     }
@@ -267,14 +275,22 @@ mod x86 {
     /// # Safety
     /// AVX2 and FMA; `row` of `packed`'s width in features.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn row_avx2(row: &[f32], packed: &Packed, best: &mut [f32; LANES], index: &mut [u32; LANES]) {
+    pub(super) unsafe fn row_avx2(
+        row: &[f32],
+        packed: &Packed,
+        best: &mut [f32; LANES],
+        index: &mut [u32; LANES],
+    ) {
         let n_features = packed.n_features;
         let n_groups = packed.half_norms.len() / LANES;
         // SAFETY: group, feature and lane stay within the slices, by the lengths that the caller checked.
         unsafe {
             let mut nearest = [_mm256_set1_ps(f32::INFINITY); 2];
             let mut number = [_mm256_setzero_ps(); 2];
-            let lanes = [_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)];
+            let lanes = [
+                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15),
+            ];
             let mut group = 0;
             // Two groups run together where there are two, so that four chains share the latency.
             while group < n_groups {
@@ -290,7 +306,8 @@ mod x86 {
                     for (member, score) in score.iter_mut().enumerate().take(width) {
                         let negated = negated.add((member * n_features + feature) * LANES);
                         score[0] = _mm256_fmadd_ps(value, _mm256_loadu_ps(negated), score[0]);
-                        score[1] = _mm256_fmadd_ps(value, _mm256_loadu_ps(negated.add(8)), score[1]);
+                        score[1] =
+                            _mm256_fmadd_ps(value, _mm256_loadu_ps(negated.add(8)), score[1]);
                     }
                 }
                 for (member, score) in score.iter().enumerate().take(width) {
@@ -306,7 +323,10 @@ mod x86 {
             }
             for half in 0..2 {
                 _mm256_storeu_ps(best.as_mut_ptr().add(half * 8), nearest[half]);
-                _mm256_storeu_si256(index.as_mut_ptr().add(half * 8).cast(), _mm256_castps_si256(number[half]));
+                _mm256_storeu_si256(
+                    index.as_mut_ptr().add(half * 8).cast(),
+                    _mm256_castps_si256(number[half]),
+                );
             }
         }
     }
@@ -321,7 +341,8 @@ mod tests {
     fn check_paths_agree(n_blocks: usize, n_features: usize, k: usize) {
         let mut random = Random::new(5, (n_blocks * n_features * k) as u64);
         // A coarse grid, so that rows equally far from several centroids are common.
-        let mut draws = |n: usize| -> Vec<f32> { (0..n).map(|_| random.below(7) as f32 - 3.0).collect() };
+        let mut draws =
+            |n: usize| -> Vec<f32> { (0..n).map(|_| random.below(7) as f32 - 3.0).collect() };
         let blocks = draws(n_blocks * n_features * LANES);
         let centroids = draws(k * n_features);
         let packed = Packed::for_blocks(&centroids, n_features);
@@ -334,15 +355,22 @@ mod tests {
             assert_eq!(nearest, expected, "{path:?}");
             for row_idx in 0..n_blocks * LANES {
                 let block = &blocks[row_idx / LANES * n_features * LANES..];
-                let row: Vec<f32> = (0..n_features).map(|f| block[f * LANES + row_idx % LANES]).collect();
-                assert_eq!(nearest_of_row(path, &row, &by_row), u32::from(expected[row_idx]), "{path:?}");
+                let row: Vec<f32> =
+                    (0..n_features).map(|f| block[f * LANES + row_idx % LANES]).collect();
+                assert_eq!(
+                    nearest_of_row(path, &row, &by_row),
+                    u32::from(expected[row_idx]),
+                    "{path:?}"
+                );
             }
         }
     }
 
     #[test]
     fn every_path_gives_the_portable_labels() {
-        for (n_blocks, n_features, k) in [(1, 1, 1), (3, 8, 8), (2, 3, 5), (5, 17, 64), (4, 2, 33), (1, 300, 17)] {
+        for (n_blocks, n_features, k) in
+            [(1, 1, 1), (3, 8, 8), (2, 3, 5), (5, 17, 64), (4, 2, 33), (1, 300, 17)]
+        {
             check_paths_agree(n_blocks, n_features, k);
         }
     }

@@ -76,7 +76,11 @@ pub(super) fn lloyd(
             let (next, shift) = state.means(&centroids);
             centroids = next;
             if limits.reported {
-                watch.report(u64::from(iterations), u64::from(limits.max_iterations), state.inertia_of_means());
+                watch.report(
+                    u64::from(iterations),
+                    u64::from(limits.max_iterations),
+                    state.inertia_of_means(),
+                );
             }
             if limits.shift.is_some_and(|limit| shift <= limit) {
                 ended = Ended::Converged;
@@ -127,9 +131,11 @@ impl<'a> State<'a> {
     fn new(points: &'a Points, space: &'a Space, k: usize) -> Self {
         let n_sums = k * points.n_features;
         let most = (SLOT_BYTES / (n_sums * size_of::<f64>())).clamp(2, SLOTS);
-        let slot_blocks = points.n_blocks().div_ceil(most).max(SLOT_BLOCKS).next_multiple_of(PIECE_BLOCKS);
+        let slot_blocks =
+            points.n_blocks().div_ceil(most).max(SLOT_BLOCKS).next_multiple_of(PIECE_BLOCKS);
         let slot = || Slot { sums: vec![0.0; n_sums], counts: vec![0; k], changed: 0 };
-        let squares = points.values.par_chunks(slot_blocks * points.block_len()).map(sum_of_squares);
+        let squares =
+            points.values.par_chunks(slot_blocks * points.block_len()).map(sum_of_squares);
         let squares = squares.collect::<Vec<f64>>().iter().sum();
         Self {
             points,
@@ -149,13 +155,17 @@ impl<'a> State<'a> {
     fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Stopped> {
         let (points, path) = (self.points, self.path);
         let block_len = points.block_len();
-        let packed = Packed::for_blocks(&scaled_centroids(self.space, centroids), points.n_features);
-        let slots = self.slots.par_iter_mut().zip(self.labels.par_chunks_mut(self.slot_blocks * LANES));
+        let packed =
+            Packed::for_blocks(&scaled_centroids(self.space, centroids), points.n_features);
+        let slots =
+            self.slots.par_iter_mut().zip(self.labels.par_chunks_mut(self.slot_blocks * LANES));
         let slots = slots.zip(points.values.par_chunks(self.slot_blocks * block_len)).enumerate();
         slots.try_for_each(|(slot_idx, ((slot, labels), blocks))| {
             let mut nearest = [0u16; PIECE_BLOCKS * LANES];
             let mut first = slot_idx * self.slot_blocks * LANES;
-            let pieces = labels.chunks_mut(PIECE_BLOCKS * LANES).zip(blocks.chunks(PIECE_BLOCKS * block_len));
+            let pieces = labels
+                .chunks_mut(PIECE_BLOCKS * LANES)
+                .zip(blocks.chunks(PIECE_BLOCKS * block_len));
             for (labels, blocks) in pieces {
                 watch.check()?;
                 let nearest = &mut nearest[..labels.len()];
@@ -201,9 +211,10 @@ impl<'a> State<'a> {
     /// Sum of squared distances to the means: the squares of all rows less those that the means explain.
     fn inertia_of_means(&self) -> f64 {
         let n_features = self.points.n_features;
-        let explained = self.sums.chunks_exact(n_features).zip(&self.counts).map(|(sums, &count)| {
-            sums.iter().map(|sum| sum * sum).sum::<f64>() / count.max(1) as f64
-        });
+        let explained =
+            self.sums.chunks_exact(n_features).zip(&self.counts).map(|(sums, &count)| {
+                sums.iter().map(|sum| sum * sum).sum::<f64>() / count.max(1) as f64
+            });
         (self.squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
     }
 
@@ -212,12 +223,21 @@ impl<'a> State<'a> {
         let points = self.points;
         let centroids = scaled_centroids(self.space, centroids);
         let rows = self.slot_blocks * LANES;
-        let slots = self.labels.par_chunks(rows).zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
+        let slots = self
+            .labels
+            .par_chunks(rows)
+            .zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
         let sums: Vec<f64> = slots
             .map(|(labels, blocks)| {
                 let mut sum = 0.0;
-                for (labels, block) in labels.chunks_exact(LANES).zip(blocks.chunks_exact(points.block_len())) {
-                    sum += repair::own_distances(block, labels, &centroids).iter().copied().map(f64::from).sum::<f64>();
+                for (labels, block) in
+                    labels.chunks_exact(LANES).zip(blocks.chunks_exact(points.block_len()))
+                {
+                    sum += repair::own_distances(block, labels, &centroids)
+                        .iter()
+                        .copied()
+                        .map(f64::from)
+                        .sum::<f64>();
                 }
                 watch.check()?;
                 Ok(sum)
@@ -303,7 +323,8 @@ fn order_by_size(counts: &[i64], centroids: &[f64], n_features: usize) -> Vec<us
     let mut order: Vec<usize> = (0..counts.len()).collect();
     order.sort_by(|&a, &b| {
         counts[b].cmp(&counts[a]).then_with(|| {
-            let mut differing = centroid(a).zip(centroid(b)).map(|(a, b)| a.total_cmp(b)).filter(|o| o.is_ne());
+            let mut differing =
+                centroid(a).zip(centroid(b)).map(|(a, b)| a.total_cmp(b)).filter(|o| o.is_ne());
             differing.next().unwrap_or(std::cmp::Ordering::Equal)
         })
     });

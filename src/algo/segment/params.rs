@@ -32,7 +32,14 @@ pub struct Params {
 
 impl Params {
     pub fn new(k: i64) -> Self {
-        Self { k, scaling: Scaling::Standard, max_iterations: 100, n_init: 1, seed: 0, tolerance: None }
+        Self {
+            k,
+            scaling: Scaling::Standard,
+            max_iterations: 100,
+            n_init: 1,
+            seed: 0,
+            tolerance: None,
+        }
     }
 
     /// Refuses what no fit can do. `k` above the number of distinct rows shows only in the fit.
@@ -50,7 +57,9 @@ impl Params {
         if u32::try_from(n_rows).is_err() {
             return Err(Error::TooManyRows { n_rows });
         }
-        if let Some(tolerance) = tolerance.filter(|tolerance| !(tolerance.is_finite() && *tolerance >= 0.0)) {
+        if let Some(tolerance) =
+            tolerance.filter(|tolerance| !(tolerance.is_finite() && *tolerance >= 0.0))
+        {
             return Err(Error::InvalidTolerance { tolerance });
         }
         let within = |count: i64| u32::try_from(count).ok().filter(|&count| count >= 1);
@@ -58,7 +67,8 @@ impl Params {
             k: k as usize,
             n_features,
             scaling,
-            max_iterations: within(max_iterations).ok_or(Error::InvalidIterations { max_iterations })?,
+            max_iterations: within(max_iterations)
+                .ok_or(Error::InvalidIterations { max_iterations })?,
             n_init: within(n_init).ok_or(Error::InvalidStarts { n_init })?,
             seed,
             tolerance,
@@ -83,7 +93,12 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_refused(change: impl Fn(&mut Params), n_rows: usize, n_features: usize, expected: Error) {
+    fn check_refused(
+        change: impl Fn(&mut Params),
+        n_rows: usize,
+        n_features: usize,
+        expected: Error,
+    ) {
         let mut params = Params::new(3);
         change(&mut params);
         assert_eq!(params.check(n_rows, n_features), Err(expected));
@@ -96,9 +111,19 @@ mod tests {
         check_refused(|_| (), 0, 2, Error::EmptyInput);
         check_refused(|_| (), 9, 0, Error::InvalidFeatures { found: 0 });
         check_refused(|_| (), 9, 4097, Error::InvalidFeatures { found: 4097 });
-        check_refused(|p| p.max_iterations = 0, 9, 2, Error::InvalidIterations { max_iterations: 0 });
+        check_refused(
+            |p| p.max_iterations = 0,
+            9,
+            2,
+            Error::InvalidIterations { max_iterations: 0 },
+        );
         check_refused(|p| p.n_init = -1, 9, 2, Error::InvalidStarts { n_init: -1 });
-        check_refused(|p| p.tolerance = Some(-1.0), 9, 2, Error::InvalidTolerance { tolerance: -1.0 });
+        check_refused(
+            |p| p.tolerance = Some(-1.0),
+            9,
+            2,
+            Error::InvalidTolerance { tolerance: -1.0 },
+        );
         assert!(Params::new(3).check(1, 1).is_ok());
     }
 }

@@ -29,18 +29,20 @@ impl Points {
     ) -> Result<Self, Stopped> {
         let block_len = n_features * LANES;
         let mut values = vec![0f32; n_rows.div_ceil(LANES) * block_len];
-        values.par_chunks_mut(block_len * BLOCKS).enumerate().try_for_each(|(chunk_idx, chunk)| {
-            watch.check()?;
-            for (block_idx, block) in chunk.chunks_exact_mut(block_len).enumerate() {
-                let first = (chunk_idx * BLOCKS + block_idx) * LANES;
-                for lane in 0..LANES.min(n_rows - first) {
-                    for feature in 0..n_features {
-                        block[feature * LANES + lane] = fill(first + lane, feature);
+        values.par_chunks_mut(block_len * BLOCKS).enumerate().try_for_each(
+            |(chunk_idx, chunk)| {
+                watch.check()?;
+                for (block_idx, block) in chunk.chunks_exact_mut(block_len).enumerate() {
+                    let first = (chunk_idx * BLOCKS + block_idx) * LANES;
+                    for lane in 0..LANES.min(n_rows - first) {
+                        for feature in 0..n_features {
+                            block[feature * LANES + lane] = fill(first + lane, feature);
+                        }
                     }
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         Ok(Self { n_rows, n_features, values })
     }
 

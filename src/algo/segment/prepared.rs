@@ -21,7 +21,12 @@ impl Prepared {
     pub(super) fn new(space: Space, centroids: &[f64]) -> Self {
         let n_features = space.center.len();
         let centroids = scaled_centroids(&space, centroids);
-        Self { path: Path::best(), packed: Packed::for_rows(&centroids, n_features), space, centroids }
+        Self {
+            path: Path::best(),
+            packed: Packed::for_rows(&centroids, n_features),
+            space,
+            centroids,
+        }
     }
 
     pub fn n_features(&self) -> usize {
@@ -67,9 +72,10 @@ impl Prepared {
 
     fn distance_to<T: Copy + Into<f64>>(&self, idx: usize, features: &[T]) -> f64 {
         let centroid = &self.centroids[idx * features.len()..][..features.len()];
-        let squares = features.iter().zip(centroid).enumerate().map(|(feature, (&value, &centroid))| {
-            (self.space.scaled_wide(feature, value.into()) - f64::from(centroid)).powi(2)
-        });
+        let squares =
+            features.iter().zip(centroid).enumerate().map(|(feature, (&value, &centroid))| {
+                (self.space.scaled_wide(feature, value.into()) - f64::from(centroid)).powi(2)
+            });
         squares.sum::<f64>().sqrt() * self.space.unit
     }
 }

@@ -31,9 +31,13 @@ const WORDS: usize = 2;
 /// Segment by segment and in them feature by feature, from a model alone.
 pub fn profile_of_model(model: &KMeans) -> Vec<ProfileRow> {
     let d = model.features.len();
-    rows(&model.features, &model.sizes, &model.population_mean, &model.population_sd, |segment, feature| {
-        model.centroids[segment * d + feature]
-    })
+    rows(
+        &model.features,
+        &model.sizes,
+        &model.population_mean,
+        &model.population_sd,
+        |segment, feature| model.centroids[segment * d + feature],
+    )
 }
 
 /// The same from rows (n x d) and their labels (from 1 to k), for segments that no model of ours made. A segment without
@@ -71,7 +75,8 @@ pub fn profile(
             squares[feature] += delta * (value - population_mean[feature]);
         }
     }
-    let population_sd: Vec<f64> = squares.iter().map(|squares| (squares / n_rows as f64).sqrt()).collect();
+    let population_sd: Vec<f64> =
+        squares.iter().map(|squares| (squares / n_rows as f64).sqrt()).collect();
     Ok(rows(feature_names, &sizes, &population_mean, &population_sd, |segment, feature| {
         if sizes[segment] == 0 { population_mean[feature] } else { means[segment * d + feature] }
     }))
@@ -89,7 +94,8 @@ fn rows(
     for (segment, &size) in sizes.iter().enumerate() {
         for (feature, name) in feature_names.iter().enumerate() {
             let mean = mean(segment, feature);
-            let (population_mean, population_sd) = (population_mean[feature], population_sd[feature]);
+            let (population_mean, population_sd) =
+                (population_mean[feature], population_sd[feature]);
             rows.push(ProfileRow {
                 segment: segment as u32 + 1,
                 size,
@@ -116,11 +122,13 @@ pub fn label_in_plain_words(profile: &[ProfileRow]) -> Vec<String> {
         phrases => phrases.join(", "),
     };
     // Each segment that shares its label gets one more word, once.
-    let labels: Vec<String> = (0..segments.len()).map(|segment| words(segment, n_words[segment])).collect();
+    let labels: Vec<String> =
+        (0..segments.len()).map(|segment| words(segment, n_words[segment])).collect();
     for segment in twins(&labels) {
         n_words[segment] = phrases[segment].len().min(WORDS + 1);
     }
-    let mut labels: Vec<String> = (0..segments.len()).map(|segment| words(segment, n_words[segment])).collect();
+    let mut labels: Vec<String> =
+        (0..segments.len()).map(|segment| words(segment, n_words[segment])).collect();
     for segment in twins(&labels) {
         labels[segment] = format!("{} ({})", labels[segment], segments[segment][0].segment);
     }
@@ -160,7 +168,8 @@ mod tests {
     #[track_caller]
     fn check_labels(z: &[[f64; 2]], expected: &[&str]) {
         let sizes = vec![1; z.len()];
-        let rows = rows(&names(), &sizes, &[0.0; 2], &[1.0; 2], |segment, feature| z[segment][feature]);
+        let rows =
+            rows(&names(), &sizes, &[0.0; 2], &[1.0; 2], |segment, feature| z[segment][feature]);
         assert_eq!(label_in_plain_words(&rows), expected);
     }
 
@@ -169,7 +178,10 @@ mod tests {
         let points = arr2(&[[1.0, 10.0], [3.0, 10.0], [5.0, 10.0]]);
         let profile = profile(points.view(), &names(), &[1, 1, 2], 2).unwrap();
         let first = &profile[0];
-        assert_eq!((first.segment, first.size, first.mean, first.population_mean), (1, 2, 2.0, 3.0));
+        assert_eq!(
+            (first.segment, first.size, first.mean, first.population_mean),
+            (1, 2, 2.0, 3.0)
+        );
         assert!((first.share - 2.0 / 3.0).abs() < 1e-15);
         assert!((first.z + 1.0 / (8.0f64 / 3.0).sqrt()).abs() < 1e-12);
         assert_eq!(profile[1].z, 0.0, "a constant feature distinguishes nothing");

@@ -9,7 +9,11 @@ use super::prepared::scaled_centroids;
 use crate::algo::stop::{Stopped, Watch};
 
 /// Gives each empty segment one row and returns how many got one; refuses when no row is away from its centroid.
-pub(super) fn fill_empty(state: &mut State, centroids: &[f64], watch: &Watch) -> Result<u64, Error> {
+pub(super) fn fill_empty(
+    state: &mut State,
+    centroids: &[f64],
+    watch: &Watch,
+) -> Result<u64, Error> {
     let empty: Vec<usize> = (0..state.k).filter(|&segment| state.counts[segment] == 0).collect();
     if empty.is_empty() {
         return Ok(0);
@@ -37,9 +41,18 @@ pub(super) fn fill_empty(state: &mut State, centroids: &[f64], watch: &Watch) ->
 }
 
 /// Rows away from their centroids, the farthest first, equal distances in row order.
-fn farthest_rows(state: &State, centroids: &[f64], n: usize, watch: &Watch) -> Result<Vec<usize>, Stopped> {
+fn farthest_rows(
+    state: &State,
+    centroids: &[f64],
+    n: usize,
+    watch: &Watch,
+) -> Result<Vec<usize>, Stopped> {
     let centroids = scaled_centroids(state.space, centroids);
-    let blocks = state.points.values.par_chunks(state.points.block_len()).zip(state.labels.par_chunks(LANES));
+    let blocks = state
+        .points
+        .values
+        .par_chunks(state.points.block_len())
+        .zip(state.labels.par_chunks(LANES));
     let distances: Vec<[f32; LANES]> = blocks
         .with_min_len(64)
         .map(|(block, labels)| {
@@ -48,7 +61,8 @@ fn farthest_rows(state: &State, centroids: &[f64], n: usize, watch: &Watch) -> R
         })
         .collect::<Result<_, Stopped>>()?;
     let distance = |row: u32| distances[row as usize / LANES][row as usize % LANES];
-    let mut rows: Vec<u32> = (0..state.points.n_rows as u32).filter(|&row| distance(row) > 0.0).collect();
+    let mut rows: Vec<u32> =
+        (0..state.points.n_rows as u32).filter(|&row| distance(row) > 0.0).collect();
     let farther = |a: &u32, b: &u32| distance(*b).total_cmp(&distance(*a)).then(a.cmp(b));
     if rows.len() > n {
         rows.select_nth_unstable_by(n, farther);

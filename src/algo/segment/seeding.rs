@@ -19,13 +19,23 @@ const SAMPLE_PER_SEGMENT: usize = 16;
 const BLOCKS: usize = 32;
 
 /// The sample that seeds are drawn from, unless all rows are hardly more.
-pub(super) fn sample(points: &Points, k: usize, random: &mut Random, watch: &Watch) -> Result<Option<Points>, Stopped> {
+pub(super) fn sample(
+    points: &Points,
+    k: usize,
+    random: &mut Random,
+    watch: &Watch,
+) -> Result<Option<Points>, Stopped> {
     let n_sample = SAMPLE.max(SAMPLE_PER_SEGMENT * k);
     (points.n_rows > n_sample).then(|| even_sample(points, n_sample, random, watch)).transpose()
 }
 
 /// k x d seeds, all distinct; refuses when there are not as many distinct points.
-pub(super) fn seeds(points: &Points, k: usize, random: &mut Random, watch: &Watch) -> Result<Vec<f32>, Error> {
+pub(super) fn seeds(
+    points: &Points,
+    k: usize,
+    random: &mut Random,
+    watch: &Watch,
+) -> Result<Vec<f32>, Error> {
     let seeds = plus_plus(points, k, random, watch)?;
     let distinct = seeds.len() / points.n_features;
     if distinct < k {
@@ -35,16 +45,28 @@ pub(super) fn seeds(points: &Points, k: usize, random: &mut Random, watch: &Watc
 }
 
 /// One row from each of `n_sample` equal stretches.
-fn even_sample(points: &Points, n_sample: usize, random: &mut Random, watch: &Watch) -> Result<Points, Stopped> {
+fn even_sample(
+    points: &Points,
+    n_sample: usize,
+    random: &mut Random,
+    watch: &Watch,
+) -> Result<Points, Stopped> {
     let stretch = points.n_rows as f64 / n_sample as f64;
     let rows: Vec<usize> = (0..n_sample)
         .map(|idx| (((idx as f64 + random.uniform()) * stretch) as usize).min(points.n_rows - 1))
         .collect();
-    Points::collect(n_sample, points.n_features, watch, |row, feature| points.value(rows[row], feature))
+    Points::collect(n_sample, points.n_features, watch, |row, feature| {
+        points.value(rows[row], feature)
+    })
 }
 
 /// Up to k seeds: fewer when every point is one already.
-fn plus_plus(points: &Points, k: usize, random: &mut Random, watch: &Watch) -> Result<Vec<f32>, Stopped> {
+fn plus_plus(
+    points: &Points,
+    k: usize,
+    random: &mut Random,
+    watch: &Watch,
+) -> Result<Vec<f32>, Stopped> {
     let n_trials = 2 + (k as f64).ln() as usize;
     let mut seeds = points.row(random.below(points.n_rows));
     // Squared distance of every row to its nearest seed; 0 in the padding, which is so never drawn.
@@ -99,17 +121,31 @@ fn draw(piece_sums: &[f64], closest: &[f32], mut target: f64) -> usize {
 }
 
 /// Lowers `closest` to the distances from a new seed; returns its sums, piece by piece.
-fn approach(points: &Points, seed: &[f32], closest: &mut [f32], watch: &Watch) -> Result<Vec<f64>, Stopped> {
-    let pieces = points.values.par_chunks(points.block_len() * BLOCKS).zip(closest.par_chunks_mut(LANES * BLOCKS));
+fn approach(
+    points: &Points,
+    seed: &[f32],
+    closest: &mut [f32],
+    watch: &Watch,
+) -> Result<Vec<f64>, Stopped> {
+    let pieces = points
+        .values
+        .par_chunks(points.block_len() * BLOCKS)
+        .zip(closest.par_chunks_mut(LANES * BLOCKS));
     pieces
         .with_min_len(8)
         .map(|(blocks, closest)| {
             watch.check()?;
             let mut sums = [0f32; LANES];
-            for (block, closest) in blocks.chunks_exact(points.block_len()).zip(closest.chunks_exact_mut(LANES)) {
+            for (block, closest) in
+                blocks.chunks_exact(points.block_len()).zip(closest.chunks_exact_mut(LANES))
+            {
                 let distances = squared_distances(block, seed);
                 for lane in 0..LANES {
-                    closest[lane] = if distances[lane] < closest[lane] { distances[lane] } else { closest[lane] };
+                    closest[lane] = if distances[lane] < closest[lane] {
+                        distances[lane]
+                    } else {
+                        closest[lane]
+                    };
                     sums[lane] += closest[lane];
                 }
             }
@@ -125,17 +161,26 @@ fn potentials(
     closest: &[f32],
     watch: &Watch,
 ) -> Result<Vec<f64>, Stopped> {
-    let pieces = points.values.par_chunks(points.block_len() * BLOCKS).zip(closest.par_chunks(LANES * BLOCKS));
+    let pieces = points
+        .values
+        .par_chunks(points.block_len() * BLOCKS)
+        .zip(closest.par_chunks(LANES * BLOCKS));
     let by_piece: Vec<Vec<f64>> = pieces
         .with_min_len(8)
         .map(|(blocks, closest)| {
             watch.check()?;
             let sums = trials.iter().map(|trial| {
                 let mut sums = [0f32; LANES];
-                for (block, closest) in blocks.chunks_exact(points.block_len()).zip(closest.chunks_exact(LANES)) {
+                for (block, closest) in
+                    blocks.chunks_exact(points.block_len()).zip(closest.chunks_exact(LANES))
+                {
                     let distances = squared_distances(block, trial);
                     for lane in 0..LANES {
-                        sums[lane] += if distances[lane] < closest[lane] { distances[lane] } else { closest[lane] };
+                        sums[lane] += if distances[lane] < closest[lane] {
+                            distances[lane]
+                        } else {
+                            closest[lane]
+                        };
                     }
                 }
                 sums.iter().copied().map(f64::from).sum()

@@ -48,7 +48,8 @@ impl Space {
         let center = population.mean.clone();
         match scaling {
             Scaling::Standard => {
-                let scale = spread.iter().map(|&spread| if spread > 0.0 { spread } else { 1.0 }).collect();
+                let scale =
+                    spread.iter().map(|&spread| if spread > 0.0 { spread } else { 1.0 }).collect();
                 Self { center, scale, unit: 1.0 }
             }
             Scaling::None => {
@@ -172,7 +173,8 @@ impl Moments {
         for feature in 0..self.mean.len() {
             let delta = other.mean[feature] - self.mean[feature];
             self.mean[feature] += delta * (other.n / n);
-            self.squares[feature] += other.squares[feature] + delta * delta * (self.n * other.n / n);
+            self.squares[feature] +=
+                other.squares[feature] + delta * delta * (self.n * other.n / n);
             self.min[feature] = self.min[feature].min(other.min[feature]);
             self.max[feature] = self.max[feature].max(other.max[feature]);
         }

@@ -45,8 +45,10 @@ fn best_seeding(
     let mut best: Option<(f64, Vec<f64>)> = None;
     for _ in 0..if k > SEEDINGS_MAX_K { 1 } else { SEEDINGS } {
         let seeds = seeds(points, k, random, watch)?;
-        let in_units = |(idx, &seed): (usize, &f32)| space.original(idx % points.n_features, f64::from(seed));
-        let run = lloyd(points, space, seeds.iter().enumerate().map(in_units).collect(), &limits, watch)?;
+        let in_units =
+            |(idx, &seed): (usize, &f32)| space.original(idx % points.n_features, f64::from(seed));
+        let run =
+            lloyd(points, space, seeds.iter().enumerate().map(in_units).collect(), &limits, watch)?;
         if best.as_ref().is_none_or(|(inertia, _)| run.inertia < *inertia) {
             best = Some((run.inertia, run.centroids));
         }

@@ -55,15 +55,25 @@ fn check_sound(points: &Array2<f64>, fit: &Fit) {
     assert_eq!(model.sizes, sizes);
     // A row that lies on its centroid is off by the rounding to f32.
     let variance: f64 = model.population_sd.iter().map(|sd| sd * sd).sum();
-    let rounding = 1e-12 * points.nrows() as f64 * if model.scaling == Scaling::None { variance } else { d as f64 };
-    assert!((inertia - fit.inertia).abs() <= 1e-5 * inertia + rounding, "{inertia} {}", fit.inertia);
+    let rounding = 1e-12
+        * points.nrows() as f64
+        * if model.scaling == Scaling::None { variance } else { d as f64 };
+    assert!(
+        (inertia - fit.inertia).abs() <= 1e-5 * inertia + rounding,
+        "{inertia} {}",
+        fit.inertia
+    );
     if fit.ended == Ended::Converged {
         for ((segment, feature), sum) in sums.indexed_iter() {
             let column = points.column(feature);
             let rounding = 1e-12 * column[0].abs();
-            let range = column.iter().fold(f64::MIN, |a, &b| a.max(b)) - column.iter().fold(f64::MAX, |a, &b| a.min(b));
+            let range = column.iter().fold(f64::MIN, |a, &b| a.max(b))
+                - column.iter().fold(f64::MAX, |a, &b| a.min(b));
             let difference = sum / sizes[segment] as f64 - model.centroids[segment * d + feature];
-            assert!(difference.abs() <= 1e-6 * range + rounding, "segment {segment} feature {feature}: {difference}");
+            assert!(
+                difference.abs() <= 1e-6 * range + rounding,
+                "segment {segment} feature {feature}: {difference}"
+            );
         }
     }
 }
@@ -78,9 +88,13 @@ fn check_fit(points: &Array2<f64>, params: &Params) -> Fit {
 #[test]
 fn iris_reaches_its_known_optima() {
     let text = include_str!("../../../tests/data/iris.csv");
-    let rows: Vec<f64> = text.lines().skip(1).flat_map(|line| line.split(',').take(4)).flat_map(str::parse).collect();
+    let rows: Vec<f64> = text
+        .lines()
+        .skip(1)
+        .flat_map(|line| line.split(',').take(4))
+        .flat_map(str::parse)
+        .collect();
     let iris = Array2::from_shape_vec((150, 4), rows).unwrap();
-    for s in 0..100 { let f = |k| fitted(&iris, &Params { n_init: 10, seed: s, ..raw(k) }).unwrap().inertia; eprintln!("{} {} {} {}", f(2), f(3), f(4), f(5)); }
     for (k, optimum) in [(2, 152.348), (3, 78.8514), (4, 57.2285), (5, 46.4462)] {
         let fit = check_fit(&iris, &Params { n_init: 10, ..raw(k) });
         assert!((fit.inertia - optimum).abs() < 1e-5 * optimum, "k = {k}: {}", fit.inertia);
@@ -118,7 +132,10 @@ fn more_segments_than_distinct_rows_are_refused() {
     assert_eq!(fitted(&points, &raw(3)), Err(Error::TooFewDistinctRows { k: 3, distinct: 2 }));
     assert_eq!(fitted(&points, &raw(9)), Err(Error::TooFewDistinctRows { k: 9, distinct: 2 }));
     assert_eq!(check_fit(&points, &raw(2)).model.sizes, [3, 2]);
-    assert_eq!(fitted(&array![[1.0], [1.0]], &raw(2)), Err(Error::TooFewDistinctRows { k: 2, distinct: 1 }));
+    assert_eq!(
+        fitted(&array![[1.0], [1.0]], &raw(2)),
+        Err(Error::TooFewDistinctRows { k: 2, distinct: 1 })
+    );
 }
 
 #[test]
@@ -145,7 +162,10 @@ fn what_is_not_a_number_is_refused_by_name() {
     let refused = |value: f64| fitted(&array![[1.0, 2.0], [3.0, value]], &raw(1)).unwrap_err();
     assert_eq!(refused(f64::NAN), Error::MissingValue { feature: "f1".into(), row: 1 });
     for value in [f64::INFINITY, 1e308, -1e308] {
-        assert_eq!(refused(value), Error::TooLarge { feature: "f1".into(), row: 1, value, limit: MAX_MAGNITUDE });
+        assert_eq!(
+            refused(value),
+            Error::TooLarge { feature: "f1".into(), row: 1, value, limit: MAX_MAGNITUDE }
+        );
     }
 }
 
@@ -167,7 +187,8 @@ fn any_magnitude_that_is_accepted_keeps_its_shape() {
 #[test]
 fn heavy_tails_and_equal_rows_make_no_empty_segment() {
     for (seed, k) in [(1, 5), (2, 20), (3, 50)] {
-        let mut points = blobs(3000, 3, 30, 2.0, seed).mapv(|value: f64| (value / 2.0).exp().round());
+        let mut points =
+            blobs(3000, 3, 30, 2.0, seed).mapv(|value: f64| (value / 2.0).exp().round());
         points.slice_mut(ndarray::s![..1000, ..]).fill(1.0);
         let fit = check_fit(&points, &Params { max_iterations: 1000, ..Params::new(k) });
         assert_eq!(fit.ended, Ended::Converged);
@@ -177,7 +198,8 @@ fn heavy_tails_and_equal_rows_make_no_empty_segment() {
 
 #[test]
 fn ties_on_a_grid_keep_the_labels_of_the_fit() {
-    let grid = Array2::from_shape_fn((1024, 2), |(row, feature)| ((row >> (5 * feature)) % 32) as f64);
+    let grid =
+        Array2::from_shape_fn((1024, 2), |(row, feature)| ((row >> (5 * feature)) % 32) as f64);
     for seed in 0..20 {
         check_fit(&grid, &Params { seed, ..raw(7) });
     }
@@ -188,7 +210,8 @@ fn a_fit_that_ran_out_of_iterations_says_so() {
     let points = blobs(5000, 2, 1, 5.0, 8);
     let fit = check_fit(&points, &Params { max_iterations: 2, ..raw(9) });
     assert_eq!((fit.iterations, fit.ended), (2, Ended::MaxIterations));
-    let loose = fitted(&points, &Params { max_iterations: 1000, tolerance: Some(1e-2), ..raw(9) }).unwrap();
+    let loose =
+        fitted(&points, &Params { max_iterations: 1000, tolerance: Some(1e-2), ..raw(9) }).unwrap();
     let strict = check_fit(&points, &Params { max_iterations: 1000, ..raw(9) });
     assert_eq!(strict.ended, Ended::Converged);
     assert!(loose.iterations < strict.iterations);
@@ -199,7 +222,9 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
     let points = blobs(70_000, 5, 20, 3.0, 9);
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| fitted(&points, &Params { n_init: 2, max_iterations: 15, ..Params::new(12) }).unwrap())
+        pool.install(|| {
+            fitted(&points, &Params { n_init: 2, max_iterations: 15, ..Params::new(12) }).unwrap()
+        })
     };
     let alone = on(1);
     for threads in [2, 3, 7] {
@@ -213,7 +238,8 @@ fn rows_in_another_order_make_the_same_segments() {
     let mut order: Vec<usize> = (0..2000).collect();
     Random::new(1, 1).shuffle(&mut order);
     let params = Params { n_init: 5, ..Params::new(4) };
-    let (fit, other) = (check_fit(&points, &params), check_fit(&points.select(ndarray::Axis(0), &order), &params));
+    let (fit, other) =
+        (check_fit(&points, &params), check_fit(&points.select(ndarray::Axis(0), &order), &params));
     assert_eq!(fit.model.sizes, other.model.sizes);
     assert!(order.iter().zip(&other.labels).all(|(&row, label)| fit.labels[row] == *label));
 }
@@ -237,7 +263,9 @@ fn scaled_points_give_the_fit_of_the_original_ones() {
     let points = blobs(500, 3, 4, 1.0, 2);
     let standard = check_fit(&points, &Params::new(4));
     let (center, scale) = (&standard.model.center, &standard.model.scale);
-    let scaled = Array2::from_shape_fn(points.dim(), |(row, f)| ((points[[row, f]] - center[f]) / scale[f]) as f32);
+    let scaled = Array2::from_shape_fn(points.dim(), |(row, f)| {
+        ((points[[row, f]] - center[f]) / scale[f]) as f32
+    });
     let params = Params::new(4).check(500, 3).unwrap();
     let fit = fit_points(scaled.view(), &names(3), &params, &Watch::new()).unwrap();
     assert_eq!(fit.labels, standard.labels);
@@ -262,7 +290,9 @@ fn a_stop_ends_the_fit() {
     watch.stop();
     assert_eq!(fit(points.view(), &names(2), &params, &watch), Err(Error::Stopped(Stopped)));
     let wide = blobs(100_000, 16, 64, 5.0, 2);
-    let params = Params { max_iterations: 1_000_000, n_init: 1000, ..Params::new(64) }.check(100_000, 16).unwrap();
+    let params = Params { max_iterations: 1_000_000, n_init: 1000, ..Params::new(64) }
+        .check(100_000, 16)
+        .unwrap();
     let watch = Watch::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -286,9 +316,11 @@ fn the_inertia_is_not_above_that_of_linfa() {
     for seed in [1, 2, 3] {
         let points = blobs(600, 3, 8, 2.0, seed);
         let dataset = linfa::DatasetBase::from(points.clone());
-        let theirs = linfa_clustering::KMeans::params(8).n_runs(10).tolerance(1e-9).fit(&dataset).unwrap();
+        let theirs =
+            linfa_clustering::KMeans::params(8).n_runs(10).tolerance(1e-9).fit(&dataset).unwrap();
         let own = |row: ndarray::ArrayView1<f64>| {
-            let squares = theirs.centroids().rows().into_iter().map(|c| (&row - &c).mapv(|x| x * x).sum());
+            let squares =
+                theirs.centroids().rows().into_iter().map(|c| (&row - &c).mapv(|x| x * x).sum());
             squares.fold(f64::INFINITY, f64::min)
         };
         let linfa: f64 = points.rows().into_iter().map(own).sum();
