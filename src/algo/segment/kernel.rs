@@ -84,7 +84,7 @@ impl Packed {
 /// Writes the index of the nearest centroid of every row of some blocks; of equally near ones, the first.
 pub(super) fn nearest_of_blocks(path: Path, blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
     assert!(packed.width == GROUP && blocks.len() == nearest.len() * packed.n_features);
-    assert!(nearest.len() % LANES == 0);
+    assert!(nearest.len().is_multiple_of(LANES));
     match path {
         Path::Portable => portable_blocks(blocks, packed, nearest),
         // SAFETY: `Path::available` found the instructions; the lengths were checked above.
