@@ -1,7 +1,7 @@
 //! Where a run begins: the best of a few seedings, each refined on a sample (after Bradley and Fayyad 1998).
 //!
 //! One seeding ends up to some per cent above the best inertia, and no iteration over all rows mends that. Four seedings and
-//! ten iterations on 65,536 rows cost about as much as ten iterations over a million.
+//! ten iterations on 65,536 rows cost about as much as fifteen iterations over a million.
 
 use super::error::Error;
 use super::lloyd::{Limits, lloyd};
