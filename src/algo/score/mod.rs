@@ -3,6 +3,7 @@
 //! A fit learns an encoding of named columns (`pipeline`) and the weights of a logistic regression over it (`logistic`);
 //! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`).
 
+mod cholesky;
 pub mod fit;
 pub mod logistic;
 pub mod onnx_export;
