@@ -68,8 +68,7 @@ pub fn solve(
             converged = here.gradient_size() <= 1e5 * TOLERANCE * n_rows as f64;
             break;
         };
-        largest_change =
-            weights.iter().zip(&trial).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        largest_change = weights.iter().zip(&trial).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         (weights, here) = (trial, evaluated);
         iterations += 1;
         converged = here.gradient_size() <= TOLERANCE * n_rows as f64;
@@ -80,13 +79,7 @@ pub fn solve(
     if l2 == 0.0 && (here.separates || (converged && largest_change > 0.1 && iterations > 5)) {
         return Err(Error::Separated { iterations });
     }
-    Ok(Solution {
-        weights,
-        iterations,
-        converged,
-        gradient: here.gradient_size(),
-        loss: here.loss,
-    })
+    Ok(Solution { weights, iterations, converged, gradient: here.gradient_size(), loss: here.loss })
 }
 
 pub fn sigmoid(x: f64) -> f64 {

@@ -9,6 +9,8 @@ pub mod logistic;
 pub mod onnx_export;
 pub mod params;
 pub mod pipeline;
+#[cfg(test)]
+mod quality;
 pub mod scorer;
 mod split;
 mod target;

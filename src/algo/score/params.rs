@@ -41,7 +41,12 @@ pub struct ValidParams(Params);
 
 impl Params {
     pub fn check(self) -> Result<ValidParams, Error> {
-        require(self.l2.is_finite() && self.l2 >= 0.0, "l2", self.l2, "a finite number of at least 0")?;
+        require(
+            self.l2.is_finite() && self.l2 >= 0.0,
+            "l2",
+            self.l2,
+            "a finite number of at least 0",
+        )?;
         require(
             (1..=MAX_CATEGORIES).contains(&self.max_categories),
             "max_categories",
@@ -78,7 +83,11 @@ fn require(
     value: impl ToString,
     expected: &'static str,
 ) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::BadParameter { name, value: value.to_string(), expected }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::BadParameter { name, value: value.to_string(), expected })
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,11 @@ pub fn standardise(value: f64, mean: f64, center: f64, scale: f64) -> f64 {
 }
 
 /// Learns the encoding of every column from these rows.
-pub fn fit_inputs(frame: &Frame, rows: &[usize], max_categories: usize) -> Result<Vec<Input>, Error> {
+pub fn fit_inputs(
+    frame: &Frame,
+    rows: &[usize],
+    max_categories: usize,
+) -> Result<Vec<Input>, Error> {
     if frame.columns.is_empty() {
         return Err(Error::NoInputs);
     }
@@ -173,9 +177,8 @@ pub fn encode(
                 let slots = Slots::new(&input.kind);
                 let by_code: Vec<Option<usize>> =
                     dictionary.iter().map(|level| slots.of(Some(level))).collect();
-                let column_of = |slot: Option<usize>| {
-                    slot.map_or(NO_COLUMN, |slot| (n_columns + slot) as u32)
-                };
+                let column_of =
+                    |slot: Option<usize>| slot.map_or(NO_COLUMN, |slot| (n_columns + slot) as u32);
                 for (cell, &row_idx) in active.column_mut(text_idx).iter_mut().zip(rows) {
                     *cell = column_of(match codes[row_idx] {
                         MISSING => slots.of(None),

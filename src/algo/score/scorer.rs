@@ -79,7 +79,8 @@ impl Scorer {
                     return Err(Error::ColumnType { name: name(), expected: "a number" });
                 }
                 (PreparedInput::Category { .. }, Values::Text { codes, dictionary }) => {
-                    let level = |level: &String| prepared_input.contribution(Cell::Text(Some(level)));
+                    let level =
+                        |level: &String| prepared_input.contribution(Cell::Text(Some(level)));
                     Source::Text { codes, by_code: dictionary.iter().map(level).collect() }
                 }
                 (PreparedInput::Category { .. }, _) => {
@@ -176,7 +177,10 @@ enum Source<'a> {
     Number(&'a [f64]),
     Integer(&'a [i64]),
     /// `by_code` is what each level of the frame's dictionary contributes.
-    Text { codes: &'a [u32], by_code: Vec<f64> },
+    Text {
+        codes: &'a [u32],
+        by_code: Vec<f64>,
+    },
 }
 
 impl Source<'_> {
@@ -187,9 +191,11 @@ impl Source<'_> {
                 .iter_mut()
                 .zip(&values[rows])
                 .for_each(|(score, &value)| *score += input.contribution(Cell::Number(value))),
-            Source::Integer(values) => scores.iter_mut().zip(&values[rows]).for_each(
-                |(score, &value)| *score += input.contribution(Cell::Number(value as f64)),
-            ),
+            Source::Integer(values) => {
+                scores.iter_mut().zip(&values[rows]).for_each(|(score, &value)| {
+                    *score += input.contribution(Cell::Number(value as f64))
+                })
+            }
             Source::Text { codes, by_code } => {
                 let missing = input.contribution(Cell::Text(None));
                 for (score, &code) in scores.iter_mut().zip(&codes[rows]) {
@@ -390,10 +396,7 @@ mod tests {
         check_refused(|s| s.format = 2, "its format is 2, this version reads 1");
         check_refused(|s| s.inputs.clear(), "it has no inputs");
         check_refused(|s| s.inputs[1].name = "x".into(), "an input name appears twice");
-        check_refused(
-            |s| s.coefficients.truncate(5),
-            "coefficients and inputs differ in number",
-        );
+        check_refused(|s| s.coefficients.truncate(5), "coefficients and inputs differ in number");
         check_refused(|s| s.coefficients[0] = f64::NAN, "a coefficient is not finite");
         check_refused(|s| s.intercept = f64::INFINITY, "a coefficient is not finite");
         check_refused(|s| s.inputs[0].missing_share = 2.0, "a missing share is not a share");
@@ -440,9 +443,8 @@ mod tests {
         let prepared = scorer.prepare();
         let start = std::time::Instant::now();
         let n = 1_000_000;
-        let sum: f64 = (0..n)
-            .map(|i| prepared.score_row(&[Cell::Number(f64::from(i % 100)); 8]))
-            .sum();
+        let sum: f64 =
+            (0..n).map(|i| prepared.score_row(&[Cell::Number(f64::from(i % 100)); 8])).sum();
         println!("{:?} a row ({sum})", start.elapsed() / n as u32);
     }
 }

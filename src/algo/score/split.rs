@@ -28,7 +28,9 @@ pub(super) fn split(target: &Target, params: &Params) -> Result<Split, Error> {
         if train.is_empty() {
             return Err(Error::EmptyInput);
         }
-        return Err(Error::OneClassInTraining { value: target.class_of(n_positive > 0).to_owned() });
+        return Err(Error::OneClassInTraining {
+            value: target.class_of(n_positive > 0).to_owned(),
+        });
     }
     Ok(Split { train, holdout })
 }

@@ -137,7 +137,11 @@ mod tests {
             None,
             Error::TooManyClasses { n: 6, examples },
         );
-        check_error(Column::number("y", vec![f64::NAN, 1.0]), None, Error::MissingTarget { rows: 1 });
+        check_error(
+            Column::number("y", vec![f64::NAN, 1.0]),
+            None,
+            Error::MissingTarget { rows: 1 },
+        );
         check_error(Column::text("y", [None, Some("a")]), None, Error::MissingTarget { rows: 1 });
     }
 
