@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn a_frame_scores_as_its_rows_bit_for_bit_on_any_number_of_threads() {
         let n_rows = 10_000;
-        let x = |i: usize| if i % 7 == 0 { f64::NAN } else { (i as f64).sin() * 9.0 };
+        let x = |i: usize| if i.is_multiple_of(7) { f64::NAN } else { (i as f64).sin() * 9.0 };
         let y = |i: usize| i as i64 % 11;
         let c = |i: usize| [Some("a"), Some(""), None, Some("z")][i % 4];
         let columns = vec![
