@@ -136,8 +136,10 @@ impl Scorer {
         holds(names.len() == self.inputs.len(), "an input name appears twice")?;
         let width: usize = self.inputs.iter().map(Input::width).sum();
         holds(width == self.coefficients.len(), "coefficients and inputs differ in number")?;
-        let finite = self.coefficients.iter().all(|weight| weight.is_finite());
-        holds(finite && self.intercept.is_finite(), "a coefficient is not finite")?;
+        let mut weights = self.coefficients.iter().chain([&self.intercept]);
+        // False for NaN too.
+        let bounded = weights.all(|weight| weight.abs() <= COEFFICIENT_LIMIT);
+        holds(bounded, "a coefficient is not finite or huge")?;
         for input in &self.inputs {
             holds((0.0..=1.0).contains(&input.missing_share), "a missing share is not a share")?;
             match &input.kind {
@@ -168,6 +170,9 @@ fn check_format(format: u16) -> Result<(), Error> {
 fn bad_model(reason: impl ToString) -> Error {
     Error::BadModel { reason: reason.to_string() }
 }
+
+/// Times [`super::pipeline::STANDARDISED_LIMIT`] it is still finite, so no sum of contributions is inf - inf. No fit comes near.
+const COEFFICIENT_LIMIT: f64 = 1e200;
 
 /// Rows between two looks at the watch: about a tenth of a millisecond for ten columns.
 const CHUNK: usize = 4096;
@@ -397,8 +402,9 @@ mod tests {
         check_refused(|s| s.inputs.clear(), "it has no inputs");
         check_refused(|s| s.inputs[1].name = "x".into(), "an input name appears twice");
         check_refused(|s| s.coefficients.truncate(5), "coefficients and inputs differ in number");
-        check_refused(|s| s.coefficients[0] = f64::NAN, "a coefficient is not finite");
-        check_refused(|s| s.intercept = f64::INFINITY, "a coefficient is not finite");
+        check_refused(|s| s.coefficients[0] = f64::NAN, "a coefficient is not finite or huge");
+        check_refused(|s| s.coefficients[1] = -1e300, "a coefficient is not finite or huge");
+        check_refused(|s| s.intercept = f64::INFINITY, "a coefficient is not finite or huge");
         check_refused(|s| s.inputs[0].missing_share = 2.0, "a missing share is not a share");
         let number = |mean, scale| Kind::Number { mean, center: 0.0, scale };
         check_refused(|s| s.inputs[0].kind = number(f64::NAN, 1.0), "a mean is not finite");
