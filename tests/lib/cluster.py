@@ -26,7 +26,7 @@ SETTINGS = {
     "shared_buffers": "'64MB'",
     "max_connections": "60",
     "max_wal_size": "'2GB'",
-    "log_line_prefix": "'%m [%p] '",
+    "log_line_prefix": "'%m [%p] %e '",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
     "datestyle": "'ISO, YMD'",
