@@ -70,10 +70,18 @@ def _clean_up():
     shutil.rmtree(_area, ignore_errors=True)
 
 
-def as_ordinary_user(command, timeout=120, check=True, environment=None):
+def as_ordinary_user(command, timeout=120, check=True, environment=None, output=None):
+    """Runs a program as the user that the servers run as. One that leaves a daemon behind needs `output`, a file: a pipe
+    that the daemon inherits would never end."""
     home = {"HOME": str(area()), "PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": str(area())}
-    return house.run(command, timeout=timeout, quiet=True, check=check, cwd=area(), env=home | (environment or {}),
-                     **ordinary_user())
+    options = {"timeout": timeout, "check": check, "cwd": area(), "env": home | (environment or {})}
+    if output is None:
+        return house.run(command, quiet=True, **options, **ordinary_user())
+    with open(output, "w") as file:
+        done = house.run(command, stdout=file, stderr=file, **(options | {"check": False}), **ordinary_user())
+    if check and done.returncode != 0:
+        raise house.Trouble(f"{' '.join(map(str, command))} failed:\n{Path(output).read_text()}")
+    return done
 
 
 def reachable(path):
