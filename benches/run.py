@@ -9,21 +9,23 @@ import base64
 import json
 import subprocess
 import sys
+import time
 import traceback
 import zipfile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in ("scripts", "tests", "benches")]
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in ("benches", "scripts", "tests")]
 
 import build
 import frame
 import house
+import ours
 import setup
 from frame import Row, interleave, seconds
 from house import CACHE, ROOT, say
-from lib.cluster import Cluster, area
+from lib.cluster import Cluster
+from ours import COLUMNS
 
-COLUMNS = "abcdefgh"
 ARRAY = f"ARRAY[{', '.join(COLUMNS)}]"
 SETTINGS = {"shared_buffers": "'1GB'", "work_mem": "'64MB'", "max_wal_size": "'8GB'", "autovacuum": "off",
             "max_parallel_workers_per_gather": "0"}
@@ -59,9 +61,20 @@ class Bench:
         self.cluster, self.peer, self.rows, self.repeats = cluster, peer, rows, repeats
         self.psql = cluster.psql_command("bench")
         self.connection = cluster.connect("bench", timeout=1200)
+        self.made = 0
 
     def sql(self, text):
         return self.connection.query(text)
+
+    def timed(self, text):
+        began = time.perf_counter()
+        self.sql(text)
+        return time.perf_counter() - began
+
+    def fresh(self, name):
+        """A name that no model or table has yet."""
+        self.made += 1
+        return f"{name}_{self.made}"
 
     def aggregate(self, expression, table="mixture"):
         return lambda: self.sql(f"SELECT {expression} FROM {table}") and None
@@ -73,8 +86,7 @@ def sums(function):
 
 def ingest(bench):
     """A fit that reads everything and does next to nothing with it: k = 1, one iteration."""
-    fit = "SELECT count(*) FROM persona.fit_segments('ingest', 'mixture', 'id', k => 1, max_iterations => 1, scaling => 'none')"
-    took = interleave({"ours": lambda: bench.sql(fit) and None, "peer": bench.aggregate(sums("sum"))}, bench.repeats)
+    took = interleave({"ours": lambda: bench.timed(ours.fit_segments(bench.fresh("ingest"), "mixture", 1, iterations=1, scaling="none")), "peer": bench.aggregate(sums("sum"))}, bench.repeats)
     yield Row("ingest 1 M x 8, with a fit of k = 1 (upper bound)", seconds(took["ours"]), f"sum of eight columns {seconds(took['peer'])}",
               took["ours"] / took["peer"], 1.2)
 
@@ -103,21 +115,18 @@ def segments(bench):
     """Table to centroids, and with the labels written into a table; both sides stop at 100 iterations."""
     for table in ("mixture", "uniform"):
         for k, bar, bar_with_labels in ((8, 5, 2.5), (64, 8, 5)):
-            fit = f"SELECT * FROM persona.fit_segments('b_{table}_{k}', '{table}', 'id', k => {k}, features => '{{{','.join(COLUMNS)}}}', seed => 1, max_iterations => 100"
-            labels = f"{table}_labels_{k}"
+            model = f"bench_{table}_{k}"
 
             def ours_with_labels():
-                bench.sql(f"DROP TABLE IF EXISTS {labels}")
-                began = frame.time.perf_counter()
-                bench.sql(f"{fit}, save_to => '{labels}')")
-                return frame.time.perf_counter() - began
+                # Models of their own each time: a table that a model publishes into may not be dropped under it.
+                return bench.timed(ours.fit_segments(bench.fresh(model), table, k, save_to=bench.fresh("labels")))
 
             def peer_with_labels():
                 bench.sql(f"DROP TABLE IF EXISTS peer_labels; CREATE TABLE peer_labels (id bigint PRIMARY KEY, segment integer)")
                 return bench.peer.ask("kmeans", psql=bench.psql, table=table, k=k, seed=1, max_iter=100, labels_into="peer_labels")["seconds"]
 
             took = interleave({
-                "ours": lambda: bench.sql(f"{fit})") and None,
+                "ours": lambda: bench.timed(ours.fit_segments(bench.fresh(model), table, k)),
                 "peer": lambda: bench.peer.ask("kmeans", psql=bench.psql, table=table, k=k, seed=1, max_iter=100)["seconds"],
                 "ours, labels": ours_with_labels,
                 "peer, labels": peer_with_labels,
@@ -131,30 +140,29 @@ def segments(bench):
 def inertia(bench):
     """Mean over five seeds, one start each on both sides; our centroids are judged by numpy over the same points."""
     for k in (8, 64):
-        ours, peers = [], []
+        ours_found, peers = [], []
         for seed in range(5):
-            bench.sql(f"SELECT count(*) FROM persona.fit_segments('inertia', 'mixture', 'id', k => {k}, features => '{{{','.join(COLUMNS)}}}', "
-                      f"seed => {seed}, starts => 1, max_iterations => 100)")
-            centroids = bench_centroids(bench, "inertia")
-            ours.append(bench.peer.ask("inertia", psql=bench.psql, table="mixture", centroids=centroids)["inertia"])
+            model = bench.fresh("inertia")
+            bench.sql(ours.fit_segments(model, "mixture", k, seed=seed, starts=1))
+            centroids = centroids_of(bench, model)
+            ours_found.append(bench.peer.ask("inertia", psql=bench.psql, table="mixture", centroids=centroids)["inertia"])
             peers.append(bench.peer.ask("kmeans", psql=bench.psql, table="mixture", k=k, seed=seed, max_iter=100)["inertia"])
-        mean_ours, mean_peer = sum(ours) / 5, sum(peers) / 5
+        mean_ours, mean_peer = sum(ours_found) / 5, sum(peers) / 5
         yield Row(f"inertia, k = {k}, mean of five seeds", f"{mean_ours:.6g}", f"scikit-learn {mean_peer:.6g}", mean_ours / mean_peer, 1.005)
 
 
-def bench_centroids(bench, model):
-    """The model's centroids in original units, in the order of COLUMNS."""
-    rows = bench.sql(f"SELECT segment, feature, mean FROM persona.segment_profile('{model}')").rows
+def centroids_of(bench, model, features=COLUMNS):
+    """The model's centroids in original units, in the order of the features."""
     by_segment = {}
-    for segment, feature, mean in rows:
-        by_segment.setdefault(segment, {})[feature] = mean
-    return [[features[column] for column in COLUMNS] for _, features in sorted(by_segment.items())]
+    for segment, feature, value in bench.sql(ours.centroids(model)).rows:
+        by_segment.setdefault(segment, {})[feature] = value
+    return [[values[feature] for feature in features] for _, values in sorted(by_segment.items())]
 
 
 def imported_scores(bench):
     models = bench.peer.ask("export_models", psql=bench.psql, table="mixture")
     for name, payload in models.items():
-        bench.sql(f"SELECT persona.import_onnx('bench_{name}', decode('{base64.b64decode(payload).hex()}', 'hex'))")
+        bench.sql(ours.import_onnx(f"bench_{name}", base64.b64decode(payload)))
         took = interleave({
             "ours": lambda: bench.sql(f"SELECT sum(s) FROM (SELECT persona.score_batch('bench_{name}', v) OVER () AS s FROM mixture v) AS q") and None,
             "window": lambda: bench.sql("SELECT sum(s) FROM (SELECT avg(a) OVER () AS s FROM mixture v) AS q") and None,
@@ -166,7 +174,7 @@ def imported_scores(bench):
 
 
 def native_score(bench):
-    bench.sql(f"SELECT * FROM persona.fit_scorer('native', 'SELECT {', '.join(COLUMNS)}, converted FROM mixture', 'converted', algorithm => 'logistic')")
+    bench.sql(ours.fit_logistic("native", f"SELECT {', '.join(COLUMNS)}, converted FROM mixture", "converted"))
     took = interleave({
         "ours": lambda: bench.sql("SELECT sum(persona.score('native', v)) FROM (SELECT * FROM mixture) AS v") and None,
         "peer": lambda: bench.sql("SELECT sum(num_nulls(v)) FROM (SELECT * FROM mixture) AS v") and None,
@@ -193,11 +201,9 @@ def movielens(bench):
         bench.connection.copy_in("COPY ratings FROM STDIN (FORMAT csv, HEADER)", train.read_bytes())
         bench.sql("ANALYZE ratings")
         for algorithm in MOVIELENS:
-            began = frame.time.perf_counter()
-            options = ", neighbours => 100" if algorithm == "item_knn" else ""
-            bench.sql(f"SELECT * FROM persona.fit_recommender('ml_{algorithm}', 'SELECT user_id, item_id FROM ratings', algorithm => '{algorithm}'{options})")
-            fits[algorithm].append(frame.time.perf_counter() - began)
-            rows = bench.sql(recommend_all(algorithm)).rows
+            model = bench.fresh(f"ml_{algorithm}")
+            fits[algorithm].append(bench.timed(ours.fit_recommender(model, "SELECT user_id, item_id FROM ratings", algorithm)))
+            rows = bench.sql(ours.recommend_all(model, 10)).rows
             listed.write_text("user_id,item_id,rank\n" + "".join(f"{user},{item},{rank}\n" for user, item, rank in rows))
             found = bench.peer.ask("ranking", recommended=str(listed), test=str(test), n=10)
             figures[algorithm].append([found["ndcg"], found["precision"], found["recall"]])
@@ -208,10 +214,6 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: nDCG/precision/recall@10, largest difference", shown, "/".join(map(str, wanted)), worst, 0.006)
         slowest = max(fits[algorithm])
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
-
-
-def recommend_all(algorithm):
-    return f"SELECT user_id, item_id, rank FROM persona.recommend_all('ml_{algorithm}', 10)"
 
 
 BARS = [ingest, summary, summary_in_parallel, segments, inertia, imported_scores, native_score, movielens]
