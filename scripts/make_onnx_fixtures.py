@@ -15,6 +15,7 @@ import json
 import pathlib
 
 import numpy as np
+from onnx import TensorProto, checker, helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
@@ -167,6 +168,24 @@ def boosted_trees():
     )
 
 
+def slow():
+    """Two hundred nodes over the whole batch: long enough to be cancelled between two of them."""
+    names = ["features"] + [f"t{i}" for i in range(199)] + ["variable"]
+    nodes = [
+        helper.make_node("Sin" if i % 2 else "Cos", [names[i]], [names[i + 1]]) for i in range(200)
+    ]
+    shape = [None, 8]
+    graph = helper.make_graph(
+        nodes,
+        "slow",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("variable", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    (HERE / "slow.onnx").write_bytes(model.SerializeToString())
+
+
 if __name__ == "__main__":
     HERE.mkdir(parents=True, exist_ok=True)
     column_pipeline("columns_logistic", False, "number")
@@ -175,3 +194,4 @@ if __name__ == "__main__":
     one_tensor_logistic("logistic_zipmap", True)
     regressor()
     boosted_trees()
+    slow()

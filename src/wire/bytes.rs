@@ -19,7 +19,10 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn words<const N: usize>(&mut self, count: usize) -> Result<impl ExactSizeIterator<Item = [u8; N]> + 'a, Error> {
+    fn words<const N: usize>(
+        &mut self,
+        count: usize,
+    ) -> Result<impl ExactSizeIterator<Item = [u8; N]> + 'a, Error> {
         let bytes = self.take(count.checked_mul(N).ok_or(Error::Truncated)?)?;
         // as_chunks leaves no remainder: the length is a multiple of N.
         Ok(bytes.as_chunks::<N>().0.iter().copied())
@@ -81,7 +84,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn end(self) -> Result<(), Error> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Error::TrailingBytes { bytes: self.rest.len() }) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::TrailingBytes { bytes: self.rest.len() })
+        }
     }
 }
 
@@ -95,7 +102,11 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends words. The loop over equal chunks compiles to a copy.
-pub(super) fn put_words<T: Copy, const N: usize>(out: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; N]) {
+pub(super) fn put_words<T: Copy, const N: usize>(
+    out: &mut Vec<u8>,
+    values: &[T],
+    word: impl Fn(T) -> [u8; N],
+) {
     let start = out.len();
     out.resize(start + values.len() * N, 0);
     for (place, &value) in out[start..].as_chunks_mut::<N>().0.iter_mut().zip(values) {
@@ -104,7 +115,11 @@ pub(super) fn put_words<T: Copy, const N: usize>(out: &mut Vec<u8>, values: &[T]
 }
 
 pub(super) fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
-    put_words(out, texts.iter().map(|text| text.len() as u32).collect::<Vec<_>>().as_slice(), u32::to_le_bytes);
+    put_words(
+        out,
+        texts.iter().map(|text| text.len() as u32).collect::<Vec<_>>().as_slice(),
+        u32::to_le_bytes,
+    );
     for text in texts {
         out.extend_from_slice(text.as_bytes());
     }

@@ -17,7 +17,11 @@ pub struct Frame {
 }
 
 /// Appends a frame whose payload `write` makes.
-pub(super) fn put_frame(out: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+pub(super) fn put_frame(
+    out: &mut Vec<u8>,
+    kind: u8,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Error> {
     let start = out.len();
     out.extend_from_slice(&[0, 0, 0, 0, kind]);
     write(out);

@@ -226,7 +226,11 @@ impl Batch {
         for Tensor { name, width, data } in &self.tensors {
             let expected = u64::from(*width) * u64::from(self.n_rows);
             if data.len() as u64 != expected {
-                return Err(Error::DimensionMismatch { name: name.clone(), expected, found: data.len() as u64 });
+                return Err(Error::DimensionMismatch {
+                    name: name.clone(),
+                    expected,
+                    found: data.len() as u64,
+                });
             }
         }
         Ok(())
@@ -257,14 +261,20 @@ impl Request {
     /// Appends the request as one frame.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
-            Self::Hello { version } => put_frame(out, HELLO, |out| out.extend_from_slice(&version.to_le_bytes())),
+            Self::Hello { version } => {
+                put_frame(out, HELLO, |out| out.extend_from_slice(&version.to_le_bytes()))
+            }
             Self::Have { sha256 } => put_frame(out, HAVE, |out| out.extend_from_slice(sha256)),
             Self::LoadBegin { sha256, total } => put_frame(out, LOAD_BEGIN, |out| {
                 out.extend_from_slice(sha256);
                 out.extend_from_slice(&total.to_le_bytes());
             }),
-            Self::LoadChunk(chunk) => put_frame(out, LOAD_CHUNK, |out| out.extend_from_slice(chunk)),
-            Self::Describe { sha256 } => put_frame(out, DESCRIBE, |out| out.extend_from_slice(sha256)),
+            Self::LoadChunk(chunk) => {
+                put_frame(out, LOAD_CHUNK, |out| out.extend_from_slice(chunk))
+            }
+            Self::Describe { sha256 } => {
+                put_frame(out, DESCRIBE, |out| out.extend_from_slice(sha256))
+            }
             Self::Run(run) => {
                 run.batch.check()?;
                 put_frame(out, RUN, |out| run.put(out))
@@ -314,11 +324,14 @@ impl Run {
 
     fn get(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let sha256 = reader.array()?;
-        let outputs =
-            (0..reader.count("outputs", MAX_COLUMNS)?).map(|_| reader.text()).collect::<Result<Vec<_>, _>>()?;
+        let outputs = (0..reader.count("outputs", MAX_COLUMNS)?)
+            .map(|_| reader.text())
+            .collect::<Result<Vec<_>, _>>()?;
         let n_rows = reader.u32()?;
         let tensors = (0..reader.count("inputs", MAX_COLUMNS)?)
-            .map(|_| Ok(Tensor { name: reader.text()?, width: reader.u32()?, data: Data::get(reader)? }))
+            .map(|_| {
+                Ok(Tensor { name: reader.text()?, width: reader.u32()?, data: Data::get(reader)? })
+            })
             .collect::<Result<Vec<_>, Error>>()?;
         let batch = Batch { n_rows, tensors };
         batch.check()?;
@@ -390,9 +403,14 @@ impl Output {
         let shape = reader.i64s(rank.into())?;
         let data = Data::get(reader)?;
         // The shape is what the caller indexes by.
-        let due = shape.iter().try_fold(1_u64, |due, &size| due.checked_mul(u64::try_from(size).ok()?));
+        let due =
+            shape.iter().try_fold(1_u64, |due, &size| due.checked_mul(u64::try_from(size).ok()?));
         if due != Some(data.len() as u64) {
-            return Err(Error::DimensionMismatch { name, expected: due.unwrap_or(0), found: data.len() as u64 });
+            return Err(Error::DimensionMismatch {
+                name,
+                expected: due.unwrap_or(0),
+                found: data.len() as u64,
+            });
         }
         let classes = match reader.u8()? {
             0 => None,
@@ -401,7 +419,11 @@ impl Output {
         if let Some(classes) = &classes {
             let columns = shape.get(1).map_or(1, |&columns| columns as u64);
             if shape.len() > 2 || classes.len() as u64 != columns {
-                return Err(Error::DimensionMismatch { name, expected: columns, found: classes.len() as u64 });
+                return Err(Error::DimensionMismatch {
+                    name,
+                    expected: columns,
+                    found: classes.len() as u64,
+                });
             }
         }
         Ok(Self { name, shape, data, classes })
@@ -414,6 +436,7 @@ fn put_small(out: &mut Vec<u8>, kind: u8, value: &impl Serialize) -> Result<(), 
 }
 
 fn get_small<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
-    let (value, rest) = postcard::take_from_bytes(payload).map_err(|_| Error::Malformed { what: "message" })?;
+    let (value, rest) =
+        postcard::take_from_bytes(payload).map_err(|_| Error::Malformed { what: "message" })?;
     if rest.is_empty() { Ok(value) } else { Err(Error::TrailingBytes { bytes: rest.len() }) }
 }

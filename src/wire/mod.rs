@@ -8,11 +8,15 @@
 mod bytes;
 mod frame;
 mod message;
+pub mod slots;
 #[cfg(test)]
 mod tests;
 
 pub use frame::{Frame, Inbox, MAX_FRAME, read_frame};
-pub use message::{Batch, Data, Described, Element, ErrorKind, Hello, Output, Port, Request, Response, Run, Status, Tensor};
+pub use message::{
+    Batch, Data, Described, Element, ErrorKind, Hello, Output, Port, Request, Response, Run,
+    Status, Tensor,
+};
 
 /// Grows with every change of a message; the two sides come from one build, so they must be equal.
 pub const VERSION: u32 = 1;

@@ -9,9 +9,19 @@ fn batch(n_rows: u32) -> Batch {
     Batch {
         n_rows,
         tensors: vec![
-            Tensor { name: "a".to_owned(), width: 2, data: Data::F32((0..2 * n).map(|i| i as f32).collect()) },
-            Tensor { name: "b".to_owned(), width: 1, data: Data::I64((0..n as i64).map(|i| -i).collect()) },
-            Tensor { name: "ç".to_owned(), width: 1, data: Data::Str(vec!["wést".to_owned(); n]) },
+            Tensor {
+                name: "a".to_owned(),
+                width: 2,
+                data: Data::F32((0..2 * n).map(|i| i as f32).collect()),
+            },
+            Tensor {
+                name: "b".to_owned(),
+                width: 1,
+                data: Data::I64((0..n as i64).map(|i| -i).collect()),
+            },
+            Tensor {
+                name: "ç".to_owned(), width: 1, data: Data::Str(vec!["wést".to_owned(); n])
+            },
             Tensor { name: "d".to_owned(), width: 1, data: Data::F64(vec![f64::NAN.max(1.5); n]) },
         ],
     }
@@ -31,14 +41,32 @@ fn requests() -> Vec<Request> {
 }
 
 fn responses() -> Vec<Response> {
-    let output = |classes| Output { name: "p".to_owned(), shape: vec![2, 2], data: Data::F32(vec![0.5; 4]), classes };
-    let port = Port { name: "x".to_owned(), element: Element::Float, shape: vec![-1, 3], zipmap: false };
+    let output = |classes| Output {
+        name: "p".to_owned(),
+        shape: vec![2, 2],
+        data: Data::F32(vec![0.5; 4]),
+        classes,
+    };
+    let port =
+        Port { name: "x".to_owned(), element: Element::Float, shape: vec![-1, 3], zipmap: false };
     vec![
-        Response::Hello(Hello { version: 1, runtime: "1.31".to_owned(), providers: vec!["cpu".to_owned()], warning: None }),
+        Response::Hello(Hello {
+            version: 1,
+            runtime: "1.31".to_owned(),
+            providers: vec!["cpu".to_owned()],
+            warning: None,
+        }),
         Response::Ready { warning: Some("no cuda".to_owned()) },
         Response::NeedModel,
-        Response::Described(Described { inputs: vec![port.clone()], outputs: vec![port], warning: None }),
-        Response::Outputs { outputs: vec![output(None), output(Some(Data::I64(vec![0, 1])))], warning: Some("w".to_owned()) },
+        Response::Described(Described {
+            inputs: vec![port.clone()],
+            outputs: vec![port],
+            warning: None,
+        }),
+        Response::Outputs {
+            outputs: vec![output(None), output(Some(Data::I64(vec![0, 1])))],
+            warning: Some("w".to_owned()),
+        },
         Response::Error { kind: ErrorKind::ModelRefused, message: "no".to_owned() },
     ]
 }
@@ -91,9 +119,15 @@ fn a_frame_that_claims_too_much_is_refused_before_memory_is_taken() {
     assert!(read_frame(&mut Cursor::new(&huge)).is_err());
     let mut inbox = Inbox::default();
     inbox.read_from(&mut Cursor::new(&huge)).expect("in memory");
-    assert_eq!(inbox.take(), Err(Error::FrameTooLarge { found: 0xffff_ffff, allowed: MAX_FRAME as u64 }));
+    assert_eq!(
+        inbox.take(),
+        Err(Error::FrameTooLarge { found: 0xffff_ffff, allowed: MAX_FRAME as u64 })
+    );
     let claims = [0, 0, 0, 8, 1, 0, 0];
-    assert_eq!(read_frame(&mut Cursor::new(&claims)).map_err(|e| e.kind()), Err(std::io::ErrorKind::UnexpectedEof));
+    assert_eq!(
+        read_frame(&mut Cursor::new(&claims)).map_err(|e| e.kind()),
+        Err(std::io::ErrorKind::UnexpectedEof)
+    );
 }
 
 #[test]
@@ -120,9 +154,12 @@ fn a_batch_of_wrong_size_is_refused() {
 
 #[test]
 fn an_output_whose_shape_lies_is_refused() {
-    for (shape, classes) in
-        [(vec![3, 2], None), (vec![-1, -4], None), (vec![i64::MAX, 4], None), (vec![4], Some(Data::I64(vec![1, 2])))]
-    {
+    for (shape, classes) in [
+        (vec![3, 2], None),
+        (vec![-1, -4], None),
+        (vec![i64::MAX, 4], None),
+        (vec![4], Some(Data::I64(vec![1, 2]))),
+    ] {
         let output = Output { name: "p".to_owned(), shape, data: Data::F32(vec![0.0; 4]), classes };
         let bytes = encoded_response(&Response::Outputs { outputs: vec![output], warning: None });
         assert!(matches!(Response::decode(frame(&bytes)), Err(Error::DimensionMismatch { .. })));

@@ -83,7 +83,8 @@ pub fn scan(model: &[u8]) -> Result<Summary, Error> {
     if model.get(4..8) == Some(b"ORTM") {
         return Err(Error::NotOnnx);
     }
-    let mut walk = Walk { messages: 0, node_domains: HashSet::new(), function_domains: HashSet::new() };
+    let mut walk =
+        Walk { messages: 0, node_domains: HashSet::new(), function_domains: HashSet::new() };
     walk.message(Message::Model, model, 0)?;
     walk.check_domains()?;
     summary::read(model)
@@ -132,7 +133,9 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             (Holds::Name, Value::Bytes(bytes)) => self.name(message, number, name(bytes)?),
-            (Holds::Bytes, Value::Bytes(_)) | (Holds::Float, Value::Fixed32) | (Holds::Numbers, _) => Ok(()),
+            (Holds::Bytes, Value::Bytes(_))
+            | (Holds::Float, Value::Fixed32)
+            | (Holds::Numbers, _) => Ok(()),
             // A reader would take a known field of another form for an unknown one, and keep it.
             _ => Err(Error::Malformed { what: "field type" }),
         }
@@ -158,7 +161,9 @@ impl<'a> Walk<'a> {
         let unknown = self
             .node_domains
             .iter()
-            .filter(|domain| !KNOWN_DOMAINS.contains(domain) && !self.function_domains.contains(*domain))
+            .filter(|domain| {
+                !KNOWN_DOMAINS.contains(domain) && !self.function_domains.contains(*domain)
+            })
             .min();
         match unknown {
             Some(domain) => Err(Error::UnknownDomain { domain: (*domain).to_owned() }),

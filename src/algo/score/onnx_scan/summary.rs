@@ -35,9 +35,16 @@ pub struct Port {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A dimension that is open is None; no shape at all is an empty vector with `ranked` false.
-    Tensor { element: Element, ranked: bool, shape: Vec<Option<i64>> },
+    Tensor {
+        element: Element,
+        ranked: bool,
+        shape: Vec<Option<i64>>,
+    },
     /// A sequence of maps: what a classifier's ZipMap gives.
-    MapSequence { key: Element, value: Element },
+    MapSequence {
+        key: Element,
+        value: Element,
+    },
     Other,
 }
 
@@ -105,7 +112,11 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
     Ok(summary)
 }
 
-fn graph<'a>(bytes: &'a [u8], summary: &mut Summary, filled: &mut HashSet<&'a str>) -> Result<(), Error> {
+fn graph<'a>(
+    bytes: &'a [u8],
+    summary: &mut Summary,
+    filled: &mut HashSet<&'a str>,
+) -> Result<(), Error> {
     let mut fields = Fields::of(bytes);
     while let Some(field) = fields.next_field()? {
         let Value::Bytes(bytes) = field.value else { continue };

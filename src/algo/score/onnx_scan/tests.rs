@@ -57,7 +57,11 @@ fn graph() -> Message {
 }
 
 fn model_of(graph: Message) -> Message {
-    m().varint(1, 8).bytes(2, "test").bytes(3, "1").inner(8, m().bytes(1, "").varint(2, 17)).inner(7, graph)
+    m().varint(1, 8)
+        .bytes(2, "test")
+        .bytes(3, "1")
+        .inner(8, m().bytes(1, "").varint(2, 17))
+        .inner(7, graph)
 }
 
 fn with_attribute(attribute: Message) -> Message {
@@ -84,7 +88,8 @@ fn check_refused(model: Message, expected: Error) {
 /// Every place of a model where a tensor can stand.
 fn places(tensor: &Message) -> Vec<(&'static str, Message)> {
     let t = || tensor.clone();
-    let sparse = |values: Message, indices: Message| m().inner(1, values).inner(2, indices).varint(3, 4);
+    let sparse =
+        |values: Message, indices: Message| m().inner(1, values).inner(2, indices).varint(3, 4);
     let sub_graph = graph().inner(5, t());
     let constant = |attribute: Message| node("Constant").inner(5, attribute.bytes(1, "value"));
     let function = m().bytes(1, "f").bytes(10, "local").bytes(4, "x").bytes(5, "y");
@@ -94,16 +99,36 @@ fn places(tensor: &Message) -> Vec<(&'static str, Message)> {
         ("sparse values", model_of(graph().inner(15, sparse(t(), plain_tensor())))),
         ("sparse indices", model_of(graph().inner(15, sparse(plain_tensor(), t())))),
         ("Constant", with_attribute(m().inner(5, t()).varint(20, 4))),
-        ("Constant, tensor in two parts", with_attribute(m().inner(5, plain_tensor()).inner(5, t()).varint(20, 4))),
-        ("tensors attribute", with_attribute(m().inner(10, plain_tensor()).inner(10, t()).varint(20, 9))),
-        ("sparse attribute", with_attribute(m().inner(22, sparse(t(), plain_tensor())).varint(20, 11))),
-        ("sparse attributes", with_attribute(m().inner(23, sparse(plain_tensor(), t())).varint(20, 12))),
+        (
+            "Constant, tensor in two parts",
+            with_attribute(m().inner(5, plain_tensor()).inner(5, t()).varint(20, 4)),
+        ),
+        (
+            "tensors attribute",
+            with_attribute(m().inner(10, plain_tensor()).inner(10, t()).varint(20, 9)),
+        ),
+        (
+            "sparse attribute",
+            with_attribute(m().inner(22, sparse(t(), plain_tensor())).varint(20, 11)),
+        ),
+        (
+            "sparse attributes",
+            with_attribute(m().inner(23, sparse(plain_tensor(), t())).varint(20, 12)),
+        ),
         ("attribute of another declared type", with_attribute(m().inner(5, t()).varint(20, 1))),
         ("sub-graph", with_attribute(m().inner(6, sub_graph.clone()).varint(20, 5))),
-        ("sub-graphs", with_attribute(m().inner(11, graph()).inner(11, sub_graph.clone()).varint(20, 10))),
+        (
+            "sub-graphs",
+            with_attribute(m().inner(11, graph()).inner(11, sub_graph.clone()).varint(20, 10)),
+        ),
         (
             "sub-graph of a sub-graph",
-            with_attribute(m().inner(6, graph().inner(1, node("If").inner(5, m().inner(6, sub_graph.clone()))))),
+            with_attribute(
+                m().inner(
+                    6,
+                    graph().inner(1, node("If").inner(5, m().inner(6, sub_graph.clone()))),
+                ),
+            ),
         ),
         (
             "Constant in a sub-graph",
@@ -115,7 +140,8 @@ fn places(tensor: &Message) -> Vec<(&'static str, Message)> {
         ),
         (
             "default of a function's attribute",
-            model_of(graph()).inner(25, function.inner(11, m().bytes(1, "a").inner(5, t()).varint(20, 4))),
+            model_of(graph())
+                .inner(25, function.inner(11, m().bytes(1, "a").inner(5, t()).varint(20, 4))),
         ),
         ("training, initialization", model_of(graph()).inner(20, m().inner(1, sub_graph.clone()))),
         ("training, algorithm", model_of(graph()).inner(20, m().inner(2, sub_graph.clone()))),
@@ -151,9 +177,18 @@ fn either_half_of_external_data_is_enough() {
     let half = m().varint(2, 1).bytes(8, "w");
     check_refused(model_of(graph().inner(5, half.clone().varint(14, 1))), Error::ExternalData);
     check_refused(model_of(graph().inner(5, half.clone().varint(14, 7))), Error::ExternalData);
-    check_refused(model_of(graph().inner(5, half.clone().varint(14, 0x1_0000_0001))), Error::ExternalData);
-    check_refused(model_of(graph().inner(5, half.clone().varint(14, 1).varint(14, 0))), Error::ExternalData);
-    check_refused(model_of(graph().inner(5, half.inner(13, m().bytes(1, "location")))), Error::ExternalData);
+    check_refused(
+        model_of(graph().inner(5, half.clone().varint(14, 0x1_0000_0001))),
+        Error::ExternalData,
+    );
+    check_refused(
+        model_of(graph().inner(5, half.clone().varint(14, 1).varint(14, 0))),
+        Error::ExternalData,
+    );
+    check_refused(
+        model_of(graph().inner(5, half.inner(13, m().bytes(1, "location")))),
+        Error::ExternalData,
+    );
 }
 
 #[test]
@@ -168,14 +203,24 @@ fn a_plain_model_is_summed_up() {
     let map = m().varint(1, 8).inner(2, m().inner(1, m().varint(1, 1)));
     let zipmap = m().bytes(1, "p").inner(2, m().inner(4, m().inner(1, m().inner(5, map))));
     let model = model_of(
-        graph().inner(11, value_info("s", 8)).inner(11, value_info("w", 1)).inner(5, plain_tensor()).inner(12, zipmap),
+        graph()
+            .inner(11, value_info("s", 8))
+            .inner(11, value_info("w", 1))
+            .inner(5, plain_tensor())
+            .inner(12, zipmap),
     );
     let summary = scan(&model.0).expect("a plain model");
-    assert_eq!((summary.ir_version, summary.producer.as_str(), summary.graph.as_str()), (8, "test", "g"));
+    assert_eq!(
+        (summary.ir_version, summary.producer.as_str(), summary.graph.as_str()),
+        (8, "test", "g")
+    );
     assert_eq!(summary.opsets, [Opset { domain: String::new(), version: 17 }]);
     let tensor = |element| Kind::Tensor { element, ranked: true, shape: vec![None, Some(3)] };
     let port = |name: &str, kind| Port { name: name.to_owned(), kind };
-    assert_eq!(summary.inputs, [port("x", tensor(Element::Float)), port("s", tensor(Element::String))]);
+    assert_eq!(
+        summary.inputs,
+        [port("x", tensor(Element::Float)), port("s", tensor(Element::String))]
+    );
     assert_eq!(
         summary.outputs,
         [
@@ -194,7 +239,10 @@ fn models_of_scikit_learn_pass() {
     let summary = scan(fixtures()[1].1).expect("checked above");
     let names: Vec<&str> = summary.inputs.iter().map(|input| input.name.as_str()).collect();
     assert_eq!(names, ["spend", "visits", "region"]);
-    assert!(matches!(summary.outputs[1].kind, Kind::MapSequence { key: Element::String, value: Element::Float }));
+    assert!(matches!(
+        summary.outputs[1].kind,
+        Kind::MapSequence { key: Element::String, value: Element::Float }
+    ));
 }
 
 #[test]
@@ -207,7 +255,10 @@ fn what_is_no_model_is_refused() {
     assert_eq!(scan(b"\x00"), Err(Error::Malformed { what: "field number" }));
     assert_eq!(scan(&[0xff; 11]), Err(Error::Malformed { what: "varint" }));
     assert_eq!(scan(b"\x3a\xff\xff\xff\xff\x0f"), Err(Error::Truncated));
-    check_refused(model_of(graph()).bytes(99, "?"), Error::UnknownField { message: "Model".to_owned(), number: 99 });
+    check_refused(
+        model_of(graph()).bytes(99, "?"),
+        Error::UnknownField { message: "Model".to_owned(), number: 99 },
+    );
     check_refused(model_of(graph()).varint(7, 1), Error::Malformed { what: "field type" });
 }
 
@@ -247,7 +298,10 @@ fn nesting_is_bounded() {
     for _ in 0..5000 {
         kind = m().inner(4, m().inner(1, kind));
     }
-    check_refused(model_of(graph().inner(12, m().bytes(1, "z").inner(2, kind))), Error::TooDeep { allowed: MAX_DEPTH });
+    check_refused(
+        model_of(graph().inner(12, m().bytes(1, "z").inner(2, kind))),
+        Error::TooDeep { allowed: MAX_DEPTH },
+    );
 }
 
 #[test]
