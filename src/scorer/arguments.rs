@@ -17,6 +17,7 @@ pub struct Arguments {
     pub require_first: bool,
     /// What models, sessions and batches may take.
     pub memory: u64,
+    /// Zero for never.
     pub idle_timeout: Duration,
     /// Threads of one session.
     pub threads: usize,

@@ -22,7 +22,7 @@ use super::{Error, convert, system};
 use crate::algo::score::onnx_scan;
 use crate::wire::slots::{self, N_SLOTS};
 use crate::wire::{
-    self, Described, ErrorKind, Hello, Request, Response, Run, Sha256, Status, read_frame,
+    self, Described, ErrorKind, Hello, Request, Response, Run, Sha256, Status, read_frame_within,
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -150,23 +150,20 @@ fn converse(stream: UnixStream, shared: &Shared, slot: usize) -> std::io::Result
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let mut answer_bytes = Vec::new();
     let mut loading: Option<Loading> = None;
-    while let Some(frame) = read_frame(&mut reader)? {
+    // A batch is there as bytes, as numbers and as the answer; ONNX Runtime has its own part of the memory.
+    let allowed = usize::try_from(shared.memory / 8).unwrap_or(usize::MAX);
+    while let Some(frame) = read_frame_within(&mut reader, allowed)? {
         shared.touch();
         shared.answering.fetch_add(1, Relaxed);
-        // A batch is there as bytes, as numbers and as the answer; ONNX Runtime has its own part of the memory.
-        let allowed = shared.memory / 8;
-        let is_too_large = frame.payload.len() as u64 > allowed;
-        let answered = catch_unwind(AssertUnwindSafe(|| {
-            if is_too_large {
+        let answered = catch_unwind(AssertUnwindSafe(|| match frame.and_then(Request::decode) {
+            Ok(request) => answer(request, &mut loading, shared, slot, fd),
+            Err(wire::Error::FrameTooLarge { found, allowed }) => {
                 let message = format!(
-                    "batch is larger than an eighth of the scorer's memory, {allowed} bytes"
+                    "batch of {found} bytes is more than an eighth of the scorer's memory, {allowed} bytes"
                 );
-                return Some(failure(ErrorKind::OutOfMemory, message));
+                Some(failure(ErrorKind::OutOfMemory, message))
             }
-            match Request::decode(frame) {
-                Ok(request) => answer(request, &mut loading, shared, slot, fd),
-                Err(error) => Some(failure(ErrorKind::Protocol, error.to_string())),
-            }
+            Err(error) => Some(failure(ErrorKind::Protocol, error.to_string())),
         }));
         let response = answered.unwrap_or_else(|_| {
             loading = None;
@@ -444,6 +441,9 @@ impl Shared {
     }
 
     fn is_idle(&self, timeout: Duration) -> bool {
+        if timeout.is_zero() {
+            return false;
+        }
         let quiet = self.start.elapsed().as_millis() as u64 - self.last_request_ms.load(Relaxed);
         self.answering.load(Relaxed) == 0 && quiet > timeout.as_millis() as u64
     }

@@ -45,6 +45,18 @@ fn header(bytes: [u8; HEADER]) -> Result<(usize, u8), Error> {
 
 /// Waits for one whole frame; None when the other side has hung up between frames.
 pub fn read_frame(stream: &mut impl Read) -> io::Result<Option<Frame>> {
+    match read_frame_within(stream, MAX_FRAME)? {
+        Some(Ok(frame)) => Ok(Some(frame)),
+        Some(Err(error)) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        None => Ok(None),
+    }
+}
+
+/// As [`read_frame`]; a frame of more than `allowed` bytes is read past and is an error of its own.
+pub fn read_frame_within(
+    stream: &mut impl Read,
+    allowed: usize,
+) -> io::Result<Option<Result<Frame, Error>>> {
     let mut head = [0; HEADER];
     let mut filled = 0;
     while filled < HEADER {
@@ -57,12 +69,22 @@ pub fn read_frame(stream: &mut impl Read) -> io::Result<Option<Frame>> {
         }
     }
     let (len, kind) = header(head).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    let mut body = stream.take(len as u64);
+    if len > allowed {
+        let skipped = io::copy(&mut body, &mut io::sink())?;
+        let error = Error::FrameTooLarge { found: len as u64, allowed: allowed as u64 };
+        return if skipped == len as u64 {
+            Ok(Some(Err(error)))
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        };
+    }
     let mut payload = Vec::with_capacity(len.min(STEP));
-    stream.take(len as u64).read_to_end(&mut payload)?;
+    body.read_to_end(&mut payload)?;
     if payload.len() < len {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(Some(Frame { kind, payload }))
+    Ok(Some(Ok(Frame { kind, payload })))
 }
 
 /// What has arrived so far, for a side that polls.

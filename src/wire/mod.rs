@@ -12,7 +12,7 @@ pub mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Frame, Inbox, MAX_FRAME, read_frame};
+pub use frame::{Frame, Inbox, MAX_FRAME, read_frame, read_frame_within};
 pub use message::{
     Batch, Data, Described, Element, ErrorKind, Hello, Output, Port, Request, Response, Run,
     Status, Tensor,

@@ -1,1 +1,3 @@
-//! (filled by its room)
+//! Measures of how good a result is; knows nothing of what made it.
+
+pub mod ranking;

@@ -1,1 +1,145 @@
-//! (filled by its room)
+//! Top-N recommendations from who had what: raw [`Params`] -> [`Params::check`] -> [`fit`] -> [`Recommender`].
+//!
+//! A model holds the histories it was fitted on: they score known users, say what was seen and why an item is shown. The
+//! result depends on the interactions and parameters alone, bit for bit, not on the order of rows or threads.
+
+mod evaluate;
+mod interactions;
+mod item_knn;
+mod keys;
+mod model;
+mod page;
+mod popular;
+mod sparse;
+mod split;
+mod top;
+
+pub use evaluate::{Quality, evaluate};
+pub use interactions::{Columns, Interactions};
+pub use keys::Keys;
+pub use model::{FORMAT, Recommender};
+pub use page::{Pages, Recommendation};
+pub use sparse::Sparse;
+pub use split::{Split, Stratum, split};
+
+use crate::algo::stop::{Stopped, Watch};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// Cosine between items over the users that have them.
+    ItemKnn,
+    /// The same list for everyone: items by the number of their users.
+    Popular,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    pub algorithm: Algorithm,
+    /// Most similar items kept for each item.
+    pub neighbors: usize,
+    /// Added to the denominator of a similarity, so that pairs resting on few users weigh less.
+    pub shrinkage: f64,
+    /// What is held out to measure the ranking; the model itself is fitted on everything.
+    pub holdout: Option<Split>,
+    /// Places measured.
+    pub k: usize,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::ItemKnn,
+            neighbors: 100,
+            shrinkage: 0.0,
+            holdout: Some(Split::Random { share: 0.2, seed: 0, by: Stratum::User }),
+            k: 10,
+        }
+    }
+}
+
+/// Parameters within their ranges.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidParams(Params);
+
+impl Params {
+    pub fn check(self) -> Result<ValidParams, Error> {
+        let out_of_range =
+            |name, value: f64, expected| Err(Error::InvalidParameter { name, value, expected });
+        if self.neighbors == 0 {
+            return out_of_range("neighbors", 0.0, "at least 1");
+        }
+        if !(self.shrinkage >= 0.0 && self.shrinkage.is_finite()) {
+            return out_of_range("shrinkage", self.shrinkage, "a finite number of at least 0");
+        }
+        if self.k == 0 {
+            return out_of_range("k", 0.0, "at least 1");
+        }
+        if let Some(split) = &self.holdout {
+            split.check()?;
+        }
+        Ok(ValidParams(self))
+    }
+}
+
+/// The model of all interactions and, with a holdout, how well one fitted without it ranks what was held out. The
+/// quality is `None` too where no user could spare an interaction.
+pub fn fit(
+    interactions: &Interactions,
+    params: &ValidParams,
+    watch: &Watch,
+) -> Result<(Recommender, Option<Quality>), Error> {
+    let ValidParams(params) = params;
+    let quality = match params.holdout {
+        Some(how) => {
+            let (train, held_out) = split(interactions, how)?;
+            let trained = Recommender::build(&train, params, watch)?;
+            evaluate(&trained, &held_out, params.k, watch)?
+        }
+        None => None,
+    };
+    Ok((Recommender::build(interactions, params, watch)?, quality))
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    #[error("there are no interactions")]
+    EmptyInput,
+    #[error("there is no column \"{column}\"")]
+    MissingColumn { column: String },
+    #[error("column \"{column}\" is neither whole numbers nor text, and cannot be a key")]
+    KeyType { column: String },
+    #[error("column \"{column}\" is not numeric")]
+    NotANumber { column: String },
+    #[error("column \"{column}\" has a missing key in row {}", row + 1)]
+    MissingKey { column: String, row: usize },
+    #[error("the weight of row {} is missing", row + 1)]
+    MissingWeight { row: usize },
+    #[error("the time of row {} is missing", row + 1)]
+    MissingTime { row: usize },
+    #[error("user \"{user}\" and item \"{item}\" have the negative weight {weight}")]
+    NegativeWeight { user: String, item: String, weight: f64 },
+    #[error(
+        "the weights of user \"{user}\" and item \"{item}\" sum up to more than a float4 holds"
+    )]
+    WeightOverflow { user: String, item: String },
+    #[error("a column has {found} rows where another has {expected}")]
+    LengthMismatch { expected: usize, found: usize },
+    #[error("{n_rows} rows are more than a model can number")]
+    TooManyRows { n_rows: usize },
+    #[error("{name} is {value}, must be {expected}")]
+    InvalidParameter { name: &'static str, value: f64, expected: &'static str },
+    #[error("a split by time needs the times of the interactions")]
+    NoTimes,
+    #[error("there is no {what} number {index} among {n}")]
+    OutOfRange { what: &'static str, index: u32, n: usize },
+    #[error("the model has format {found}, expected {expected}")]
+    UnknownFormat { expected: u16, found: u16 },
+    #[error("the model's bytes are damaged: {what}")]
+    Damaged { what: &'static str },
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,5 @@
-//! (filled by its room)
+//! Features on comparable scales: mergeable summaries, the scalers that are read off them, and RFM.
+
+pub mod rfm;
+pub mod scaler;
+pub mod stats;

@@ -1,0 +1,314 @@
+//! Who had what: the user x item matrix that every recommender is fitted on, from rows in any order.
+//!
+//! Rows of one user and item are one cell: its weight is their sum, its time the last. The sum runs over the weights in
+//! ascending order, so that the cell has the same bits however the rows came.
+
+use super::{Error, keys, keys::Keys, sparse::Sparse};
+use crate::algo::{
+    frame::{Column, Frame, Values},
+    stop::Watch,
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interactions {
+    pub user_keys: Keys,
+    pub item_keys: Keys,
+    /// A row for each user, a column for each item.
+    pub histories: Sparse,
+    /// For each cell of `histories` its last time, where times were given.
+    pub times: Option<Vec<f64>>,
+}
+
+/// The names of the columns of a frame that holds interactions.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    pub user: &'a str,
+    pub item: &'a str,
+    /// Without one each row weighs 1 and a cell weighs 1 however many rows it has: bought or not.
+    pub weight: Option<&'a str>,
+    pub time: Option<&'a str>,
+}
+
+impl Interactions {
+    pub fn from_frame(frame: &Frame, columns: &Columns, watch: &Watch) -> Result<Self, Error> {
+        let find = |name: &str| {
+            frame.column(name).ok_or_else(|| Error::MissingColumn { column: name.to_owned() })
+        };
+        let (users, items) = (find(columns.user)?, find(columns.item)?);
+        let weights = columns.weight.map(|name| numbers(find(name)?)).transpose()?;
+        let times = columns.time.map(|name| numbers(find(name)?)).transpose()?;
+        Self::from_columns(users, items, weights.as_deref(), times.as_deref(), watch)
+    }
+
+    /// From parallel columns. A weight of zero is no interaction; a negative one is refused.
+    pub fn from_columns(
+        users: &Column,
+        items: &Column,
+        weights: Option<&[f64]>,
+        times: Option<&[f64]>,
+        watch: &Watch,
+    ) -> Result<Self, Error> {
+        let n_rows = length(users);
+        let lengths = [Some(length(items)), weights.map(<[f64]>::len), times.map(<[f64]>::len)];
+        if let Some(found) = lengths.into_iter().flatten().find(|&found| found != n_rows) {
+            return Err(Error::LengthMismatch { expected: n_rows, found });
+        }
+        if n_rows >= u32::MAX as usize {
+            return Err(Error::TooManyRows { n_rows });
+        }
+        if let Some(row) = times.and_then(|times| times.iter().position(|time| !time.is_finite())) {
+            return Err(Error::MissingTime { row });
+        }
+        let kept = kept_rows(users, items, weights)?;
+        let n_kept = kept.iter().filter(|kept| **kept).count();
+        if n_kept == 0 {
+            return Err(Error::EmptyInput);
+        }
+        watch.check()?;
+        let (user_keys, user_codes) = keys::encode(users, &kept)?;
+        watch.check()?;
+        let (item_keys, item_codes) = keys::encode(items, &kept)?;
+        watch.check()?;
+
+        let (offsets, rows) = rows_by_user(&user_codes, user_keys.len(), &kept);
+        let mut histories = Sparse::new();
+        let mut cell_times = times.map(|_| Vec::with_capacity(n_kept));
+        let mut history: Vec<(u32, f64, f64)> = Vec::new();
+        for user in 0..user_keys.len() {
+            if user % 1024 == 0 {
+                watch.check()?;
+            }
+            history.clear();
+            history.extend(rows[offsets[user]..offsets[user + 1]].iter().map(|&row| {
+                let row = row as usize;
+                (item_codes[row], weights.map_or(1.0, |w| w[row]), times.map_or(0.0, |t| t[row]))
+            }));
+            history.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+            for cell in history.chunk_by(|a, b| a.0 == b.0) {
+                let item = cell[0].0;
+                let weight = match weights {
+                    Some(_) => cell.iter().map(|row| row.1).sum::<f64>() as f32,
+                    None => 1.0,
+                };
+                if !weight.is_finite() {
+                    return Err(Error::WeightOverflow {
+                        user: user_keys.label(user as u32),
+                        item: item_keys.label(item),
+                    });
+                }
+                histories.push(item, weight);
+                if let Some(times) = &mut cell_times {
+                    times.push(cell.iter().map(|row| row.2).fold(f64::NEG_INFINITY, f64::max));
+                }
+            }
+            histories.end_row();
+        }
+        Ok(Self { user_keys, item_keys, histories, times: cell_times })
+    }
+
+    pub fn n_users(&self) -> usize {
+        self.user_keys.len()
+    }
+
+    pub fn n_items(&self) -> usize {
+        self.item_keys.len()
+    }
+
+    /// The same users and items with the cells alone that `keep` says.
+    pub(super) fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let mut histories = Sparse::new();
+        for user in 0..self.histories.n_rows() {
+            for cell in self.histories.offsets[user]..self.histories.offsets[user + 1] {
+                if keep(cell) {
+                    histories.push(self.histories.columns[cell], self.histories.values[cell]);
+                }
+            }
+            histories.end_row();
+        }
+        let times = self.times.as_ref().map(|times| {
+            times
+                .iter()
+                .enumerate()
+                .filter(|(cell, _)| keep(*cell))
+                .map(|(_, time)| *time)
+                .collect()
+        });
+        Self {
+            user_keys: self.user_keys.clone(),
+            item_keys: self.item_keys.clone(),
+            histories,
+            times,
+        }
+    }
+}
+
+fn length(column: &Column) -> usize {
+    match &column.values {
+        Values::Number(values) => values.len(),
+        Values::Integer(values) => values.len(),
+        Values::Text { codes, .. } => codes.len(),
+    }
+}
+
+fn numbers(column: &Column) -> Result<Vec<f64>, Error> {
+    match &column.values {
+        Values::Number(values) => Ok(values.clone()),
+        Values::Integer(values) => Ok(values.iter().map(|&value| value as f64).collect()),
+        Values::Text { .. } => Err(Error::NotANumber { column: column.name.clone() }),
+    }
+}
+
+/// Rows whose weight is more than nothing, as the `f32` that it is kept in.
+fn kept_rows(users: &Column, items: &Column, weights: Option<&[f64]>) -> Result<Vec<bool>, Error> {
+    let Some(weights) = weights else { return Ok(vec![true; length(users)]) };
+    let mut kept = Vec::with_capacity(weights.len());
+    for (row, &weight) in weights.iter().enumerate() {
+        if weight < 0.0 {
+            return Err(Error::NegativeWeight {
+                user: label(users, row),
+                item: label(items, row),
+                weight,
+            });
+        }
+        if weight.is_nan() {
+            return Err(Error::MissingWeight { row });
+        }
+        kept.push(weight as f32 > 0.0);
+    }
+    Ok(kept)
+}
+
+fn label(column: &Column, row: usize) -> String {
+    match &column.values {
+        Values::Number(values) => values[row].to_string(),
+        Values::Integer(values) => values[row].to_string(),
+        Values::Text { codes, dictionary } => {
+            dictionary.get(codes[row] as usize).cloned().unwrap_or_else(|| "NULL".to_owned())
+        }
+    }
+}
+
+/// A counting sort: the kept rows of each user one after the other, and where each user's begin.
+fn rows_by_user(codes: &[u32], n_users: usize, kept: &[bool]) -> (Vec<usize>, Vec<u32>) {
+    let kept_rows = || codes.iter().zip(kept).enumerate().filter(|(_, (_, kept))| **kept);
+    let mut offsets = vec![0usize; n_users + 1];
+    kept_rows().for_each(|(_, (&code, _))| offsets[code as usize + 1] += 1);
+    for user in 0..n_users {
+        offsets[user + 1] += offsets[user];
+    }
+    let mut next = offsets.clone();
+    let mut rows = vec![0u32; offsets[n_users]];
+    for (row, (&code, _)) in kept_rows() {
+        rows[next[code as usize]] = row as u32;
+        next[code as usize] += 1;
+    }
+    (offsets, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algo::random::Random;
+
+    fn build(
+        users: &[i64],
+        items: &[&str],
+        weights: Option<&[f64]>,
+        times: Option<&[f64]>,
+    ) -> Result<Interactions, Error> {
+        let users = Column::integer("user_id", users.to_vec());
+        let items = Column::text("item_id", items.iter().map(|item| Some(*item)));
+        Interactions::from_columns(&users, &items, weights, times, &Watch::new())
+    }
+
+    #[test]
+    fn no_rows_are_refused() {
+        assert_eq!(build(&[], &[], None, None).unwrap_err(), Error::EmptyInput);
+        assert_eq!(build(&[1], &["a"], Some(&[0.0]), None).unwrap_err(), Error::EmptyInput);
+    }
+
+    #[test]
+    fn duplicates_are_summed_and_keep_their_last_time() {
+        let weights = [1.0, 2.0, 3.0, 4.0];
+        let times = [9.0, 5.0, 1.0, 7.0];
+        let built =
+            build(&[1, 2, 1, 1], &["a", "a", "b", "a"], Some(&weights), Some(&times)).unwrap();
+        assert_eq!(built.histories.row(0), (&[0u32, 1][..], &[5.0f32, 3.0][..]));
+        assert_eq!(built.histories.row(1), (&[0u32][..], &[2.0f32][..]));
+        assert_eq!(built.times, Some(vec![9.0, 1.0, 5.0]));
+    }
+
+    #[test]
+    fn without_weights_a_cell_weighs_one_however_many_rows_it_has() {
+        let built = build(&[1, 1, 1], &["a", "b", "a"], None, None).unwrap();
+        assert_eq!(built.histories.row(0), (&[0u32, 1][..], &[1.0f32, 1.0][..]));
+    }
+
+    #[test]
+    fn zero_weights_leave_no_user_and_no_item() {
+        let built = build(&[1, 2, 3], &["a", "b", "c"], Some(&[1.0, 0.0, 2.0]), None).unwrap();
+        assert_eq!(built.user_keys, Keys::Integer(vec![1, 3]));
+        assert_eq!(built.item_keys, Keys::Text(vec!["a".into(), "c".into()]));
+    }
+
+    #[test]
+    fn negative_missing_and_endless_weights_are_refused() {
+        let expected = Error::NegativeWeight { user: "7".into(), item: "b".into(), weight: -1.0 };
+        assert_eq!(build(&[1, 7], &["a", "b"], Some(&[1.0, -1.0]), None).unwrap_err(), expected);
+        let refused = build(&[1], &["a"], Some(&[f64::NAN]), None).unwrap_err();
+        assert_eq!(refused, Error::MissingWeight { row: 0 });
+        let refused = build(&[1, 1], &["a", "a"], Some(&[3e38, 3e38]), None).unwrap_err();
+        assert_eq!(refused, Error::WeightOverflow { user: "1".into(), item: "a".into() });
+        let refused = build(&[1], &["a"], None, Some(&[f64::NAN])).unwrap_err();
+        assert_eq!(refused, Error::MissingTime { row: 0 });
+        let refused = build(&[1, 2], &["a"], None, None).unwrap_err();
+        assert_eq!(refused, Error::LengthMismatch { expected: 2, found: 1 });
+    }
+
+    #[test]
+    fn columns_are_found_by_name_and_type() {
+        let frame = Frame {
+            n_rows: 2,
+            columns: vec![
+                Column::integer("u", vec![1, 2]),
+                Column::integer("i", vec![5, 5]),
+                Column::text("t", [None, None]),
+            ],
+        };
+        let columns = Columns { user: "u", item: "i", weight: None, time: None };
+        let from = |columns: Columns| Interactions::from_frame(&frame, &columns, &Watch::new());
+        assert_eq!(from(columns).unwrap().histories.n_cells(), 2);
+        let refused = from(Columns { item: "x", ..columns }).unwrap_err();
+        assert_eq!(refused, Error::MissingColumn { column: "x".into() });
+        let refused = from(Columns { weight: Some("t"), ..columns }).unwrap_err();
+        assert_eq!(refused, Error::NotANumber { column: "t".into() });
+    }
+
+    #[test]
+    fn shuffled_rows_give_the_same_bits() {
+        let mut random = Random::new(5, 0);
+        let items = ["a", "b", "c", "d"];
+        let mut rows: Vec<(i64, &str, f64, f64)> = (0..500)
+            .map(|_| {
+                (
+                    random.below(20) as i64,
+                    items[random.below(4)],
+                    random.uniform(),
+                    random.uniform(),
+                )
+            })
+            .collect();
+        let from = |rows: &[(i64, &str, f64, f64)]| {
+            let users: Vec<_> = rows.iter().map(|row| row.0).collect();
+            let items: Vec<_> = rows.iter().map(|row| row.1).collect();
+            let weights: Vec<_> = rows.iter().map(|row| row.2).collect();
+            let times: Vec<_> = rows.iter().map(|row| row.3).collect();
+            build(&users, &items, Some(&weights), Some(&times)).unwrap()
+        };
+        let expected = from(&rows);
+        for _ in 0..5 {
+            random.shuffle(&mut rows);
+            assert_eq!(from(&rows), expected);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The stored model: keys, histories, neighbour lists and popularity, and the door that hostile bytes do not pass.
+
+use super::{Algorithm, Error, Interactions, Keys, Params, item_knn, popular, sparse::Sparse};
+use crate::algo::stop::Watch;
+use serde::{Deserialize, Serialize};
+
+/// The layout of a stored model; raised whenever older bytes would be misread.
+pub const FORMAT: u16 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recommender {
+    pub(super) format: u16,
+    pub algorithm: Algorithm,
+    pub user_keys: Keys,
+    pub item_keys: Keys,
+    /// A row for each user: what it has and how much.
+    pub(super) histories: Sparse,
+    /// A row for each item: its nearest and their similarity. Rows are empty where the algorithm needs none.
+    pub(super) neighbours: Sparse,
+    /// The transpose of `neighbours`: for an item of a history, whom it speaks for. Made on reading: a transpose costs
+    /// less than reading as many bytes again.
+    #[serde(skip)]
+    pub(super) speaks_for: Sparse,
+    /// For each item the number of its users.
+    pub(super) popularity: Vec<u32>,
+    /// The items, most popular first.
+    pub(super) popular_order: Vec<u32>,
+}
+
+impl Recommender {
+    pub(super) fn build(
+        interactions: &Interactions,
+        params: &Params,
+        watch: &Watch,
+    ) -> Result<Self, Error> {
+        let n_items = interactions.n_items();
+        if interactions.histories.n_cells() == 0 {
+            return Err(Error::EmptyInput);
+        }
+        let popularity = popular::counts(&interactions.histories, n_items);
+        let neighbours = match params.algorithm {
+            Algorithm::ItemKnn => {
+                let options =
+                    item_knn::Options { neighbors: params.neighbors, shrinkage: params.shrinkage };
+                item_knn::neighbours(&interactions.histories, &popularity, options, watch)?
+            }
+            Algorithm::Popular => Sparse::empty(n_items),
+        };
+        Ok(Self {
+            format: FORMAT,
+            algorithm: params.algorithm,
+            user_keys: interactions.user_keys.clone(),
+            item_keys: interactions.item_keys.clone(),
+            histories: interactions.histories.clone(),
+            speaks_for: neighbours.transposed(n_items),
+            neighbours,
+            popular_order: popular::order(&popularity),
+            popularity,
+        })
+    }
+
+    pub fn n_users(&self) -> usize {
+        self.user_keys.len()
+    }
+
+    pub fn n_items(&self) -> usize {
+        self.item_keys.len()
+    }
+
+    /// The items of a user and their weights, ascending by item.
+    pub fn history(&self, user: u32) -> Result<(&[u32], &[f32]), Error> {
+        if user as usize >= self.n_users() {
+            return Err(Error::OutOfRange { what: "user", index: user, n: self.n_users() });
+        }
+        Ok(self.histories.row(user as usize))
+    }
+
+    /// How many users have each item.
+    pub fn popularity(&self) -> &[u32] {
+        &self.popularity
+    }
+
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        postcard::to_allocvec(self).map_err(|_| Error::Damaged { what: "it cannot be written" })
+    }
+
+    /// Reads and checks a model; whatever the bytes, every function of the result is safe to call.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let (format, _) = postcard::take_from_bytes::<u16>(bytes)
+            .map_err(|_| Error::Damaged { what: "it is too short" })?;
+        if format != FORMAT {
+            return Err(Error::UnknownFormat { expected: FORMAT, found: format });
+        }
+        let (mut model, rest) = postcard::take_from_bytes::<Self>(bytes)
+            .map_err(|_| Error::Damaged { what: "it cannot be read" })?;
+        if !rest.is_empty() {
+            return Err(Error::Damaged { what: "it has bytes left over" });
+        }
+        model.check()?;
+        model.speaks_for = model.neighbours.transposed(model.n_items());
+        Ok(model)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let damaged = |what| Err(Error::Damaged { what });
+        let (n_users, n_items) = (self.n_users(), self.n_items());
+        if !self.user_keys.are_sound() || !self.item_keys.are_sound() {
+            return damaged("its keys are not in order");
+        }
+        if !self.histories.is_sound(n_users, n_items) {
+            return damaged("its histories are out of range");
+        }
+        if !self.neighbours.is_sound(n_items, n_items) {
+            return damaged("its neighbours are out of range");
+        }
+        if self.popularity != popular::counts(&self.histories, n_items)
+            || !popular::is_order(&self.popular_order, &self.popularity)
+        {
+            return damaged("its popularity is not that of its histories");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! Pages of recommendations: for a user, for a basket, for everyone, and items like an item.
+//!
+//! An item scores the sum, over those of its nearest items that are in the history, of weight x similarity. The nearest
+//! are the candidate's own, not the history's: lists of the history's nearest favour items that are near to everything
+//! (MovieLens-100K, nDCG@10: .434 against .390). What a history cannot fill is filled with popular
+//! items, marked so; their score is the share of users that have them, another scale: the rank is the order of a page.
+//! A page is short of `n` only where no item is left to show.
+
+use super::{
+    Algorithm, Error, Recommender,
+    top::{Best, Candidate},
+};
+use crate::algo::stop::{Stopped, Watch};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recommendation {
+    pub item: u32,
+    pub score: f64,
+    /// From 1.
+    pub rank: u32,
+    /// The item of the history that gave the most of the score.
+    pub because_of: Option<u32>,
+    /// Shown for its popularity, not for the history.
+    pub popular: bool,
+}
+
+/// A page for each user, in the order of users.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pages {
+    offsets: Vec<usize>,
+    recommendations: Vec<Recommendation>,
+}
+
+impl Pages {
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn page(&self, position: usize) -> &[Recommendation] {
+        &self.recommendations[self.offsets[position]..self.offsets[position + 1]]
+    }
+}
+
+impl Recommender {
+    /// The best `n` for a user of the model; for `None`, an unknown user, the popular items.
+    pub fn recommend(
+        &self,
+        user: Option<u32>,
+        n: usize,
+        exclude_seen: bool,
+    ) -> Result<Vec<Recommendation>, Error> {
+        let history = match user {
+            Some(user) => self.history(user)?,
+            None => (&[][..], &[][..]),
+        };
+        self.fresh_page(history, n, exclude_seen)
+    }
+
+    /// The best `n` for a visitor who has these items, each with weight 1.
+    pub fn recommend_for(
+        &self,
+        items: &[u32],
+        n: usize,
+        exclude_given: bool,
+    ) -> Result<Vec<Recommendation>, Error> {
+        let mut items = items.to_vec();
+        items.sort_unstable();
+        items.dedup();
+        if let Some(&last) = items.last() {
+            self.check_item(last)?;
+        }
+        self.fresh_page((&items, &vec![1.0; items.len()]), n, exclude_given)
+    }
+
+    /// A page for every user of the model.
+    pub fn recommend_all(
+        &self,
+        n: usize,
+        exclude_seen: bool,
+        watch: &Watch,
+    ) -> Result<Pages, Error> {
+        let users: Vec<Option<u32>> = (0..self.n_users() as u32).map(Some).collect();
+        self.recommend_users(&users, n, exclude_seen, watch)
+    }
+
+    /// A page for each of these users, in their order.
+    pub fn recommend_users(
+        &self,
+        users: &[Option<u32>],
+        n: usize,
+        exclude_seen: bool,
+        watch: &Watch,
+    ) -> Result<Pages, Error> {
+        check_n(n)?;
+        for &user in users.iter().flatten() {
+            self.history(user)?;
+        }
+        let n_done = AtomicU64::new(0);
+        let parts: Vec<Vec<Vec<Recommendation>>> = users
+            .par_chunks(CHUNK)
+            .map_init(
+                || Scratch::new(self, n),
+                |scratch, chunk| {
+                    let mut pages = Vec::with_capacity(chunk.len());
+                    for &user in chunk {
+                        watch.check()?;
+                        let history = user
+                            .map_or((&[][..], &[][..]), |user| self.histories.row(user as usize));
+                        let mut page = Vec::new();
+                        self.fill(history, n, exclude_seen, scratch, &mut page);
+                        pages.push(page);
+                    }
+                    let done = n_done.fetch_add(chunk.len() as u64, Relaxed) + chunk.len() as u64;
+                    watch.report(done, users.len() as u64, 0.0);
+                    Ok(pages)
+                },
+            )
+            .collect::<Result<_, Stopped>>()?;
+        let mut pages = Pages { offsets: vec![0], recommendations: Vec::new() };
+        for page in parts.into_iter().flatten() {
+            pages.recommendations.extend(page);
+            pages.offsets.push(pages.recommendations.len());
+        }
+        Ok(pages)
+    }
+
+    /// The most similar items and their similarity, best first; none where the algorithm knows no neighbours.
+    pub fn similar_items(&self, item: u32, n: usize) -> Result<Vec<(u32, f64)>, Error> {
+        check_n(n)?;
+        self.check_item(item)?;
+        let (others, similarities) = self.neighbours.row(item as usize);
+        let mut similar: Vec<Candidate> = others
+            .iter()
+            .zip(similarities)
+            .map(|(&other, &score)| self.candidate(other, f64::from(score)))
+            .collect();
+        similar.sort_unstable_by(Candidate::order);
+        similar.truncate(n);
+        Ok(similar.into_iter().map(|candidate| (candidate.item, candidate.score)).collect())
+    }
+
+    fn fresh_page(
+        &self,
+        history: History,
+        n: usize,
+        exclude: bool,
+    ) -> Result<Vec<Recommendation>, Error> {
+        check_n(n)?;
+        let mut page = Vec::new();
+        self.fill(history, n, exclude, &mut Scratch::new(self, n), &mut page);
+        Ok(page)
+    }
+
+    fn fill(
+        &self,
+        history: History,
+        n: usize,
+        exclude: bool,
+        scratch: &mut Scratch,
+        page: &mut Vec<Recommendation>,
+    ) {
+        if self.algorithm == Algorithm::ItemKnn {
+            self.fill_by_similarity(history, exclude, scratch, page);
+        }
+        // A page that is still short has every item with a score on it, and those scores are still in the scratch.
+        let shown = |item: u32| {
+            scratch.scores[item as usize] > 0.0
+                || (exclude && history.0.binary_search(&item).is_ok())
+        };
+        let n_users = self.n_users().max(1) as f64;
+        let n_missing = n.min(self.n_items()).saturating_sub(page.len());
+        for &item in self.popular_order.iter().filter(|item| !shown(**item)).take(n_missing) {
+            let score = f64::from(self.popularity[item as usize]) / n_users;
+            page.push(Recommendation {
+                item,
+                score,
+                rank: page.len() as u32 + 1,
+                because_of: None,
+                popular: true,
+            });
+        }
+        scratch.clear();
+    }
+
+    fn fill_by_similarity(
+        &self,
+        history: History,
+        exclude: bool,
+        scratch: &mut Scratch,
+        page: &mut Vec<Recommendation>,
+    ) {
+        let Scratch { scores, touched, best } = scratch;
+        for (&item, &weight) in history.0.iter().zip(history.1) {
+            let weight = f64::from(weight);
+            let (others, similarities) = self.speaks_for.row(item as usize);
+            for (&other, &similarity) in others.iter().zip(similarities) {
+                let score = &mut scores[other as usize];
+                if *score == 0.0 {
+                    touched.push(other);
+                }
+                *score += weight * f64::from(similarity);
+            }
+        }
+        if exclude {
+            history.0.iter().for_each(|&item| scores[item as usize] = 0.0);
+        }
+        for &item in &*touched {
+            let score = scores[item as usize];
+            if score > 0.0 && score >= best.floor() {
+                best.push(self.candidate(item, score));
+            }
+        }
+        for candidate in best.drain_sorted() {
+            page.push(Recommendation {
+                item: candidate.item,
+                score: candidate.score,
+                rank: page.len() as u32 + 1,
+                because_of: self.main_reason(history, candidate.item),
+                popular: false,
+            });
+        }
+    }
+
+    /// The item of the history that adds most to the score; of equals, the lower key.
+    fn main_reason(&self, history: History, item: u32) -> Option<u32> {
+        let (near, similarities) = self.neighbours.row(item as usize);
+        let mut history = history.0.iter().zip(history.1).peekable();
+        let mut reason = (0.0, None);
+        for (near, &similarity) in near.iter().zip(similarities) {
+            while history.next_if(|(had, _)| *had < near).is_some() {}
+            let Some((_, &weight)) = history.next_if(|(had, _)| *had == near) else { continue };
+            let share = f64::from(weight) * f64::from(similarity);
+            if share > reason.0 {
+                reason = (share, Some(*near));
+            }
+        }
+        reason.1
+    }
+
+    fn candidate(&self, item: u32, score: f64) -> Candidate {
+        Candidate { score, popularity: self.popularity[item as usize], item }
+    }
+
+    fn check_item(&self, item: u32) -> Result<(), Error> {
+        if (item as usize) < self.n_items() {
+            return Ok(());
+        }
+        Err(Error::OutOfRange { what: "item", index: item, n: self.n_items() })
+    }
+}
+
+/// Items, ascending, and their weights.
+type History<'a> = (&'a [u32], &'a [f32]);
+
+/// Users a task takes at once.
+const CHUNK: usize = 64;
+
+struct Scratch {
+    scores: Vec<f64>,
+    touched: Vec<u32>,
+    best: Best,
+}
+
+impl Scratch {
+    fn new(model: &Recommender, n: usize) -> Self {
+        Self {
+            scores: vec![0.0; model.n_items()],
+            touched: Vec::new(),
+            best: Best::new(n.min(model.n_items())),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.touched.drain(..).for_each(|item| self.scores[item as usize] = 0.0);
+    }
+}
+
+fn check_n(n: usize) -> Result<(), Error> {
+    if n == 0 {
+        return Err(Error::InvalidParameter { name: "n", value: 0.0, expected: "at least 1" });
+    }
+    Ok(())
+}

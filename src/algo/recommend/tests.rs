@@ -1,0 +1,305 @@
+//! The recommender as a whole: pages, fall-backs, stored bytes, and the same bits on any number of threads.
+
+use super::*;
+use crate::algo::{frame::Column, random::Random};
+
+fn interactions(rows: &[(i64, i64)]) -> Interactions {
+    let users = Column::integer("user_id", rows.iter().map(|row| row.0).collect());
+    let items = Column::integer("item_id", rows.iter().map(|row| row.1).collect());
+    Interactions::from_columns(&users, &items, None, None, &Watch::new()).unwrap()
+}
+
+fn fit_rows(rows: &[(i64, i64)], algorithm: Algorithm) -> Recommender {
+    let params = Params { algorithm, holdout: None, ..Params::default() }.check().unwrap();
+    fit(&interactions(rows), &params, &Watch::new()).unwrap().0
+}
+
+/// 60 users, 40 items, half of each user's from a group of items of its own.
+fn random_rows() -> Vec<(i64, i64)> {
+    let mut random = Random::new(2, 0);
+    (0..1200)
+        .map(|row| {
+            let user = row % 60;
+            let item = if random.uniform() < 0.5 {
+                user % 4 * 10 + random.below(10) as i64
+            } else {
+                random.below(40) as i64
+            };
+            (user, item)
+        })
+        .collect()
+}
+
+fn items(page: &[Recommendation]) -> Vec<u32> {
+    page.iter().map(|recommendation| recommendation.item).collect()
+}
+
+#[track_caller]
+fn check_page(page: &[Recommendation], n: usize) {
+    assert_eq!(page.len(), n);
+    for (position, recommendation) in page.iter().enumerate() {
+        assert_eq!(recommendation.rank as usize, position + 1);
+        assert!(recommendation.score.is_finite());
+        assert_eq!(recommendation.popular, recommendation.because_of.is_none());
+    }
+    let mut distinct = items(page);
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), n);
+}
+
+#[test]
+fn an_item_is_recommended_for_what_is_most_like_it() {
+    // Items 0 and 1 share two of their users; user 4 has 0 alone.
+    let model = fit_rows(
+        &[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)],
+        Algorithm::ItemKnn,
+    );
+    let page = model.recommend(Some(3), 1, true).unwrap();
+    check_page(&page, 1);
+    let cosine = 2.0 / (4f64.sqrt() * 2f64.sqrt());
+    assert_eq!((page[0].item, page[0].because_of), (1, Some(0)));
+    assert!((page[0].score - cosine).abs() < 1e-7);
+    let similar = model.similar_items(0, 10).unwrap();
+    assert_eq!(similar.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn pages_are_those_of_dense_arithmetic() {
+    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    for user in 0..model.n_users() as u32 {
+        let (seen, weights) = model.history(user).unwrap();
+        let mut expected: Vec<top::Candidate> = (0..model.n_items() as u32)
+            .filter(|item| !seen.contains(item))
+            .map(|item| {
+                let similarity = |had: u32| f64::from(model.neighbours.get(item as usize, had));
+                let score =
+                    seen.iter().zip(weights).map(|(&had, &w)| f64::from(w) * similarity(had)).sum();
+                top::Candidate { score, popularity: model.popularity[item as usize], item }
+            })
+            .filter(|candidate| candidate.score > 0.0)
+            .collect();
+        expected.sort_by(top::Candidate::order);
+        let page = model.recommend(Some(user), 5, true).unwrap();
+        check_page(&page, 5);
+        assert_eq!(
+            items(&page),
+            expected[..5].iter().map(|candidate| candidate.item).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn an_unknown_user_gets_popular_items_marked_so() {
+    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], Algorithm::ItemKnn);
+    let page = model.recommend(None, 5, true).unwrap();
+    check_page(&page, 2);
+    assert_eq!(items(&page), [0, 1]);
+    assert!(page.iter().all(|recommendation| recommendation.popular));
+    assert_eq!(page[0].score, 2.0 / 3.0);
+    assert_eq!(model.recommend_for(&[], 5, true).unwrap(), page);
+}
+
+#[test]
+fn a_page_that_runs_short_is_filled_with_popular_items() {
+    let model = fit_rows(
+        &[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)],
+        Algorithm::ItemKnn,
+    );
+    let page = model.recommend(Some(5), 3, true).unwrap();
+    check_page(&page, 2);
+    assert_eq!(items(&page), [1, 2]);
+    assert_eq!([page[0].popular, page[1].popular], [false, true]);
+    let page = model.recommend(Some(5), 3, false).unwrap();
+    check_page(&page, 3);
+}
+
+#[test]
+fn the_popular_algorithm_gives_everyone_the_unseen_by_count() {
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 1), (3, 1), (3, 2), (4, 2)], Algorithm::Popular);
+    let page = model.recommend(Some(0), 10, true).unwrap();
+    check_page(&page, 1);
+    assert_eq!(items(&page), [2]);
+    assert_eq!(items(&model.recommend(None, 10, true).unwrap()), [1, 2, 0]);
+    assert_eq!(model.similar_items(0, 3).unwrap(), []);
+}
+
+#[test]
+fn users_who_have_everything_get_an_empty_page_or_what_they_have() {
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], Algorithm::ItemKnn);
+    assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
+    check_page(&model.recommend(Some(0), 5, false).unwrap(), 2);
+}
+
+#[test]
+fn one_user_and_one_item_make_a_model() {
+    let model = fit_rows(&[(1, 1), (1, 1)], Algorithm::ItemKnn);
+    assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
+    check_page(&model.recommend(None, 5, true).unwrap(), 1);
+    let params = Params::default().check().unwrap();
+    assert_eq!(fit(&interactions(&[(1, 1)]), &params, &Watch::new()).unwrap().1, None);
+}
+
+#[test]
+fn a_basket_is_scored_as_a_user_who_has_it() {
+    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    for user in 0..model.n_users() as u32 {
+        let mut basket = model.history(user).unwrap().0.to_vec();
+        basket.reverse();
+        basket.extend_from_within(..1);
+        assert_eq!(
+            model.recommend_for(&basket, 7, true).unwrap(),
+            model.recommend(Some(user), 7, true).unwrap()
+        );
+    }
+}
+
+#[test]
+fn zero_places_and_codes_out_of_range_are_refused() {
+    let model = fit_rows(&[(1, 1)], Algorithm::ItemKnn);
+    let no_places = Error::InvalidParameter { name: "n", value: 0.0, expected: "at least 1" };
+    assert_eq!(model.recommend(None, 0, true).unwrap_err(), no_places);
+    assert_eq!(model.recommend_all(0, true, &Watch::new()).unwrap_err(), no_places);
+    assert_eq!(model.similar_items(0, 0).unwrap_err(), no_places);
+    let no_item = Error::OutOfRange { what: "item", index: 1, n: 1 };
+    assert_eq!(model.recommend_for(&[1, 0], 1, true).unwrap_err(), no_item);
+    assert_eq!(model.similar_items(1, 1).unwrap_err(), no_item);
+    assert_eq!(
+        model.recommend(Some(1), 1, true).unwrap_err(),
+        Error::OutOfRange { what: "user", index: 1, n: 1 }
+    );
+}
+
+#[test]
+fn parameters_out_of_range_are_refused() {
+    let spoilt: [fn(&mut Params); 5] = [
+        |params| params.neighbors = 0,
+        |params| params.shrinkage = -1.0,
+        |params| params.shrinkage = f64::NAN,
+        |params| params.k = 0,
+        |params| params.holdout = Some(Split::LastByTime { share: 1.0 }),
+    ];
+    for spoil in spoilt {
+        let mut params = Params::default();
+        spoil(&mut params);
+        assert!(matches!(params.check(), Err(Error::InvalidParameter { .. })));
+    }
+}
+
+#[test]
+fn threads_and_the_order_of_rows_change_no_bit() {
+    let mut rows = random_rows();
+    let run = |n_threads: usize, rows: &[(i64, i64)]| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| {
+            let (model, quality) =
+                fit(&interactions(rows), &Params::default().check().unwrap(), &Watch::new())
+                    .unwrap();
+            let pages = model.recommend_all(10, true, &Watch::new()).unwrap();
+            (model.to_bytes().unwrap(), quality.unwrap(), pages)
+        })
+    };
+    let expected = run(1, &rows);
+    for n_threads in [2, 7] {
+        assert_eq!(run(n_threads, &rows), expected);
+    }
+    Random::new(9, 0).shuffle(&mut rows);
+    assert_eq!(run(2, &rows), expected);
+}
+
+#[test]
+fn everyones_pages_are_those_of_each_alone() {
+    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let pages = model.recommend_all(8, true, &Watch::new()).unwrap();
+    assert_eq!(pages.len(), model.n_users());
+    for user in 0..model.n_users() {
+        assert_eq!(pages.page(user), model.recommend(Some(user as u32), 8, true).unwrap());
+    }
+}
+
+#[test]
+fn a_stop_is_heard() {
+    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let watch = Watch::new();
+    watch.stop();
+    assert_eq!(model.recommend_all(1, true, &watch).unwrap_err(), Error::Stopped(Stopped));
+    let refused = fit(&interactions(&random_rows()), &Params::default().check().unwrap(), &watch)
+        .unwrap_err();
+    assert_eq!(refused, Error::Stopped(Stopped));
+}
+
+#[test]
+fn a_stored_model_comes_back_equal() {
+    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    assert_eq!(Recommender::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+}
+
+#[test]
+fn damaged_bytes_are_refused_or_harmless() {
+    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let bytes = model.to_bytes().unwrap();
+    for length in [0, 1, 2, 10, bytes.len() - 1] {
+        assert!(Recommender::from_bytes(&bytes[..length]).is_err(), "{length}");
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert!(Recommender::from_bytes(&longer).is_err());
+    let mut newer = bytes.clone();
+    newer[0] = 2;
+    assert_eq!(
+        Recommender::from_bytes(&newer).unwrap_err(),
+        Error::UnknownFormat { expected: 1, found: 2 }
+    );
+    let mut random = Random::new(4, 0);
+    for _ in 0..3000 {
+        let mut damaged = bytes.clone();
+        let position = random.below(damaged.len());
+        damaged[position] = random.next_u64() as u8;
+        if let Ok(model) = Recommender::from_bytes(&damaged) {
+            let pages = model.recommend_all(3, true, &Watch::new()).unwrap();
+            assert!(
+                (0..pages.len())
+                    .flat_map(|user| pages.page(user))
+                    .all(|place| place.score.is_finite())
+            );
+        }
+    }
+}
+
+#[test]
+fn items_held_out_of_a_pattern_are_found_again() {
+    let quality = |algorithm| {
+        let params = Params { algorithm, ..Params::default() }.check().unwrap();
+        fit(&interactions(&random_rows()), &params, &Watch::new()).unwrap().1.unwrap()
+    };
+    let (nearest, popular) = (quality(Algorithm::ItemKnn), quality(Algorithm::Popular));
+    assert!(nearest.ndcg > popular.ndcg, "{nearest:?} {popular:?}");
+    assert_eq!(nearest.n_users, 60);
+}
+
+#[test]
+fn a_holdout_by_time_measures_the_last_interactions() {
+    // Users 1-3 take 10, then 11; user 4 takes 10, then, after the cut, 11.
+    let users = Column::integer("user_id", vec![1, 1, 2, 2, 3, 3, 4, 4]);
+    let items = Column::integer("item_id", vec![10, 11, 10, 11, 10, 11, 10, 11]);
+    let times: Vec<f64> = (0..8).map(f64::from).collect();
+    let interactions =
+        Interactions::from_columns(&users, &items, None, Some(&times), &Watch::new()).unwrap();
+    let params =
+        Params { holdout: Some(Split::LastByTime { share: 0.125 }), k: 1, ..Params::default() };
+    let quality = fit(&interactions, &params.check().unwrap(), &Watch::new()).unwrap().1.unwrap();
+    assert_eq!((quality.ndcg, quality.map, quality.n_users, quality.coverage), (1.0, 1.0, 1, 0.5));
+}
+
+#[test]
+fn a_model_is_evaluated_by_key_on_interactions_from_elsewhere() {
+    let model = fit_rows(&[(1, 10), (1, 11), (2, 10), (3, 12)], Algorithm::ItemKnn);
+    // User 2 goes on to take 11, which is first on its page, and 99, which the model does not know; 10 it had.
+    let quality = evaluate(&model, &interactions(&[(2, 11), (2, 99), (2, 10)]), 1, &Watch::new())
+        .unwrap()
+        .unwrap();
+    assert_eq!((quality.precision, quality.recall, quality.n_users), (1.0, 0.5, 1));
+    let unknown = evaluate(&model, &interactions(&[(77, 10)]), 1, &Watch::new()).unwrap().unwrap();
+    assert_eq!(unknown.precision, 1.0);
+    assert_eq!(evaluate(&model, &interactions(&[(2, 10)]), 1, &Watch::new()).unwrap(), None);
+}

@@ -1,0 +1,54 @@
+//! Memory of one call site: what a function worked out at its first row and needs at the next ones.
+#![allow(unsafe_code, reason = "it owns a pointer that PostgreSQL keeps in fn_extra")]
+
+use std::any::Any;
+
+use pgrx::pg_sys;
+
+use super::error::Report;
+
+/// One call of a SQL function, by which it reaches the memory of its call site in the running query.
+pub(crate) struct CallSite(pg_sys::FunctionCallInfo);
+
+impl CallSite {
+    /// `fcinfo` must be the argument that PostgreSQL gave to the running function: pgrx hands out no other.
+    pub(crate) fn of(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        Self(fcinfo)
+    }
+
+    /// What this call site remembers; made at its first use. A call site always asks for the same type.
+    pub(crate) fn remember<T: 'static>(
+        &self,
+        make: impl Fn() -> Result<T, Report>,
+    ) -> Result<&'static mut T, Report> {
+        // SAFETY: flinfo belongs to the running call; fn_extra is null or what this function stored there, a box that
+        // lives until fn_mcxt is reset, which is after the query's last call. A backend has one thread, and a call site
+        // is not re-entered while the reference is in use, since functions use it for their own duration only.
+        unsafe {
+            let flinfo = &mut *(*self.0).flinfo;
+            if flinfo.fn_extra.is_null() {
+                let stored: Box<Box<dyn Any>> = Box::new(Box::new(make()?));
+                let stored = Box::into_raw(stored);
+                let callback = pg_sys::MemoryContextAllocZero(
+                    flinfo.fn_mcxt,
+                    size_of::<pg_sys::MemoryContextCallback>(),
+                )
+                .cast::<pg_sys::MemoryContextCallback>();
+                (*callback).func = Some(drop_stored);
+                (*callback).arg = stored.cast();
+                pg_sys::MemoryContextRegisterResetCallback(flinfo.fn_mcxt, callback);
+                flinfo.fn_extra = stored.cast();
+            }
+            let stored = &mut *flinfo.fn_extra.cast::<Box<dyn Any>>();
+            if !stored.is::<T>() {
+                *stored = Box::new(make()?);
+            }
+            Ok(&mut *(&raw mut **stored).cast::<T>())
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn drop_stored(stored: *mut std::ffi::c_void) {
+    // SAFETY: the pointer is the box that `remember` made, and PostgreSQL calls this once.
+    drop(unsafe { Box::from_raw(stored.cast::<Box<dyn Any>>()) });
+}

@@ -1,0 +1,357 @@
+//! Reads one datum by its type: numbers as f64, texts as &str, arrays of numbers in place.
+//!
+//! Every path by which data enters (records, ingest, arrays) reads through here, so a type means the same everywhere:
+//! booleans are 0 and 1, dates and times are seconds since 1970 UTC, categories are text, varchar, enum and uuid.
+#![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
+
+use std::ffi::CStr;
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::{FromDatum, PgOid};
+
+use super::error::{Error, Report};
+
+/// How values of a column are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Float4,
+    Float8,
+    Numeric,
+    Date,
+    Timestamp,
+    /// text, varchar and char: the bytes are the value.
+    Text,
+    /// enum and uuid: categories read through their output function.
+    Category {
+        output: Oid,
+    },
+    Numbers(Element),
+    Vector,
+    /// Anything else: only good as a key, through its output function.
+    Opaque {
+        output: Oid,
+    },
+}
+
+/// The elements of an array of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    Int2,
+    Int4,
+    Int8,
+    Float4,
+    Float8,
+    Numeric,
+}
+
+impl Kind {
+    pub(crate) fn of(type_oid: Oid) -> Kind {
+        // SAFETY: catalogue look-ups by type oid, inside a transaction.
+        let base = unsafe { pg_sys::getBaseType(type_oid) };
+        match base {
+            pg_sys::BOOLOID => Kind::Bool,
+            pg_sys::INT2OID => Kind::Int2,
+            pg_sys::INT4OID => Kind::Int4,
+            pg_sys::INT8OID => Kind::Int8,
+            pg_sys::FLOAT4OID => Kind::Float4,
+            pg_sys::FLOAT8OID => Kind::Float8,
+            pg_sys::NUMERICOID => Kind::Numeric,
+            pg_sys::DATEOID => Kind::Date,
+            pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => Kind::Timestamp,
+            pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => Kind::Text,
+            pg_sys::INT2ARRAYOID => Kind::Numbers(Element::Int2),
+            pg_sys::INT4ARRAYOID => Kind::Numbers(Element::Int4),
+            pg_sys::INT8ARRAYOID => Kind::Numbers(Element::Int8),
+            pg_sys::FLOAT4ARRAYOID => Kind::Numbers(Element::Float4),
+            pg_sys::FLOAT8ARRAYOID => Kind::Numbers(Element::Float8),
+            pg_sys::NUMERICARRAYOID => Kind::Numbers(Element::Numeric),
+            other => {
+                let output = output_function(other);
+                // SAFETY: as above.
+                if other == pg_sys::UUIDOID || unsafe { pg_sys::type_is_enum(other) } {
+                    Kind::Category { output }
+                } else if type_name(other) == "vector" {
+                    Kind::Vector
+                } else {
+                    Kind::Opaque { output }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_number(self) -> bool {
+        use Kind::*;
+        matches!(self, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Date | Timestamp)
+    }
+
+    pub(crate) fn is_integer(self) -> bool {
+        matches!(self, Kind::Int2 | Kind::Int4 | Kind::Int8)
+    }
+
+    pub(crate) fn is_category(self) -> bool {
+        matches!(self, Kind::Text | Kind::Category { .. })
+    }
+
+    pub(crate) fn is_array(self) -> bool {
+        matches!(self, Kind::Numbers(_) | Kind::Vector)
+    }
+
+    /// The value as a number. It may be NaN or infinite: the caller, who knows the column's name, refuses these.
+    ///
+    /// # Safety
+    /// `datum` is a value, not NULL, of a type of this kind, and the kind is a number.
+    #[inline]
+    pub(crate) unsafe fn number(self, datum: Datum) -> f64 {
+        match self {
+            Kind::Float8 => f64::from_bits(datum.value() as u64),
+            Kind::Int4 => f64::from(datum.value() as i32),
+            Kind::Int8 => datum.value() as i64 as f64,
+            Kind::Bool => f64::from(u8::from(datum.value() as u8 != 0)),
+            Kind::Int2 => f64::from(datum.value() as i16),
+            Kind::Float4 => f64::from(f32::from_bits(datum.value() as u32)),
+            // SAFETY: the datum is a numeric, as the caller promises.
+            Kind::Numeric => unsafe { numeric(datum) },
+            Kind::Date => match datum.value() as i32 {
+                i32::MAX => f64::INFINITY,
+                i32::MIN => f64::NEG_INFINITY,
+                days => (f64::from(days) + DAYS_1970_TO_2000) * 86_400.0,
+            },
+            Kind::Timestamp => match datum.value() as i64 {
+                i64::MAX => f64::INFINITY,
+                i64::MIN => f64::NEG_INFINITY,
+                microseconds => microseconds as f64 / 1e6 + DAYS_1970_TO_2000 * 86_400.0,
+            },
+            _ => f64::NAN,
+        }
+    }
+
+    /// # Safety
+    /// `datum` is a value, not NULL, of a type of this kind, and the kind is an integer.
+    #[inline]
+    pub(crate) unsafe fn integer(self, datum: Datum) -> i64 {
+        match self {
+            Kind::Int2 => i64::from(datum.value() as i16),
+            Kind::Int4 => i64::from(datum.value() as i32),
+            _ => datum.value() as i64,
+        }
+    }
+
+    /// Calls `f` with the value's text, which lives as long as the call.
+    ///
+    /// # Safety
+    /// `datum` is a value, not NULL, of a type of this kind.
+    pub(crate) unsafe fn text<T>(
+        self,
+        datum: Datum,
+        column: &str,
+        f: impl FnOnce(&str) -> T,
+    ) -> Result<T, Report> {
+        let invalid = || Report::from(Error::InvalidText { column: column.to_owned() });
+        // SAFETY: the datum is of this type by the caller's promise; what is detoasted or printed here is freed here.
+        unsafe {
+            match self {
+                Kind::Text => {
+                    let original = datum.cast_mut_ptr::<pg_sys::varlena>();
+                    let packed = pg_sys::pg_detoast_datum_packed(original);
+                    let result =
+                        std::str::from_utf8(varlena_bytes(packed)).map(f).map_err(|_| invalid());
+                    if packed != original {
+                        pg_sys::pfree(packed.cast());
+                    }
+                    result
+                }
+                Kind::Category { output } | Kind::Opaque { output } => {
+                    let printed = pg_sys::OidOutputFunctionCall(output, datum);
+                    let result = CStr::from_ptr(printed).to_str().map(f).map_err(|_| invalid());
+                    pg_sys::pfree(printed.cast());
+                    result
+                }
+                Kind::Bool => Ok(f(if datum.value() as u8 != 0 { "true" } else { "false" })),
+                Kind::Int2 | Kind::Int4 | Kind::Int8 => Ok(f(&self.integer(datum).to_string())),
+                other => Ok(f(&other.number(datum).to_string())),
+            }
+        }
+    }
+
+    /// Appends the elements of an array of numbers; NaN for a NULL element.
+    ///
+    /// # Safety
+    /// `datum` is a value, not NULL, of a type of this kind, and the kind is an array.
+    #[inline]
+    pub(crate) unsafe fn numbers(
+        self,
+        datum: Datum,
+        name: &str,
+        out: &mut Vec<f64>,
+    ) -> Result<(), Report> {
+        // SAFETY: the datum is an array or a vector by the caller's promise; its bytes are read within its own length.
+        unsafe {
+            let original = datum.cast_mut_ptr::<pg_sys::varlena>();
+            let packed = pg_sys::pg_detoast_datum_packed(original);
+            let result = match self {
+                Kind::Vector => vector_elements(varlena_bytes(packed), name, out),
+                Kind::Numbers(element) => array_elements(varlena_bytes(packed), element, name, out),
+                _ => Ok(()),
+            };
+            if packed != original {
+                pg_sys::pfree(packed.cast());
+            }
+            result
+        }
+    }
+}
+
+/// The name of a type as SQL writes it.
+pub(crate) fn type_name(type_oid: Oid) -> String {
+    // SAFETY: a catalogue look-up; the string is PostgreSQL's own, copied.
+    unsafe { CStr::from_ptr(pg_sys::format_type_be(type_oid)) }.to_string_lossy().into_owned()
+}
+
+/// The contents of a varlena whose header is short or long, and not toasted.
+///
+/// # Safety
+/// `value` points to such a varlena, which outlives the slice.
+#[inline]
+pub(crate) unsafe fn varlena_bytes<'a>(value: *const pg_sys::varlena) -> &'a [u8] {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        std::slice::from_raw_parts(pgrx::vardata_any(value).cast(), pgrx::varsize_any_exhdr(value))
+    }
+}
+
+/// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
+const DAYS_1970_TO_2000: f64 = 10_957.0;
+
+/// # Safety
+/// `datum` is a numeric.
+unsafe fn numeric(datum: Datum) -> f64 {
+    // SAFETY: numeric_float8_no_overflow takes a numeric and gives a float8; beyond its range it gives infinity.
+    unsafe {
+        let result =
+            pg_sys::DirectFunctionCall1Coll(Some(numeric_to_float), pg_sys::InvalidOid, datum);
+        f64::from_bits(result.value() as u64)
+    }
+}
+
+unsafe extern "C-unwind" fn numeric_to_float(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
+    // SAFETY: called by DirectFunctionCall1Coll above with its own fcinfo.
+    unsafe { pg_sys::numeric_float8_no_overflow(fcinfo) }
+}
+
+fn output_function(type_oid: Oid) -> Oid {
+    let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
+    // SAFETY: a catalogue look-up into two locals.
+    unsafe { pg_sys::getTypeOutputInfo(type_oid, &mut output, &mut is_varlena) };
+    output
+}
+
+fn read<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut word = [0; N];
+    if let Some(slice) = bytes.get(at..at + N) {
+        word.copy_from_slice(slice);
+    }
+    word
+}
+
+/// Layout after the varlena header: ndim, dataoffset, elemtype, then per dimension its length and lower bound, then the
+/// NULL bitmap if dataoffset is not 0, then the elements. Offsets count from 4 bytes before.
+fn array_elements(
+    bytes: &[u8],
+    element: Element,
+    name: &str,
+    out: &mut Vec<f64>,
+) -> Result<(), Report> {
+    let dimensions = i32::from_ne_bytes(read(bytes, 0));
+    if dimensions == 0 {
+        return Ok(());
+    }
+    if dimensions != 1 {
+        return Err(Error::NotOneDimensional { dimensions }.into());
+    }
+    let n = i32::from_ne_bytes(read(bytes, 12)).max(0) as usize;
+    let data_offset = i32::from_ne_bytes(read(bytes, 4)) as usize;
+    let bitmap = (data_offset != 0).then(|| &bytes[20..]);
+    let data = &bytes[if data_offset == 0 { 20 } else { data_offset - 4 }..];
+    if bitmap.is_none() && element == Element::Float8 {
+        let Some(data) = data.get(..n * 8) else { return Ok(()) };
+        out.extend(data.chunks_exact(8).map(|word| f64::from_ne_bytes(read(word, 0))));
+        return reject_not_finite(name, out, n);
+    }
+    out.reserve(n);
+    let mut at = 0;
+    for index in 0..n {
+        let is_null = bitmap.is_some_and(|bits| bits[index / 8] & (1 << (index % 8)) == 0);
+        if is_null {
+            out.push(f64::NAN);
+            continue;
+        }
+        let value = match element {
+            Element::Int2 => f64::from(i16::from_ne_bytes(read(data, step(&mut at, 2)))),
+            Element::Int4 => f64::from(i32::from_ne_bytes(read(data, step(&mut at, 4)))),
+            Element::Int8 => i64::from_ne_bytes(read(data, step(&mut at, 8))) as f64,
+            Element::Float4 => f64::from(f32::from_ne_bytes(read(data, step(&mut at, 4)))),
+            Element::Float8 => f64::from_ne_bytes(read(data, step(&mut at, 8))),
+            Element::Numeric => numeric_element(data, &mut at),
+        };
+        if !value.is_finite() {
+            return Err(Error::NotFinite { column: format!("{name}[{}]", index + 1), value }.into());
+        }
+        out.push(value);
+    }
+    Ok(())
+}
+
+/// A numeric inside an array has a long header, aligned to 4 bytes; it is copied out to be read.
+fn numeric_element(data: &[u8], at: &mut usize) -> f64 {
+    let start = at.next_multiple_of(4);
+    let header = u32::from_ne_bytes(read(data, start));
+    let length = (header >> 2) as usize;
+    *at = start + length;
+    let Some(bytes) = data.get(start..start + length) else { return f64::NAN };
+    let mut words = vec![0u64; length.div_ceil(8)];
+    // SAFETY: `words` holds at least `length` bytes and is aligned for a numeric, which `bytes` is.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), words.as_mut_ptr().cast(), length);
+        numeric(Datum::from(words.as_ptr()))
+    }
+}
+
+fn step(at: &mut usize, width: usize) -> usize {
+    let start = *at;
+    *at += width;
+    start
+}
+
+/// pgvector's layout after the varlena header: dimensions i16, unused i16, then f32 elements.
+fn vector_elements(bytes: &[u8], name: &str, out: &mut Vec<f64>) -> Result<(), Report> {
+    let n = i16::from_ne_bytes(read(bytes, 0)).max(0) as usize;
+    out.extend((0..n).map(|index| f64::from(f32::from_ne_bytes(read(bytes, 4 + 4 * index)))));
+    reject_not_finite(name, out, n)
+}
+
+fn reject_not_finite(name: &str, out: &[f64], n: usize) -> Result<(), Report> {
+    let elements = &out[out.len() - n..];
+    // One pass without a branch: x - x is 0 for finite x and NaN otherwise.
+    let sum: f64 = elements.iter().map(|x| x - x).sum();
+    if sum == 0.0 {
+        return Ok(());
+    }
+    match elements.iter().position(|x| !x.is_finite()) {
+        Some(index) => Err(Error::NotFinite {
+            column: format!("{name}[{}]", index + 1),
+            value: elements[index],
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// A value of type `T` from the result of a look-up, or None for NULL.
+pub(crate) fn from_result<T: FromDatum>(datum: Option<Datum>, type_oid: PgOid) -> Option<T> {
+    // SAFETY: the datum is of the type that PostgreSQL says it is.
+    datum.and_then(|datum| unsafe { T::from_polymorphic_datum(datum, false, type_oid.value()) })
+}

@@ -1,0 +1,185 @@
+//! Every failure as PostgreSQL reports it: SQLSTATE, message, DETAIL, HINT.
+//!
+//! The errors of the plumbing are written here; each room of `algo` has its own typed error, mapped exhaustively below.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+/// What a SQL function returns when it fails.
+pub(crate) type Report = ErrorReport;
+
+#[track_caller]
+pub(crate) fn report(code: Code, message: impl Into<String>) -> Report {
+    ErrorReport::new(code, message.into(), "")
+}
+
+/// What can go wrong between PostgreSQL and a fit or a score, whatever the room.
+#[derive(Debug)]
+pub(crate) enum Error {
+    UnknownModel { name: String },
+    WrongKind { name: String, is: String, wanted: &'static str },
+    NotOwner { name: String },
+    ModelBusy { name: String },
+    NameTaken { name: String, kind: String },
+    CorruptModel { name: String, version: i32, why: String },
+    InvalidModelName { name: String },
+    UnknownSource { source: String },
+    NotOneSelect { statements: usize },
+    NotReadOnly { what: &'static str },
+    MissingColumn { column: String, available: Vec<String> },
+    DuplicateColumn { column: String },
+    UnnamedColumns,
+    WrongType { column: String, type_name: String, wanted: &'static str, hint: &'static str },
+    MissingValue { column: String },
+    NotFinite { column: String, value: f64 },
+    WrongDimension { column: String, expected: usize, found: usize },
+    NotOneDimensional { dimensions: i32 },
+    NoFeatures,
+    TooManyFeatures { found: usize, limit: usize },
+    OutOfMemoryBudget { wanted: usize, budget: usize },
+    InvalidText { column: String },
+    InvalidValue { type_name: &'static str, why: String },
+    InvalidOption { option: String, value: String, valid: String },
+    UnknownOption { option: String, valid: String },
+    NullArgument { argument: &'static str },
+}
+
+impl From<Error> for Report {
+    fn from(error: Error) -> Self {
+        use Error::*;
+        match error {
+            UnknownModel { name } => report(Code::ERRCODE_UNDEFINED_OBJECT, format!("model \"{name}\" does not exist"))
+                .set_hint("The view persona.models lists the models that you may use."),
+            WrongKind { name, is, wanted } => report(
+                Code::ERRCODE_WRONG_OBJECT_TYPE,
+                format!("model \"{name}\" is a {is}, not a {wanted}"),
+            )
+            .set_hint("The view persona.models lists each model and its kind."),
+            NotOwner { name } => {
+                report(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of model \"{name}\""))
+            }
+            ModelBusy { name } => report(
+                Code::ERRCODE_LOCK_NOT_AVAILABLE,
+                format!("model \"{name}\" is being changed by another session"),
+            )
+            .set_hint("Try again when that session has finished; persona.activity shows it."),
+            NameTaken { name, kind } => {
+                report(Code::ERRCODE_DUPLICATE_OBJECT, format!("model \"{name}\" already exists and is a {kind}"))
+                    .set_hint("Choose another name, or drop it with persona.drop_model first.")
+            }
+            CorruptModel { name, version, why } => report(
+                Code::ERRCODE_DATA_CORRUPTED,
+                format!("version {version} of model \"{name}\" cannot be read: {why}"),
+            )
+            .set_hint("Activate another version with persona.activate, or refit the model."),
+            InvalidModelName { name } => {
+                report(Code::ERRCODE_INVALID_NAME, format!("invalid model name \"{name}\""))
+                    .set_hint("A model name has 1 to 200 characters and no control character.")
+            }
+            UnknownSource { source } => {
+                report(Code::ERRCODE_UNDEFINED_TABLE, format!("relation \"{source}\" does not exist"))
+                    .set_hint("A source is the name of a table or view, or a SELECT.")
+            }
+            NotOneSelect { statements } => report(
+                Code::ERRCODE_SYNTAX_ERROR,
+                format!("a source must be one SELECT, and this is {statements} statements"),
+            ),
+            NotReadOnly { what } => {
+                report(Code::ERRCODE_READ_ONLY_SQL_TRANSACTION, format!("a source must only read: it has {what}"))
+            }
+            MissingColumn { column, available } => report(
+                Code::ERRCODE_UNDEFINED_COLUMN,
+                format!("column \"{column}\" does not exist in the given rows"),
+            )
+            .set_hint(format!("Their columns are {}.", quoted_list(&available))),
+            DuplicateColumn { column } => report(
+                Code::ERRCODE_DUPLICATE_COLUMN,
+                format!("column \"{column}\" appears more than once in the given rows"),
+            )
+            .set_hint("Features bind by name: give each column its own with AS."),
+            UnnamedColumns => {
+                report(Code::ERRCODE_UNDEFINED_COLUMN, "the columns of a row constructor have no names".to_owned())
+                    .set_hint(
+                        "Features bind by name: pass the alias of a table or of a subquery, as in \
+                         (SELECT a, b FROM t) AS v, then v. On a distributed table pass the table's alias.",
+                    )
+            }
+            WrongType { column, type_name, wanted, hint } => report(
+                Code::ERRCODE_DATATYPE_MISMATCH,
+                format!("column \"{column}\" has type {type_name}, but {wanted} is needed"),
+            )
+            .set_hint(hint),
+            MissingValue { column } => {
+                report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("column \"{column}\" has a NULL"))
+                    .set_hint("Leave such rows out with WHERE … IS NOT NULL, or fill them with coalesce().")
+            }
+            NotFinite { column, value } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("feature \"{column}\" has the value {}", postgres_float(value)),
+            )
+            .set_hint("Features must be finite numbers or NULL: use nullif(column, 'NaN')."),
+            WrongDimension { column, expected, found } => report(
+                Code::ERRCODE_ARRAY_ELEMENT_ERROR,
+                format!("{column} has {found} elements, but {expected} are expected"),
+            )
+            .set_hint("All feature arrays of one data set or model have the same length."),
+            NotOneDimensional { dimensions } => report(
+                Code::ERRCODE_ARRAY_ELEMENT_ERROR,
+                format!("a feature array must have one dimension, not {dimensions}"),
+            ),
+            NoFeatures => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, "there is no feature".to_owned())
+                .set_hint("Give at least one numeric column, or an array with at least one element."),
+            TooManyFeatures { found, limit } => report(
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("{found} features are more than the limit of {limit}"),
+            ),
+            OutOfMemoryBudget { wanted, budget } => report(
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("the data needs {}, more than persona.max_fit_memory ({})", bytes(wanted), bytes(budget)),
+            )
+            .set_hint("Raise persona.max_fit_memory, or fit on fewer rows or columns."),
+            InvalidText { column } => report(
+                Code::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+                format!("column \"{column}\" has text that is not valid UTF-8"),
+            ),
+            InvalidValue { type_name, why } => report(
+                Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+                format!("invalid input for type persona.{type_name}: {why}"),
+            ),
+            InvalidOption { option, value, valid } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("invalid value for \"{option}\": {value}"),
+            )
+            .set_hint(format!("Valid: {valid}.")),
+            UnknownOption { option, valid } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, format!("unknown option \"{option}\""))
+                    .set_hint(format!("Valid options: {valid}."))
+            }
+            NullArgument { argument } => {
+                report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("argument \"{argument}\" must not be NULL"))
+            }
+        }
+    }
+}
+
+pub(crate) fn quoted_list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().take(50).map(|name| format!("\"{name}\"")).collect();
+    let more = if names.len() > 50 { ", …" } else { "" };
+    quoted.join(", ") + more
+}
+
+fn postgres_float(value: f64) -> &'static str {
+    match value {
+        value if value.is_nan() => "NaN",
+        value if value > 0.0 => "Infinity",
+        _ => "-Infinity",
+    }
+}
+
+fn bytes(n: usize) -> String {
+    match n {
+        0..=0x3fff => format!("{n} bytes"),
+        0x4000..=0xff_ffff => format!("{} kB", n.div_ceil(1 << 10)),
+        _ => format!("{} MB", n.div_ceil(1 << 20)),
+    }
+}

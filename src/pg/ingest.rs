@@ -1,0 +1,513 @@
+//! Reads a whole query into a typed frame, as fast as PostgreSQL hands out its rows.
+//!
+//! The query runs through SPI with a DestReceiver of our own that appends each slot's datums to column builders: the time
+//! of `sum()` over the same columns, a seventh of an SPI cursor's. Types are checked before the first row; the builders
+//! stop at the memory budget before they allocate.
+#![allow(unsafe_code, reason = "a DestReceiver is a C structure of callbacks")]
+
+use std::ffi::CString;
+
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self};
+use pgrx::prelude::*;
+
+use crate::algo::frame::{Column, Frame, TextBuilder, Values};
+
+use super::datum::{Kind, type_name};
+use super::error::{Error, Report, report};
+use super::guc;
+use super::progress::Progress;
+use super::record::{Attribute, attributes, check_names};
+
+/// What a fit wants of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// An integer stays one, all else becomes text. NULL is an error.
+    Key,
+    /// Text, as the type writes it; NULL is missing.
+    Category,
+    /// A number, or an array of numbers as one feature per element; NULL is missing.
+    Number,
+    /// A number or a category, by the column's type.
+    Feature,
+}
+
+pub(crate) struct Request<'a> {
+    pub(crate) source: &'a str,
+    /// These columns, in this order.
+    pub(crate) columns: Vec<(&'a str, Role)>,
+    /// What to do with the source's other columns.
+    pub(crate) others: Others<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Others<'a> {
+    Ignore,
+    /// Take every numeric column and array of numbers, but for these.
+    Numbers {
+        except: &'a [&'a str],
+    },
+    /// Take every column that can be a feature, but for these.
+    Features {
+        except: &'a [&'a str],
+    },
+}
+
+/// What was read.
+pub(crate) struct Ingested {
+    pub(crate) frame: Frame,
+    /// The SQL types of the requested columns, in their order.
+    pub(crate) types: Vec<String>,
+}
+
+pub(crate) const MAX_FEATURES: usize = 4096;
+
+/// Runs the source and returns the wanted columns. The source is the name of a relation or one SELECT that only reads.
+pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Ingested, Report> {
+    progress.phase("reading");
+    let query = query_of(request.source)?;
+    let query = CString::new(query).map_err(|_| {
+        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
+    })?;
+    let mut receiver = Receiver {
+        callbacks: pg_sys::DestReceiver {
+            receiveSlot: Some(persona_ingest_receive),
+            rStartup: Some(persona_ingest_start),
+            rShutdown: Some(ignore),
+            rDestroy: Some(ignore),
+            mydest: pg_sys::CommandDest::DestNone,
+        },
+        request,
+        builders: Vec::new(),
+        last_attribute: 0,
+        n_rows: 0,
+        capacity: 0,
+        text_bytes: 0,
+        budget: guc::max_fit_memory(),
+        progress,
+        started: false,
+    };
+    Spi::connect(|_| {
+        let options = pg_sys::SPIExecuteOptions {
+            read_only: true,
+            must_return_tuples: true,
+            dest: (&raw mut receiver).cast(),
+            ..Default::default()
+        };
+        // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
+        // through here, where it is dropped.
+        let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
+        Spi::check_status(status).map(|_| ())
+    })
+    .map_err(|error| {
+        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("the source cannot be run: {error}"))
+    })?;
+    receiver.finish()
+}
+
+/// The SELECT that a source means, checked: one statement, which only reads.
+pub(crate) fn query_of(source: &str) -> Result<String, Report> {
+    let trimmed = source.trim().trim_end_matches(';').trim_end();
+    let first_word = trimmed.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let is_query = trimmed.starts_with('(')
+        || ["select", "with", "values", "table"]
+            .iter()
+            .any(|word| first_word.eq_ignore_ascii_case(word));
+    if !is_query {
+        return relation_query(trimmed);
+    }
+    check_one_select(trimmed)?;
+    Ok(trimmed.to_owned())
+}
+
+fn relation_query(name: &str) -> Result<String, Report> {
+    let unknown = || Report::from(Error::UnknownSource { source: name.to_owned() });
+    let found: Option<String> = Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid",
+            Some(1),
+            &[name.into()],
+        )?;
+        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+    })
+    .map_err(|_: pgrx::spi::Error| unknown())?;
+    Ok(format!("SELECT * FROM {}", found.ok_or_else(unknown)?))
+}
+
+fn check_one_select(query: &str) -> Result<(), Report> {
+    let text = CString::new(query).map_err(|_| {
+        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
+    })?;
+    // SAFETY: the parser takes a C string and returns a list of RawStmt; a syntax error unwinds.
+    unsafe {
+        let statements =
+            pgrx::PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(text.as_ptr()));
+        let Some(first) = statements.get_ptr(0).filter(|_| statements.len() == 1) else {
+            return Err(Error::NotOneSelect { statements: statements.len() }.into());
+        };
+        let statement = (*first).stmt;
+        if (*statement).type_ != pg_sys::NodeTag::T_SelectStmt {
+            return Err(Error::NotReadOnly { what: "a statement other than SELECT" }.into());
+        }
+        let select = statement.cast::<pg_sys::SelectStmt>();
+        if !(*select).intoClause.is_null() {
+            return Err(Error::NotReadOnly { what: "an INTO clause" }.into());
+        }
+        if !(*select).lockingClause.is_null() {
+            return Err(Error::NotReadOnly { what: "a FOR UPDATE or FOR SHARE clause" }.into());
+        }
+        if !(*select).withClause.is_null() {
+            let with =
+                pgrx::PgList::<pg_sys::CommonTableExpr>::from_pg((*(*select).withClause).ctes);
+            let writes = with
+                .iter_ptr()
+                .any(|cte| (*(*cte).ctequery).type_ != pg_sys::NodeTag::T_SelectStmt);
+            // The list belongs to the parse tree.
+            with.into_pg();
+            if writes {
+                return Err(Error::NotReadOnly { what: "a data-modifying WITH clause" }.into());
+            }
+        }
+        statements.into_pg();
+    }
+    Ok(())
+}
+
+#[repr(C)]
+struct Receiver<'a> {
+    /// First, as PostgreSQL takes the whole for it.
+    callbacks: pg_sys::DestReceiver,
+    request: &'a Request<'a>,
+    builders: Vec<Builder>,
+    last_attribute: i32,
+    n_rows: usize,
+    capacity: usize,
+    text_bytes: usize,
+    budget: usize,
+    progress: &'a mut Progress,
+    started: bool,
+}
+
+struct Builder {
+    attribute: Attribute,
+    role: Role,
+    values: Building,
+}
+
+enum Building {
+    Number(Vec<f64>),
+    Integer(Vec<i64>),
+    Text(TextBuilder),
+    /// An array column: row-major, with the dimension of its first row.
+    Array {
+        dimension: Option<usize>,
+        values: Vec<f64>,
+    },
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn persona_ingest_start(
+    receiver: *mut pg_sys::DestReceiver,
+    _operation: i32,
+    descriptor: pg_sys::TupleDesc,
+) {
+    // SAFETY: PostgreSQL calls this with the receiver that `ingest` passed, and the descriptor of the rows to come.
+    let (receiver, attributes) =
+        unsafe { (&mut *receiver.cast::<Receiver>(), attributes(descriptor)) };
+    receiver.start(attributes).unwrap_or_report();
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn persona_ingest_receive(
+    slot: *mut pg_sys::TupleTableSlot,
+    receiver: *mut pg_sys::DestReceiver,
+) -> bool {
+    // SAFETY: as above; the slot holds a row of that descriptor, of which the attributes up to the last wanted one are
+    // taken apart here and so valid.
+    unsafe {
+        let receiver = &mut *receiver.cast::<Receiver>();
+        if i32::from((*slot).tts_nvalid) < receiver.last_attribute {
+            pg_sys::slot_getsomeattrs_int(slot, receiver.last_attribute);
+        }
+        receiver.receive((*slot).tts_values, (*slot).tts_isnull).unwrap_or_report();
+    }
+    true
+}
+
+unsafe extern "C-unwind" fn ignore(_: *mut pg_sys::DestReceiver) {}
+
+impl Receiver<'_> {
+    fn start(&mut self, attributes: Vec<Attribute>) -> Result<(), Report> {
+        check_names(&attributes, false)?;
+        self.started = true;
+        for (name, role) in &self.request.columns {
+            let attribute =
+                attributes.iter().find(|attribute| attribute.name == *name).ok_or_else(|| {
+                    let available =
+                        attributes.iter().map(|attribute| attribute.name.clone()).collect();
+                    Report::from(Error::MissingColumn { column: (*name).to_owned(), available })
+                })?;
+            self.builders.push(builder(attribute, *role)?);
+        }
+        let named = |name: &str| self.request.columns.iter().any(|(column, _)| *column == name);
+        let others: Vec<Builder> = attributes
+            .iter()
+            .filter(|attribute| !named(&attribute.name))
+            .filter_map(|attribute| {
+                let (role, except) = match self.request.others {
+                    Others::Ignore => return None,
+                    Others::Numbers { except } => (Role::Number, except),
+                    Others::Features { except } => (Role::Feature, except),
+                };
+                if except.contains(&attribute.name.as_str()) {
+                    None
+                } else {
+                    builder(attribute, role).ok()
+                }
+            })
+            .collect();
+        self.builders.extend(others);
+        self.last_attribute = self
+            .builders
+            .iter()
+            .map(|builder| builder.attribute.position as i32 + 1)
+            .max()
+            .unwrap_or(0);
+        Ok(())
+    }
+
+    /// # Safety
+    /// Both point to the values of a row of the descriptor that `start` saw.
+    #[inline]
+    unsafe fn receive(
+        &mut self,
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+    ) -> Result<(), Report> {
+        if self.n_rows == self.capacity {
+            self.grow()?;
+        }
+        for builder in &mut self.builders {
+            // SAFETY: the position is below the descriptor's number of attributes, and the value is of its type.
+            unsafe {
+                let position = builder.attribute.position;
+                let (value, is_null) = (*values.add(position), *nulls.add(position));
+                self.text_bytes += builder.push(value, is_null)?;
+            }
+        }
+        self.n_rows += 1;
+        Ok(())
+    }
+
+    /// The length of an array is known after the first row: room for more is made, and counted, then.
+    fn has_array(&self) -> bool {
+        self.builders.iter().any(|builder| matches!(builder.values, Building::Array { .. }))
+    }
+
+    /// Makes room for twice the rows, if the budget allows for it: old and new memory are held together for a moment.
+    #[cold]
+    fn grow(&mut self) -> Result<(), Report> {
+        let capacity =
+            (self.capacity * 2).max(if self.capacity == 0 && self.has_array() { 1 } else { 4096 });
+        let row_bytes: usize = self.builders.iter().map(Builder::row_bytes).sum();
+        let needed = row_bytes
+            .checked_mul(capacity)
+            .and_then(|bytes| {
+                bytes.checked_add(row_bytes * self.capacity / self.builders.len().max(1))
+            })
+            .and_then(|bytes| bytes.checked_add(self.text_bytes))
+            .unwrap_or(usize::MAX);
+        // The doubled buffers would be half empty at worst: near the budget grow by less.
+        let (capacity, needed) = if needed > self.budget && self.capacity > 0 {
+            let smaller = self.capacity + self.capacity / 8;
+            (
+                smaller,
+                row_bytes * smaller
+                    + row_bytes * self.capacity / self.builders.len().max(1)
+                    + self.text_bytes,
+            )
+        } else {
+            (capacity, needed)
+        };
+        let too_much = Error::OutOfMemoryBudget { wanted: needed, budget: self.budget };
+        if needed > self.budget {
+            return Err(too_much.into());
+        }
+        for builder in &mut self.builders {
+            builder.reserve(capacity).map_err(|_| {
+                report(
+                    PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+                    format!("out of memory reading {} rows", self.n_rows),
+                )
+            })?;
+        }
+        self.capacity = capacity;
+        self.progress.rows(self.n_rows as u64);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Ingested, Report> {
+        if !self.started {
+            return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
+        }
+        self.progress.rows(self.n_rows as u64);
+        let n_rows = self.n_rows;
+        let requested = self.builders.iter().take(self.request.columns.len());
+        let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();
+        let mut columns = Vec::new();
+        for Builder { attribute, values, .. } in self.builders {
+            let name = attribute.name;
+            match values {
+                Building::Number(values) => {
+                    columns.push(Column { name, values: Values::Number(values) })
+                }
+                Building::Integer(values) => {
+                    columns.push(Column { name, values: Values::Integer(values) })
+                }
+                Building::Text(builder) => columns.push(Column { name, values: builder.finish() }),
+                Building::Array { dimension, values } => {
+                    for element in 0..dimension.unwrap_or(0) {
+                        let step = dimension.unwrap_or(1);
+                        let column = values.iter().skip(element).step_by(step).copied().collect();
+                        columns.push(Column::number(&format!("{name}[{}]", element + 1), column));
+                    }
+                }
+            }
+        }
+        if columns.len() > MAX_FEATURES + self.request.columns.len() {
+            return Err(Error::TooManyFeatures { found: columns.len(), limit: MAX_FEATURES }.into());
+        }
+        Ok(Ingested { frame: Frame { n_rows, columns }, types })
+    }
+}
+
+fn builder(attribute: &Attribute, role: Role) -> Result<Builder, Report> {
+    let kind = attribute.kind;
+    let wrong = |wanted, hint| Error::WrongType {
+        column: attribute.name.clone(),
+        type_name: type_name(attribute.type_oid),
+        wanted,
+        hint,
+    };
+    let number_hint =
+        "Numbers, booleans, dates and times can be used; leave other columns out or encode them.";
+    let values = match role {
+        Role::Key if kind.is_integer() => Building::Integer(Vec::new()),
+        Role::Key | Role::Category => Building::Text(TextBuilder::default()),
+        Role::Number | Role::Feature if kind.is_number() => Building::Number(Vec::new()),
+        Role::Number | Role::Feature if kind.is_array() => {
+            Building::Array { dimension: None, values: Vec::new() }
+        }
+        Role::Feature if kind.is_category() => Building::Text(TextBuilder::default()),
+        Role::Number => return Err(wrong("a number", number_hint).into()),
+        Role::Feature => {
+            return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
+        }
+    };
+    Ok(Builder { attribute: attribute.clone(), role, values })
+}
+
+impl Builder {
+    /// Appends a value and returns by how many bytes it grew beyond its share of a row.
+    ///
+    /// # Safety
+    /// `value` is of the attribute's type, and to be ignored if `is_null`.
+    #[inline]
+    unsafe fn push(&mut self, value: pg_sys::Datum, is_null: bool) -> Result<usize, Report> {
+        let kind = self.attribute.kind;
+        if is_null && self.role == Role::Key {
+            return Err(Error::MissingValue { column: self.attribute.name.clone() }.into());
+        }
+        // SAFETY: by the caller's promise; the builder was chosen for the kind.
+        unsafe {
+            match &mut self.values {
+                Building::Number(values) => {
+                    let number = if is_null { f64::NAN } else { kind.number(value) };
+                    if !is_null && !number.is_finite() {
+                        return Err(Error::NotFinite {
+                            column: self.attribute.name.clone(),
+                            value: number,
+                        }
+                        .into());
+                    }
+                    values.push(number);
+                }
+                Building::Integer(values) => values.push(kind.integer(value)),
+                Building::Text(builder) if is_null => return Ok(builder.push(None)),
+                Building::Text(builder) => {
+                    return kind.text(value, &self.attribute.name, |text| builder.push(Some(text)));
+                }
+                Building::Array { dimension, values } => {
+                    return push_array(
+                        kind,
+                        value,
+                        is_null,
+                        &self.attribute.name,
+                        dimension,
+                        values,
+                    );
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn row_bytes(&self) -> usize {
+        match &self.values {
+            Building::Number(_) | Building::Integer(_) => 8,
+            Building::Text(_) => 4,
+            Building::Array { dimension, .. } => 8 * dimension.unwrap_or(1),
+        }
+    }
+
+    fn reserve(&mut self, rows: usize) -> Result<(), std::collections::TryReserveError> {
+        match &mut self.values {
+            Building::Number(values) => values.try_reserve_exact(rows - values.len()),
+            Building::Integer(values) => values.try_reserve_exact(rows - values.len()),
+            Building::Text(_) => Ok(()),
+            Building::Array { dimension, values } => {
+                values.try_reserve_exact(rows * dimension.unwrap_or(1) - values.len())
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `value` is of this kind, an array, unless `is_null`.
+unsafe fn push_array(
+    kind: Kind,
+    value: pg_sys::Datum,
+    is_null: bool,
+    name: &str,
+    dimension: &mut Option<usize>,
+    values: &mut Vec<f64>,
+) -> Result<usize, Report> {
+    if is_null {
+        // All features of the row are missing; before the first array their number is not known.
+        let Some(n) = *dimension else {
+            return Err(Error::MissingValue { column: name.to_owned() }.into());
+        };
+        values.resize(values.len() + n, f64::NAN);
+        return Ok(0);
+    }
+    let before = values.len();
+    // SAFETY: by the caller's promise.
+    unsafe { kind.numbers(value, name, values)? };
+    let found = values.len() - before;
+    match *dimension {
+        None if found > MAX_FEATURES => {
+            Err(Error::TooManyFeatures { found, limit: MAX_FEATURES }.into())
+        }
+        None => {
+            *dimension = Some(found);
+            Ok(0)
+        }
+        Some(expected) if expected != found => {
+            Err(Error::WrongDimension { column: format!("array \"{name}\""), expected, found }
+                .into())
+        }
+        Some(_) => Ok(0),
+    }
+}

@@ -1,0 +1,424 @@
+//! Binds the columns of a record to names: the mapping is made at a call site's first row and checked at each next one.
+//!
+//! Columns match by name, whatever their order; more are ignored; a missing one is an error that names it. An array
+//! column `v` holds the features `v[1]`, `v[2]`, ….
+#![allow(unsafe_code, reason = "records are tuples of PostgreSQL, read without a copy")]
+
+use std::ffi::CStr;
+
+use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::pg_sys::{self, Datum, Oid};
+
+use super::datum::{Kind, type_name};
+use super::error::{Error, Report};
+
+/// A record argument of a SQL function.
+#[derive(Clone, Copy)]
+pub(crate) struct Record<'fcx> {
+    datum: Datum,
+    _call: std::marker::PhantomData<&'fcx ()>,
+}
+
+impl Record<'_> {
+    /// # Safety
+    /// `datum` is a composite value, not NULL, that outlives the record.
+    pub(crate) unsafe fn from_datum(datum: Datum) -> Self {
+        Self { datum, _call: std::marker::PhantomData }
+    }
+}
+
+// SAFETY: the argument's type is a pseudo-type `record`, so its datum is a composite value.
+unsafe impl<'fcx> ArgAbi<'fcx> for Record<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the datum is read as a word; pgrx calls this only for an argument that is not NULL.
+        let datum = unsafe { arg.unbox_arg_using_from_datum::<RawDatum>() };
+        Self { datum: datum.map_or(Datum::null(), |raw| raw.0), _call: std::marker::PhantomData }
+    }
+}
+
+/// A datum taken as it is.
+struct RawDatum(Datum);
+
+impl pgrx::FromDatum for RawDatum {
+    unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: Oid) -> Option<Self> {
+        (!is_null).then_some(RawDatum(datum))
+    }
+}
+
+/// One column of a row type.
+#[derive(Debug, Clone)]
+pub(crate) struct Attribute {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) type_oid: Oid,
+    /// Counted from 0, dropped columns included.
+    pub(crate) position: usize,
+}
+
+/// The columns of a row descriptor that are there, in order.
+///
+/// # Safety
+/// `descriptor` is a valid row descriptor.
+pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute> {
+    // SAFETY: the descriptor holds natts attributes.
+    unsafe {
+        (0..(*descriptor).natts as usize)
+            .filter_map(|position| {
+                let attribute = pg_sys::TupleDescAttr(descriptor, position as i32);
+                if (*attribute).attisdropped {
+                    return None;
+                }
+                let name = CStr::from_ptr((*attribute).attname.data.as_ptr())
+                    .to_string_lossy()
+                    .into_owned();
+                let type_oid = (*attribute).atttypid;
+                Some(Attribute { name, kind: Kind::of(type_oid), type_oid, position })
+            })
+            .collect()
+    }
+}
+
+/// Refuses two columns of one name, and rows whose columns have only the names that a row constructor invents.
+pub(crate) fn check_names(attributes: &[Attribute], is_anonymous: bool) -> Result<(), Report> {
+    let invented =
+        |(index, attribute): (usize, &Attribute)| attribute.name == format!("f{}", index + 1);
+    if is_anonymous && !attributes.is_empty() && attributes.iter().enumerate().all(invented) {
+        return Err(Error::UnnamedColumns.into());
+    }
+    for (index, attribute) in attributes.iter().enumerate() {
+        if attributes[..index].iter().any(|earlier| earlier.name == attribute.name) {
+            return Err(Error::DuplicateColumn { column: attribute.name.clone() }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Where a feature is found in a row.
+#[derive(Debug, Clone)]
+struct Slot {
+    position: usize,
+    kind: Kind,
+    /// For an array column: its element, counted from 0.
+    element: Option<usize>,
+    attribute: String,
+}
+
+/// What a model wants under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Number,
+    Category,
+}
+
+/// One bound value of a row.
+pub(crate) enum Cell<'a> {
+    /// NaN for NULL.
+    Number(f64),
+    Category(Option<&'a str>),
+}
+
+/// Reads rows of one call site. Lives in the call site's memory.
+#[derive(Default)]
+pub(crate) struct Binding {
+    row_type: Option<(Oid, i32)>,
+    descriptor: Option<Descriptor>,
+    attributes: Vec<Attribute>,
+    slots: Vec<Slot>,
+    names: Vec<String>,
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+    numbers: Vec<f64>,
+    elements: Vec<f64>,
+}
+
+/// A row descriptor of our own, in memory that outlives a query; freed with the binding.
+struct Descriptor(pg_sys::TupleDesc);
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: made by CreateTupleDescCopy in TopMemoryContext and freed once.
+        unsafe { pg_sys::FreeTupleDesc(self.0) }
+    }
+}
+
+impl Binding {
+    /// The names of the features, once a row was read.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// All columns of the row as numbers, NaN for NULL: for a fit, which takes its features' names from the rows.
+    pub(crate) fn all_numbers(&mut self, record: Record) -> Result<&[f64], Report> {
+        if self.load(record)? {
+            self.slots.clear();
+            self.names.clear();
+            for attribute in &self.attributes {
+                self.slots.push(Slot {
+                    position: attribute.position,
+                    kind: attribute.kind,
+                    element: None,
+                    attribute: attribute.name.clone(),
+                });
+                require_numbers(attribute)?;
+            }
+            if self.slots.is_empty() {
+                return Err(Error::NoFeatures.into());
+            }
+            self.names = self.slots.iter().map(|slot| slot.attribute.clone()).collect();
+        }
+        self.numbers.clear();
+        let mut expanded = None;
+        for slot_idx in 0..self.slots.len() {
+            let slot = &self.slots[slot_idx];
+            let (value, is_null) = (self.values[slot.position], self.nulls[slot.position]);
+            if slot.kind.is_array() {
+                if is_null {
+                    return Err(Error::MissingValue { column: slot.attribute.clone() }.into());
+                }
+                let before = self.numbers.len();
+                // SAFETY: the value is of the column's type.
+                unsafe { slot.kind.numbers(value, &slot.attribute, &mut self.numbers)? };
+                expanded.get_or_insert_with(Vec::new).push((slot_idx, self.numbers.len() - before));
+            } else {
+                self.numbers.push(number(slot, value, is_null)?);
+            }
+        }
+        if let Some(expanded) = expanded
+            && self.names.len() != self.numbers.len()
+        {
+            self.names = expanded_names(&self.slots, &expanded);
+        }
+        Ok(&self.numbers)
+    }
+
+    /// The features of these names as numbers, NaN for NULL, in the order of the names.
+    pub(crate) fn numbers(&mut self, record: Record, names: &[String]) -> Result<&[f64], Report> {
+        if self.load(record)? {
+            self.bind(names.iter().map(|name| (name.as_str(), Wanted::Number)))?;
+        }
+        self.numbers.clear();
+        let mut loaded_array = None;
+        for slot in &self.slots {
+            let (value, is_null) = (self.values[slot.position], self.nulls[slot.position]);
+            let number = match slot.element {
+                Some(element) => array_element(
+                    slot,
+                    element,
+                    value,
+                    is_null,
+                    &mut self.elements,
+                    &mut loaded_array,
+                )?,
+                None => number(slot, value, is_null)?,
+            };
+            self.numbers.push(number);
+        }
+        Ok(&self.numbers)
+    }
+
+    /// Calls `each` with the index and value of every wanted feature, in the order wanted.
+    pub(crate) fn cells<'w>(
+        &mut self,
+        record: Record,
+        wanted: impl Iterator<Item = (&'w str, Wanted)>,
+        mut each: impl FnMut(usize, Cell<'_>) -> Result<(), Report>,
+    ) -> Result<(), Report> {
+        if self.load(record)? {
+            self.bind(wanted)?;
+        }
+        let mut loaded_array = None;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let (value, is_null) = (self.values[slot.position], self.nulls[slot.position]);
+            if let Some(element) = slot.element {
+                let number = array_element(
+                    slot,
+                    element,
+                    value,
+                    is_null,
+                    &mut self.elements,
+                    &mut loaded_array,
+                )?;
+                each(index, Cell::Number(number))?;
+            } else if slot.kind.is_category() {
+                if is_null {
+                    each(index, Cell::Category(None))?;
+                } else {
+                    // SAFETY: the value is of the column's type.
+                    unsafe {
+                        slot.kind.text(value, &slot.attribute, |text| {
+                            each(index, Cell::Category(Some(text)))
+                        })
+                    }??;
+                }
+            } else {
+                each(index, Cell::Number(number(slot, value, is_null)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the row apart; true if its type is new here, so that names must be bound again.
+    fn load(&mut self, record: Record) -> Result<bool, Report> {
+        // SAFETY: the record's datum is a composite value. Its header names its row type; the descriptor found by it
+        // describes the tuple; heap_deform_tuple writes natts values into the two vectors of that length.
+        unsafe {
+            let header = pg_sys::pg_detoast_datum(record.datum.cast_mut_ptr())
+                .cast::<pg_sys::HeapTupleHeaderData>();
+            let choice = (*header).t_choice.t_datum;
+            let row_type = (choice.datum_typeid, choice.datum_typmod);
+            let is_new = self.row_type != Some(row_type);
+            if is_new {
+                self.row_type = None;
+                let shared = pg_sys::lookup_rowtype_tupdesc(row_type.0, row_type.1);
+                let kept = pgrx::PgMemoryContexts::TopMemoryContext
+                    .switch_to(|_| pg_sys::CreateTupleDescCopy(shared));
+                if (*shared).tdrefcount >= 0 {
+                    pg_sys::DecrTupleDescRefCount(shared);
+                }
+                self.descriptor = Some(Descriptor(kept));
+                self.attributes = attributes(kept);
+                check_names(&self.attributes, row_type.0 == pg_sys::RECORDOID)?;
+                let n = (*kept).natts as usize;
+                self.values = vec![Datum::null(); n];
+                self.nulls = vec![true; n];
+                self.row_type = Some(row_type);
+            }
+            let Some(Descriptor(descriptor)) = &self.descriptor else { return Ok(is_new) };
+            let mut tuple = pg_sys::HeapTupleData {
+                t_len: pgrx::varsize_any(header.cast()) as u32,
+                t_data: header,
+                ..Default::default()
+            };
+            pg_sys::heap_deform_tuple(
+                &mut tuple,
+                *descriptor,
+                self.values.as_mut_ptr(),
+                self.nulls.as_mut_ptr(),
+            );
+            Ok(is_new)
+        }
+    }
+
+    /// Finds each wanted name among the columns. On failure the next row binds again.
+    fn bind<'w>(&mut self, wanted: impl Iterator<Item = (&'w str, Wanted)>) -> Result<(), Report> {
+        let row_type = self.row_type.take();
+        self.slots.clear();
+        for (name, wanted) in wanted {
+            self.slots.push(find(&self.attributes, name, wanted)?);
+        }
+        self.row_type = row_type;
+        Ok(())
+    }
+}
+
+fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Result<Slot, Report> {
+    let slot = |attribute: &Attribute, element| Slot {
+        position: attribute.position,
+        kind: attribute.kind,
+        element,
+        attribute: attribute.name.clone(),
+    };
+    if let Some(attribute) = attributes.iter().find(|attribute| attribute.name == name) {
+        let fits = match wanted {
+            Wanted::Number => attribute.kind.is_number(),
+            Wanted::Category => attribute.kind.is_category(),
+        };
+        return if fits {
+            Ok(slot(attribute, None))
+        } else {
+            Err(wrong_type(attribute, wanted).into())
+        };
+    }
+    if let Some((array, element)) = element_name(name)
+        && let Some(attribute) =
+            attributes.iter().find(|attribute| attribute.name == array && attribute.kind.is_array())
+    {
+        return Ok(slot(attribute, Some(element)));
+    }
+    let available = attributes.iter().map(|attribute| attribute.name.clone()).collect();
+    Err(Error::MissingColumn { column: name.to_owned(), available }.into())
+}
+
+/// `v[3]` is element 2, counted from 0, of the array column `v`.
+fn element_name(name: &str) -> Option<(&str, usize)> {
+    let (array, rest) = name.split_once('[')?;
+    let element: usize = rest.strip_suffix(']')?.parse().ok()?;
+    Some((array, element.checked_sub(1)?))
+}
+
+fn wrong_type(attribute: &Attribute, wanted: Wanted) -> Error {
+    Error::WrongType {
+        column: attribute.name.clone(),
+        type_name: type_name(attribute.type_oid),
+        wanted: match wanted {
+            Wanted::Number => "a number",
+            Wanted::Category => "text",
+        },
+        hint: match wanted {
+            Wanted::Number => {
+                "Numbers, booleans, dates and times can be used; leave other columns out or encode them."
+            }
+            Wanted::Category => "Cast the column to text: the model was fitted on text.",
+        },
+    }
+}
+
+/// Refuses a column that holds neither numbers nor an array of numbers.
+pub(crate) fn require_numbers(attribute: &Attribute) -> Result<(), Report> {
+    if attribute.kind.is_number() || attribute.kind.is_array() {
+        Ok(())
+    } else {
+        Err(wrong_type(attribute, Wanted::Number).into())
+    }
+}
+
+#[inline]
+fn number(slot: &Slot, value: Datum, is_null: bool) -> Result<f64, Report> {
+    if is_null {
+        return Ok(f64::NAN);
+    }
+    // SAFETY: the value is of the column's type.
+    let number = unsafe { slot.kind.number(value) };
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err(Error::NotFinite { column: slot.attribute.clone(), value: number }.into())
+    }
+}
+
+/// One element of an array column; consecutive elements of one column take it apart once.
+fn array_element(
+    slot: &Slot,
+    element: usize,
+    value: Datum,
+    is_null: bool,
+    elements: &mut Vec<f64>,
+    loaded: &mut Option<usize>,
+) -> Result<f64, Report> {
+    if is_null {
+        return Ok(f64::NAN);
+    }
+    if *loaded != Some(slot.position) {
+        elements.clear();
+        // SAFETY: the value is of the column's type.
+        unsafe { slot.kind.numbers(value, &slot.attribute, elements)? };
+        *loaded = Some(slot.position);
+    }
+    elements.get(element).copied().ok_or_else(|| {
+        let column = format!("column \"{}\"", slot.attribute);
+        Error::WrongDimension { column, expected: element + 1, found: elements.len() }.into()
+    })
+}
+
+fn expanded_names(slots: &[Slot], lengths: &[(usize, usize)]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (slot_idx, slot) in slots.iter().enumerate() {
+        match lengths.iter().find(|(idx, _)| *idx == slot_idx) {
+            Some((_, length)) => {
+                names.extend((1..=*length).map(|i| format!("{}[{i}]", slot.attribute)))
+            }
+            None => names.push(slot.attribute.clone()),
+        }
+    }
+    names
+}

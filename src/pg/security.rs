@@ -1,0 +1,67 @@
+//! Runs a part of a function with another search_path or as another role, and always puts both back.
+#![allow(unsafe_code, reason = "PostgreSQL keeps the role and the settings in globals")]
+
+use std::ffi::CStr;
+
+use pgrx::pg_sys::{self, Oid};
+
+/// Runs `work` with names resolved in pg_catalog alone, so that nothing a user put on the path can step in.
+pub(crate) fn with_catalog_names<T>(work: impl FnOnce() -> T) -> T {
+    with_search_path(c"pg_catalog, pg_temp", work)
+}
+
+/// Runs `work` with this search_path; settings changed inside are put back. On an error PostgreSQL puts them back itself,
+/// when the (sub)transaction ends.
+pub(crate) fn with_search_path<T>(path: &CStr, work: impl FnOnce() -> T) -> T {
+    // SAFETY: a nest level is opened, one setting is changed in it, and the level is closed.
+    let level = unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            path.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        level
+    };
+    let result = work();
+    // SAFETY: closes the level opened above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
+
+/// Runs `work` as a role, as REFRESH MATERIALIZED VIEW runs its query: `restricted` also forbids what could outlive the
+/// operation (temporary tables, prepared statements, SET ROLE).
+pub(crate) fn as_role<T>(role: Oid, restricted: bool, work: impl FnOnce() -> T) -> T {
+    let (mut before, mut context) = (pg_sys::InvalidOid, 0);
+    let flags = if restricted {
+        pg_sys::SECURITY_RESTRICTED_OPERATION
+    } else {
+        pg_sys::SECURITY_LOCAL_USERID_CHANGE
+    };
+    // SAFETY: the role and context are read, changed, and put back; on an error the abort of the transaction does it.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | flags as i32);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::SetUserIdAndSecContext(before, context) };
+    result
+}
+
+/// The role whose rights the statement has now.
+pub(crate) fn current_role() -> Oid {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// Whether `member` has the rights of `role`.
+pub(crate) fn has_rights_of(member: Oid, role: Oid) -> bool {
+    // SAFETY: catalogue look-ups.
+    unsafe { pg_sys::has_privs_of_role(member, role) }
+}

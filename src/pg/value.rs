@@ -1,0 +1,130 @@
+//! SQL value types over Rust structures: JSON text outside, compact bytes inside, checked whenever they come in.
+#![allow(unsafe_code, reason = "a value is a varlena of PostgreSQL")]
+
+use std::ffi::{CStr, CString};
+
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::Datum;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::{FromDatum, IntoDatum};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::datum::varlena_bytes;
+use super::error::{Error, Report};
+
+/// A structure that is a SQL type of the same name in schema persona.
+pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
+    const NAME: &'static str;
+    /// Whether the parts fit together: text and bytes may come from anywhere.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// A value given to or returned from a SQL function.
+#[derive(Debug)]
+pub(crate) struct Value<T>(pub(crate) T);
+
+/// A value argument as its bytes, for a function that keeps what it made of them between rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes<'fcx>(pub(crate) &'fcx [u8]);
+
+/// The last value that a call site saw, so that a constant argument is decoded once.
+pub(crate) struct Kept<P> {
+    bytes: Vec<u8>,
+    prepared: Option<P>,
+}
+
+impl<P> Default for Kept<P> {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), prepared: None }
+    }
+}
+
+impl<P> Kept<P> {
+    /// What `prepare` makes of the value, made again only if the value is another one.
+    pub(crate) fn get<T: SqlType>(
+        &mut self,
+        bytes: Bytes,
+        prepare: impl FnOnce(T) -> Result<P, Report>,
+    ) -> Result<&mut P, Report> {
+        if self.prepared.is_none() || self.bytes != bytes.0 {
+            self.prepared = None;
+            let prepared = prepare(decode(bytes.0)?)?;
+            self.bytes.clear();
+            self.bytes.extend_from_slice(bytes.0);
+            return Ok(self.prepared.insert(prepared));
+        }
+        self.prepared.as_mut().ok_or_else(|| Error::NullArgument { argument: "value" }.into())
+    }
+}
+
+/// The type's input function.
+pub(crate) fn parse<T: SqlType>(text: &CStr) -> Result<Value<T>, Report> {
+    let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
+    let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
+    let value: T = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    value.check().map_err(invalid)?;
+    Ok(Value(value))
+}
+
+/// The type's output function.
+pub(crate) fn print<T: SqlType>(value: &Value<T>) -> Result<CString, Report> {
+    let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
+    let text = serde_json::to_string(&value.0).map_err(|error| invalid(error.to_string()))?;
+    CString::new(text).map_err(|error| invalid(error.to_string()))
+}
+
+pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
+    let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
+    let value: T = postcard::from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
+    value.check().map_err(invalid)?;
+    Ok(value)
+}
+
+impl<T: SqlType> IntoDatum for Value<T> {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        postcard::to_stdvec(&self.0).ok().and_then(IntoDatum::into_datum)
+    }
+
+    fn type_oid() -> Oid {
+        pg_sys::InvalidOid
+    }
+}
+
+// SAFETY: a value's datum is a varlena that palloc gave.
+unsafe impl<T: SqlType> BoxRet for Value<T> {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: the datum is of the function's declared type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}
+
+impl FromDatum for Bytes<'_> {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the datum is a varlena; what is detoasted lives in the calling context, as long as the arguments.
+        Some(Bytes(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) }))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares one of our value types.
+unsafe impl<'fcx> ArgAbi<'fcx> for Bytes<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Bytes(&[]))
+    }
+}
+
+// SAFETY: as above. Values of a type were checked by its input function; bytes that are not one are refused by `decode`.
+unsafe impl<'fcx, T: SqlType> ArgAbi<'fcx> for Value<T> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        use pgrx::pg_sys::panic::ErrorReportable;
+        // SAFETY: as above.
+        let Bytes(bytes) = unsafe { Bytes::unbox_arg_unchecked(arg) };
+        Value(decode(bytes).unwrap_or_report())
+    }
+}
