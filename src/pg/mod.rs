@@ -17,6 +17,7 @@ mod threads;
 mod value;
 
 mod operate;
+mod scorer;
 mod standardise;
 
 pgrx::pg_module_magic!();
