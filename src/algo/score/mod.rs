@@ -1,12 +1,14 @@
 //! Scorers: the probability that a row belongs to the positive one of two classes.
 //!
 //! A fit learns an encoding of named columns (`pipeline`) and the weights of a logistic regression over it (`logistic`);
-//! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`).
+//! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`). Graphs
+//! made elsewhere are read (`onnx_scan`) before any runtime sees them.
 
 mod cholesky;
 pub mod fit;
 pub mod logistic;
 pub mod onnx_export;
+pub mod onnx_scan;
 pub mod params;
 pub mod pipeline;
 #[cfg(test)]

@@ -1,0 +1,278 @@
+//! What a scanned model says of itself: versions, producer, inputs and outputs.
+//!
+//! Runs after the walk, so names are checked and unknown fields are gone; it still trusts no length.
+
+use std::collections::HashSet;
+
+use super::protobuf::{Fields, Value};
+use super::{Error, MAX_PORTS, name};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub ir_version: i64,
+    pub opsets: Vec<Opset>,
+    pub producer: String,
+    pub producer_version: String,
+    pub graph: String,
+    /// Without those that an initializer already fills.
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opset {
+    pub domain: String,
+    pub version: i64,
+}
+
+/// An input or an output of the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    pub name: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A dimension that is open is None; no shape at all is an empty vector with `ranked` false.
+    Tensor {
+        element: Element,
+        ranked: bool,
+        shape: Vec<Option<i64>>,
+    },
+    /// A sequence of maps: what a classifier's ZipMap gives.
+    MapSequence {
+        key: Element,
+        value: Element,
+    },
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    Float,
+    Double,
+    Int64,
+    Int32,
+    Bool,
+    String,
+    /// Any other of ONNX's, by its number in TensorProto.DataType.
+    Other(i32),
+}
+
+impl Element {
+    fn of(number: u64) -> Self {
+        match number {
+            1 => Self::Float,
+            6 => Self::Int32,
+            7 => Self::Int64,
+            8 => Self::String,
+            9 => Self::Bool,
+            11 => Self::Double,
+            other => Self::Other(i32::try_from(other).unwrap_or(-1)),
+        }
+    }
+}
+
+pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
+    let mut summary = Summary {
+        ir_version: 0,
+        opsets: Vec::new(),
+        producer: String::new(),
+        producer_version: String::new(),
+        graph: String::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let mut filled = HashSet::new();
+    let mut has_graph = false;
+    let mut fields = Fields::of(model);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Varint(version)) => summary.ir_version = version as i64,
+            (2, Value::Bytes(bytes)) => summary.producer = name(bytes)?.to_owned(),
+            (3, Value::Bytes(bytes)) => summary.producer_version = name(bytes)?.to_owned(),
+            (7, Value::Bytes(bytes)) => {
+                has_graph = true;
+                graph(bytes, &mut summary, &mut filled)?;
+            }
+            (8, Value::Bytes(bytes)) => summary.opsets.push(opset(bytes)?),
+            _ => {}
+        }
+    }
+    if !has_graph {
+        return Err(Error::NoGraph);
+    }
+    summary.inputs.retain(|input| !filled.contains(input.name.as_str()));
+    if summary.outputs.is_empty() {
+        return Err(Error::NoOutputs);
+    }
+    check_names(&summary.inputs)?;
+    check_names(&summary.outputs)?;
+    Ok(summary)
+}
+
+fn graph<'a>(
+    bytes: &'a [u8],
+    summary: &mut Summary,
+    filled: &mut HashSet<&'a str>,
+) -> Result<(), Error> {
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        let Value::Bytes(bytes) = field.value else { continue };
+        match field.number {
+            2 => summary.graph = name(bytes)?.to_owned(),
+            5 => {
+                filled.extend(field_name(bytes, 8)?);
+            }
+            11 => summary.inputs.push(port(bytes)?),
+            12 => summary.outputs.push(port(bytes)?),
+            15 => {
+                // A sparse initializer is named after its values.
+                let mut inner = Fields::of(bytes);
+                while let Some(part) = inner.next_field()? {
+                    if let (1, Value::Bytes(values)) = (part.number, part.value) {
+                        filled.extend(field_name(values, 8)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if summary.inputs.len().max(summary.outputs.len()) > MAX_PORTS {
+            return Err(Error::TooMany { what: "inputs or outputs", allowed: MAX_PORTS });
+        }
+    }
+    Ok(())
+}
+
+fn check_names(ports: &[Port]) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for port in ports {
+        if port.name.is_empty() {
+            return Err(Error::Unnamed);
+        }
+        if !seen.insert(port.name.as_str()) {
+            return Err(Error::Duplicate { name: port.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn field_name(bytes: &[u8], number: u32) -> Result<Option<&str>, Error> {
+    let mut found = None;
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        if let (true, Value::Bytes(bytes)) = (field.number == number, field.value) {
+            found = Some(name(bytes)?);
+        }
+    }
+    Ok(found)
+}
+
+fn opset(bytes: &[u8]) -> Result<Opset, Error> {
+    let mut opset = Opset { domain: String::new(), version: 0 };
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Bytes(bytes)) => opset.domain = name(bytes)?.to_owned(),
+            (2, Value::Varint(version)) => opset.version = version as i64,
+            _ => {}
+        }
+    }
+    Ok(opset)
+}
+
+fn port(bytes: &[u8]) -> Result<Port, Error> {
+    let mut port = Port { name: String::new(), kind: Kind::Other };
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Bytes(bytes)) => port.name = name(bytes)?.to_owned(),
+            (2, Value::Bytes(bytes)) => port.kind = kind(bytes)?,
+            _ => {}
+        }
+    }
+    Ok(port)
+}
+
+fn kind(bytes: &[u8]) -> Result<Kind, Error> {
+    let mut kind = Kind::Other;
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Bytes(tensor)) => kind = tensor_kind(tensor)?,
+            (4, Value::Bytes(sequence)) => kind = sequence_kind(sequence)?,
+            (5 | 7 | 8 | 9, _) => kind = Kind::Other,
+            _ => {}
+        }
+    }
+    Ok(kind)
+}
+
+fn tensor_kind(bytes: &[u8]) -> Result<Kind, Error> {
+    let (mut element, mut ranked, mut shape) = (Element::Other(0), false, Vec::new());
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Varint(number)) => element = Element::of(number),
+            (2, Value::Bytes(dims)) => {
+                ranked = true;
+                let mut dims = Fields::of(dims);
+                while let Some(dim) = dims.next_field()? {
+                    let Value::Bytes(dim) = dim.value else { continue };
+                    if shape.len() == 16 {
+                        return Err(Error::TooMany { what: "dimensions", allowed: 16 });
+                    }
+                    shape.push(dimension(dim)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Kind::Tensor { element, ranked, shape })
+}
+
+fn dimension(bytes: &[u8]) -> Result<Option<i64>, Error> {
+    let mut size = None;
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Varint(value)) => size = i64::try_from(value).ok(),
+            (2, _) => size = None,
+            _ => {}
+        }
+    }
+    Ok(size)
+}
+
+fn sequence_kind(bytes: &[u8]) -> Result<Kind, Error> {
+    let mut found = Kind::Other;
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        let (1, Value::Bytes(inner)) = (field.number, field.value) else { continue };
+        let mut inner = Fields::of(inner);
+        while let Some(part) = inner.next_field()? {
+            if let (5, Value::Bytes(map)) = (part.number, part.value) {
+                found = map_kind(map)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn map_kind(bytes: &[u8]) -> Result<Kind, Error> {
+    let (mut key, mut value) = (Element::Other(0), Element::Other(0));
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Varint(number)) => key = Element::of(number),
+            (2, Value::Bytes(inner)) => {
+                if let Kind::Tensor { element, .. } = kind(inner)? {
+                    value = element;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Kind::MapSequence { key, value })
+}

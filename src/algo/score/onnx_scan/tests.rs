@@ -1,0 +1,349 @@
+//! Hostile models, written by a protobuf writer of a few lines: what must be refused is, and nothing panics.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A message under construction.
+#[derive(Debug, Clone, Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(mut self, number: u32, value: u64) -> Self {
+        self.raw_varint(u64::from(number << 3));
+        self.raw_varint(value);
+        self
+    }
+
+    fn bytes(mut self, number: u32, value: impl AsRef<[u8]>) -> Self {
+        self.raw_varint(u64::from(number << 3 | 2));
+        self.raw_varint(value.as_ref().len() as u64);
+        self.0.extend_from_slice(value.as_ref());
+        self
+    }
+
+    fn inner(self, number: u32, value: Message) -> Self {
+        self.bytes(number, value.0)
+    }
+
+    fn raw_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+fn m() -> Message {
+    Message::default()
+}
+
+fn value_info(name: &str, element: u64) -> Message {
+    let shape = m().inner(1, m().bytes(2, "N")).inner(1, m().varint(1, 3));
+    m().bytes(1, name).inner(2, m().inner(1, m().varint(1, element).inner(2, shape)))
+}
+
+fn plain_tensor() -> Message {
+    m().varint(1, 1).varint(2, 1).bytes(8, "w").bytes(9, 1_f32.to_le_bytes())
+}
+
+fn node(operator: &str) -> Message {
+    m().bytes(1, "x").bytes(2, "y").bytes(4, operator)
+}
+
+fn graph() -> Message {
+    m().bytes(2, "g").inner(11, value_info("x", 1)).inner(12, value_info("y", 11))
+}
+
+fn model_of(graph: Message) -> Message {
+    m().varint(1, 8)
+        .bytes(2, "test")
+        .bytes(3, "1")
+        .inner(8, m().bytes(1, "").varint(2, 17))
+        .inner(7, graph)
+}
+
+fn with_attribute(attribute: Message) -> Message {
+    model_of(graph().inner(1, node("Constant").inner(5, attribute.bytes(1, "value"))))
+}
+
+/// A tensor whose data lie at `location`.
+fn external(location: &str) -> Message {
+    let entry = |key: &str, value: &str| m().bytes(1, key).bytes(2, value);
+    m().varint(1, 1)
+        .varint(2, 1)
+        .bytes(8, "w")
+        .inner(13, entry("location", location))
+        .inner(13, entry("offset", "0"))
+        .inner(13, entry("length", "4"))
+        .varint(14, 1)
+}
+
+#[track_caller]
+fn check_refused(model: Message, expected: Error) {
+    assert_eq!(scan(&model.0), Err(expected));
+}
+
+/// Every place of a model where a tensor can stand.
+fn places(tensor: &Message) -> Vec<(&'static str, Message)> {
+    let t = || tensor.clone();
+    let sparse =
+        |values: Message, indices: Message| m().inner(1, values).inner(2, indices).varint(3, 4);
+    let sub_graph = graph().inner(5, t());
+    let constant = |attribute: Message| node("Constant").inner(5, attribute.bytes(1, "value"));
+    let function = m().bytes(1, "f").bytes(10, "local").bytes(4, "x").bytes(5, "y");
+    vec![
+        ("initializer", model_of(graph().inner(5, t()))),
+        ("second initializer", model_of(graph().inner(5, plain_tensor()).inner(5, t()))),
+        ("sparse values", model_of(graph().inner(15, sparse(t(), plain_tensor())))),
+        ("sparse indices", model_of(graph().inner(15, sparse(plain_tensor(), t())))),
+        ("Constant", with_attribute(m().inner(5, t()).varint(20, 4))),
+        (
+            "Constant, tensor in two parts",
+            with_attribute(m().inner(5, plain_tensor()).inner(5, t()).varint(20, 4)),
+        ),
+        (
+            "tensors attribute",
+            with_attribute(m().inner(10, plain_tensor()).inner(10, t()).varint(20, 9)),
+        ),
+        (
+            "sparse attribute",
+            with_attribute(m().inner(22, sparse(t(), plain_tensor())).varint(20, 11)),
+        ),
+        (
+            "sparse attributes",
+            with_attribute(m().inner(23, sparse(plain_tensor(), t())).varint(20, 12)),
+        ),
+        ("attribute of another declared type", with_attribute(m().inner(5, t()).varint(20, 1))),
+        ("sub-graph", with_attribute(m().inner(6, sub_graph.clone()).varint(20, 5))),
+        (
+            "sub-graphs",
+            with_attribute(m().inner(11, graph()).inner(11, sub_graph.clone()).varint(20, 10)),
+        ),
+        (
+            "sub-graph of a sub-graph",
+            with_attribute(
+                m().inner(
+                    6,
+                    graph().inner(1, node("If").inner(5, m().inner(6, sub_graph.clone()))),
+                ),
+            ),
+        ),
+        (
+            "Constant in a sub-graph",
+            with_attribute(m().inner(6, graph().inner(1, constant(m().inner(5, t()))))),
+        ),
+        (
+            "function body",
+            model_of(graph()).inner(25, function.clone().inner(7, constant(m().inner(5, t())))),
+        ),
+        (
+            "default of a function's attribute",
+            model_of(graph())
+                .inner(25, function.inner(11, m().bytes(1, "a").inner(5, t()).varint(20, 4))),
+        ),
+        ("training, initialization", model_of(graph()).inner(20, m().inner(1, sub_graph.clone()))),
+        ("training, algorithm", model_of(graph()).inner(20, m().inner(2, sub_graph.clone()))),
+        ("graph in two parts", model_of(graph()).inner(7, m().inner(5, t()))),
+        ("before the graph", m().inner(7, m().inner(5, t())).inner(7, graph())),
+    ]
+}
+
+#[test]
+fn external_data_is_refused_wherever_it_stands_and_whatever_it_names() {
+    let locations = [
+        "/etc/passwd",
+        "../../global/pg_control",
+        "weights.bin",
+        "./weights.bin",
+        "sub/../../postgresql.conf",
+        "*/_ORT_MEM_ADDR_/*",
+        "",
+        "link",
+    ];
+    let mut n_refused = 0;
+    for location in locations {
+        for (place, model) in places(&external(location)) {
+            assert_eq!(scan(&model.0), Err(Error::ExternalData), "{place}, {location}");
+            n_refused += 1;
+        }
+    }
+    assert!(n_refused >= 40, "{n_refused}");
+}
+
+#[test]
+fn either_half_of_external_data_is_enough() {
+    let half = m().varint(2, 1).bytes(8, "w");
+    check_refused(model_of(graph().inner(5, half.clone().varint(14, 1))), Error::ExternalData);
+    check_refused(model_of(graph().inner(5, half.clone().varint(14, 7))), Error::ExternalData);
+    check_refused(
+        model_of(graph().inner(5, half.clone().varint(14, 0x1_0000_0001))),
+        Error::ExternalData,
+    );
+    check_refused(
+        model_of(graph().inner(5, half.clone().varint(14, 1).varint(14, 0))),
+        Error::ExternalData,
+    );
+    check_refused(
+        model_of(graph().inner(5, half.inner(13, m().bytes(1, "location")))),
+        Error::ExternalData,
+    );
+}
+
+#[test]
+fn the_same_places_with_plain_tensors_pass() {
+    for (place, model) in places(&plain_tensor()) {
+        assert!(scan(&model.0).is_ok(), "{place}: {:?}", scan(&model.0));
+    }
+}
+
+#[test]
+fn a_plain_model_is_summed_up() {
+    let map = m().varint(1, 8).inner(2, m().inner(1, m().varint(1, 1)));
+    let zipmap = m().bytes(1, "p").inner(2, m().inner(4, m().inner(1, m().inner(5, map))));
+    let model = model_of(
+        graph()
+            .inner(11, value_info("s", 8))
+            .inner(11, value_info("w", 1))
+            .inner(5, plain_tensor())
+            .inner(12, zipmap),
+    );
+    let summary = scan(&model.0).expect("a plain model");
+    assert_eq!(
+        (summary.ir_version, summary.producer.as_str(), summary.graph.as_str()),
+        (8, "test", "g")
+    );
+    assert_eq!(summary.opsets, [Opset { domain: String::new(), version: 17 }]);
+    let tensor = |element| Kind::Tensor { element, ranked: true, shape: vec![None, Some(3)] };
+    let port = |name: &str, kind| Port { name: name.to_owned(), kind };
+    assert_eq!(
+        summary.inputs,
+        [port("x", tensor(Element::Float)), port("s", tensor(Element::String))]
+    );
+    assert_eq!(
+        summary.outputs,
+        [
+            port("y", tensor(Element::Double)),
+            port("p", Kind::MapSequence { key: Element::String, value: Element::Float })
+        ]
+    );
+}
+
+#[test]
+fn models_of_scikit_learn_pass() {
+    for (name, model) in fixtures() {
+        let summary = scan(model).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(summary.producer, "skl2onnx", "{name}");
+    }
+    let summary = scan(fixtures()[1].1).expect("checked above");
+    let names: Vec<&str> = summary.inputs.iter().map(|input| input.name.as_str()).collect();
+    assert_eq!(names, ["spend", "visits", "region"]);
+    assert!(matches!(
+        summary.outputs[1].kind,
+        Kind::MapSequence { key: Element::String, value: Element::Float }
+    ));
+}
+
+#[test]
+fn what_is_no_model_is_refused() {
+    check_refused(m(), Error::Empty);
+    check_refused(m().varint(1, 8), Error::NoGraph);
+    check_refused(model_of(m().bytes(2, "g")), Error::NoOutputs);
+    assert_eq!(scan(b"\0\0\0\0ORTM\0\0"), Err(Error::NotOnnx));
+    assert_eq!(scan(b"\x0b\x0c"), Err(Error::Malformed { what: "wire type" }));
+    assert_eq!(scan(b"\x00"), Err(Error::Malformed { what: "field number" }));
+    assert_eq!(scan(&[0xff; 11]), Err(Error::Malformed { what: "varint" }));
+    assert_eq!(scan(b"\x3a\xff\xff\xff\xff\x0f"), Err(Error::Truncated));
+    check_refused(
+        model_of(graph()).bytes(99, "?"),
+        Error::UnknownField { message: "Model".to_owned(), number: 99 },
+    );
+    check_refused(model_of(graph()).varint(7, 1), Error::Malformed { what: "field type" });
+}
+
+#[test]
+fn bad_names_are_refused() {
+    let named = |name: &[u8]| model_of(graph().inner(12, m().bytes(1, name)));
+    check_refused(named(b"\xff\xfe"), Error::NotUtf8);
+    check_refused(named(b"a\0b"), Error::NulInName);
+    check_refused(named(b""), Error::Unnamed);
+    check_refused(named(b"y"), Error::Duplicate { name: "y".to_owned() });
+    check_refused(named(&[b'a'; 5000]), Error::NameTooLong { found: 5000, allowed: 4096 });
+    check_refused(model_of(graph().inner(1, node("Add").bytes(3, b"\xff"))), Error::NotUtf8);
+    check_refused(model_of(graph()).bytes(2, b"a\0"), Error::NulInName);
+}
+
+#[test]
+fn operators_from_elsewhere_are_refused() {
+    let with_domain = |domain: &str| model_of(graph().inner(1, node("Op").bytes(7, domain)));
+    check_refused(with_domain("evil.ops"), Error::UnknownDomain { domain: "evil.ops".to_owned() });
+    for domain in KNOWN_DOMAINS {
+        assert!(scan(&with_domain(domain).0).is_ok(), "{domain}");
+    }
+    let own = with_domain("local").inner(25, m().bytes(1, "f").bytes(10, "local"));
+    assert!(scan(&own.0).is_ok());
+    let context = model_of(graph().inner(1, node("EPContext").bytes(7, "com.microsoft")));
+    check_refused(context, Error::RefusedOperator { operator: "EPContext".to_owned() });
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let mut inner = graph();
+    for _ in 0..40 {
+        inner = graph().inner(1, node("If").inner(5, m().bytes(1, "then_branch").inner(6, inner)));
+    }
+    check_refused(model_of(inner), Error::TooDeep { allowed: MAX_DEPTH });
+    let mut kind = m().inner(1, m().varint(1, 1));
+    for _ in 0..5000 {
+        kind = m().inner(4, m().inner(1, kind));
+    }
+    check_refused(
+        model_of(graph().inner(12, m().bytes(1, "z").inner(2, kind))),
+        Error::TooDeep { allowed: MAX_DEPTH },
+    );
+}
+
+#[test]
+fn no_truncation_panics() {
+    for (_, model) in fixtures() {
+        for len in 0..model.len().min(3000) {
+            let _ = scan(&model[..len]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutants_never_panic(which in 0..5_usize, edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut model = fixtures()[which].1.to_vec();
+        for (at, byte) in edits {
+            let at = at.index(model.len());
+            model[at] = byte;
+        }
+        let _ = scan(&model);
+    }
+
+    #[test]
+    fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = scan(&bytes);
+    }
+}
+
+fn fixtures() -> [(&'static str, &'static [u8]); 6] {
+    macro_rules! fixture {
+        ($name:literal) => {
+            ($name, include_bytes!(concat!("../../../../tests/fixtures/onnx/", $name, ".onnx")))
+        };
+    }
+    [
+        fixture!("columns_logistic"),
+        fixture!("columns_logistic_zipmap"),
+        fixture!("logistic"),
+        fixture!("logistic_zipmap"),
+        fixture!("linear_regressor"),
+        fixture!("boosted_trees"),
+    ]
+}

@@ -1,0 +1,333 @@
+//! A backend's conversation with the scorer.
+//!
+//! One connection a backend, kept between calls and dropped at the first doubt: it is taken out of its place during a
+//! call, so that a cancel, which unwinds from the wait, closes it, and the scorer stops what nobody waits for.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+
+use super::place::{self, DIRECTORY, SOCKET, START_LOCK};
+use super::wait::{For, connect, wait};
+use super::{Error, supervisor};
+use crate::wire::{
+    Batch, CHUNK, Described, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
+};
+
+/// The model's outputs, and what the user should know about how they came to be.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    pub(crate) outputs: Vec<Output>,
+}
+
+/// From the first knock to the first answer; the supervisor gives the process half of it.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two tries; the socket is there some 5 ms after the worker is registered.
+const RETRY_EVERY: Duration = Duration::from_millis(5);
+const A_WHILE: Duration = Duration::from_secs(60);
+
+/// Scores a batch. `load` gives the model's bytes, and is called only when the scorer does not have them.
+pub(crate) fn run_batch(
+    sha256: &Sha256,
+    outputs: &[String],
+    batch: Batch,
+    load: impl FnOnce() -> Vec<u8>,
+) -> Result<Outputs, Error> {
+    let run = Request::Run(Run { sha256: *sha256, outputs: outputs.to_vec(), batch });
+    match with_model(sha256, &run, load)? {
+        Response::Outputs { outputs, warning } => {
+            warn_once(warning);
+            Ok(Outputs { outputs })
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The inputs and outputs as ONNX Runtime sees them.
+pub(crate) fn describe(
+    sha256: &Sha256,
+    load: impl FnOnce() -> Vec<u8>,
+) -> Result<Described, Error> {
+    match with_model(sha256, &Request::Describe { sha256: *sha256 }, load)? {
+        Response::Described(described) => {
+            warn_once(described.warning.clone());
+            Ok(described)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Loads the model, if it is not there: an import finds out so whether ONNX Runtime takes it.
+pub(crate) fn load(sha256: &Sha256, load: impl FnOnce() -> Vec<u8>) -> Result<(), Error> {
+    match with_model(sha256, &Request::Have { sha256: *sha256 }, load)? {
+        Response::Ready { warning } => {
+            warn_once(warning);
+            Ok(())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// How the process is; starts it when it does not run.
+pub(crate) fn status() -> Result<Status, Error> {
+    let mut connection = Connection::take()?;
+    match connection.ask(&Request::Status)? {
+        Response::Status(status) => {
+            connection.keep();
+            Ok(status)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn with_model(
+    sha256: &Sha256,
+    request: &Request,
+    load: impl FnOnce() -> Vec<u8>,
+) -> Result<Response, Error> {
+    let mut connection = Connection::take()?;
+    let mut bytes = Vec::new();
+    request.encode(&mut bytes)?;
+    let mut load = Some(load);
+    let mut model = Vec::new();
+    // Missing at first, and once more when a GPU had no room for it.
+    for _ in 0..3 {
+        let mut response = connection.exchange(&bytes)?;
+        if response == Response::NeedModel {
+            if let Some(load) = load.take() {
+                model = load();
+            }
+            response = connection.send_model(sha256, &model)?;
+            if let Response::Ready { .. } = response {
+                continue;
+            }
+        }
+        return match response {
+            Response::Error { kind, message } => {
+                connection.keep();
+                Err(Error::answered(kind, message))
+            }
+            response => {
+                connection.keep();
+                Ok(response)
+            }
+        };
+    }
+    Err(Error::Protocol("the model is forgotten as soon as it is sent".to_owned()))
+}
+
+fn unexpected(response: &Response) -> Error {
+    let name = match response {
+        Response::Error { kind, message } => return Error::answered(*kind, message.clone()),
+        Response::Hello(_) => "hello",
+        Response::Ready { .. } => "ready",
+        Response::NeedModel => "need of the model",
+        Response::Described(_) => "description",
+        Response::Outputs { .. } => "outputs",
+        Response::Status(_) => "status",
+    };
+    Error::Protocol(name.to_owned())
+}
+
+/// Never silent, and not once a row either.
+fn warn_once(warning: Option<String>) {
+    thread_local! {
+        static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    let Some(warning) = warning else { return };
+    let is_new = LAST.with_borrow_mut(|last| {
+        let is_new = *last != warning;
+        last.clone_from(&warning);
+        is_new
+    });
+    if is_new {
+        pgrx::warning!("{warning}");
+    }
+}
+
+struct Connection {
+    stream: UnixStream,
+    inbox: Inbox,
+}
+
+thread_local! {
+    static KEPT: Cell<Option<Connection>> = const { Cell::new(None) };
+}
+
+impl Connection {
+    /// The kept one if it is still good, else a new one.
+    fn take() -> Result<Self, Error> {
+        match KEPT.take() {
+            Some(connection) if connection.is_good() => Ok(connection),
+            _ => Self::open(),
+        }
+    }
+
+    fn keep(self) {
+        KEPT.set(Some(self));
+    }
+
+    /// Nothing to read, and not hung up: the process may have ended since.
+    fn is_good(&self) -> bool {
+        let nothing = (&self.stream).read(&mut [0]);
+        self.inbox.is_empty()
+            && nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn open() -> Result<Self, Error> {
+        let start = Instant::now();
+        let mut starting = Starting::default();
+        loop {
+            let tried = connect(SOCKET).map(|stream| Self { stream, inbox: Inbox::default() });
+            match tried {
+                Ok(mut connection) => match connection.greet(start) {
+                    Ok(hello) => {
+                        warn_once(hello.warning);
+                        return Ok(connection);
+                    }
+                    // The supervisor ended between the knock and the answer.
+                    Err(Error::Crashed) => {}
+                    Err(error) => return Err(error),
+                },
+                Err(error) if is_nobody_there(&error) => starting.start()?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            if start.elapsed() > START_DEADLINE {
+                return Err(Error::Timeout { seconds: START_DEADLINE.as_secs() });
+            }
+            wait(For::Latch, RETRY_EVERY);
+        }
+    }
+
+    fn greet(&mut self, start: Instant) -> Result<Hello, Error> {
+        let mut bytes = Vec::new();
+        Request::Hello { version: VERSION }.encode(&mut bytes)?;
+        match self.send(&bytes) {
+            // The reason may lie in the socket all the same.
+            Ok(()) | Err(Error::Crashed) => {}
+            Err(error) => return Err(error),
+        }
+        match self.receive(Some(start + START_DEADLINE))? {
+            Response::Hello(hello) if hello.version == VERSION => Ok(hello),
+            Response::Hello(hello) => Err(Error::Protocol(format!("version {}", hello.version))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Response, Error> {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes)?;
+        self.exchange(&bytes)
+    }
+
+    fn exchange(&mut self, bytes: &[u8]) -> Result<Response, Error> {
+        self.send(bytes)?;
+        self.receive(None)
+    }
+
+    fn send_model(&mut self, sha256: &Sha256, model: &[u8]) -> Result<Response, Error> {
+        let mut bytes = Vec::with_capacity(CHUNK + 64);
+        Request::LoadBegin { sha256: *sha256, total: model.len() as u64 }.encode(&mut bytes)?;
+        for chunk in model.chunks(CHUNK) {
+            Request::LoadChunk(chunk.to_vec()).encode(&mut bytes)?;
+            self.send(&bytes)?;
+            bytes.clear();
+        }
+        if !bytes.is_empty() {
+            self.send(&bytes)?;
+        }
+        self.receive(None)
+    }
+
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match (&self.stream).write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait(For::Writable(self.stream.as_raw_fd()), A_WHILE);
+                }
+                Err(error) => hang_up_or(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Response, Error> {
+        loop {
+            if let Some(frame) =
+                self.inbox.take().map_err(|error| Error::Protocol(error.to_string()))?
+            {
+                return Response::decode(frame).map_err(|error| Error::Protocol(error.to_string()));
+            }
+            match self.inbox.read_from(&mut &self.stream) {
+                Ok(0) => return Err(Error::Crashed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let patience = deadline
+                        .map_or(A_WHILE, |end| end.saturating_duration_since(Instant::now()));
+                    if patience.is_zero() {
+                        return Err(Error::Timeout { seconds: START_DEADLINE.as_secs() });
+                    }
+                    wait(For::Readable(self.stream.as_raw_fd()), patience);
+                }
+                Err(error) => hang_up_or(error)?,
+            }
+        }
+    }
+}
+
+fn hang_up_or(error: io::Error) -> Result<(), Error> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(()),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Err(Error::Crashed),
+        _ => Err(error.into()),
+    }
+}
+
+fn is_nobody_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Of all backends that find nobody there, one registers the worker, and once only: the lock is held until it is heard.
+#[derive(Default)]
+struct Starting {
+    lock: Option<std::fs::File>,
+    registered: Option<Instant>,
+}
+
+/// After so long without a socket the worker has failed, and another is tried.
+const WORKER_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Starting {
+    fn start(&mut self) -> Result<(), Error> {
+        if self.lock.is_none() {
+            place::make_directory(DIRECTORY)?;
+            self.lock = place::try_lock(START_LOCK)?;
+            // The next try to connect comes first: somebody may have started it before this lock was taken.
+            return Ok(());
+        }
+        if self.registered.is_none_or(|at| at.elapsed() > WORKER_PATIENCE) {
+            register_supervisor()?;
+            self.registered = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+fn register_supervisor() -> Result<(), Error> {
+    BackgroundWorkerBuilder::new("persona scorer supervisor")
+        .set_type("persona scorer supervisor")
+        .set_library(supervisor::LIBRARY)
+        .set_function(supervisor::ENTRY)
+        // On a standby too.
+        .set_start_time(BgWorkerStartTime::ConsistentState)
+        .set_restart_time(None)
+        .load_dynamic()
+        .map(drop)
+        .map_err(|_| Error::WorkerSlotsFull)
+}

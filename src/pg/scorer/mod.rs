@@ -1,0 +1,20 @@
+//! ONNX graphs from a backend's side: the client that asks, and the background worker that keeps the process.
+//!
+//! A backend knocks at `pg_persona/scorer.sock` in the data directory. Nobody there: it registers a dynamic background
+//! worker, which binds the socket and starts `persona-scorer` when somebody knocks. So nothing needs to be preloaded,
+//! nothing runs that nobody uses, and it works on a standby.
+
+mod client;
+mod error;
+mod place;
+mod spawn;
+mod supervisor;
+mod wait;
+
+#[expect(
+    unused_imports,
+    reason = "used by the SQL functions of scoring, which are written beside this"
+)]
+pub(crate) use client::{Outputs, describe, load, run_batch, status};
+#[expect(unused_imports, reason = "as above")]
+pub(crate) use error::Error;

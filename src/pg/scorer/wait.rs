@@ -1,0 +1,98 @@
+//! Waiting for a socket and for the server's signals at once, and connecting without waiting.
+#![allow(
+    unsafe_code,
+    reason = "the latch of PostgreSQL, and connect(2), which std has only in blocking form"
+)]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use pgrx::pg_sys;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    Latch,
+    Readable(RawFd),
+    Writable(RawFd),
+}
+
+/// Waits for the socket, the latch or the timeout, then lets PostgreSQL handle its interrupts: a cancel raises its
+/// error from here. Ends the process when the postmaster is gone. Says whether the socket is ready.
+pub(super) fn wait(what: For, timeout: Duration) -> bool {
+    let (socket, events) = match what {
+        For::Latch => (pg_sys::PGINVALID_SOCKET, 0),
+        For::Readable(fd) => (fd, pg_sys::WL_SOCKET_READABLE),
+        For::Writable(fd) => (fd, pg_sys::WL_SOCKET_WRITEABLE),
+    };
+    let events = events | pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    let timeout = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).min(i32::MAX.into());
+    // SAFETY: called on the main thread of a server process, whose latch lives as long as it; the descriptor is open.
+    let ready = unsafe {
+        let ready = pg_sys::WaitLatchOrSocket(
+            pg_sys::MyLatch,
+            events as i32,
+            socket,
+            timeout,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        if ready & pg_sys::WL_LATCH_SET as i32 != 0 {
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+        }
+        ready as u32
+    };
+    pgrx::check_for_interrupts!();
+    ready & (pg_sys::WL_SOCKET_READABLE | pg_sys::WL_SOCKET_WRITEABLE) != 0
+}
+
+/// A connection that neither reading, writing nor connecting blocks. `WouldBlock`: the other side's queue is full.
+pub(super) fn connect(path: &str) -> io::Result<UnixStream> {
+    // SAFETY: a sockaddr_un is plain numbers, for which zero is valid.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    // The last byte stays zero.
+    if path.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(path.bytes()) {
+        *place = byte as libc::c_char;
+    }
+    // SAFETY: no pointers; the descriptor that it gives is nobody else's.
+    let socket = unsafe {
+        let fd = libc::socket(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+            0,
+        );
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    let size = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    // SAFETY: the pointer is to a live address of that size.
+    if unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), size) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket.into())
+}
+
+/// Is the server running for pg_upgrade?
+pub(super) fn is_binary_upgrade() -> bool {
+    // SAFETY: set once before any extension is loaded.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// Reads the configuration file again; a background worker must do so itself.
+pub(super) fn reload_configuration() {
+    // SAFETY: on the main thread, outside any transaction.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+}
+
+/// The directory of the server's loadable libraries.
+pub(super) fn library_directory() -> String {
+    // SAFETY: a NUL-terminated array that is filled before any extension is loaded.
+    let path = unsafe { std::ffi::CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) };
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,450 @@
+//! The socket: one thread a connection, requests answered one after another.
+//!
+//! Nothing that a client or a model does may end the process on our side: every request runs under a guard that turns a
+//! panic into an answer. What ONNX Runtime does beyond that, the supervisor notices.
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind as IoErrorKind, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ort::session::RunOptions;
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::arguments::{Arguments, Provider};
+use super::hangup::HangUps;
+use super::sessions::{LoadError, Model, Runtime, first_line};
+use super::{Error, convert, system};
+use crate::algo::score::onnx_scan;
+use crate::wire::slots::{self, N_SLOTS};
+use crate::wire::{
+    self, Described, ErrorKind, Hello, Request, Response, Run, Sha256, Status, read_frame_within,
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A client that takes no answer for so long is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A buffer that one large batch has grown is not kept.
+const KEEP: usize = 1 << 20;
+
+struct Shared {
+    runtime: Runtime,
+    hang_ups: Arc<HangUps>,
+    slots: File,
+    free_slots: Mutex<Vec<usize>>,
+    refused: Vec<Sha256>,
+    memory: u64,
+    start: Instant,
+    /// Milliseconds from the start to the last request.
+    last_request_ms: AtomicU64,
+    answering: AtomicU32,
+    runs: AtomicU64,
+    rows: AtomicU64,
+    cancelled: AtomicU64,
+}
+
+/// Says that the process is ready and serves until it is not needed.
+pub(super) fn serve(
+    listener: UnixListener,
+    runtime: Runtime,
+    slots: File,
+    arguments: Arguments,
+) -> Result<(), Error> {
+    let system = |what| move |source| Error::System { what, source };
+    let shared = Arc::new(Shared {
+        runtime,
+        hang_ups: HangUps::start().map_err(system("thread"))?,
+        slots,
+        free_slots: Mutex::new((0..N_SLOTS).rev().collect()),
+        refused: arguments.refused,
+        memory: arguments.memory,
+        start: Instant::now(),
+        last_request_ms: AtomicU64::new(0),
+        answering: AtomicU32::new(0),
+        runs: AtomicU64::new(0),
+        rows: AtomicU64::new(0),
+        cancelled: AtomicU64::new(0),
+    });
+    listener.set_nonblocking(true).map_err(system("socket"))?;
+    let mut ready_pipe = std::io::stdout();
+    writeln!(ready_pipe, "ready").and_then(|()| ready_pipe.flush()).map_err(system("pipe"))?;
+
+    let awaited = [
+        (listener.as_raw_fd(), system::Awaited::Readable),
+        // Nobody reads the pipe any more: the supervisor is gone.
+        (ready_pipe.as_raw_fd(), system::Awaited::HangUp),
+    ];
+    loop {
+        let ready = system::poll(&awaited, LOOK_EVERY);
+        if ready[1] {
+            return Err(Error::Orphaned);
+        }
+        if ready[0] {
+            match listener.accept() {
+                Ok((stream, _)) => welcome(stream, &shared),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        IoErrorKind::WouldBlock | IoErrorKind::Interrupted
+                    ) => {}
+                // Out of descriptors or memory: the client waits in the queue.
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        } else if shared.is_idle(arguments.idle_timeout) {
+            return Ok(());
+        }
+    }
+}
+
+fn welcome(stream: UnixStream, shared: &Arc<Shared>) {
+    shared.touch();
+    // Accepted sockets do not take over the listener's non-blocking mode on Linux; this says so.
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    if !system::is_own_user(&stream) {
+        return refuse(stream, ErrorKind::Forbidden, "only the server's own user is served");
+    }
+    let Some(slot) = shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).pop() else {
+        return refuse(stream, ErrorKind::Busy, "too many connections");
+    };
+    let theirs = Arc::clone(shared);
+    let spare = stream.try_clone();
+    let spawned = std::thread::Builder::new().stack_size(system::STACK).spawn(move || {
+        let _ = catch_unwind(AssertUnwindSafe(|| converse(stream, &theirs, slot)));
+        let _ = slots::idle(&theirs.slots, slot);
+        theirs.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+    });
+    if spawned.is_err() {
+        shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        if let Ok(stream) = spare {
+            refuse(stream, ErrorKind::Busy, "no memory for another connection");
+        }
+    }
+}
+
+fn refuse(mut stream: UnixStream, kind: ErrorKind, message: &str) {
+    let mut bytes = Vec::new();
+    let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
+    if (Response::Error { kind, message: message.to_owned() }).encode(&mut bytes).is_ok() {
+        let _ = stream.write_all(&bytes);
+    }
+}
+
+/// A model on its way in.
+struct Loading {
+    sha256: Sha256,
+    total: u64,
+    received: u64,
+    bytes: Vec<u8>,
+    /// Why the bytes are thrown away: they must be taken from the socket all the same.
+    refusal: Option<Response>,
+}
+
+fn converse(stream: UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
+    let fd = stream.as_raw_fd();
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::with_capacity(64 << 10, stream);
+    let mut answer_bytes = Vec::new();
+    let mut loading: Option<Loading> = None;
+    // A batch is there as bytes, as numbers and as the answer; ONNX Runtime has its own part of the memory.
+    let allowed = usize::try_from(shared.memory / 8).unwrap_or(usize::MAX);
+    while let Some(frame) = read_frame_within(&mut reader, allowed)? {
+        shared.touch();
+        shared.answering.fetch_add(1, Relaxed);
+        let answered = catch_unwind(AssertUnwindSafe(|| match frame.and_then(Request::decode) {
+            Ok(request) => answer(request, &mut loading, shared, slot, fd),
+            Err(wire::Error::FrameTooLarge { found, allowed }) => {
+                let message = format!(
+                    "batch of {found} bytes is more than an eighth of the scorer's memory, {allowed} bytes"
+                );
+                Some(failure(ErrorKind::OutOfMemory, message))
+            }
+            Err(error) => Some(failure(ErrorKind::Protocol, error.to_string())),
+        }));
+        let response = answered.unwrap_or_else(|_| {
+            loading = None;
+            Some(failure(ErrorKind::Internal, "ONNX Runtime's binding panicked"))
+        });
+        let mut written = Ok(());
+        if let Some(response) = response {
+            answer_bytes.clear();
+            if let Err(error) = response.encode(&mut answer_bytes) {
+                answer_bytes.clear();
+                failure(ErrorKind::RunFailed, error.to_string())
+                    .encode(&mut answer_bytes)
+                    .map_err(std::io::Error::other)?;
+            }
+            written = writer.write_all(&answer_bytes);
+            answer_bytes.shrink_to(KEEP);
+        }
+        shared.answering.fetch_sub(1, Relaxed);
+        shared.touch();
+        written?;
+    }
+    Ok(())
+}
+
+fn failure(kind: ErrorKind, message: impl AsRef<str>) -> Response {
+    Response::Error { kind, message: first_line(message.as_ref()) }
+}
+
+fn answer(
+    request: Request,
+    loading: &mut Option<Loading>,
+    shared: &Shared,
+    slot: usize,
+    fd: RawFd,
+) -> Option<Response> {
+    if let Request::LoadChunk(chunk) = request {
+        return match loading.take() {
+            Some(begun) => take_chunk(begun, &chunk, loading, shared, slot),
+            None => Some(failure(ErrorKind::Protocol, "a chunk of no model")),
+        };
+    }
+    if loading.take().is_some() {
+        return Some(failure(ErrorKind::Protocol, "model was not sent to its end"));
+    }
+    Some(match request {
+        Request::Hello { version } if version == wire::VERSION => Response::Hello(hello(shared)),
+        Request::Hello { version } => failure(
+            ErrorKind::Protocol,
+            format!("scorer speaks version {}, not {version}", wire::VERSION),
+        ),
+        Request::Have { sha256 } => match known(&sha256, shared) {
+            Ok(model) => Response::Ready { warning: model.warning.clone() },
+            Err(response) => response,
+        },
+        Request::LoadBegin { sha256, total } => {
+            let begun = begin(sha256, total, shared);
+            if total == 0 {
+                return Some(failure(ErrorKind::ModelRefused, onnx_scan::Error::Empty.to_string()));
+            }
+            *loading = Some(begun);
+            return None;
+        }
+        Request::Describe { sha256 } => match known(&sha256, shared) {
+            Ok(model) => Response::Described(Described {
+                inputs: model.inputs.clone(),
+                outputs: model.outputs.clone(),
+                warning: model.warning.clone(),
+            }),
+            Err(response) => response,
+        },
+        Request::Run(run) => match known(&run.sha256, shared) {
+            Ok(model) => {
+                let _ = slots::busy(&shared.slots, slot, &run.sha256, model.finished.load(Relaxed));
+                let response = score(&run, &model, shared, fd);
+                let _ = slots::idle(&shared.slots, slot);
+                response
+            }
+            Err(response) => response,
+        },
+        Request::Status => Response::Status(status(shared)),
+        Request::LoadChunk(_) => failure(ErrorKind::Protocol, "a chunk of no model"),
+    })
+}
+
+fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Response> {
+    if shared.refused.contains(sha256) {
+        return Err(poisonous());
+    }
+    shared.runtime.get(sha256).ok_or(Response::NeedModel)
+}
+
+fn poisonous() -> Response {
+    failure(
+        ErrorKind::ModelPoisonous,
+        "model has brought the scorer down several times and is not run again",
+    )
+}
+
+fn begin(sha256: Sha256, total: u64, shared: &Shared) -> Loading {
+    let allowed = shared.runtime.max_model();
+    let mut loading = Loading { sha256, total, received: 0, bytes: Vec::new(), refusal: None };
+    if shared.refused.contains(&sha256) {
+        loading.refusal = Some(poisonous());
+    } else if total > allowed {
+        let message = format!(
+            "model of {total} bytes is more than a quarter of the scorer's memory, {allowed} bytes"
+        );
+        loading.refusal = Some(failure(ErrorKind::ModelTooLarge, message));
+    } else if loading.bytes.try_reserve_exact(total as usize).is_err() {
+        loading.refusal = Some(failure(ErrorKind::OutOfMemory, "no memory for the model"));
+    }
+    loading
+}
+
+fn take_chunk(
+    mut begun: Loading,
+    chunk: &[u8],
+    loading: &mut Option<Loading>,
+    shared: &Shared,
+    slot: usize,
+) -> Option<Response> {
+    begun.received += chunk.len() as u64;
+    if begun.received > begun.total || chunk.is_empty() {
+        return Some(failure(ErrorKind::Protocol, "model is longer than it was said to be"));
+    }
+    if begun.refusal.is_none() {
+        begun.bytes.extend_from_slice(chunk);
+    }
+    if begun.received < begun.total {
+        *loading = Some(begun);
+        return None;
+    }
+    if let Some(refusal) = begun.refusal {
+        return Some(refusal);
+    }
+    if Hasher::digest(&begun.bytes)[..] != begun.sha256 {
+        return Some(failure(
+            ErrorKind::Protocol,
+            "model does not have the sha256 it was said to have",
+        ));
+    }
+    if let Err(error) = onnx_scan::scan(&begun.bytes) {
+        return Some(failure(ErrorKind::ModelRefused, error.to_string()));
+    }
+    let _ = slots::busy(&shared.slots, slot, &begun.sha256, 0);
+    let added = shared.runtime.add(begun.sha256, &begun.bytes);
+    let _ = slots::idle(&shared.slots, slot);
+    Some(match added {
+        Ok(model) => Response::Ready { warning: model.warning.clone() },
+        Err(LoadError::Invalid(problem)) => {
+            failure(kind_of(&problem, ErrorKind::ModelInvalid), problem)
+        }
+        Err(LoadError::Provider(problem)) => failure(ErrorKind::Provider, problem),
+    })
+}
+
+fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
+    if run.batch.n_rows == 0 {
+        return failure(ErrorKind::InputMismatch, "batch has no rows");
+    }
+    let wanted: Vec<&str> = if run.outputs.is_empty() {
+        model.outputs.iter().map(|port| port.name.as_str()).collect()
+    } else {
+        run.outputs.iter().map(String::as_str).collect()
+    };
+    if let Some(unknown) =
+        wanted.iter().find(|name| model.outputs.iter().all(|port| port.name != **name))
+    {
+        return failure(ErrorKind::InputMismatch, format!("model has no output \"{unknown}\""));
+    }
+    let inputs = match convert::inputs(&run.batch, &model.inputs) {
+        Ok(inputs) => inputs,
+        Err(error) => return failure(ErrorKind::InputMismatch, error.to_string()),
+    };
+    let options = match RunOptions::new() {
+        Ok(options) => Arc::new(options),
+        Err(error) => return failure(ErrorKind::Internal, error.to_string()),
+    };
+    // Before the wait for the session: who hangs up meanwhile has a run that ends at once.
+    let watched = shared.hang_ups.watch(fd, Arc::clone(&options));
+    let mut session = model.session();
+    let result = match session.run_with_options(inputs, &options) {
+        Ok(values) => wanted
+            .iter()
+            .map(|name| match values.get(name) {
+                Some(value) => convert::output(name, value).map_err(|error| error.to_string()),
+                None => Err(format!("model gave no output \"{name}\"")),
+            })
+            .collect::<Result<Vec<_>, String>>(),
+        Err(error) => Err(error.to_string()),
+    };
+    drop(session);
+    let hung_up = watched.hung_up();
+    drop(watched);
+    match result {
+        Ok(outputs) => {
+            model.finished.fetch_add(1, Relaxed);
+            shared.runs.fetch_add(1, Relaxed);
+            shared.rows.fetch_add(run.batch.n_rows.into(), Relaxed);
+            Response::Outputs { outputs, warning: model.warning.clone() }
+        }
+        Err(_) if hung_up => {
+            shared.cancelled.fetch_add(1, Relaxed);
+            failure(ErrorKind::Cancelled, "nobody waits for the answer")
+        }
+        // A GPU without room: the caller sends the model once more, for the CPU, and is warned.
+        Err(problem) if model.provider != Provider::Cpu && is_out_of_memory(&problem) => {
+            if shared.runtime.fall_back(run.sha256) {
+                Response::NeedModel
+            } else {
+                failure(ErrorKind::OutOfMemory, problem)
+            }
+        }
+        Err(problem) => {
+            if is_out_of_memory(&problem) {
+                shared.runtime.drop_model(&run.sha256);
+            }
+            failure(kind_of(&problem, ErrorKind::RunFailed), problem)
+        }
+    }
+}
+
+fn kind_of(problem: &str, otherwise: ErrorKind) -> ErrorKind {
+    if is_out_of_memory(problem) { ErrorKind::OutOfMemory } else { otherwise }
+}
+
+/// ONNX Runtime has no code for it, only these words: of the C++ library, its own arena, and CUDA.
+fn is_out_of_memory(problem: &str) -> bool {
+    [
+        "bad_alloc",
+        "Failed to allocate memory",
+        "out of memory",
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "ALLOC_FAILED",
+    ]
+    .iter()
+    .any(|words| problem.contains(words))
+}
+
+fn provider_names(shared: &Shared) -> Vec<String> {
+    shared.runtime.providers.iter().map(|provider| provider.name().to_owned()).collect()
+}
+
+fn hello(shared: &Shared) -> Hello {
+    Hello {
+        version: wire::VERSION,
+        runtime: shared.runtime.version.clone(),
+        providers: provider_names(shared),
+        warning: shared.runtime.warning.clone(),
+    }
+}
+
+fn status(shared: &Shared) -> Status {
+    let (models, model_bytes) = shared.runtime.usage();
+    let n_free = shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).len();
+    Status {
+        runtime: shared.runtime.version.clone(),
+        providers: provider_names(shared),
+        warning: shared.runtime.warning.clone(),
+        process_id: std::process::id(),
+        uptime_s: shared.start.elapsed().as_secs(),
+        connections: (N_SLOTS - n_free) as u32,
+        models,
+        model_bytes,
+        memory_bytes: shared.memory,
+        runs: shared.runs.load(Relaxed),
+        rows: shared.rows.load(Relaxed),
+        cancelled: shared.cancelled.load(Relaxed),
+    }
+}
+
+impl Shared {
+    fn touch(&self) {
+        self.last_request_ms.store(self.start.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    fn is_idle(&self, timeout: Duration) -> bool {
+        if timeout.is_zero() {
+            return false;
+        }
+        let quiet = self.start.elapsed().as_millis() as u64 - self.last_request_ms.load(Relaxed);
+        self.answering.load(Relaxed) == 0 && quiet > timeout.as_millis() as u64
+    }
+}

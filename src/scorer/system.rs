@@ -1,0 +1,117 @@
+//! What the process asks of the kernel: to die with its supervisor, to be limited, who a client is.
+// libc has no safe wrapper for prctl, setrlimit, SO_PEERCRED and poll.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use super::{Arguments, Error, arguments::Provider};
+use crate::wire::slots::SLOTS_BYTES;
+
+/// The stack of a thread that serves a connection, which counts as memory from the start; ONNX Runtime resolves graphs
+/// recursively, and the scan bounds their depth.
+pub(super) const STACK: usize = 1 << 20;
+
+/// The kernel kills this process when the thread that started it ends.
+pub(super) fn die_with_parent(parent: u32) -> Result<(), Error> {
+    // SAFETY: prctl with an integer argument changes only this process.
+    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    check("parent", result)?;
+    // SAFETY: as above. No program started from here can gain rights.
+    check("privileges", unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    // The parent may have ended before the first call.
+    if std::os::unix::process::parent_id() != parent {
+        return Err(Error::Orphaned);
+    }
+    // The kernel's out-of-memory killer takes this process before any of the database's. It may not be allowed.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    Ok(())
+}
+
+/// ONNX Runtime 1.31 opens a database under the home directory and knows an upload host, unless this is set before it is loaded.
+pub(super) fn refuse_telemetry() {
+    // SAFETY: called before any thread is started, so that nobody reads the environment meanwhile.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+}
+
+/// No core dumps (they hold customers' rows), a ceiling for memory, and no files but the slots.
+///
+/// RLIMIT_DATA counts what is written to privately, and not reserved addresses as RLIMIT_AS does: an allocator reserves
+/// 64 MiB a thread. CUDA maps host memory and writes caches as it likes, so with it only the core dumps are limited.
+pub(super) fn limit(arguments: &Arguments) -> Result<(), Error> {
+    set_limit(libc::RLIMIT_CORE, 0)?;
+    if arguments.providers.contains(&Provider::Cuda) {
+        return Ok(());
+    }
+    set_limit(libc::RLIMIT_DATA, data_in_use().saturating_add(arguments.memory))?;
+    // SAFETY: ignoring a signal touches no memory. A write past the limit then fails instead of killing.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    set_limit(libc::RLIMIT_FSIZE, SLOTS_BYTES as u64)
+}
+
+/// Bytes of private data now: the sixth figure of statm, in pages.
+fn data_in_use() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|line| line.split_whitespace().nth(5)?.parse::<u64>().ok());
+    pages.unwrap_or(16_384) * 4096
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, bytes: u64) -> Result<(), Error> {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the pointer is to a live rlimit.
+    check("limit", unsafe { libc::setrlimit(resource, &raw const limit) })
+}
+
+fn check(what: &'static str, result: libc::c_int) -> Result<(), Error> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Error::System { what, source: io::Error::last_os_error() })
+    }
+}
+
+/// Does the socket's other end belong to this process's user?
+pub(super) fn is_own_user(socket: &impl AsRawFd) -> bool {
+    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: both pointers are to live values, and size is that of the first.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut size,
+        )
+    };
+    // SAFETY: geteuid has no preconditions.
+    result == 0 && peer.uid == unsafe { libc::geteuid() }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Somebody knocks, or a message has come.
+    Readable,
+    /// The other end hangs up.
+    HangUp,
+}
+
+/// What to wait for on each descriptor; the answer has the same order.
+pub(super) fn poll(awaited: &[(RawFd, Awaited)], timeout: Duration) -> Vec<bool> {
+    let mut fds: Vec<libc::pollfd> = awaited
+        .iter()
+        .map(|&(fd, awaited)| {
+            let events = match awaited {
+                Awaited::Readable => libc::POLLIN,
+                Awaited::HangUp => libc::POLLRDHUP,
+            };
+            libc::pollfd { fd, events, revents: 0 }
+        })
+        .collect();
+    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the pointer and the count describe one live vector. A signal or a full kernel leaves revents at 0.
+    let n_ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
+    fds.iter().map(|fd| n_ready > 0 && fd.revents != 0).collect()
+}

@@ -1,0 +1,442 @@
+//! The requests and the responses.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::bytes::{Reader, put_text, put_texts, put_words};
+use super::frame::put_frame;
+use super::{CHUNK, Error, Frame, MAX_COLUMNS, MAX_MODEL, MAX_ROWS, Sha256};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// First on every connection.
+    Hello {
+        version: u32,
+    },
+    /// Is the model there?
+    Have {
+        sha256: Sha256,
+    },
+    /// The model follows, in chunks of [`CHUNK`] bytes or less.
+    LoadBegin {
+        sha256: Sha256,
+        total: u64,
+    },
+    LoadChunk(Vec<u8>),
+    Describe {
+        sha256: Sha256,
+    },
+    Run(Run),
+    Status,
+}
+
+/// Rows to score. There is no message to cancel: the caller hangs up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub sha256: Sha256,
+    /// The outputs wanted; none means all.
+    pub outputs: Vec<String>,
+    pub batch: Batch,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Response {
+    Hello(Hello),
+    /// The model is loaded. The warning says what it does not run on.
+    Ready {
+        warning: Option<String>,
+    },
+    NeedModel,
+    Described(Described),
+    Outputs {
+        outputs: Vec<Output>,
+        warning: Option<String>,
+    },
+    Status(Status),
+    Error {
+        kind: ErrorKind,
+        message: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: u32,
+    /// The version of ONNX Runtime.
+    pub runtime: String,
+    /// Those that really work, in the order of trial; the last is always "cpu".
+    pub providers: Vec<String>,
+    /// Why a provider that was asked for is missing.
+    pub warning: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    pub warning: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    pub name: String,
+    pub element: Element,
+    /// -1 for an open dimension. A sequence of maps has none.
+    pub shape: Vec<i64>,
+    /// A classifier's ZipMap: classes to probabilities, row by row.
+    pub zipmap: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Element {
+    Float,
+    Double,
+    Int64,
+    Int32,
+    Bool,
+    String,
+    Other,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub runtime: String,
+    pub providers: Vec<String>,
+    pub warning: Option<String>,
+    pub process_id: u32,
+    pub uptime_s: u64,
+    pub connections: u32,
+    pub models: u32,
+    pub model_bytes: u64,
+    pub memory_bytes: u64,
+    pub runs: u64,
+    pub rows: u64,
+    pub cancelled: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// The peer did not keep to this protocol, or comes from another build.
+    Protocol,
+    /// The scorer could not be started; the message is the reason.
+    Unavailable,
+    /// The runtime library is missing, too old or no library.
+    Library,
+    /// Not the server's own user.
+    Forbidden,
+    Busy,
+    ModelTooLarge,
+    /// The scan refuses the model.
+    ModelRefused,
+    /// ONNX Runtime refuses the model.
+    ModelInvalid,
+    /// The model has brought the scorer down too often.
+    ModelPoisonous,
+    InputMismatch,
+    RunFailed,
+    Cancelled,
+    OutOfMemory,
+    /// The provider that must come first cannot be had.
+    Provider,
+    Internal,
+}
+
+/// Rows by columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    pub n_rows: u32,
+    pub tensors: Vec<Tensor>,
+}
+
+/// The values for one input of the model, row by row, `width` to a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    pub name: String,
+    pub width: u32,
+    pub data: Data,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    I64(Vec<i64>),
+    Str(Vec<String>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    pub name: String,
+    pub shape: Vec<i64>,
+    pub data: Data,
+    /// What the columns stand for, when the model says so (ZipMap): I64 or Str.
+    pub classes: Option<Data>,
+}
+
+impl Data {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+            Self::I64(values) => values.len(),
+            Self::Str(values) => values.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let (tag, len) = match self {
+            Self::F32(values) => (1_u8, values.len()),
+            Self::F64(values) => (2, values.len()),
+            Self::I64(values) => (3, values.len()),
+            Self::Str(values) => (4, values.len()),
+        };
+        out.push(tag);
+        out.extend_from_slice(&(len as u64).to_le_bytes());
+        match self {
+            Self::F32(values) => put_words(out, values, f32::to_le_bytes),
+            Self::F64(values) => put_words(out, values, f64::to_le_bytes),
+            Self::I64(values) => put_words(out, values, i64::to_le_bytes),
+            Self::Str(values) => put_texts(out, values),
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let tag = reader.u8()?;
+        let len = usize::try_from(reader.u64()?).map_err(|_| Error::Truncated)?;
+        match tag {
+            1 => Ok(Self::F32(reader.f32s(len)?)),
+            2 => Ok(Self::F64(reader.f64s(len)?)),
+            3 => Ok(Self::I64(reader.i64s(len)?)),
+            4 => Ok(Self::Str(reader.texts(len)?)),
+            _ => Err(Error::Malformed { what: "column type" }),
+        }
+    }
+}
+
+impl Batch {
+    /// What both sides hold a batch to.
+    pub fn check(&self) -> Result<(), Error> {
+        limit("rows", self.n_rows.into(), MAX_ROWS.into())?;
+        let columns = self.tensors.iter().map(|tensor| u64::from(tensor.width)).sum();
+        limit("columns", columns, MAX_COLUMNS.into())?;
+        limit("inputs", self.tensors.len() as u64, MAX_COLUMNS.into())?;
+        for Tensor { name, width, data } in &self.tensors {
+            let expected = u64::from(*width) * u64::from(self.n_rows);
+            if data.len() as u64 != expected {
+                return Err(Error::DimensionMismatch {
+                    name: name.clone(),
+                    expected,
+                    found: data.len() as u64,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn limit(what: &'static str, found: u64, allowed: u64) -> Result<(), Error> {
+    if found > allowed { Err(Error::TooMany { what, found, allowed }) } else { Ok(()) }
+}
+
+const HELLO: u8 = 1;
+const HAVE: u8 = 2;
+const LOAD_BEGIN: u8 = 3;
+const LOAD_CHUNK: u8 = 4;
+const DESCRIBE: u8 = 5;
+const RUN: u8 = 6;
+const STATUS: u8 = 7;
+
+const HELLO_BACK: u8 = 129;
+const READY: u8 = 130;
+const NEED_MODEL: u8 = 131;
+const DESCRIBED: u8 = 132;
+const OUTPUTS: u8 = 133;
+const STATUS_BACK: u8 = 134;
+const ERROR: u8 = 135;
+
+impl Request {
+    /// Appends the request as one frame.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Hello { version } => {
+                put_frame(out, HELLO, |out| out.extend_from_slice(&version.to_le_bytes()))
+            }
+            Self::Have { sha256 } => put_frame(out, HAVE, |out| out.extend_from_slice(sha256)),
+            Self::LoadBegin { sha256, total } => put_frame(out, LOAD_BEGIN, |out| {
+                out.extend_from_slice(sha256);
+                out.extend_from_slice(&total.to_le_bytes());
+            }),
+            Self::LoadChunk(chunk) => {
+                put_frame(out, LOAD_CHUNK, |out| out.extend_from_slice(chunk))
+            }
+            Self::Describe { sha256 } => {
+                put_frame(out, DESCRIBE, |out| out.extend_from_slice(sha256))
+            }
+            Self::Run(run) => {
+                run.batch.check()?;
+                put_frame(out, RUN, |out| run.put(out))
+            }
+            Self::Status => put_frame(out, STATUS, |_| ()),
+        }
+    }
+
+    pub fn decode(frame: Frame) -> Result<Self, Error> {
+        let Frame { kind, payload } = frame;
+        if kind == LOAD_CHUNK {
+            limit("bytes of a chunk", payload.len() as u64, CHUNK as u64)?;
+            return Ok(Self::LoadChunk(payload));
+        }
+        let mut reader = Reader::new(&payload);
+        let request = match kind {
+            HELLO => Self::Hello { version: reader.u32()? },
+            HAVE => Self::Have { sha256: reader.array()? },
+            LOAD_BEGIN => {
+                let (sha256, total) = (reader.array()?, reader.u64()?);
+                limit("bytes of a model", total, MAX_MODEL)?;
+                Self::LoadBegin { sha256, total }
+            }
+            DESCRIBE => Self::Describe { sha256: reader.array()? },
+            RUN => Self::Run(Run::get(&mut reader)?),
+            STATUS => Self::Status,
+            _ => return Err(Error::UnknownKind { kind }),
+        };
+        reader.end()?;
+        Ok(request)
+    }
+}
+
+impl Run {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.sha256);
+        out.extend_from_slice(&(self.outputs.len() as u32).to_le_bytes());
+        self.outputs.iter().for_each(|name| put_text(out, name));
+        out.extend_from_slice(&self.batch.n_rows.to_le_bytes());
+        out.extend_from_slice(&(self.batch.tensors.len() as u32).to_le_bytes());
+        for Tensor { name, width, data } in &self.batch.tensors {
+            put_text(out, name);
+            out.extend_from_slice(&width.to_le_bytes());
+            data.put(out);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let sha256 = reader.array()?;
+        let outputs = (0..reader.count("outputs", MAX_COLUMNS)?)
+            .map(|_| reader.text())
+            .collect::<Result<Vec<_>, _>>()?;
+        let n_rows = reader.u32()?;
+        let tensors = (0..reader.count("inputs", MAX_COLUMNS)?)
+            .map(|_| {
+                Ok(Tensor { name: reader.text()?, width: reader.u32()?, data: Data::get(reader)? })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let batch = Batch { n_rows, tensors };
+        batch.check()?;
+        Ok(Self { sha256, outputs, batch })
+    }
+}
+
+impl Response {
+    /// Appends the response as one frame.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Hello(hello) => put_small(out, HELLO_BACK, hello),
+            Self::Ready { warning } => put_small(out, READY, warning),
+            Self::NeedModel => put_frame(out, NEED_MODEL, |_| ()),
+            Self::Described(described) => put_small(out, DESCRIBED, described),
+            Self::Outputs { outputs, warning } => put_frame(out, OUTPUTS, |out| {
+                out.push(u8::from(warning.is_some()));
+                warning.iter().for_each(|warning| put_text(out, warning));
+                out.extend_from_slice(&(outputs.len() as u32).to_le_bytes());
+                outputs.iter().for_each(|output| output.put(out));
+            }),
+            Self::Status(status) => put_small(out, STATUS_BACK, status),
+            Self::Error { kind, message } => put_small(out, ERROR, &(kind, message)),
+        }
+    }
+
+    pub fn decode(frame: Frame) -> Result<Self, Error> {
+        let Frame { kind, payload } = frame;
+        match kind {
+            HELLO_BACK => Ok(Self::Hello(get_small(&payload)?)),
+            READY => Ok(Self::Ready { warning: get_small(&payload)? }),
+            NEED_MODEL => Ok(Self::NeedModel),
+            DESCRIBED => Ok(Self::Described(get_small(&payload)?)),
+            OUTPUTS => {
+                let mut reader = Reader::new(&payload);
+                let warning = match reader.u8()? {
+                    0 => None,
+                    _ => Some(reader.text()?),
+                };
+                let outputs = (0..reader.count("outputs", MAX_COLUMNS)?)
+                    .map(|_| Output::get(&mut reader))
+                    .collect::<Result<Vec<_>, _>>()?;
+                reader.end()?;
+                Ok(Self::Outputs { outputs, warning })
+            }
+            STATUS_BACK => Ok(Self::Status(get_small(&payload)?)),
+            ERROR => {
+                let (kind, message) = get_small(&payload)?;
+                Ok(Self::Error { kind, message })
+            }
+            _ => Err(Error::UnknownKind { kind }),
+        }
+    }
+}
+
+impl Output {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_text(out, &self.name);
+        out.push(self.shape.len() as u8);
+        self.shape.iter().for_each(|size| out.extend_from_slice(&size.to_le_bytes()));
+        self.data.put(out);
+        out.push(u8::from(self.classes.is_some()));
+        self.classes.iter().for_each(|classes| classes.put(out));
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let name = reader.text()?;
+        let rank = reader.u8()?;
+        let shape = reader.i64s(rank.into())?;
+        let data = Data::get(reader)?;
+        // The shape is what the caller indexes by.
+        let due =
+            shape.iter().try_fold(1_u64, |due, &size| due.checked_mul(u64::try_from(size).ok()?));
+        if due != Some(data.len() as u64) {
+            return Err(Error::DimensionMismatch {
+                name,
+                expected: due.unwrap_or(0),
+                found: data.len() as u64,
+            });
+        }
+        let classes = match reader.u8()? {
+            0 => None,
+            _ => Some(Data::get(reader)?),
+        };
+        if let Some(classes) = &classes {
+            let columns = shape.get(1).map_or(1, |&columns| columns as u64);
+            if shape.len() > 2 || classes.len() as u64 != columns {
+                return Err(Error::DimensionMismatch {
+                    name,
+                    expected: columns,
+                    found: classes.len() as u64,
+                });
+            }
+        }
+        Ok(Self { name, shape, data, classes })
+    }
+}
+
+fn put_small(out: &mut Vec<u8>, kind: u8, value: &impl Serialize) -> Result<(), Error> {
+    let bytes = postcard::to_stdvec(value).map_err(|_| Error::Malformed { what: "message" })?;
+    put_frame(out, kind, |out| out.extend_from_slice(&bytes))
+}
+
+fn get_small<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
+    let (value, rest) =
+        postcard::take_from_bytes(payload).map_err(|_| Error::Malformed { what: "message" })?;
+    if rest.is_empty() { Ok(value) } else { Err(Error::TrailingBytes { bytes: rest.len() }) }
+}
