@@ -67,7 +67,9 @@ fn predict(
         site.binding.forget();
     }
     match &**scoring {
-        Scoring::Native(native) => native.predict(&mut site.binding, record).map(|value| Some(JsonB(value))),
+        Scoring::Native(native) => {
+            native.predict(&mut site.binding, record).map(|value| Some(JsonB(value)))
+        }
     }
 }
 

@@ -66,11 +66,17 @@ impl From<onnx_scan::Error> for Report {
         use onnx_scan::Error::*;
         let message = error.to_string();
         match error {
-            Empty | Truncated | Malformed { .. } | UnknownField { .. } | NotUtf8 | NulInName | NoGraph
-            | NoOutputs | Unnamed | Duplicate { .. } => {
-                report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
-                    .set_hint("An ONNX model is expected, as written by onnx.save or skl2onnx.")
-            }
+            Empty
+            | Truncated
+            | Malformed { .. }
+            | UnknownField { .. }
+            | NotUtf8
+            | NulInName
+            | NoGraph
+            | NoOutputs
+            | Unnamed
+            | Duplicate { .. } => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
+                .set_hint("An ONNX model is expected, as written by onnx.save or skl2onnx."),
             NotOnnx => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
                 .set_hint("Import the .onnx file that it was made from."),
             TooLarge { .. } | TooDeep { .. } | TooMany { .. } | NameTooLong { .. } => {

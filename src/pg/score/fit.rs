@@ -187,7 +187,10 @@ fn fit(
     progress.phase("fitting");
     let (fit, columns) = threads::run(&progress, |watch| data.fit(params, watch))??;
     if !fit.converged {
-        pgrx::warning!("the fit of model \"{model}\" ended after {} steps without converging", fit.iterations);
+        pgrx::warning!(
+            "the fit of model \"{model}\" ended after {} steps without converging",
+            fit.iterations
+        );
     }
 
     progress.phase("storing");
@@ -239,7 +242,11 @@ fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Result<Data, Re
 }
 
 /// The first column must be the target, and not the elements of an array; the classes of a boolean are false and true.
-pub(super) fn check_target(frame: &mut Frame, types: &[String], target: &str) -> Result<(), Report> {
+pub(super) fn check_target(
+    frame: &mut Frame,
+    types: &[String],
+    target: &str,
+) -> Result<(), Report> {
     let type_name = types.first().cloned().unwrap_or_default();
     match frame.columns.first_mut() {
         Some(column) if column.name == target => {
@@ -333,12 +340,12 @@ fn source_columns(frame: &Frame) -> Vec<String> {
 
 /// The elements of a text[] of names.
 pub(super) fn names(names: Vec<Option<String>>) -> Result<Vec<String>, Report> {
-    names
-        .into_iter()
-        .collect::<Option<Vec<String>>>()
-        .ok_or_else(|| report(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "a feature's name must not be NULL"))
+    names.into_iter().collect::<Option<Vec<String>>>().ok_or_else(|| {
+        report(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "a feature's name must not be NULL")
+    })
 }
 
 fn invalid(option: &str, value: impl ToString, valid: &str) -> Report {
-    Error::InvalidOption { option: option.into(), value: value.to_string(), valid: valid.into() }.into()
+    Error::InvalidOption { option: option.into(), value: value.to_string(), valid: valid.into() }
+        .into()
 }

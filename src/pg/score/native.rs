@@ -48,7 +48,11 @@ impl Native {
     ) -> Result<serde_json::Value, Report> {
         let probability = self.score(binding, record)?;
         let of_class = |position: usize| {
-            if position == usize::from(self.scorer.positive) { probability } else { 1.0 - probability }
+            if position == usize::from(self.scorer.positive) {
+                probability
+            } else {
+                1.0 - probability
+            }
         };
         let [first, second] = &self.scorer.classes;
         Ok(json!({
