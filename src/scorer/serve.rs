@@ -106,27 +106,26 @@ fn welcome(stream: UnixStream, shared: &Arc<Shared>) {
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
     if !system::is_own_user(&stream) {
-        return refuse(stream, ErrorKind::Forbidden, "only the server's own user is served");
+        return refuse(&stream, ErrorKind::Forbidden, "only the server's own user is served");
     }
     let Some(slot) = shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).pop() else {
-        return refuse(stream, ErrorKind::Busy, "too many connections");
+        return refuse(&stream, ErrorKind::Busy, "too many connections");
     };
     let theirs = Arc::clone(shared);
-    let spare = stream.try_clone();
+    let stream = Arc::new(stream);
+    let theirs_too = Arc::clone(&stream);
     let spawned = std::thread::Builder::new().stack_size(system::STACK).spawn(move || {
-        let _ = catch_unwind(AssertUnwindSafe(|| converse(stream, &theirs, slot)));
+        let _ = catch_unwind(AssertUnwindSafe(|| converse(&theirs_too, &theirs, slot)));
         let _ = slots::idle(&theirs.slots, slot);
         theirs.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     });
     if spawned.is_err() {
         shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
-        if let Ok(stream) = spare {
-            refuse(stream, ErrorKind::Busy, "no memory for another connection");
-        }
+        refuse(&stream, ErrorKind::Busy, "no memory for another connection");
     }
 }
 
-fn refuse(mut stream: UnixStream, kind: ErrorKind, message: &str) {
+fn refuse(mut stream: &UnixStream, kind: ErrorKind, message: &str) {
     let mut bytes = Vec::new();
     let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
     if (Response::Error { kind, message: message.to_owned() }).encode(&mut bytes).is_ok() {
@@ -144,9 +143,9 @@ struct Loading {
     refusal: Option<Response>,
 }
 
-fn converse(stream: UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
+fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
     let fd = stream.as_raw_fd();
-    let mut writer = stream.try_clone()?;
+    let mut writer = stream;
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let mut answer_bytes = Vec::new();
     let mut loading: Option<Loading> = None;
