@@ -215,7 +215,7 @@ fn answer(
         ),
         Request::Have { sha256 } => match known(&sha256, shared) {
             Ok(model) => Response::Ready { warning: model.warning.clone() },
-            Err(response) => response,
+            Err(response) => *response,
         },
         Request::LoadBegin { sha256, total } => {
             let begun = begin(sha256, total, shared);
@@ -231,7 +231,7 @@ fn answer(
                 outputs: model.outputs.clone(),
                 warning: model.warning.clone(),
             }),
-            Err(response) => response,
+            Err(response) => *response,
         },
         Request::Run(run) => match known(&run.sha256, shared) {
             Ok(model) => {
@@ -240,18 +240,18 @@ fn answer(
                 let _ = slots::idle(&shared.slots, slot);
                 response
             }
-            Err(response) => response,
+            Err(response) => *response,
         },
         Request::Status => Response::Status(status(shared)),
         Request::LoadChunk(_) => failure(ErrorKind::Protocol, "a chunk of no model"),
     })
 }
 
-fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Response> {
+fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Box<Response>> {
     if shared.refused.contains(sha256) {
-        return Err(poisonous());
+        return Err(Box::new(poisonous()));
     }
-    shared.runtime.get(sha256).ok_or(Response::NeedModel)
+    shared.runtime.get(sha256).ok_or_else(|| Box::new(Response::NeedModel))
 }
 
 fn poisonous() -> Response {

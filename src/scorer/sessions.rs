@@ -63,7 +63,12 @@ impl Runtime {
         let library = |problem: &str| Error::Library { problem: problem.to_owned() };
         let builder = ort::init_from(&arguments.library).map_err(|error| {
             // Standard error is the server's log.
-            eprintln!("persona-scorer: {error}: {:?}", std::error::Error::source(&error));
+            match &error {
+                ort::LoadDynamicError::Dlopen { error: cause, .. } => {
+                    eprintln!("persona-scorer: {error}: {:?}", std::error::Error::source(cause));
+                }
+                _ => eprintln!("persona-scorer: {error}"),
+            }
             library("cannot be loaded; the server log says why")
         })?;
         // From here on a panic of the binding means that the library lacks what it promises.
