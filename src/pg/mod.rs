@@ -10,11 +10,13 @@ mod error;
 mod guc;
 mod ingest;
 mod progress;
+mod raw;
 mod record;
 mod registry;
 mod security;
 mod threads;
 mod value;
+mod window;
 
 mod operate;
 mod scorer;

@@ -142,9 +142,14 @@ impl Drop for Descriptor {
 }
 
 impl Binding {
-    /// The names of the features, once a row was read.
-    pub(crate) fn names(&self) -> &[String] {
-        &self.names
+    /// Binds names again at the next row: they are other ones.
+    pub(crate) fn forget(&mut self) {
+        self.row_type = None;
+    }
+
+    /// The row that was read last, with its names.
+    pub(crate) fn row(&self) -> (&[f64], &[String]) {
+        (&self.numbers, &self.names)
     }
 
     /// All columns of the row as numbers, NaN for NULL: for a fit, which takes its features' names from the rows.

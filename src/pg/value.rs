@@ -9,8 +9,9 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::{FromDatum, IntoDatum};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::datum::varlena_bytes;
+use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report};
+use super::raw::float_array;
 
 /// A structure that is a SQL type of the same name in schema persona.
 pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
@@ -40,20 +41,23 @@ impl<P> Default for Kept<P> {
 }
 
 impl<P> Kept<P> {
-    /// What `prepare` makes of the value, made again only if the value is another one.
+    /// What `prepare` makes of the value, and whether it was made now because the value is another one.
     pub(crate) fn get<T: SqlType>(
         &mut self,
         bytes: Bytes,
         prepare: impl FnOnce(T) -> Result<P, Report>,
-    ) -> Result<&mut P, Report> {
+    ) -> Result<(&mut P, bool), Report> {
         if self.prepared.is_none() || self.bytes != bytes.0 {
             self.prepared = None;
             let prepared = prepare(decode(bytes.0)?)?;
             self.bytes.clear();
             self.bytes.extend_from_slice(bytes.0);
-            return Ok(self.prepared.insert(prepared));
+            return Ok((self.prepared.insert(prepared), true));
         }
-        self.prepared.as_mut().ok_or_else(|| Error::NullArgument { argument: "value" }.into())
+        match &mut self.prepared {
+            Some(prepared) => Ok((prepared, false)),
+            None => Err(Error::NullArgument { argument: "value" }.into()),
+        }
     }
 }
 
@@ -126,5 +130,41 @@ unsafe impl<'fcx, T: SqlType> ArgAbi<'fcx> for Value<T> {
         // SAFETY: as above.
         let Bytes(bytes) = unsafe { Bytes::unbox_arg_unchecked(arg) };
         Value(decode(bytes).unwrap_or_report())
+    }
+}
+
+/// A float8[] argument: NaN for a NULL element; NaN and infinity themselves are refused.
+pub(crate) struct Floats(pub(crate) Vec<f64>);
+
+impl FromDatum for Floats {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        use pgrx::pg_sys::panic::ErrorReportable;
+        if is_null {
+            return None;
+        }
+        let mut values = Vec::new();
+        // SAFETY: SQL declares the argument as float8[].
+        unsafe { Kind::Numbers(Element::Float8).numbers(datum, "features", &mut values) }
+            .unwrap_or_report();
+        Some(Floats(values))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares float8[].
+unsafe impl<'fcx> ArgAbi<'fcx> for Floats {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Floats(Vec::new()))
+    }
+}
+
+/// A float8[] result: NULL for NaN.
+pub(crate) struct FloatsOut(pub(crate) Vec<f64>);
+
+// SAFETY: the datum is a float8[], as SQL declares.
+unsafe impl BoxRet for FloatsOut {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: as above.
+        unsafe { fcinfo.return_raw_datum(float_array(&self.0)) }
     }
 }

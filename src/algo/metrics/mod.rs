@@ -1,3 +1,4 @@
-//! Measures of how good a result is; knows nothing of what made it.
+//! How good a result is, by the definitions that scikit-learn uses; knows nothing of what made it.
 
+pub mod classification;
 pub mod ranking;

@@ -1,1 +1,29 @@
-//! (filled by its room)
+//! Segments: k-means over points in memory.
+//!
+//! `fit` standardises, seeds with greedy k-means++ and runs Lloyd's iterations on a fused distance-and-argmin kernel; the
+//! model that comes out labels a new row with the very arithmetic of the fit, so training rows keep their labels. (rows,
+//! parameters, seed) decide the result, bit for bit, on any number of threads.
+
+mod error;
+mod fit;
+mod kernel;
+mod lloyd;
+mod model;
+mod params;
+mod points;
+mod prepared;
+mod profile;
+mod repair;
+mod seeding;
+mod space;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, Malformed};
+pub use fit::{Fit, fit, fit_from, fit_points};
+pub use model::{Ended, FORMAT, KMeans};
+pub use params::{MAX_FEATURES, MAX_K, Params, Scaling, ValidParams};
+pub use prepared::Prepared;
+pub use profile::{ProfileRow, label_in_plain_words, profile, profile_of_model};
+pub use space::MAX_MAGNITUDE;

@@ -1,1 +1,5 @@
-//! x
+//! Summaries, scalers and RFM in SQL.
+
+mod rfm;
+mod scaler;
+mod stats;

@@ -1,0 +1,119 @@
+//! What a caller may ask of a fit, and the checked form that the fit takes.
+
+use super::Error;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    /// The penalty: the fit minimises the summed log-loss + l2 / 2 |w|², so 1 is scikit-learn's C = 1.
+    pub l2: f64,
+    /// At most this many levels of a text column get a weight of their own; the others share one.
+    pub max_categories: usize,
+    /// The share of rows held out for the metrics; 0 for none. Ignored when `holdout_rows` is given.
+    pub holdout: f64,
+    /// The rows to hold out (true), where a random split would not be honest: a split by time.
+    pub holdout_rows: Option<Vec<bool>>,
+    /// Whether the final model learns from all rows, after the metrics were taken from a model without the held-out ones.
+    pub refit: bool,
+    /// The class whose probability is the score; by default the last in sort order.
+    pub positive: Option<String>,
+    pub max_iterations: usize,
+    pub seed: i64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            l2: 1.0,
+            max_categories: 32,
+            holdout: 0.2,
+            holdout_rows: None,
+            refit: true,
+            positive: None,
+            max_iterations: 100,
+            seed: 0,
+        }
+    }
+}
+
+/// Parameters that passed [`Params::check`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidParams(Params);
+
+impl Params {
+    pub fn check(self) -> Result<ValidParams, Error> {
+        require(
+            self.l2.is_finite() && self.l2 >= 0.0,
+            "l2",
+            self.l2,
+            "a finite number of at least 0",
+        )?;
+        require(
+            (1..=MAX_CATEGORIES).contains(&self.max_categories),
+            "max_categories",
+            self.max_categories,
+            "a whole number from 1 to 1000",
+        )?;
+        require(
+            (0.0..=0.9).contains(&self.holdout),
+            "holdout",
+            self.holdout,
+            "a share from 0 to 0.9",
+        )?;
+        require(
+            (1..=10_000).contains(&self.max_iterations),
+            "max_iterations",
+            self.max_iterations,
+            "a whole number from 1 to 10000",
+        )?;
+        Ok(ValidParams(self))
+    }
+}
+
+impl ValidParams {
+    pub fn get(&self) -> &Params {
+        &self.0
+    }
+}
+
+const MAX_CATEGORIES: usize = 1000;
+
+fn require(
+    holds: bool,
+    name: &'static str,
+    value: impl ToString,
+    expected: &'static str,
+) -> Result<(), Error> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::BadParameter { name, value: value.to_string(), expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(params: Params, name: &str) {
+        let Err(Error::BadParameter { name: found, .. }) = params.check() else {
+            panic!("{name} was accepted")
+        };
+        assert_eq!(found, name);
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(Params::default().check().is_ok());
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused_by_name() {
+        check_refused(Params { l2: -1.0, ..Params::default() }, "l2");
+        check_refused(Params { l2: f64::NAN, ..Params::default() }, "l2");
+        check_refused(Params { max_categories: 0, ..Params::default() }, "max_categories");
+        check_refused(Params { holdout: 1.0, ..Params::default() }, "holdout");
+        check_refused(Params { holdout: f64::NAN, ..Params::default() }, "holdout");
+        check_refused(Params { max_iterations: 0, ..Params::default() }, "max_iterations");
+    }
+}

@@ -1,0 +1,360 @@
+//! From named columns to the matrix of a regression: numbers imputed and standardised, text one-hot.
+//!
+//! A missing number becomes the mean of its column. A text column gets one weight for each of its most frequent levels,
+//! one for missing where the fit saw missing values, and one that the rarer levels share where there are any. A level
+//! that the fit did not see counts as a rare one, or as all zero where no level was rare; so the rare levels, of which
+//! there may be as many as rows, need not be kept.
+
+use std::collections::HashSet;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::algo::frame::{Column, Frame, MISSING, Values};
+use crate::algo::stop::{Stopped, Watch};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub name: String,
+    /// The share of rows without a value at the fit.
+    pub missing_share: f64,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One weight, for (value - center) / scale; a missing value counts as `mean`.
+    Number { mean: f64, center: f64, scale: f64 },
+    /// One weight for each of `levels` (most frequent first), then one for missing, then one for all other levels.
+    Category { levels: Vec<String>, missing: bool, other: bool },
+}
+
+impl Input {
+    /// How many weights the input has.
+    pub fn width(&self) -> usize {
+        match &self.kind {
+            Kind::Number { .. } => 1,
+            Kind::Category { levels, missing, other } => {
+                levels.len() + usize::from(*missing) + usize::from(*other)
+            }
+        }
+    }
+}
+
+/// A standardised value is held within ±1e15: farther out it decides alone anyhow, and sums of such stay finite.
+pub const STANDARDISED_LIMIT: f64 = 1e15;
+
+/// NaN is a missing value.
+pub fn standardise(value: f64, mean: f64, center: f64, scale: f64) -> f64 {
+    let value = if value.is_nan() { mean } else { value };
+    ((value - center) / scale).clamp(-STANDARDISED_LIMIT, STANDARDISED_LIMIT)
+}
+
+/// Learns the encoding of every column from these rows.
+pub fn fit_inputs(
+    frame: &Frame,
+    rows: &[usize],
+    max_categories: usize,
+) -> Result<Vec<Input>, Error> {
+    if frame.columns.is_empty() {
+        return Err(Error::NoInputs);
+    }
+    if rows.is_empty() {
+        return Err(Error::EmptyInput);
+    }
+    let mut names = HashSet::new();
+    for column in &frame.columns {
+        if !names.insert(&column.name) {
+            return Err(Error::DuplicateColumn { name: column.name.clone() });
+        }
+    }
+    Ok(frame.columns.iter().map(|column| fit_input(column, rows, max_categories)).collect())
+}
+
+fn fit_input(column: &Column, rows: &[usize], max_categories: usize) -> Input {
+    let (n_missing, kind) = match &column.values {
+        Values::Number(values) => fit_number(rows.iter().map(|&row_idx| values[row_idx])),
+        Values::Integer(values) => fit_number(rows.iter().map(|&row_idx| values[row_idx] as f64)),
+        Values::Text { codes, dictionary } => {
+            fit_category(rows.iter().map(|&row_idx| codes[row_idx]), dictionary, max_categories)
+        }
+    };
+    let missing_share = n_missing as f64 / rows.len() as f64;
+    Input { name: column.name.clone(), missing_share, kind }
+}
+
+/// Mean, and the standard deviation of the imputed column (population form, as scikit-learn's SimpleImputer and
+/// StandardScaler one after the other); a constant column keeps the scale 1.
+fn fit_number(values: impl Iterator<Item = f64> + Clone) -> (usize, Kind) {
+    let n_rows = values.clone().count();
+    let present = values.filter(|value| !value.is_nan());
+    let n_present = present.clone().count();
+    if n_present == 0 {
+        return (n_rows, Kind::Number { mean: 0.0, center: 0.0, scale: 1.0 });
+    }
+    let mut mean = present.clone().sum::<f64>() / n_present as f64;
+    if !mean.is_finite() {
+        // Only the sum of huge values overflows.
+        mean = present.clone().map(|value| value / n_present as f64).sum();
+    }
+    // Squares of huge or tiny deviations would leave the range of a double: take them relative to the largest. Half the
+    // deviation is always finite.
+    let half = |value: f64| (value / 2.0 - mean / 2.0).abs();
+    let largest = present.clone().map(half).fold(0.0, f64::max);
+    // The mean of equal values may be off in its last bit: that is no variation.
+    let mut scale = 1.0;
+    if largest > mean.abs() * 4.0 * f64::EPSILON {
+        let sum: f64 = present.map(|value| (half(value) / largest).powi(2)).sum();
+        let found = 2.0 * (largest * (sum / n_rows as f64).sqrt());
+        if found.is_normal() {
+            scale = found;
+        }
+    }
+    (n_rows - n_present, Kind::Number { mean, center: mean, scale })
+}
+
+fn fit_category(
+    codes: impl Iterator<Item = u32>,
+    dictionary: &[String],
+    max_categories: usize,
+) -> (usize, Kind) {
+    let mut counts = vec![0usize; dictionary.len()];
+    let mut n_missing = 0;
+    for code in codes {
+        if code == MISSING { n_missing += 1 } else { counts[code as usize] += 1 }
+    }
+    let mut seen: Vec<usize> = (0..dictionary.len()).filter(|&code| counts[code] > 0).collect();
+    seen.sort_unstable_by(|&a, &b| {
+        counts[b].cmp(&counts[a]).then_with(|| dictionary[a].cmp(&dictionary[b]))
+    });
+    let other = seen.len() > max_categories;
+    let levels = seen.iter().take(max_categories).map(|&code| dictionary[code].clone()).collect();
+    (n_missing, Kind::Category { levels, missing: n_missing > 0, other })
+}
+
+/// The encoded rows: a dense part, and for each text column the one column that is 1.
+#[derive(Debug, Clone)]
+pub struct Design {
+    /// Rows x (1 + numeric inputs); the first column is 1 for the intercept.
+    pub dense: Array2<f64>,
+    /// Rows x text inputs: the column of the whole design that is 1, or [`NO_COLUMN`]. Those of a later text input are higher.
+    pub active: Array2<u32>,
+    /// Columns in all: the dense ones, then those of each text input.
+    pub n_columns: usize,
+}
+
+pub const NO_COLUMN: u32 = u32::MAX;
+
+/// Encodes these rows; `inputs` must come from [`fit_inputs`] on the same frame.
+pub fn encode(
+    frame: &Frame,
+    inputs: &[Input],
+    rows: &[usize],
+    watch: &Watch,
+) -> Result<Design, Stopped> {
+    let is_number = |input: &&Input| matches!(input.kind, Kind::Number { .. });
+    let n_numbers = inputs.iter().filter(is_number).count();
+    let mut dense = Array2::ones((rows.len(), 1 + n_numbers));
+    let mut active = Array2::from_elem((rows.len(), inputs.len() - n_numbers), NO_COLUMN);
+    let (mut number_idx, mut text_idx, mut n_columns) = (0, 0, 1 + n_numbers);
+    for (input, column) in inputs.iter().zip(&frame.columns) {
+        watch.check()?;
+        match (&input.kind, &column.values) {
+            (Kind::Number { mean, center, scale }, values) => {
+                number_idx += 1;
+                let value = |row_idx: usize| match values {
+                    Values::Number(values) => values[row_idx],
+                    Values::Integer(values) => values[row_idx] as f64,
+                    Values::Text { .. } => f64::NAN,
+                };
+                for (cell, &row_idx) in dense.column_mut(number_idx).iter_mut().zip(rows) {
+                    *cell = standardise(value(row_idx), *mean, *center, *scale);
+                }
+            }
+            (Kind::Category { .. }, Values::Text { codes, dictionary }) => {
+                let slots = Slots::new(&input.kind);
+                let by_code: Vec<Option<usize>> =
+                    dictionary.iter().map(|level| slots.of(Some(level))).collect();
+                let column_of =
+                    |slot: Option<usize>| slot.map_or(NO_COLUMN, |slot| (n_columns + slot) as u32);
+                for (cell, &row_idx) in active.column_mut(text_idx).iter_mut().zip(rows) {
+                    *cell = column_of(match codes[row_idx] {
+                        MISSING => slots.of(None),
+                        code => by_code[code as usize],
+                    });
+                }
+                n_columns += input.width();
+                text_idx += 1;
+            }
+            (Kind::Category { .. }, _) => {
+                n_columns += input.width();
+                text_idx += 1;
+            }
+        }
+    }
+    Ok(Design { dense, active, n_columns })
+}
+
+/// The weights of a design (without the intercept) in the order of the inputs, as a scorer keeps them.
+pub fn in_input_order(inputs: &[Input], design_weights: &[f64]) -> Vec<f64> {
+    let n_numbers = inputs.iter().filter(|input| matches!(input.kind, Kind::Number { .. })).count();
+    let (mut number_idx, mut text_start) = (1, 1 + n_numbers);
+    let mut weights = Vec::with_capacity(design_weights.len());
+    for input in inputs {
+        let start = match input.kind {
+            Kind::Number { .. } => &mut number_idx,
+            Kind::Category { .. } => &mut text_start,
+        };
+        weights.extend_from_slice(&design_weights[*start..*start + input.width()]);
+        *start += input.width();
+    }
+    weights
+}
+
+/// Finds the weight that a text value has among those of its input.
+pub struct Slots<'a> {
+    levels: std::collections::HashMap<&'a str, usize>,
+    missing: Option<usize>,
+    other: Option<usize>,
+}
+
+impl<'a> Slots<'a> {
+    /// Of a number, which has no levels, nothing is found.
+    pub fn new(kind: &'a Kind) -> Self {
+        let Kind::Category { levels, missing, other } = kind else {
+            return Self { levels: Default::default(), missing: None, other: None };
+        };
+        Self {
+            levels: levels.iter().enumerate().map(|(slot, level)| (level.as_str(), slot)).collect(),
+            missing: missing.then_some(levels.len()),
+            other: other.then_some(levels.len() + usize::from(*missing)),
+        }
+    }
+
+    pub fn missing(&self) -> Option<usize> {
+        self.missing
+    }
+
+    pub fn other(&self) -> Option<usize> {
+        self.other
+    }
+
+    /// `None` is all zero.
+    pub fn of(&self, value: Option<&str>) -> Option<usize> {
+        match value {
+            None => self.missing,
+            Some(value) => self.levels.get(value).copied().or(self.other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs_of(columns: Vec<Column>, n_rows: usize, max_categories: usize) -> Vec<Input> {
+        let rows: Vec<usize> = (0..n_rows).collect();
+        fit_inputs(&Frame { n_rows, columns }, &rows, max_categories).unwrap()
+    }
+
+    #[track_caller]
+    fn check_number(values: &[f64], mean: f64, scale: f64, missing_share: f64) {
+        let column = Column::number("x", values.to_vec());
+        let input = inputs_of(vec![column], values.len(), 32).remove(0);
+        let Kind::Number { mean: found_mean, center, scale: found_scale } = input.kind else {
+            panic!("not a number")
+        };
+        assert_eq!(found_mean, center);
+        assert!((found_mean - mean).abs() <= 1e-12 * mean.abs(), "mean {found_mean}");
+        assert!((found_scale - scale).abs() <= 1e-12 * scale, "scale {found_scale}");
+        assert_eq!(input.missing_share, missing_share);
+    }
+
+    #[track_caller]
+    fn check_category(values: &[Option<&str>], cap: usize, expected: (&[&str], bool, bool)) {
+        let column = Column::text("c", values.iter().copied());
+        let input = inputs_of(vec![column], values.len(), cap).remove(0);
+        let Kind::Category { levels, missing, other } = input.kind else { panic!("not text") };
+        let levels: Vec<&str> = levels.iter().map(String::as_str).collect();
+        assert_eq!((levels.as_slice(), missing, other), expected);
+    }
+
+    #[test]
+    fn missing_numbers_take_the_mean_and_shrink_the_deviation() {
+        check_number(&[1.0, 3.0], 2.0, 1.0, 0.0);
+        check_number(&[1.0, f64::NAN, 3.0, f64::NAN], 2.0, 0.5f64.sqrt(), 0.5);
+    }
+
+    #[test]
+    fn a_constant_or_empty_column_keeps_the_scale_one() {
+        check_number(&[7.0; 5], 7.0, 1.0, 0.0);
+        check_number(&[0.1; 3], 0.1, 1.0, 0.0);
+        check_number(&[f64::NAN; 3], 0.0, 1.0, 1.0);
+        check_number(&[4.0], 4.0, 1.0, 0.0);
+    }
+
+    #[test]
+    fn huge_and_tiny_values_keep_a_finite_scale() {
+        check_number(&[f64::MAX, f64::MAX], f64::MAX, 1.0, 0.0);
+        check_number(&[1e308, -1e308], 0.0, 1e308, 0.0);
+        check_number(&[1e-200, -1e-200], 0.0, 1e-200, 0.0);
+        assert_eq!(standardise(f64::MAX, 0.0, -f64::MAX, 1.0), STANDARDISED_LIMIT);
+    }
+
+    #[test]
+    fn levels_are_ordered_by_frequency_then_value() {
+        let values = ["b", "a", "c", "c", "a", "d"].map(Some);
+        check_category(&values, 32, (&["a", "c", "b", "d"], false, false));
+        check_category(&values, 4, (&["a", "c", "b", "d"], false, false));
+        check_category(&values, 2, (&["a", "c"], false, true));
+    }
+
+    #[test]
+    fn missing_text_is_a_level_of_its_own_and_not_the_empty_string() {
+        check_category(&[Some(""), None, Some("")], 32, (&[""], true, false));
+        check_category(&[None, None], 32, (&[], true, false));
+    }
+
+    #[test]
+    fn an_unseen_level_is_a_rare_one_or_nothing() {
+        let kind = |other| Kind::Category { levels: vec!["a".into()], missing: true, other };
+        let slot = |other, value| Slots::new(&kind(other)).of(value);
+        assert_eq!(slot(false, Some("a")), Some(0));
+        assert_eq!(slot(false, None), Some(1));
+        assert_eq!(slot(false, Some("new")), None);
+        assert_eq!(slot(true, Some("new")), Some(2));
+    }
+
+    #[test]
+    fn rows_are_encoded_dense_first_then_text() {
+        let columns = vec![
+            Column::text("c", [Some("a"), None, Some("a")]),
+            Column::number("x", vec![1.0, f64::NAN, 3.0]),
+            Column::text("d", ["u", "v", "u"].map(Some)),
+        ];
+        let frame = Frame { n_rows: 3, columns };
+        let inputs = fit_inputs(&frame, &[0, 1, 2], 1).unwrap();
+        let design = encode(&frame, &inputs, &[0, 1], &Watch::new()).unwrap();
+        let z = 1.5f64.sqrt();
+        assert_eq!(design.n_columns, 6);
+        let standard = design.dense.iter().zip([1.0, -z, 1.0, 0.0]);
+        assert!(standard.into_iter().all(|(a, b)| (a - b).abs() < 1e-12), "{}", design.dense);
+        assert_eq!(design.active, ndarray::arr2(&[[2, 4], [3, 5]]));
+        let weights = in_input_order(&inputs, &[9.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(weights, [2.0, 3.0, 1.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn frames_without_rows_or_columns_are_refused() {
+        let empty = Frame::default();
+        assert_eq!(fit_inputs(&empty, &[], 32), Err(Error::NoInputs));
+        let frame = Frame { n_rows: 0, columns: vec![Column::number("x", vec![])] };
+        assert_eq!(fit_inputs(&frame, &[], 32), Err(Error::EmptyInput));
+        let columns = vec![Column::number("x", vec![1.0]), Column::number("x", vec![1.0])];
+        let frame = Frame { n_rows: 1, columns };
+        let expected = Error::DuplicateColumn { name: "x".into() };
+        assert_eq!(fit_inputs(&frame, &[0], 32), Err(expected));
+    }
+}

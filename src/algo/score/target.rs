@@ -1,0 +1,159 @@
+//! The two classes of a target column, and which rows belong to the positive one.
+
+use std::collections::BTreeSet;
+
+use super::Error;
+use crate::algo::frame::{Column, MISSING, Values};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    /// In sort order: of numbers by value, of text by bytes.
+    pub(super) classes: [String; 2],
+    /// The position of the positive class in `classes`.
+    pub(super) positive: usize,
+    /// Per row, whether it is of the positive class.
+    pub(super) labels: Vec<bool>,
+}
+
+pub(super) fn code(target: &Column, positive: Option<&str>) -> Result<Target, Error> {
+    match &target.values {
+        Values::Integer(values) => two_classes(values.iter().copied(), positive),
+        Values::Number(values) => {
+            missing_rows(values.iter().filter(|value| value.is_nan()).count())?;
+            two_classes(values.iter().map(|&value| Ordered(value + 0.0)), positive)
+        }
+        Values::Text { codes, dictionary } => {
+            missing_rows(codes.iter().filter(|&&code| code == MISSING).count())?;
+            let text = |&code: &u32| dictionary.get(code as usize).map_or("", String::as_str);
+            two_classes(codes.iter().map(text), positive)
+        }
+    }
+}
+
+fn missing_rows(rows: usize) -> Result<(), Error> {
+    if rows == 0 { Ok(()) } else { Err(Error::MissingTarget { rows }) }
+}
+
+fn two_classes<T: Ord + Copy + ToString>(
+    values: impl Iterator<Item = T> + Clone,
+    positive: Option<&str>,
+) -> Result<Target, Error> {
+    let distinct: Vec<T> = values.clone().collect::<BTreeSet<T>>().into_iter().collect();
+    let names = |n: usize| distinct.iter().take(n).map(T::to_string).collect::<Vec<_>>();
+    let (low, high) = match distinct[..] {
+        [] => return Err(Error::EmptyInput),
+        [value] => return Err(Error::OneClass { value: value.to_string() }),
+        [low, high] => (low, high),
+        _ => return Err(Error::TooManyClasses { n: distinct.len(), examples: names(5) }),
+    };
+    let classes = [low.to_string(), high.to_string()];
+    let positive = match positive {
+        None => 1,
+        Some(name) => classes.iter().position(|class| class == name).ok_or_else(|| {
+            Error::UnknownPositive { positive: name.to_owned(), classes: names(2) }
+        })?,
+    };
+    let positive_value = [low, high][positive];
+    Ok(Target { classes, positive, labels: values.map(|value| value == positive_value).collect() })
+}
+
+/// A number without NaN, which has a total order and is written the shortest way.
+#[derive(Debug, Clone, Copy)]
+struct Ordered(f64);
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ordered {}
+
+impl std::fmt::Display for Ordered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_classes(target: Column, classes: [&str; 2], labels: &[bool]) {
+        let found = code(&target, None).unwrap();
+        assert_eq!(found.classes, classes);
+        assert_eq!(found.positive, 1);
+        assert_eq!(found.labels, labels);
+    }
+
+    #[track_caller]
+    fn check_error(target: Column, positive: Option<&str>, expected: Error) {
+        assert_eq!(code(&target, positive), Err(expected));
+    }
+
+    #[test]
+    fn the_last_class_in_sort_order_is_positive() {
+        check_classes(
+            Column::text("y", ["true", "false", "true"].map(Some)),
+            ["false", "true"],
+            &[true, false, true],
+        );
+        check_classes(Column::integer("y", vec![1, 0]), ["0", "1"], &[true, false]);
+        check_classes(Column::number("y", vec![-0.0, 1.0, 0.0]), ["0", "1"], &[false, true, false]);
+        // Numbers sort by value: 9 before 10.
+        check_classes(Column::integer("y", vec![10, 9]), ["9", "10"], &[true, false]);
+    }
+
+    #[test]
+    fn the_caller_may_name_the_positive_class() {
+        let found = code(&Column::text("y", ["no", "yes"].map(Some)), Some("no")).unwrap();
+        assert_eq!((found.positive, found.labels), (0, vec![true, false]));
+    }
+
+    #[test]
+    fn targets_without_two_classes_are_refused() {
+        check_error(Column::integer("y", vec![]), None, Error::EmptyInput);
+        check_error(
+            Column::text("y", [Some("a"), Some("a")]),
+            None,
+            Error::OneClass { value: "a".into() },
+        );
+        let examples = ["1", "2", "3", "4", "5"].map(String::from).to_vec();
+        check_error(
+            Column::number("y", vec![6.0, 5.0, 4.0, 3.0, 2.0, 1.0]),
+            None,
+            Error::TooManyClasses { n: 6, examples },
+        );
+        check_error(
+            Column::number("y", vec![f64::NAN, 1.0]),
+            None,
+            Error::MissingTarget { rows: 1 },
+        );
+        check_error(Column::text("y", [None, Some("a")]), None, Error::MissingTarget { rows: 1 });
+    }
+
+    #[test]
+    fn an_unknown_positive_class_is_refused_with_the_classes_there_are() {
+        check_error(
+            Column::integer("y", vec![0, 1]),
+            Some("true"),
+            Error::UnknownPositive {
+                positive: "true".into(),
+                classes: vec!["0".into(), "1".into()],
+            },
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! What can be wrong with a fit's input, and with a model that comes from outside.
+
+use super::params::{MAX_FEATURES, MAX_K};
+use crate::algo::stop::Stopped;
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    #[error("there are no rows to segment")]
+    EmptyInput,
+    #[error("number of segments must be between 1 and {MAX_K}, not {k}")]
+    InvalidK { k: i64 },
+    #[error("number of features must be between 1 and {MAX_FEATURES}, not {found}")]
+    InvalidFeatures { found: usize },
+    #[error("max_iterations must be between 1 and {}, not {max_iterations}", u32::MAX)]
+    InvalidIterations { max_iterations: i64 },
+    #[error("n_init must be between 1 and {}, not {n_init}", u32::MAX)]
+    InvalidStarts { n_init: i64 },
+    #[error("tolerance must be a finite number not below 0, not {tolerance}")]
+    InvalidTolerance { tolerance: f64 },
+    #[error("too many rows: {n_rows}, at most {}", u32::MAX)]
+    TooManyRows { n_rows: usize },
+    #[error("expected {expected} features, found {found}")]
+    DimensionMismatch { expected: usize, found: usize },
+    #[error("cannot make {k} segments of {distinct} distinct rows")]
+    TooFewDistinctRows { k: usize, distinct: usize },
+    /// `row` counts from 0.
+    #[error("feature \"{feature}\" has a missing value")]
+    MissingValue { feature: String, row: usize },
+    #[error("feature \"{feature}\" has a value beyond {limit:e}: {value:e}")]
+    TooLarge { feature: String, row: usize, value: f64, limit: f64 },
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a parsed model is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("k-means model has format {found}, this version reads {}", super::FORMAT)]
+    Format { found: u16 },
+    #[error("k-means model has {found} features, must have 1 to {MAX_FEATURES}")]
+    Features { found: usize },
+    #[error("k-means model has {found} segments, must have 1 to {MAX_K}")]
+    Segments { found: usize },
+    #[error("k-means model: {field} has {found} elements, expected {expected}")]
+    Length { field: &'static str, found: usize, expected: usize },
+    #[error("k-means model: {field} holds a number out of range")]
+    Range { field: &'static str },
+    #[error("k-means model: sizes do not add up to the number of rows")]
+    Sizes,
+}

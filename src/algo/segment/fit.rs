@@ -1,0 +1,154 @@
+//! From rows to a model: population statistics, scaling, the starts, and the best of them.
+
+use ndarray::ArrayView2;
+
+use super::error::Error;
+use super::lloyd::{Limits, Run, lloyd};
+use super::model::{Ended, FORMAT, KMeans};
+use super::params::{Scaling, ValidParams};
+use super::points::Points;
+use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
+use super::start::start;
+use crate::algo::random::Random;
+use crate::algo::stop::Watch;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    pub model: KMeans,
+    /// One a row, from 1.
+    pub labels: Vec<u32>,
+    pub iterations: u32,
+    pub ended: Ended,
+    /// Sum of squared distances to the nearest centroid, in the scaled space.
+    pub inertia: f64,
+}
+
+/// Fits k-means to rows in original units (n x d).
+pub fn fit(
+    points: ArrayView2<f64>,
+    feature_names: &[String],
+    params: &ValidParams,
+    watch: &Watch,
+) -> Result<Fit, Error> {
+    let population = population(points, MAX_MAGNITUDE, feature_names, watch)?;
+    let space = Space::new(&population, params.scaling);
+    fit_in(points, space, population, feature_names, params, Start::Seeds, watch)
+}
+
+/// Fits from the centroids of an earlier model, which must have the same features and k; `n_init` does not matter.
+pub fn fit_from(
+    points: ArrayView2<f64>,
+    feature_names: &[String],
+    earlier: &KMeans,
+    params: &ValidParams,
+    watch: &Watch,
+) -> Result<Fit, Error> {
+    if earlier.features.len() != params.n_features || earlier.k() != params.k {
+        let (expected, found) = (params.n_features * params.k, earlier.centroids.len());
+        return Err(Error::DimensionMismatch { expected, found });
+    }
+    let population = population(points, MAX_MAGNITUDE, feature_names, watch)?;
+    let space = Space::new(&population, params.scaling);
+    let start = Start::Centroids(&earlier.centroids);
+    fit_in(points, space, population, feature_names, params, start, watch)
+}
+
+/// Fits to rows (n x d) as they are, whatever the parameters' scaling: for callers that scaled them.
+pub fn fit_points(
+    points: ArrayView2<f32>,
+    feature_names: &[String],
+    params: &ValidParams,
+    watch: &Watch,
+) -> Result<Fit, Error> {
+    let population = population(points, MAX_SCALED, feature_names, watch)?;
+    let space = Space::identity(points.ncols());
+    let params = ValidParams { scaling: Scaling::None, ..params.clone() };
+    fit_in(points, space, population, feature_names, &params, Start::Seeds, watch)
+}
+
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Seeds,
+    /// k x d in original units.
+    Centroids(&'a [f64]),
+}
+
+fn fit_in<T: Copy + Into<f64> + Sync>(
+    points: ArrayView2<T>,
+    space: Space,
+    population: Population,
+    feature_names: &[String],
+    params: &ValidParams,
+    start: Start,
+    watch: &Watch,
+) -> Result<Fit, Error> {
+    for found in [points.ncols(), feature_names.len()] {
+        if found != params.n_features {
+            return Err(Error::DimensionMismatch { expected: params.n_features, found });
+        }
+    }
+    if points.is_empty() {
+        return Err(Error::EmptyInput);
+    }
+    let n_rows = points.nrows();
+    let scaled = Points::collect(n_rows, points.ncols(), watch, |row, feature| {
+        space.scaled(feature, points[[row, feature]].into())
+    })?;
+    let variance: f64 =
+        population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
+    let limits = Limits {
+        max_iterations: params.max_iterations,
+        shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
+        reported: true,
+    };
+    let run = match start {
+        Start::Centroids(centroids) => lloyd(&scaled, &space, centroids.to_vec(), &limits, watch)?,
+        Start::Seeds => best_run(&scaled, &space, params, &limits, watch)?,
+    };
+    let model = KMeans {
+        format: FORMAT,
+        features: feature_names.to_vec(),
+        scaling: params.scaling,
+        inertia: run.inertia * space.unit * space.unit,
+        center: space.center,
+        scale: space.scale,
+        centroids: run.centroids,
+        sizes: run.sizes,
+        population_mean: population.mean,
+        population_sd: population.sd,
+        iterations: run.iterations,
+        ended: run.ended,
+        seed: params.seed,
+        n_rows: n_rows as u64,
+    };
+    let labels = run.labels.iter().map(|&label| u32::from(label) + 1).collect();
+    Ok(Fit {
+        labels,
+        iterations: model.iterations,
+        ended: model.ended,
+        inertia: model.inertia,
+        model,
+    })
+}
+
+/// The run with the least inertia of `n_init`; of equal ones, the first.
+fn best_run(
+    points: &Points,
+    space: &Space,
+    params: &ValidParams,
+    limits: &Limits,
+    watch: &Watch,
+) -> Result<Run, Error> {
+    let run = |number: u32| {
+        let random = Random::new(params.seed, u64::from(number));
+        lloyd(points, space, start(points, space, params.k, random, watch)?, limits, watch)
+    };
+    let mut best = run(0)?;
+    for number in 1..params.n_init {
+        let other = run(number)?;
+        if other.inertia < best.inertia {
+            best = other;
+        }
+    }
+    Ok(best)
+}

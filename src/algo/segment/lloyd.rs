@@ -1,0 +1,332 @@
+//! Lloyd's iterations: label every row with its nearest centroid, move every centroid to the mean of its rows.
+//!
+//! The sums that the means come from are kept from iteration to iteration and only rows that changed their label touch
+//! them: after a few iterations that is one row in fifty. Rows are split into the same slots whatever the number of threads,
+//! and the slots' sums are added in order, which makes the result the same bits on any pool.
+
+use rayon::prelude::*;
+
+use super::error::Error;
+use super::kernel::{LANES, Packed, Path, nearest_of_blocks};
+use super::model::Ended;
+use super::points::Points;
+use super::prepared::scaled_centroids;
+use super::repair;
+use super::space::Space;
+use crate::algo::stop::{Stopped, Watch};
+
+/// The label of a row that has none yet, and of the padding.
+pub(super) const UNLABELLED: u16 = u16::MAX;
+/// Slots of rows, each with sums of its own: few enough that adding them up costs nothing, enough for 64 threads.
+const SLOTS: usize = 64;
+/// Bytes that all slots' sums may take; beyond, there are fewer slots.
+const SLOT_BYTES: usize = 64 << 20;
+/// Fewer blocks than this are not worth a slot.
+const SLOT_BLOCKS: usize = 32;
+/// Blocks that the kernel labels at once: at 8 features they fill half of a first-level cache.
+const PIECE_BLOCKS: usize = 32;
+/// Rounds of numbering by size; each later one is needed only when a tie fell the other way.
+const ROUNDS: usize = 4;
+
+pub(super) struct Limits {
+    pub(super) max_iterations: u32,
+    /// Squared movement of all centroids, in the scaled space, at which to end.
+    pub(super) shift: Option<f64>,
+    /// Whether the watch shows this run's progress.
+    pub(super) reported: bool,
+}
+
+pub(super) struct Run {
+    /// k x d in original units, the largest segment first.
+    pub(super) centroids: Vec<f64>,
+    /// From 0.
+    pub(super) labels: Vec<u16>,
+    pub(super) sizes: Vec<u64>,
+    /// In the scaled space.
+    pub(super) inertia: f64,
+    pub(super) iterations: u32,
+    pub(super) ended: Ended,
+}
+
+/// Runs from `centroids` (k x d, original units) until no label changes, or to the limits.
+pub(super) fn lloyd(
+    points: &Points,
+    space: &Space,
+    mut centroids: Vec<f64>,
+    limits: &Limits,
+    watch: &Watch,
+) -> Result<Run, Error> {
+    let mut state = State::new(points, space, centroids.len() / points.n_features);
+    let mut iterations = 0;
+    let mut settled = false;
+    let mut ended = Ended::MaxIterations;
+    for round in 0..ROUNDS {
+        let mut changed = None;
+        while !settled && iterations < limits.max_iterations {
+            let moved = state.assign(&centroids, watch)?;
+            changed = Some(moved);
+            let repaired = repair::fill_empty(&mut state, &centroids, watch)?;
+            if moved == 0 && repaired == 0 {
+                ended = Ended::Converged;
+                iterations += u32::from(round == 0);
+                break;
+            }
+            iterations += 1;
+            changed = None;
+            let (next, shift) = state.means(&centroids);
+            centroids = next;
+            if limits.reported {
+                watch.report(
+                    u64::from(iterations),
+                    u64::from(limits.max_iterations),
+                    state.inertia_of_means(),
+                );
+            }
+            if limits.shift.is_some_and(|limit| shift <= limit) {
+                ended = Ended::Converged;
+                settled = true;
+            }
+        }
+        if changed.is_none() {
+            state.assign(&centroids, watch)?;
+        }
+        let order = order_by_size(&state.counts, &centroids, points.n_features);
+        if order.iter().copied().eq(0..order.len()) {
+            break;
+        }
+        if round + 1 < ROUNDS {
+            centroids = state.renumber(&order, &centroids);
+        }
+    }
+    let inertia = state.inertia(&centroids, watch)?;
+    state.labels.truncate(points.n_rows);
+    let sizes = state.counts.iter().map(|&count| count as u64).collect();
+    Ok(Run { centroids, labels: state.labels, sizes, inertia, iterations, ended })
+}
+
+pub(super) struct State<'a> {
+    pub(super) points: &'a Points,
+    pub(super) space: &'a Space,
+    pub(super) k: usize,
+    path: Path,
+    /// One a row, and the padding's.
+    pub(super) labels: Vec<u16>,
+    /// k x d, of the scaled rows of each segment.
+    pub(super) sums: Vec<f64>,
+    pub(super) counts: Vec<i64>,
+    /// Sum of the squares of all values: with the sums it gives the inertia for nothing.
+    squares: f64,
+    slots: Vec<Slot>,
+    slot_blocks: usize,
+}
+
+/// What one slot's relabelled rows add to the sums and counts.
+struct Slot {
+    sums: Vec<f64>,
+    counts: Vec<i64>,
+    changed: u64,
+}
+
+impl<'a> State<'a> {
+    fn new(points: &'a Points, space: &'a Space, k: usize) -> Self {
+        let n_sums = k * points.n_features;
+        let most = (SLOT_BYTES / (n_sums * size_of::<f64>())).clamp(2, SLOTS);
+        let slot_blocks =
+            points.n_blocks().div_ceil(most).max(SLOT_BLOCKS).next_multiple_of(PIECE_BLOCKS);
+        let slot = || Slot { sums: vec![0.0; n_sums], counts: vec![0; k], changed: 0 };
+        let squares =
+            points.values.par_chunks(slot_blocks * points.block_len()).map(sum_of_squares);
+        let squares = squares.collect::<Vec<f64>>().iter().sum();
+        Self {
+            points,
+            space,
+            k,
+            path: Path::best(),
+            labels: vec![UNLABELLED; points.n_blocks() * LANES],
+            sums: vec![0.0; n_sums],
+            counts: vec![0; k],
+            squares,
+            slots: (0..points.n_blocks().div_ceil(slot_blocks)).map(|_| slot()).collect(),
+            slot_blocks,
+        }
+    }
+
+    /// Labels every row with its nearest centroid and carries the sums along; returns how many labels changed.
+    fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Stopped> {
+        let (points, path) = (self.points, self.path);
+        let block_len = points.block_len();
+        let packed =
+            Packed::for_blocks(&scaled_centroids(self.space, centroids), points.n_features);
+        let slots =
+            self.slots.par_iter_mut().zip(self.labels.par_chunks_mut(self.slot_blocks * LANES));
+        let slots = slots.zip(points.values.par_chunks(self.slot_blocks * block_len)).enumerate();
+        slots.try_for_each(|(slot_idx, ((slot, labels), blocks))| {
+            let mut nearest = [0u16; PIECE_BLOCKS * LANES];
+            let mut first = slot_idx * self.slot_blocks * LANES;
+            let pieces = labels
+                .chunks_mut(PIECE_BLOCKS * LANES)
+                .zip(blocks.chunks(PIECE_BLOCKS * block_len));
+            for (labels, blocks) in pieces {
+                watch.check()?;
+                let nearest = &mut nearest[..labels.len()];
+                nearest_of_blocks(path, blocks, &packed, nearest);
+                if first + labels.len() > points.n_rows {
+                    nearest[points.n_rows - first..].fill(UNLABELLED);
+                }
+                first += labels.len();
+                slot.relabel(blocks, labels, nearest, points.n_features);
+            }
+            Ok(())
+        })?;
+        let mut changed = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.changed > 0) {
+            changed += std::mem::take(&mut slot.changed);
+            for (sum, slot_sum) in self.sums.iter_mut().zip(&mut slot.sums) {
+                *sum += std::mem::take(slot_sum);
+            }
+            for (count, slot_count) in self.counts.iter_mut().zip(&mut slot.counts) {
+                *count += std::mem::take(slot_count);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The mean of each segment in original units, and by how much they moved in all, squared, in the scaled space. An
+    /// empty segment, which only a repair that ran out of rows leaves, keeps its centroid.
+    fn means(&self, centroids: &[f64]) -> (Vec<f64>, f64) {
+        let n_features = self.points.n_features;
+        let mut shift = 0.0;
+        let mut means = centroids.to_vec();
+        for (idx, mean) in means.iter_mut().enumerate() {
+            let (segment, feature) = (idx / n_features, idx % n_features);
+            if self.counts[segment] > 0 {
+                let scaled = self.sums[idx] / self.counts[segment] as f64;
+                shift += (scaled - self.space.scaled_wide(feature, *mean)).powi(2);
+                *mean = self.space.original(feature, scaled);
+            }
+        }
+        (means, shift)
+    }
+
+    /// Sum of squared distances to the means: the squares of all rows less those that the means explain.
+    fn inertia_of_means(&self) -> f64 {
+        let n_features = self.points.n_features;
+        let explained =
+            self.sums.chunks_exact(n_features).zip(&self.counts).map(|(sums, &count)| {
+                sums.iter().map(|sum| sum * sum).sum::<f64>() / count.max(1) as f64
+            });
+        (self.squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
+    }
+
+    /// Sum of squared distances of the rows to their own centroids, computed term by term.
+    fn inertia(&self, centroids: &[f64], watch: &Watch) -> Result<f64, Stopped> {
+        let points = self.points;
+        let centroids = scaled_centroids(self.space, centroids);
+        let rows = self.slot_blocks * LANES;
+        let slots = self
+            .labels
+            .par_chunks(rows)
+            .zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
+        let sums: Vec<f64> = slots
+            .map(|(labels, blocks)| {
+                let mut sum = 0.0;
+                for (labels, block) in
+                    labels.chunks_exact(LANES).zip(blocks.chunks_exact(points.block_len()))
+                {
+                    sum += repair::own_distances(block, labels, &centroids)
+                        .iter()
+                        .copied()
+                        .map(f64::from)
+                        .sum::<f64>();
+                }
+                watch.check()?;
+                Ok(sum)
+            })
+            .collect::<Result<_, Stopped>>()?;
+        Ok(sums.iter().sum())
+    }
+
+    /// Gives a row, by itself, another label.
+    pub(super) fn relabel_row(&mut self, row: usize, label: u16) {
+        let old = self.labels[row];
+        self.labels[row] = label;
+        self.counts[usize::from(old)] -= 1;
+        self.counts[usize::from(label)] += 1;
+        let n_features = self.points.n_features;
+        for feature in 0..n_features {
+            let value = f64::from(self.points.value(row, feature));
+            self.sums[usize::from(old) * n_features + feature] -= value;
+            self.sums[usize::from(label) * n_features + feature] += value;
+        }
+    }
+
+    /// Numbers the segments anew: segment `order[i]` becomes `i`. Returns the centroids in the new order.
+    fn renumber(&mut self, order: &[usize], centroids: &[f64]) -> Vec<f64> {
+        let n_features = self.points.n_features;
+        let mut numbers = vec![0u16; self.k];
+        for (new, &old) in order.iter().enumerate() {
+            numbers[old] = new as u16;
+        }
+        for label in self.labels.iter_mut().filter(|label| **label != UNLABELLED) {
+            *label = numbers[usize::from(*label)];
+        }
+        let reorder = |rows: &[f64]| -> Vec<f64> {
+            order.iter().flat_map(|&old| &rows[old * n_features..][..n_features]).copied().collect()
+        };
+        self.sums = reorder(&self.sums);
+        self.counts = order.iter().map(|&old| self.counts[old]).collect();
+        reorder(centroids)
+    }
+}
+
+impl Slot {
+    fn relabel(&mut self, blocks: &[f32], labels: &mut [u16], nearest: &[u16], n_features: usize) {
+        let by_block = labels.chunks_exact_mut(LANES).zip(nearest.chunks_exact(LANES));
+        for ((labels, nearest), block) in by_block.zip(blocks.chunks_exact(n_features * LANES)) {
+            if labels == nearest {
+                continue;
+            }
+            for lane in 0..LANES {
+                let (old, new) = (labels[lane], nearest[lane]);
+                if old == new {
+                    continue;
+                }
+                labels[lane] = new;
+                self.changed += 1;
+                let values = block[lane..].iter().step_by(LANES).copied().map(f64::from);
+                self.counts[usize::from(new)] += 1;
+                let sums = &mut self.sums[usize::from(new) * n_features..][..n_features];
+                sums.iter_mut().zip(values.clone()).for_each(|(sum, value)| *sum += value);
+                if old != UNLABELLED {
+                    self.counts[usize::from(old)] -= 1;
+                    let sums = &mut self.sums[usize::from(old) * n_features..][..n_features];
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum -= value);
+                }
+            }
+        }
+    }
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut sums = [0f64; LANES];
+    for values in values.chunks_exact(LANES) {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(values[lane]) * f64::from(values[lane]);
+        }
+    }
+    sums.iter().sum()
+}
+
+/// The segments from the largest to the smallest, equal ones by their centroids.
+fn order_by_size(counts: &[i64], centroids: &[f64], n_features: usize) -> Vec<usize> {
+    let centroid = |idx: usize| centroids[idx * n_features..][..n_features].iter();
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by(|&a, &b| {
+        counts[b].cmp(&counts[a]).then_with(|| {
+            let mut differing =
+                centroid(a).zip(centroid(b)).map(|(a, b)| a.total_cmp(b)).filter(|o| o.is_ne());
+            differing.next().unwrap_or(std::cmp::Ordering::Equal)
+        })
+    });
+    order
+}

@@ -1,0 +1,202 @@
+//! The model that a fit leaves: everything to label a row and to describe the segments, without the rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Malformed;
+use super::params::{MAX_FEATURES, MAX_K, Scaling};
+use super::prepared::Prepared;
+use super::space::{MAX_MAGNITUDE, Space};
+
+/// Version of the stored form.
+pub const FORMAT: u16 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// No label changed any more, or the centroids moved by no more than the tolerance.
+    Converged,
+    MaxIterations,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KMeans {
+    pub format: u16,
+    pub features: Vec<String>,
+    pub scaling: Scaling,
+    /// Subtracted from each feature before distances are computed.
+    pub center: Vec<f64>,
+    /// Divides each feature after that. Without scaling it is one number for all, which only keeps the arithmetic in range:
+    /// distances and inertia are reported in the features' own units.
+    pub scale: Vec<f64>,
+    /// k x d, row after row, in original units; the largest segment first.
+    pub centroids: Vec<f64>,
+    pub sizes: Vec<u64>,
+    pub population_mean: Vec<f64>,
+    /// Population standard deviation (divided by n).
+    pub population_sd: Vec<f64>,
+    pub inertia: f64,
+    pub iterations: u32,
+    pub ended: Ended,
+    pub seed: i64,
+    pub n_rows: u64,
+}
+
+impl KMeans {
+    pub fn k(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// A segment's centroid in original units; segments count from 1.
+    pub fn centroid(&self, segment: u32) -> Option<&[f64]> {
+        let idx = (segment as usize).checked_sub(1)?;
+        self.centroids.chunks_exact(self.features.len().max(1)).nth(idx)
+    }
+
+    /// Validates a model that was parsed from bytes of any origin. Nothing else may be called on one that fails.
+    pub fn check(&self) -> Result<(), Malformed> {
+        let (k, d) = (self.sizes.len(), self.features.len());
+        if self.format != FORMAT {
+            return Err(Malformed::Format { found: self.format });
+        }
+        if !(1..=MAX_FEATURES).contains(&d) {
+            return Err(Malformed::Features { found: d });
+        }
+        if !(1..=MAX_K).contains(&k) {
+            return Err(Malformed::Segments { found: k });
+        }
+        // Twice the limit of the input: the mean of values at the limit may round up.
+        let bounded = |value: f64| value.abs() <= 2.0 * MAX_MAGNITUDE;
+        numbers("center", &self.center, d, bounded)?;
+        numbers("scale", &self.scale, d, |scale| scale > 0.0 && bounded(scale))?;
+        numbers("centroids", &self.centroids, k * d, bounded)?;
+        numbers("population_mean", &self.population_mean, d, bounded)?;
+        numbers("population_sd", &self.population_sd, d, |sd| sd >= 0.0 && bounded(sd))?;
+        numbers("inertia", &[self.inertia], 1, |inertia| inertia >= 0.0 && inertia.is_finite())?;
+        if self.scaling == Scaling::None && self.scale.iter().any(|&scale| scale != self.scale[0]) {
+            return Err(Malformed::Range { field: "scale" });
+        }
+        let n_rows = self.sizes.iter().try_fold(0u64, |sum, &size| sum.checked_add(size));
+        if n_rows != Some(self.n_rows) || self.n_rows == 0 {
+            return Err(Malformed::Sizes);
+        }
+        Ok(())
+    }
+
+    /// The form that labels many rows fast.
+    pub fn prepare(&self) -> Prepared {
+        let unit = match self.scaling {
+            Scaling::Standard => 1.0,
+            Scaling::None => self.scale.first().copied().unwrap_or(1.0),
+        };
+        let space = Space { center: self.center.clone(), scale: self.scale.clone(), unit };
+        Prepared::new(space, &self.centroids)
+    }
+
+    /// As [`Prepared::segment`], for a single row.
+    pub fn segment(&self, features: &[f64]) -> Option<u32> {
+        self.prepare().segment(features)
+    }
+
+    /// As [`Prepared::distance`], for a single row.
+    pub fn distance(&self, features: &[f64]) -> Option<f64> {
+        self.prepare().distance(features)
+    }
+
+    /// As [`Prepared::nearest`], for a single row.
+    pub fn nearest(&self, features: &[f64]) -> Option<(u32, f64)> {
+        self.prepare().nearest(features)
+    }
+}
+
+fn numbers(
+    field: &'static str,
+    values: &[f64],
+    expected: usize,
+    fine: impl Fn(f64) -> bool,
+) -> Result<(), Malformed> {
+    if values.len() != expected {
+        return Err(Malformed::Length { field, found: values.len(), expected });
+    }
+    if !values.iter().all(|&value| fine(value)) {
+        return Err(Malformed::Range { field });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> KMeans {
+        KMeans {
+            format: FORMAT,
+            features: vec!["age".into(), "income".into()],
+            scaling: Scaling::Standard,
+            center: vec![40.0, 0.1],
+            scale: vec![10.0, 1.0 / 3.0],
+            centroids: vec![30.0, 0.1, 50.0, 0.3],
+            sizes: vec![2, 1],
+            population_mean: vec![40.0, 0.1],
+            population_sd: vec![10.0, 1.0 / 3.0],
+            inertia: 0.7,
+            iterations: 3,
+            ended: Ended::Converged,
+            seed: -1,
+            n_rows: 3,
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(change: impl Fn(&mut KMeans), expected: Malformed) {
+        let mut model = model();
+        change(&mut model);
+        assert_eq!(model.check(), Err(expected));
+    }
+
+    #[test]
+    fn a_model_survives_postcard_and_json_bit_for_bit() {
+        let model = model();
+        let bytes = postcard::to_allocvec(&model).unwrap();
+        assert_eq!(postcard::from_bytes::<KMeans>(&bytes).unwrap(), model);
+        let json = serde_json::to_string(&model).unwrap();
+        assert_eq!(serde_json::from_str::<KMeans>(&json).unwrap(), model);
+        assert_eq!(model.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_hostile_model_is_refused() {
+        check_refused(|m| m.format = 9, Malformed::Format { found: 9 });
+        check_refused(|m| m.features.clear(), Malformed::Features { found: 0 });
+        check_refused(|m| m.sizes.clear(), Malformed::Segments { found: 0 });
+        check_refused(|m| m.sizes[0] = u64::MAX, Malformed::Sizes);
+        check_refused(|m| m.sizes[0] = 3, Malformed::Sizes);
+        check_refused(|m| m.centroids[1] = f64::NAN, Malformed::Range { field: "centroids" });
+        check_refused(|m| m.center[0] = f64::INFINITY, Malformed::Range { field: "center" });
+        check_refused(|m| m.scale[0] = 0.0, Malformed::Range { field: "scale" });
+        check_refused(|m| m.scale[0] = -1.0, Malformed::Range { field: "scale" });
+        check_refused(|m| m.scaling = Scaling::None, Malformed::Range { field: "scale" });
+        check_refused(|m| m.population_sd[0] = -1.0, Malformed::Range { field: "population_sd" });
+        check_refused(|m| m.inertia = f64::NAN, Malformed::Range { field: "inertia" });
+        let length = Malformed::Length { field: "centroids", found: 3, expected: 4 };
+        check_refused(|m| m.centroids.truncate(3), length);
+    }
+
+    #[test]
+    fn a_row_with_a_missing_value_or_another_width_has_no_segment() {
+        let model = model();
+        assert_eq!(model.segment(&[31.0, 0.1]), Some(1));
+        assert_eq!(model.segment(&[51.0, 0.1]), Some(2));
+        assert_eq!(model.segment(&[f64::NAN, 0.1]), None);
+        assert_eq!(model.segment(&[31.0]), None);
+        assert_eq!(model.distance(&[30.0, 0.1]), Some(0.0));
+        assert!((model.distance(&[25.0, 0.1]).unwrap() - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_row_far_beyond_the_training_data_has_a_finite_distance() {
+        for value in [1e300, -1e300, f64::MAX, f64::INFINITY, f64::MIN_POSITIVE] {
+            let (segment, distance) = model().nearest(&[value, -value]).unwrap();
+            assert!((1..=2).contains(&segment) && distance.is_finite(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A fit's parameters: raw as a user gives them, then checked against the data's shape.
+
+use super::error::Error;
+use serde::{Deserialize, Serialize};
+
+/// Labels are 16 bits wide inside the fit, and the last value marks a row without one.
+pub const MAX_K: usize = 65_535;
+pub const MAX_FEATURES: usize = 4_096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scaling {
+    /// Distances are in the features' own units.
+    None,
+    /// Each feature minus its mean, over its population standard deviation; a constant feature is only centred.
+    Standard,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    pub k: i64,
+    pub scaling: Scaling,
+    /// Over all rows; those that refine the seeds beforehand are not counted.
+    pub max_iterations: i64,
+    /// Number of starts, of which the best inertia is kept.
+    pub n_init: i64,
+    pub seed: i64,
+    /// Also end when the centroids' squared moves add up to at most this share of the features' mean variance, as
+    /// scikit-learn's `tol`; `None` goes on until no label changes.
+    pub tolerance: Option<f64>,
+}
+
+impl Params {
+    pub fn new(k: i64) -> Self {
+        Self {
+            k,
+            scaling: Scaling::Standard,
+            max_iterations: 100,
+            n_init: 1,
+            seed: 0,
+            tolerance: None,
+        }
+    }
+
+    /// Refuses what no fit can do. `k` above the number of distinct rows shows only in the fit.
+    pub fn check(&self, n_rows: usize, n_features: usize) -> Result<ValidParams, Error> {
+        let Self { k, scaling, max_iterations, n_init, seed, tolerance } = *self;
+        if !(1..=MAX_K as i64).contains(&k) {
+            return Err(Error::InvalidK { k });
+        }
+        if !(1..=MAX_FEATURES).contains(&n_features) {
+            return Err(Error::InvalidFeatures { found: n_features });
+        }
+        if n_rows == 0 {
+            return Err(Error::EmptyInput);
+        }
+        if u32::try_from(n_rows).is_err() {
+            return Err(Error::TooManyRows { n_rows });
+        }
+        if let Some(tolerance) =
+            tolerance.filter(|tolerance| !(tolerance.is_finite() && *tolerance >= 0.0))
+        {
+            return Err(Error::InvalidTolerance { tolerance });
+        }
+        let within = |count: i64| u32::try_from(count).ok().filter(|&count| count >= 1);
+        Ok(ValidParams {
+            k: k as usize,
+            n_features,
+            scaling,
+            max_iterations: within(max_iterations)
+                .ok_or(Error::InvalidIterations { max_iterations })?,
+            n_init: within(n_init).ok_or(Error::InvalidStarts { n_init })?,
+            seed,
+            tolerance,
+        })
+    }
+}
+
+/// Parameters that a fit takes; made by [`Params::check`] alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidParams {
+    pub(super) k: usize,
+    pub(super) n_features: usize,
+    pub(super) scaling: Scaling,
+    pub(super) max_iterations: u32,
+    pub(super) n_init: u32,
+    pub(super) seed: i64,
+    pub(super) tolerance: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(
+        change: impl Fn(&mut Params),
+        n_rows: usize,
+        n_features: usize,
+        expected: Error,
+    ) {
+        let mut params = Params::new(3);
+        change(&mut params);
+        assert_eq!(params.check(n_rows, n_features), Err(expected));
+    }
+
+    #[test]
+    fn what_no_fit_can_do_is_refused() {
+        check_refused(|p| p.k = 0, 9, 2, Error::InvalidK { k: 0 });
+        check_refused(|p| p.k = 65_536, 9, 2, Error::InvalidK { k: 65_536 });
+        check_refused(|_| (), 0, 2, Error::EmptyInput);
+        check_refused(|_| (), 9, 0, Error::InvalidFeatures { found: 0 });
+        check_refused(|_| (), 9, 4097, Error::InvalidFeatures { found: 4097 });
+        check_refused(
+            |p| p.max_iterations = 0,
+            9,
+            2,
+            Error::InvalidIterations { max_iterations: 0 },
+        );
+        check_refused(|p| p.n_init = -1, 9, 2, Error::InvalidStarts { n_init: -1 });
+        check_refused(
+            |p| p.tolerance = Some(-1.0),
+            9,
+            2,
+            Error::InvalidTolerance { tolerance: -1.0 },
+        );
+        assert!(Params::new(3).check(1, 1).is_ok());
+    }
+}

@@ -1,0 +1,87 @@
+//! A model made ready to label rows: centroids scaled and laid out for the kernel, once per statement.
+
+use super::kernel::{Packed, Path, nearest_of_row};
+use super::space::Space;
+
+/// Labels rows one at a time, with the arithmetic of the fit: a row of the training data gets the label it got there.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    path: Path,
+    space: Space,
+    /// k x d, scaled.
+    centroids: Vec<f32>,
+    packed: Packed,
+}
+
+/// Rows up to this width are scaled on the stack.
+const NARROW: usize = 32;
+
+impl Prepared {
+    /// `centroids` are k x d in original units.
+    pub(super) fn new(space: Space, centroids: &[f64]) -> Self {
+        let n_features = space.center.len();
+        let centroids = scaled_centroids(&space, centroids);
+        Self {
+            path: Path::best(),
+            packed: Packed::for_rows(&centroids, n_features),
+            space,
+            centroids,
+        }
+    }
+
+    pub fn n_features(&self) -> usize {
+        self.space.center.len()
+    }
+
+    /// The row's segment, from 1; `None` when a feature is missing (NaN) or the number of features is not the model's.
+    pub fn segment<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<u32> {
+        self.nearest_idx(features).map(|idx| idx + 1)
+    }
+
+    /// Euclidean distance to the nearest centroid, in the scaled space.
+    pub fn distance<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<f64> {
+        self.nearest(features).map(|(_, distance)| distance)
+    }
+
+    /// Segment and distance.
+    pub fn nearest<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<(u32, f64)> {
+        let idx = self.nearest_idx(features)?;
+        Some((idx + 1, self.distance_to(idx as usize, features)))
+    }
+
+    fn nearest_idx<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<u32> {
+        let n_features = self.n_features();
+        if features.len() != n_features {
+            return None;
+        }
+        if n_features <= NARROW {
+            self.nearest_scaled(features, &mut [0f32; NARROW][..n_features])
+        } else {
+            self.nearest_scaled(features, &mut vec![0f32; n_features])
+        }
+    }
+
+    fn nearest_scaled<T: Copy + Into<f64>>(&self, features: &[T], row: &mut [f32]) -> Option<u32> {
+        let mut missing = false;
+        for (feature, (scaled, &value)) in row.iter_mut().zip(features).enumerate() {
+            *scaled = self.space.scaled(feature, value.into());
+            missing |= scaled.is_nan();
+        }
+        (!missing).then(|| nearest_of_row(self.path, row, &self.packed))
+    }
+
+    fn distance_to<T: Copy + Into<f64>>(&self, idx: usize, features: &[T]) -> f64 {
+        let centroid = &self.centroids[idx * features.len()..][..features.len()];
+        let squares =
+            features.iter().zip(centroid).enumerate().map(|(feature, (&value, &centroid))| {
+                (self.space.scaled_wide(feature, value.into()) - f64::from(centroid)).powi(2)
+            });
+        squares.sum::<f64>().sqrt() * self.space.unit
+    }
+}
+
+/// The centroids as the kernel sees them. The fit goes through original units as well, so that both see the same bits.
+pub(super) fn scaled_centroids(space: &Space, original: &[f64]) -> Vec<f32> {
+    let n_features = space.center.len();
+    original.iter().enumerate().map(|(idx, &value)| space.scaled(idx % n_features, value)).collect()
+}

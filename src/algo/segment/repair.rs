@@ -1,0 +1,86 @@
+//! Segments that lost all their rows get the rows that lie farthest from their own centroids.
+
+use rayon::prelude::*;
+
+use super::error::Error;
+use super::kernel::LANES;
+use super::lloyd::{State, UNLABELLED};
+use super::prepared::scaled_centroids;
+use crate::algo::stop::{Stopped, Watch};
+
+/// Gives each empty segment one row and returns how many got one; refuses when no row is away from its centroid.
+pub(super) fn fill_empty(
+    state: &mut State,
+    centroids: &[f64],
+    watch: &Watch,
+) -> Result<u64, Error> {
+    let empty: Vec<usize> = (0..state.k).filter(|&segment| state.counts[segment] == 0).collect();
+    if empty.is_empty() {
+        return Ok(0);
+    }
+    let mut farthest = farthest_rows(state, centroids, 4 * empty.len() + 64, watch)?.into_iter();
+    let mut taken: Vec<Vec<f32>> = Vec::new();
+    let mut filled = 0;
+    'segments: for segment in empty.iter().copied() {
+        for row in farthest.by_ref() {
+            // Equal rows would make equal centroids, one of which is empty again at once.
+            let values = state.points.row(row);
+            if state.counts[usize::from(state.labels[row])] > 1 && !taken.contains(&values) {
+                state.relabel_row(row, segment as u16);
+                taken.push(values);
+                filled += 1;
+                continue 'segments;
+            }
+        }
+        break;
+    }
+    if filled == 0 {
+        return Err(Error::TooFewDistinctRows { k: state.k, distinct: state.k - empty.len() });
+    }
+    Ok(filled)
+}
+
+/// Rows away from their centroids, the farthest first, equal distances in row order.
+fn farthest_rows(
+    state: &State,
+    centroids: &[f64],
+    n: usize,
+    watch: &Watch,
+) -> Result<Vec<usize>, Stopped> {
+    let centroids = scaled_centroids(state.space, centroids);
+    let blocks = state
+        .points
+        .values
+        .par_chunks(state.points.block_len())
+        .zip(state.labels.par_chunks(LANES));
+    let distances: Vec<[f32; LANES]> = blocks
+        .with_min_len(64)
+        .map(|(block, labels)| {
+            watch.check()?;
+            Ok(own_distances(block, labels, &centroids))
+        })
+        .collect::<Result<_, Stopped>>()?;
+    let distance = |row: u32| distances[row as usize / LANES][row as usize % LANES];
+    let mut rows: Vec<u32> =
+        (0..state.points.n_rows as u32).filter(|&row| distance(row) > 0.0).collect();
+    let farther = |a: &u32, b: &u32| distance(*b).total_cmp(&distance(*a)).then(a.cmp(b));
+    if rows.len() > n {
+        rows.select_nth_unstable_by(n, farther);
+        rows.truncate(n);
+    }
+    rows.sort_unstable_by(farther);
+    Ok(rows.into_iter().map(|row| row as usize).collect())
+}
+
+/// Squared distances of a block's rows to their own centroids; 0 in the padding.
+pub(super) fn own_distances(block: &[f32], labels: &[u16], centroids: &[f32]) -> [f32; LANES] {
+    let n_features = block.len() / LANES;
+    let mut sums = [0f32; LANES];
+    for (lane, &label) in labels.iter().enumerate().filter(|(_, label)| **label != UNLABELLED) {
+        let centroid = &centroids[usize::from(label) * n_features..][..n_features];
+        for (value, coordinate) in block[lane..].iter().step_by(LANES).zip(centroid) {
+            sums[lane] += (value - coordinate).powi(2);
+        }
+    }
+    sums
+}

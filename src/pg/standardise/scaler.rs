@@ -1,0 +1,137 @@
+//! `persona.scaler`: fitted from a summary, used on arrays and records.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::pg_sys::{self, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::standardise::scaler::{Overflow, Scaler};
+use crate::pg::call_site::CallSite;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::record::{Binding, Record};
+use crate::pg::value::{self, Bytes, Floats, FloatsOut, Kept, SqlType, Value};
+
+use super::stats::Stats;
+
+impl SqlType for Scaler {
+    const NAME: &'static str = "scaler";
+
+    fn check(&self) -> Result<(), String> {
+        Scaler::check(self)
+    }
+}
+
+impl From<Overflow> for Report {
+    fn from(error: Overflow) -> Self {
+        report(PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, error.to_string())
+            .set_hint("Divide the column by a constant first, or take persona.minmax_scaler.")
+    }
+}
+
+#[pg_extern]
+fn scaler_in(text: &CStr) -> Result<Value<Scaler>, Report> {
+    value::parse(text)
+}
+
+#[pg_extern]
+fn scaler_out(scaler: Value<Scaler>) -> Result<CString, Report> {
+    value::print(&scaler)
+}
+
+#[pg_extern]
+fn standard_scaler(summary: Stats) -> Result<Value<Scaler>, Report> {
+    Ok(Value(Scaler::standard(&summary.0)?))
+}
+
+#[pg_extern]
+fn minmax_scaler(summary: Stats) -> Value<Scaler> {
+    Value(Scaler::minmax(&summary.0))
+}
+
+/// What a call site of `scale` keeps between rows.
+#[derive(Default)]
+struct Site {
+    scaler: Kept<Scaler>,
+    binding: Binding,
+}
+
+#[pg_extern]
+fn scale_array(
+    scaler: Bytes,
+    features: Floats,
+    fcinfo: FunctionCallInfo,
+) -> Result<FloatsOut, Report> {
+    with_array(scaler, features, fcinfo, Scaler::scale)
+}
+
+#[pg_extern]
+fn unscale_array(
+    scaler: Bytes,
+    features: Floats,
+    fcinfo: FunctionCallInfo,
+) -> Result<FloatsOut, Report> {
+    with_array(scaler, features, fcinfo, Scaler::unscale)
+}
+
+#[pg_extern]
+fn scale_record(
+    scaler: Bytes,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+) -> Result<FloatsOut, Report> {
+    with_record(scaler, features, fcinfo, Scaler::scale)
+}
+
+#[pg_extern]
+fn unscale_record(
+    scaler: Bytes,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+) -> Result<FloatsOut, Report> {
+    with_record(scaler, features, fcinfo, Scaler::unscale)
+}
+
+fn with_array(
+    scaler: Bytes,
+    features: Floats,
+    fcinfo: pg_sys::FunctionCallInfo,
+    change: fn(&Scaler, &mut [f64]),
+) -> Result<FloatsOut, Report> {
+    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let (scaler, _) = site.scaler.get(scaler, Ok)?;
+    let Floats(mut row) = features;
+    if row.len() != scaler.n_features() {
+        let column = "the feature array".to_owned();
+        return Err(Error::WrongDimension {
+            column,
+            expected: scaler.n_features(),
+            found: row.len(),
+        }
+        .into());
+    }
+    change(scaler, &mut row);
+    Ok(FloatsOut(row))
+}
+
+fn with_record(
+    scaler: Bytes,
+    features: Record,
+    fcinfo: pg_sys::FunctionCallInfo,
+    change: fn(&Scaler, &mut [f64]),
+) -> Result<FloatsOut, Report> {
+    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let (scaler, is_new) = site.scaler.get(scaler, Ok)?;
+    if is_new {
+        site.binding.forget();
+    }
+    let Some(names) = &scaler.features else {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            "the scaler was fitted on arrays, whose features have no names",
+        )
+        .set_hint("Pass an array with the features in the order of the fit."));
+    };
+    let mut row = site.binding.numbers(features, names)?.to_vec();
+    change(scaler, &mut row);
+    Ok(FloatsOut(row))
+}

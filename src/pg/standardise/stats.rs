@@ -1,0 +1,326 @@
+//! `feature_stats`: an aggregate whose state is its result, a flat block changed in place.
+//!
+//! Layout of the varlena, aligned to 8: header, format u16, unused u16, number of features u32, bytes of names u32; then the
+//! block of f64 that `algo::standardise::stats` describes; then the names, a NUL after each (none for arrays).
+#![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
+
+use std::ffi::{CStr, CString};
+
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::standardise::stats::{self, FeatureStats, PARTS};
+use crate::pg::call_site::CallSite;
+use crate::pg::datum::{Element, Kind, varlena_bytes};
+use crate::pg::error::{Error, Report};
+use crate::pg::ingest::MAX_FEATURES;
+use crate::pg::raw::{self, aggregate_context, argument};
+use crate::pg::record::{Binding, Record};
+
+const HEADER: usize = 16;
+const FORMAT: u16 = 1;
+
+raw::declare! {
+    feature_stats_add_array, pg_finfo_feature_stats_add_array;
+    feature_stats_add_record, pg_finfo_feature_stats_add_record;
+    feature_stats_combine, pg_finfo_feature_stats_combine;
+}
+
+/// Adds a row given as float8[].
+#[pg_guard]
+pub unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: SQL declares (feature_stats, float8[]), as the transition function of an aggregate.
+    unsafe {
+        let row: &mut Vec<f64> =
+            CallSite::of(fcinfo).remember(|| Ok(Vec::new())).unwrap_or_report();
+        row.clear();
+        let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        Kind::Numbers(Element::Float8).numbers(array, "features", row).unwrap_or_report();
+        add(fcinfo, row, &[]).unwrap_or_report()
+    }
+}
+
+/// Adds a row given as a record, whose column names are kept.
+#[pg_guard]
+pub unsafe extern "C-unwind" fn feature_stats_add_record(
+    fcinfo: FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: SQL declares (feature_stats, record), as the transition function of an aggregate.
+    unsafe {
+        let binding: &mut Binding =
+            CallSite::of(fcinfo).remember(|| Ok(Binding::default())).unwrap_or_report();
+        let Some(record) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        binding.all_numbers(Record::from_datum(record)).unwrap_or_report();
+        let (row, names) = binding.row();
+        add(fcinfo, row, names).unwrap_or_report()
+    }
+}
+
+/// The state of two states; a plain function too, by which `rollup` merges stored summaries.
+#[pg_guard]
+pub unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: SQL declares (feature_stats, feature_stats), as the transition and combine function of aggregates.
+    unsafe {
+        let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        let other = Summary::of(other).unwrap_or_report();
+        let Some(state) = argument(fcinfo, 0) else {
+            // A copy of our own: the argument may be short-headed, and is not ours to change.
+            let context = aggregate_context(fcinfo).unwrap_or(pg_sys::CurrentMemoryContext);
+            return new_state(context, &other.block, other.names).into();
+        };
+        other.check_same_features(&Summary::of(state).unwrap_or_report()).unwrap_or_report();
+        // In place as an aggregate; a state may be changed only where it is one.
+        let state = match aggregate_context(fcinfo) {
+            Some(_) => state.cast_mut_ptr(),
+            None => {
+                let copy = Summary::of(state).unwrap_or_report();
+                new_state(pg_sys::CurrentMemoryContext, &copy.block, copy.names)
+            }
+        };
+        stats::merge(block_mut(state), &other.block);
+        state.into()
+    }
+}
+
+/// The state unchanged: the row is NULL.
+unsafe fn keep(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: both callers have a state as their first argument.
+    unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
+}
+
+/// Adds the row to the state in the first argument, made at the first row.
+unsafe fn add(
+    fcinfo: FunctionCallInfo,
+    row: &[f64],
+    names: &[String],
+) -> Result<pg_sys::Datum, Report> {
+    // SAFETY: the first argument is NULL or a state that this function made in the aggregate's memory.
+    unsafe {
+        let state: *mut pg_sys::varlena = match argument(fcinfo, 0) {
+            Some(state) => state.cast_mut_ptr(),
+            None => {
+                if row.is_empty() {
+                    return Err(Error::NoFeatures.into());
+                }
+                if row.len() > MAX_FEATURES {
+                    return Err(
+                        Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into()
+                    );
+                }
+                let context = aggregate_context(fcinfo).unwrap_or(pg_sys::CurrentMemoryContext);
+                let mut block = vec![0.0; PARTS * row.len()];
+                stats::clear(&mut block);
+                let packed: Vec<u8> =
+                    names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+                new_state(context, &block, &packed)
+            }
+        };
+        let block = block_mut(state);
+        if block.len() != PARTS * row.len() {
+            let column = "the feature array".to_owned();
+            return Err(Error::WrongDimension {
+                column,
+                expected: block.len() / PARTS,
+                found: row.len(),
+            }
+            .into());
+        }
+        stats::observe(block, row);
+        Ok(state.into())
+    }
+}
+
+/// # Safety
+/// `context` is live.
+unsafe fn new_state(
+    context: pg_sys::MemoryContext,
+    block: &[f64],
+    names: &[u8],
+) -> *mut pg_sys::varlena {
+    // SAFETY: the writes are within the length that is allocated.
+    unsafe {
+        let length = HEADER + 8 * block.len() + names.len();
+        let state = raw::new_varlena(context, length);
+        let bytes = state.cast::<u8>();
+        bytes.add(4).cast::<u16>().write(FORMAT);
+        bytes.add(8).cast::<u32>().write((block.len() / PARTS) as u32);
+        bytes.add(12).cast::<u32>().write(names.len() as u32);
+        std::ptr::copy_nonoverlapping(block.as_ptr(), bytes.add(HEADER).cast(), block.len());
+        std::ptr::copy_nonoverlapping(
+            names.as_ptr(),
+            bytes.add(HEADER + 8 * block.len()),
+            names.len(),
+        );
+        state
+    }
+}
+
+/// # Safety
+/// `state` was made by [`new_state`] and is referred to by nobody else.
+unsafe fn block_mut<'a>(state: *mut pg_sys::varlena) -> &'a mut [f64] {
+    // SAFETY: by the caller's promise the number of features is that of the allocation.
+    unsafe {
+        let bytes = state.cast::<u8>();
+        let d = bytes.add(8).cast::<u32>().read() as usize;
+        std::slice::from_raw_parts_mut(bytes.add(HEADER).cast(), PARTS * d)
+    }
+}
+
+/// A summary that came as an argument: copied out, as it may be packed.
+struct Summary<'a> {
+    block: Vec<f64>,
+    names: &'a [u8],
+}
+
+impl<'a> Summary<'a> {
+    /// # Safety
+    /// `datum` is a feature_stats, not NULL, that outlives the summary.
+    unsafe fn of(datum: pg_sys::Datum) -> Result<Self, Report> {
+        // SAFETY: by the caller's promise it is a varlena.
+        let bytes: &'a [u8] =
+            unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) };
+        Self::parse(bytes).ok_or_else(|| {
+            let why = format!("{} bytes that are not a summary", bytes.len());
+            Error::InvalidValue { type_name: "feature_stats", why }.into()
+        })
+    }
+
+    /// `bytes` begin after the varlena header.
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let word =
+            |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
+        let format = u16::from_ne_bytes(bytes.get(0..2)?.try_into().ok()?);
+        let (d, n_names) = (word(4)?, word(8)?);
+        let numbers = bytes.get(HEADER - 4..HEADER - 4 + 8 * PARTS * d)?;
+        let names = bytes.get(HEADER - 4 + 8 * PARTS * d..)?;
+        if format != FORMAT || names.len() != n_names || d == 0 {
+            return None;
+        }
+        let block = numbers
+            .chunks_exact(8)
+            .map(|word| word.try_into().map(f64::from_ne_bytes).unwrap_or(f64::NAN));
+        Some(Self { block: block.collect(), names })
+    }
+
+    fn check_same_features(&self, other: &Summary) -> Result<(), Report> {
+        let (found, expected) = (self.block.len() / PARTS, other.block.len() / PARTS);
+        if found != expected {
+            let column = "a summary to be merged".to_owned();
+            return Err(Error::WrongDimension { column, expected, found }.into());
+        }
+        if self.names != other.names {
+            let available = self.features().unwrap_or_default();
+            let missing = other
+                .features()
+                .unwrap_or_default()
+                .into_iter()
+                .find(|name| !available.contains(name));
+            let column = missing.unwrap_or_else(|| "features in the same order".into());
+            return Err(Error::MissingColumn { column, available }.into());
+        }
+        Ok(())
+    }
+
+    fn features(&self) -> Option<Vec<String>> {
+        if self.names.is_empty() {
+            return None;
+        }
+        let names = self.names.split(|byte| *byte == 0);
+        let mut names: Vec<String> =
+            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        names.pop();
+        Some(names)
+    }
+}
+
+/// A summary argument or result of an ordinary function.
+pub(super) struct Stats(pub(super) FeatureStats);
+
+// SAFETY: SQL declares such arguments as feature_stats.
+unsafe impl<'fcx> pgrx::callconv::ArgAbi<'fcx> for Stats {
+    unsafe fn unbox_arg_unchecked(arg: pgrx::callconv::Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        let summary = unsafe { arg.unbox_arg_using_from_datum::<Stats>() };
+        summary.unwrap_or_else(|| Stats(FeatureStats::from_block(None, &[])))
+    }
+}
+
+impl pgrx::FromDatum for Stats {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _: pg_sys::Oid,
+    ) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the datum is a feature_stats.
+        let summary = unsafe { Summary::of(datum) }.unwrap_or_report();
+        Some(Stats(FeatureStats::from_block(summary.features(), &summary.block)))
+    }
+}
+
+// SAFETY: the datum is a varlena of the layout above.
+unsafe impl BoxRet for Stats {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        let names: Vec<u8> =
+            self.0.features.iter().flatten().flat_map(|name| name.bytes().chain([0])).collect();
+        // SAFETY: the current context is live; the datum is of the declared type.
+        unsafe {
+            let state = new_state(pg_sys::CurrentMemoryContext, &self.0.to_block(), &names);
+            fcinfo.return_raw_datum(state.into())
+        }
+    }
+}
+
+#[pg_extern]
+fn feature_stats_in(text: &CStr) -> Result<Stats, Report> {
+    let invalid =
+        |why: String| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
+    let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
+    let summary: FeatureStats =
+        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    summary.check().map_err(invalid)?;
+    let has_nul =
+        summary.features.iter().flatten().any(|name| name.contains('\0') || name.is_empty());
+    if has_nul || summary.n.len() > MAX_FEATURES {
+        return Err(invalid("a feature has no name, or there are too many".into()));
+    }
+    Ok(Stats(summary))
+}
+
+#[pg_extern]
+fn feature_stats_out(summary: Stats) -> Result<CString, Report> {
+    let invalid =
+        |why: String| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
+    let text = serde_json::to_string(&summary.0).map_err(|error| invalid(error.to_string()))?;
+    CString::new(text).map_err(|error| invalid(error.to_string()))
+}
+
+#[pg_extern]
+fn feature_stats_rows(
+    summary: Stats,
+) -> TableIterator<
+    'static,
+    (
+        name!(feature, String),
+        name!(n, i64),
+        name!(nulls, i64),
+        name!(mean, Option<f64>),
+        name!(stddev_pop, Option<f64>),
+        name!(stddev_samp, Option<f64>),
+        name!(min, Option<f64>),
+        name!(max, Option<f64>),
+    ),
+> {
+    let summary = summary.0;
+    let (pop, samp) = (summary.stddev_pop(), summary.stddev_samp());
+    TableIterator::new((0..summary.n.len()).map(move |j| {
+        let name =
+            summary.features.as_ref().map_or_else(|| (j + 1).to_string(), |names| names[j].clone());
+        let (n, nulls) = (summary.n[j] as i64, summary.nulls[j] as i64);
+        (name, n, nulls, summary.mean[j], pop[j], samp[j], summary.min[j], summary.max[j])
+    }))
+}

@@ -1,0 +1,127 @@
+//! PostgreSQL's interface for window functions, which pgrx does not bind: declared by hand, wrapped for the few uses here.
+#![allow(unsafe_code, reason = "functions of PostgreSQL, declared by hand from windowapi.h")]
+
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+
+/// The partition that a window function is being computed over.
+#[derive(Clone, Copy)]
+pub(crate) struct Partition(*mut std::ffi::c_void);
+
+unsafe extern "C-unwind" {
+    fn WinGetPartitionLocalMemory(
+        window: *mut std::ffi::c_void,
+        size: usize,
+    ) -> *mut std::ffi::c_void;
+    fn WinGetPartitionRowCount(window: *mut std::ffi::c_void) -> i64;
+    fn WinGetCurrentPosition(window: *mut std::ffi::c_void) -> i64;
+    fn WinSetMarkPosition(window: *mut std::ffi::c_void, position: i64);
+    fn WinGetFuncArgInPartition(
+        window: *mut std::ffi::c_void,
+        argument: i32,
+        position: i32,
+        seek_type: i32,
+        set_mark: bool,
+        is_null: *mut bool,
+        is_out: *mut bool,
+    ) -> Datum;
+    fn WinGetFuncArgCurrent(
+        window: *mut std::ffi::c_void,
+        argument: i32,
+        is_null: *mut bool,
+    ) -> Datum;
+}
+
+/// Counted from the start of the partition.
+const WINDOW_SEEK_HEAD: i32 = 1;
+
+impl Partition {
+    /// # Safety
+    /// `fcinfo` is of a running call that SQL made to a function declared WINDOW.
+    pub(crate) unsafe fn of(fcinfo: FunctionCallInfo) -> Self {
+        // SAFETY: for such a call the context is the window object.
+        Self(unsafe { (*fcinfo).context.cast() })
+    }
+
+    pub(crate) fn n_rows(self) -> i64 {
+        // SAFETY: the window object is of the running call; an error of PostgreSQL's becomes a panic at this boundary.
+        unsafe { pg_guard_ffi_boundary(|| WinGetPartitionRowCount(self.0)) }
+    }
+
+    /// The current row, counted from 0.
+    pub(crate) fn position(self) -> i64 {
+        // SAFETY: as above.
+        unsafe { pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.0)) }
+    }
+
+    /// Says that rows before this one are not asked for again, so that they need not be kept.
+    pub(crate) fn release_before(self, position: i64) {
+        // SAFETY: as above.
+        unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.0, position)) }
+    }
+
+    /// An argument at a row of the partition: None beyond its end; Some(None) for NULL.
+    pub(crate) fn argument_at(self, argument: i32, position: i64) -> Option<Option<Datum>> {
+        let (mut is_null, mut is_out) = (false, false);
+        // SAFETY: as above, into two locals. The position is taken as an int by PostgreSQL.
+        let datum = unsafe {
+            pg_guard_ffi_boundary(|| {
+                WinGetFuncArgInPartition(
+                    self.0,
+                    argument,
+                    position as i32,
+                    WINDOW_SEEK_HEAD,
+                    false,
+                    &mut is_null,
+                    &mut is_out,
+                )
+            })
+        };
+        if is_out { None } else { Some((!is_null).then_some(datum)) }
+    }
+
+    /// An argument at the current row.
+    pub(crate) fn argument(self, argument: i32) -> Option<Datum> {
+        let mut is_null = false;
+        // SAFETY: as above.
+        let datum = unsafe {
+            pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.0, argument, &mut is_null))
+        };
+        (!is_null).then_some(datum)
+    }
+
+    /// What the function remembers of this partition; None until [`Self::keep`] was called in it. A function always keeps
+    /// the same type.
+    pub(crate) fn kept<T: 'static>(self) -> Option<&'static mut T> {
+        // SAFETY: the memory is zeroed when the partition begins, and holds null or a box that `keep` made; the box lives
+        // until the partition's memory is reset, after its last row.
+        unsafe {
+            let slot =
+                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>()));
+            slot.cast::<*mut T>().read().as_mut()
+        }
+    }
+
+    /// Keeps a value until the end of the partition, when it is dropped.
+    pub(crate) fn keep<T: 'static>(self, value: T) -> &'static mut T {
+        unsafe extern "C-unwind" fn drop_box<T>(value: *mut std::ffi::c_void) {
+            // SAFETY: the pointer is the box made below; PostgreSQL calls this once.
+            drop(unsafe { Box::from_raw(value.cast::<T>()) });
+        }
+        // SAFETY: the callback is allocated in the context whose reset calls it: the partition's own.
+        unsafe {
+            let slot =
+                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>()));
+            let context = pg_sys::GetMemoryChunkContext(slot);
+            let callback =
+                pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>())
+                    .cast::<pg_sys::MemoryContextCallback>();
+            let value = Box::into_raw(Box::new(value));
+            (*callback).func = Some(drop_box::<T>);
+            (*callback).arg = value.cast();
+            pg_sys::MemoryContextRegisterResetCallback(context, callback);
+            slot.cast::<*mut T>().write(value);
+            &mut *value
+        }
+    }
+}
