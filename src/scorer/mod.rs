@@ -8,6 +8,7 @@ mod arguments;
 mod convert;
 mod hangup;
 mod library;
+mod load;
 mod serve;
 mod sessions;
 mod system;

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ort::session::RunOptions;
-use sha2::{Digest, Sha256 as Hasher};
 
 use super::arguments::{Arguments, Provider};
 use super::hangup::HangUps;
-use super::sessions::{LoadError, Model, Runtime, first_line};
+use super::load::{Loading, begin, take_chunk};
+use super::sessions::{Model, Runtime, first_line};
 use super::{Error, convert, system};
 use crate::algo::score::onnx_scan;
 use crate::wire::slots::{self, N_SLOTS};
@@ -31,12 +31,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A buffer that one large batch has grown is not kept.
 const KEEP: usize = 1 << 20;
 
-struct Shared {
-    runtime: Runtime,
+pub(super) struct Shared {
+    pub(super) runtime: Runtime,
     hang_ups: Arc<HangUps>,
-    slots: File,
+    pub(super) slots: File,
     free_slots: Mutex<Vec<usize>>,
-    refused: Vec<Sha256>,
+    pub(super) refused: Vec<Sha256>,
     memory: u64,
     start: Instant,
     /// Milliseconds from the start to the last request.
@@ -133,16 +133,6 @@ fn refuse(mut stream: &UnixStream, kind: ErrorKind, message: &str) {
     }
 }
 
-/// A model on its way in.
-struct Loading {
-    sha256: Sha256,
-    total: u64,
-    received: u64,
-    bytes: Vec<u8>,
-    /// Why the bytes are thrown away: they must be taken from the socket all the same.
-    refusal: Option<Response>,
-}
-
 fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
     let fd = stream.as_raw_fd();
     let mut writer = stream;
@@ -187,7 +177,7 @@ fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Resul
     Ok(())
 }
 
-fn failure(kind: ErrorKind, message: impl AsRef<str>) -> Response {
+pub(super) fn failure(kind: ErrorKind, message: impl AsRef<str>) -> Response {
     Response::Error { kind, message: first_line(message.as_ref()) }
 }
 
@@ -254,69 +244,11 @@ fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Box<Response>> 
     shared.runtime.get(sha256).ok_or_else(|| Box::new(Response::NeedModel))
 }
 
-fn poisonous() -> Response {
+pub(super) fn poisonous() -> Response {
     failure(
         ErrorKind::ModelPoisonous,
         "model has brought the scorer down several times and is not run again",
     )
-}
-
-fn begin(sha256: Sha256, total: u64, shared: &Shared) -> Loading {
-    let allowed = shared.runtime.max_model();
-    let mut loading = Loading { sha256, total, received: 0, bytes: Vec::new(), refusal: None };
-    if shared.refused.contains(&sha256) {
-        loading.refusal = Some(poisonous());
-    } else if total > allowed {
-        let message = format!(
-            "model of {total} bytes is more than a quarter of the scorer's memory, {allowed} bytes"
-        );
-        loading.refusal = Some(failure(ErrorKind::ModelTooLarge, message));
-    } else if loading.bytes.try_reserve_exact(total as usize).is_err() {
-        loading.refusal = Some(failure(ErrorKind::OutOfMemory, "no memory for the model"));
-    }
-    loading
-}
-
-fn take_chunk(
-    mut begun: Loading,
-    chunk: &[u8],
-    loading: &mut Option<Loading>,
-    shared: &Shared,
-    slot: usize,
-) -> Option<Response> {
-    begun.received += chunk.len() as u64;
-    if begun.received > begun.total || chunk.is_empty() {
-        return Some(failure(ErrorKind::Protocol, "model is longer than it was said to be"));
-    }
-    if begun.refusal.is_none() {
-        begun.bytes.extend_from_slice(chunk);
-    }
-    if begun.received < begun.total {
-        *loading = Some(begun);
-        return None;
-    }
-    if let Some(refusal) = begun.refusal {
-        return Some(refusal);
-    }
-    if Hasher::digest(&begun.bytes)[..] != begun.sha256 {
-        return Some(failure(
-            ErrorKind::Protocol,
-            "model does not have the sha256 it was said to have",
-        ));
-    }
-    if let Err(error) = onnx_scan::scan(&begun.bytes) {
-        return Some(failure(ErrorKind::ModelRefused, error.to_string()));
-    }
-    let _ = slots::busy(&shared.slots, slot, &begun.sha256, 0);
-    let added = shared.runtime.add(begun.sha256, &begun.bytes);
-    let _ = slots::idle(&shared.slots, slot);
-    Some(match added {
-        Ok(model) => Response::Ready { warning: model.warning.clone() },
-        Err(LoadError::Invalid(problem)) => {
-            failure(kind_of(&problem, ErrorKind::ModelInvalid), problem)
-        }
-        Err(LoadError::Provider(problem)) => failure(ErrorKind::Provider, problem),
-    })
 }
 
 fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
@@ -385,7 +317,7 @@ fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
     }
 }
 
-fn kind_of(problem: &str, otherwise: ErrorKind) -> ErrorKind {
+pub(super) fn kind_of(problem: &str, otherwise: ErrorKind) -> ErrorKind {
     if is_out_of_memory(problem) { ErrorKind::OutOfMemory } else { otherwise }
 }
 
