@@ -15,22 +15,21 @@ const MARK: &[u8] = b"VERS_1.";
 const ELF: &[u8] = b"\x7fELF\x02";
 const STEP: usize = 1 << 20;
 
-pub(super) fn check(path: &Path) -> Result<(), Error> {
-    let minor = minor_version(path).map_err(|problem| Error::Library {
-        path: path.display().to_string(),
-        problem: problem.to_owned(),
-    })?;
+/// The version, such as "1.31.1".
+pub(super) fn check(path: &Path) -> Result<String, Error> {
+    let (minor, version) =
+        version(path).map_err(|problem| Error::Library { problem: problem.to_owned() })?;
     if minor < OLDEST_MINOR {
         let problem = format!("version 1.{minor} is older than 1.{OLDEST_MINOR}");
-        return Err(Error::Library { path: path.display().to_string(), problem });
+        return Err(Error::Library { problem });
     }
-    Ok(())
+    Ok(version)
 }
 
-fn minor_version(path: &Path) -> Result<u32, &'static str> {
+fn version(path: &Path) -> Result<(u32, String), &'static str> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file",
-        std::io::ErrorKind::PermissionDenied => "permission denied",
+        std::io::ErrorKind::NotFound => "does not exist",
+        std::io::ErrorKind::PermissionDenied => "may not be read",
         _ => "cannot be opened",
     })?;
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
@@ -52,8 +51,8 @@ fn minor_version(path: &Path) -> Result<u32, &'static str> {
             return Err("is cut short");
         }
         is_first = false;
-        if let Some(minor) = find_minor(&window) {
-            return Ok(minor);
+        if let Some(found) = find_version(&window) {
+            return Ok(found);
         }
         if read == 0 {
             return Err("is not ONNX Runtime 1.x");
@@ -80,15 +79,19 @@ fn least_length(header: &[u8]) -> Option<u64> {
     Some(least)
 }
 
-/// The digits after the first mark that has some, up to the next dot.
-fn find_minor(window: &[u8]) -> Option<u32> {
+/// What follows the first mark with a number, a dot and more.
+fn find_version(window: &[u8]) -> Option<(u32, String)> {
     let mut from = 0;
     while let Some(at) = window[from..].windows(MARK.len()).position(|bytes| bytes == MARK) {
         from += at + MARK.len();
-        let digits = &window[from..];
-        let n_digits = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if (1..=4).contains(&n_digits) && digits.get(n_digits) == Some(&b'.') {
-            return std::str::from_utf8(&digits[..n_digits]).ok()?.parse().ok();
+        let rest: String = window[from..]
+            .iter()
+            .take(16)
+            .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
+            .map(|&byte| char::from(byte))
+            .collect();
+        if let Some((minor, _)) = rest.split_once('.') {
+            return Some((minor.parse().ok()?, format!("1.{rest}")));
         }
     }
     None
@@ -114,6 +117,10 @@ mod tests {
     #[test]
     fn only_a_known_runtime_passes() {
         let library = |mark: &str| [ELF, &[0; 3 << 20], mark.as_bytes(), &[0; 9]].concat();
+        assert_eq!(
+            find_version(b"VERS_1. VERS_1.31.1\0VERS_1.2."),
+            Some((31, "1.31.1".to_owned()))
+        );
         check_problem(&library("VERS_1.31.1"), "");
         check_problem(&library("VERS_1.x VERS_1.20.1"), "");
         check_problem(&library("VERS_1.17.3"), "version 1.17 is older than 1.20");
@@ -124,7 +131,7 @@ mod tests {
         check_problem(&[ELF, &[0; 35], &[9; 8], &[0; 99]].concat(), "is cut short");
         assert!(
             check(Path::new("/nowhere/lib.so"))
-                .is_err_and(|error| error.to_string().ends_with("no such file"))
+                .is_err_and(|error| error.to_string().ends_with("does not exist"))
         );
         assert!(check(Path::new("/tmp")).is_err());
     }

@@ -8,6 +8,7 @@ mod arguments;
 mod convert;
 mod hangup;
 mod library;
+mod load;
 mod serve;
 mod sessions;
 mod system;
@@ -28,8 +29,9 @@ pub enum Error {
     System { what: &'static str, source: std::io::Error },
     #[error("the supervisor is gone")]
     Orphaned,
-    #[error("ONNX Runtime library \"{path}\": {problem}")]
-    Library { path: String, problem: String },
+    /// Without the path, which is the administrators' alone to see; the server's log has it.
+    #[error("the library {problem}")]
+    Library { problem: String },
     #[error("ONNX Runtime: {0}")]
     Runtime(String),
     #[error("provider \"{provider}\" is not available: {problem}")]
@@ -56,7 +58,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let message = error.to_string().replace('\n', " ");
+            let message = error.to_string().replace(['\n', '\r'], " ");
             let _ = writeln!(std::io::stdout(), "{}: {message}", error.room());
             ExitCode::FAILURE
         }
@@ -74,9 +76,10 @@ fn start(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     std::env::set_current_dir(&arguments.directory)
         .map_err(|source| Error::System { what: "directory", source })?;
     system::refuse_telemetry();
-    library::check(&arguments.library)?;
+    system::default_signals();
+    let version = library::check(&arguments.library)?;
     // The library itself is loaded before the limit: it is the same for every model.
-    let runtime = sessions::Runtime::load(&arguments)?;
+    let runtime = sessions::Runtime::load(&arguments, version)?;
     system::limit(&arguments)?;
     let listener = std::io::stdin()
         .as_fd()

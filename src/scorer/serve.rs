@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ort::session::RunOptions;
-use sha2::{Digest, Sha256 as Hasher};
 
 use super::arguments::{Arguments, Provider};
 use super::hangup::HangUps;
-use super::sessions::{LoadError, Model, Runtime, first_line};
+use super::load::{Loading, begin, take_chunk};
+use super::sessions::{Model, Runtime, first_line};
 use super::{Error, convert, system};
 use crate::algo::score::onnx_scan;
 use crate::wire::slots::{self, N_SLOTS};
@@ -31,12 +31,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A buffer that one large batch has grown is not kept.
 const KEEP: usize = 1 << 20;
 
-struct Shared {
-    runtime: Runtime,
+pub(super) struct Shared {
+    pub(super) runtime: Runtime,
     hang_ups: Arc<HangUps>,
-    slots: File,
+    pub(super) slots: File,
     free_slots: Mutex<Vec<usize>>,
-    refused: Vec<Sha256>,
+    pub(super) refused: Vec<Sha256>,
     memory: u64,
     start: Instant,
     /// Milliseconds from the start to the last request.
@@ -106,27 +106,26 @@ fn welcome(stream: UnixStream, shared: &Arc<Shared>) {
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
     if !system::is_own_user(&stream) {
-        return refuse(stream, ErrorKind::Forbidden, "only the server's own user is served");
+        return refuse(&stream, ErrorKind::Forbidden, "only the server's own user is served");
     }
     let Some(slot) = shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).pop() else {
-        return refuse(stream, ErrorKind::Busy, "too many connections");
+        return refuse(&stream, ErrorKind::Busy, "too many connections");
     };
     let theirs = Arc::clone(shared);
-    let spare = stream.try_clone();
+    let stream = Arc::new(stream);
+    let theirs_too = Arc::clone(&stream);
     let spawned = std::thread::Builder::new().stack_size(system::STACK).spawn(move || {
-        let _ = catch_unwind(AssertUnwindSafe(|| converse(stream, &theirs, slot)));
+        let _ = catch_unwind(AssertUnwindSafe(|| converse(&theirs_too, &theirs, slot)));
         let _ = slots::idle(&theirs.slots, slot);
         theirs.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     });
     if spawned.is_err() {
         shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
-        if let Ok(stream) = spare {
-            refuse(stream, ErrorKind::Busy, "no memory for another connection");
-        }
+        refuse(&stream, ErrorKind::Busy, "no memory for another connection");
     }
 }
 
-fn refuse(mut stream: UnixStream, kind: ErrorKind, message: &str) {
+fn refuse(mut stream: &UnixStream, kind: ErrorKind, message: &str) {
     let mut bytes = Vec::new();
     let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
     if (Response::Error { kind, message: message.to_owned() }).encode(&mut bytes).is_ok() {
@@ -134,19 +133,9 @@ fn refuse(mut stream: UnixStream, kind: ErrorKind, message: &str) {
     }
 }
 
-/// A model on its way in.
-struct Loading {
-    sha256: Sha256,
-    total: u64,
-    received: u64,
-    bytes: Vec<u8>,
-    /// Why the bytes are thrown away: they must be taken from the socket all the same.
-    refusal: Option<Response>,
-}
-
-fn converse(stream: UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
+fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
     let fd = stream.as_raw_fd();
-    let mut writer = stream.try_clone()?;
+    let mut writer = stream;
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let mut answer_bytes = Vec::new();
     let mut loading: Option<Loading> = None;
@@ -188,7 +177,7 @@ fn converse(stream: UnixStream, shared: &Shared, slot: usize) -> std::io::Result
     Ok(())
 }
 
-fn failure(kind: ErrorKind, message: impl AsRef<str>) -> Response {
+pub(super) fn failure(kind: ErrorKind, message: impl AsRef<str>) -> Response {
     Response::Error { kind, message: first_line(message.as_ref()) }
 }
 
@@ -216,7 +205,7 @@ fn answer(
         ),
         Request::Have { sha256 } => match known(&sha256, shared) {
             Ok(model) => Response::Ready { warning: model.warning.clone() },
-            Err(response) => response,
+            Err(response) => *response,
         },
         Request::LoadBegin { sha256, total } => {
             let begun = begin(sha256, total, shared);
@@ -232,7 +221,7 @@ fn answer(
                 outputs: model.outputs.clone(),
                 warning: model.warning.clone(),
             }),
-            Err(response) => response,
+            Err(response) => *response,
         },
         Request::Run(run) => match known(&run.sha256, shared) {
             Ok(model) => {
@@ -241,83 +230,25 @@ fn answer(
                 let _ = slots::idle(&shared.slots, slot);
                 response
             }
-            Err(response) => response,
+            Err(response) => *response,
         },
         Request::Status => Response::Status(status(shared)),
         Request::LoadChunk(_) => failure(ErrorKind::Protocol, "a chunk of no model"),
     })
 }
 
-fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Response> {
+fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Box<Response>> {
     if shared.refused.contains(sha256) {
-        return Err(poisonous());
+        return Err(Box::new(poisonous()));
     }
-    shared.runtime.get(sha256).ok_or(Response::NeedModel)
+    shared.runtime.get(sha256).ok_or_else(|| Box::new(Response::NeedModel))
 }
 
-fn poisonous() -> Response {
+pub(super) fn poisonous() -> Response {
     failure(
         ErrorKind::ModelPoisonous,
         "model has brought the scorer down several times and is not run again",
     )
-}
-
-fn begin(sha256: Sha256, total: u64, shared: &Shared) -> Loading {
-    let allowed = shared.runtime.max_model();
-    let mut loading = Loading { sha256, total, received: 0, bytes: Vec::new(), refusal: None };
-    if shared.refused.contains(&sha256) {
-        loading.refusal = Some(poisonous());
-    } else if total > allowed {
-        let message = format!(
-            "model of {total} bytes is more than a quarter of the scorer's memory, {allowed} bytes"
-        );
-        loading.refusal = Some(failure(ErrorKind::ModelTooLarge, message));
-    } else if loading.bytes.try_reserve_exact(total as usize).is_err() {
-        loading.refusal = Some(failure(ErrorKind::OutOfMemory, "no memory for the model"));
-    }
-    loading
-}
-
-fn take_chunk(
-    mut begun: Loading,
-    chunk: &[u8],
-    loading: &mut Option<Loading>,
-    shared: &Shared,
-    slot: usize,
-) -> Option<Response> {
-    begun.received += chunk.len() as u64;
-    if begun.received > begun.total || chunk.is_empty() {
-        return Some(failure(ErrorKind::Protocol, "model is longer than it was said to be"));
-    }
-    if begun.refusal.is_none() {
-        begun.bytes.extend_from_slice(chunk);
-    }
-    if begun.received < begun.total {
-        *loading = Some(begun);
-        return None;
-    }
-    if let Some(refusal) = begun.refusal {
-        return Some(refusal);
-    }
-    if Hasher::digest(&begun.bytes)[..] != begun.sha256 {
-        return Some(failure(
-            ErrorKind::Protocol,
-            "model does not have the sha256 it was said to have",
-        ));
-    }
-    if let Err(error) = onnx_scan::scan(&begun.bytes) {
-        return Some(failure(ErrorKind::ModelRefused, error.to_string()));
-    }
-    let _ = slots::busy(&shared.slots, slot, &begun.sha256, 0);
-    let added = shared.runtime.add(begun.sha256, &begun.bytes);
-    let _ = slots::idle(&shared.slots, slot);
-    Some(match added {
-        Ok(model) => Response::Ready { warning: model.warning.clone() },
-        Err(LoadError::Invalid(problem)) => {
-            failure(kind_of(&problem, ErrorKind::ModelInvalid), problem)
-        }
-        Err(LoadError::Provider(problem)) => failure(ErrorKind::Provider, problem),
-    })
 }
 
 fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
@@ -386,7 +317,7 @@ fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
     }
 }
 
-fn kind_of(problem: &str, otherwise: ErrorKind) -> ErrorKind {
+pub(super) fn kind_of(problem: &str, otherwise: ErrorKind) -> ErrorKind {
     if is_out_of_memory(problem) { ErrorKind::OutOfMemory } else { otherwise }
 }
 

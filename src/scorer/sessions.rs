@@ -59,23 +59,29 @@ pub(super) struct Model {
 }
 
 impl Runtime {
-    pub(super) fn load(arguments: &Arguments) -> Result<Self, Error> {
-        let path = arguments.library.display().to_string();
-        let builder = ort::init_from(&arguments.library)
-            .map_err(|error| Error::Library { path: path.clone(), problem: error.to_string() })?;
+    pub(super) fn load(arguments: &Arguments, version: String) -> Result<Self, Error> {
+        let library = |problem: &str| Error::Library { problem: problem.to_owned() };
+        let builder = ort::init_from(&arguments.library).map_err(|error| {
+            // Standard error is the server's log.
+            match &error {
+                ort::LoadDynamicError::Dlopen { error: cause, .. } => {
+                    eprintln!("persona-scorer: {error}: {:?}", std::error::Error::source(cause));
+                }
+                _ => eprintln!("persona-scorer: {error}"),
+            }
+            library("cannot be loaded; the server log says why")
+        })?;
         // From here on a panic of the binding means that the library lacks what it promises.
-        let environment = catch_unwind(AssertUnwindSafe(move || {
+        let built = catch_unwind(AssertUnwindSafe(move || {
             builder.with_name("persona").with_telemetry(false).build()
-        }))
-        .map_err(|_| Error::Library {
-            path: path.clone(),
-            problem: "does not have the symbols of its version".to_owned(),
-        })?
-        .map_err(|error| Error::Runtime(error.to_string()))?;
+        }));
+        let environment = built
+            .map_err(|_| library("does not have the symbols of its version"))?
+            .map_err(|error| Error::Runtime(first_line(&error.to_string())))?;
         environment.set_log_level(LogLevel::Fatal);
         let mut runtime = Self {
             environment,
-            version: version_of(ort::info()).unwrap_or_else(|| "unknown".to_owned()),
+            version,
             providers: Vec::new(),
             warning: None,
             require_first: arguments.require_first,
@@ -311,13 +317,6 @@ fn element(kind: TensorElementType) -> Element {
         TensorElementType::String => Element::String,
         _ => Element::Other,
     }
-}
-
-/// "… git-branch=rel-1.31.1, …" -> "1.31.1".
-fn version_of(build_info: &str) -> Option<String> {
-    let (_, rest) = build_info.split_once("rel-")?;
-    let version: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    (!version.is_empty()).then_some(version)
 }
 
 /// ONNX Runtime's messages go on for pages, with paths of the machine that built it.

@@ -35,6 +35,15 @@ pub(super) fn refuse_telemetry() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
+/// Rust's own handlers tell a stack overflow from other faults, and let one signal from outside pass; here every fault
+/// is the end.
+pub(super) fn default_signals() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default action runs none of our code.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// No core dumps (they hold customers' rows), a ceiling for memory, and no files but the slots.
 ///
 /// RLIMIT_DATA counts what is written to privately, and not reserved addresses as RLIMIT_AS does: an allocator reserves

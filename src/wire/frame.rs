@@ -7,8 +7,10 @@ use super::Error;
 /// 65,536 rows of a thousand floats.
 pub const MAX_FRAME: usize = 256 << 20;
 const HEADER: usize = 5;
-/// What is read at once, so that a frame that only claims to be large takes no memory.
+/// What is read at once, at most, so that a frame that only claims to be large takes no memory.
 const STEP: usize = 256 << 10;
+/// What is read at once while nothing is known of the frame: an answer for a row or two.
+const FIRST_STEP: usize = 4 << 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
@@ -97,7 +99,11 @@ impl Inbox {
     /// Reads once; 0 means that the other side has hung up.
     pub fn read_from(&mut self, stream: &mut impl Read) -> io::Result<usize> {
         let start = self.bytes.len();
-        self.bytes.resize(start + STEP, 0);
+        let missing = match self.bytes.first_chunk().map(|head| header(*head)) {
+            Some(Ok((len, _))) => (HEADER + len).saturating_sub(start),
+            _ => 0,
+        };
+        self.bytes.resize(start + missing.clamp(FIRST_STEP, STEP), 0);
         let result = stream.read(&mut self.bytes[start..]);
         self.bytes.truncate(start + *result.as_ref().unwrap_or(&0));
         result

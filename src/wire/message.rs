@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::bytes::{Reader, put_text, put_texts, put_words};
+use super::bytes::{Reader, put_text};
+use super::columns::{Batch, Data, Output, Tensor, limit};
 use super::frame::put_frame;
-use super::{CHUNK, Error, Frame, MAX_COLUMNS, MAX_MODEL, MAX_ROWS, Sha256};
+use super::{CHUNK, Error, Frame, MAX_COLUMNS, MAX_MODEL, Sha256};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
@@ -138,107 +139,6 @@ pub enum ErrorKind {
     /// The provider that must come first cannot be had.
     Provider,
     Internal,
-}
-
-/// Rows by columns.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    pub n_rows: u32,
-    pub tensors: Vec<Tensor>,
-}
-
-/// The values for one input of the model, row by row, `width` to a row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    pub name: String,
-    pub width: u32,
-    pub data: Data,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Data {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-    I64(Vec<i64>),
-    Str(Vec<String>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Output {
-    pub name: String,
-    pub shape: Vec<i64>,
-    pub data: Data,
-    /// What the columns stand for, when the model says so (ZipMap): I64 or Str.
-    pub classes: Option<Data>,
-}
-
-impl Data {
-    pub fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::F64(values) => values.len(),
-            Self::I64(values) => values.len(),
-            Self::Str(values) => values.len(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        let (tag, len) = match self {
-            Self::F32(values) => (1_u8, values.len()),
-            Self::F64(values) => (2, values.len()),
-            Self::I64(values) => (3, values.len()),
-            Self::Str(values) => (4, values.len()),
-        };
-        out.push(tag);
-        out.extend_from_slice(&(len as u64).to_le_bytes());
-        match self {
-            Self::F32(values) => put_words(out, values, f32::to_le_bytes),
-            Self::F64(values) => put_words(out, values, f64::to_le_bytes),
-            Self::I64(values) => put_words(out, values, i64::to_le_bytes),
-            Self::Str(values) => put_texts(out, values),
-        }
-    }
-
-    fn get(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let tag = reader.u8()?;
-        let len = usize::try_from(reader.u64()?).map_err(|_| Error::Truncated)?;
-        match tag {
-            1 => Ok(Self::F32(reader.f32s(len)?)),
-            2 => Ok(Self::F64(reader.f64s(len)?)),
-            3 => Ok(Self::I64(reader.i64s(len)?)),
-            4 => Ok(Self::Str(reader.texts(len)?)),
-            _ => Err(Error::Malformed { what: "column type" }),
-        }
-    }
-}
-
-impl Batch {
-    /// What both sides hold a batch to.
-    pub fn check(&self) -> Result<(), Error> {
-        limit("rows", self.n_rows.into(), MAX_ROWS.into())?;
-        let columns = self.tensors.iter().map(|tensor| u64::from(tensor.width)).sum();
-        limit("columns", columns, MAX_COLUMNS.into())?;
-        limit("inputs", self.tensors.len() as u64, MAX_COLUMNS.into())?;
-        for Tensor { name, width, data } in &self.tensors {
-            let expected = u64::from(*width) * u64::from(self.n_rows);
-            if data.len() as u64 != expected {
-                return Err(Error::DimensionMismatch {
-                    name: name.clone(),
-                    expected,
-                    found: data.len() as u64,
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn limit(what: &'static str, found: u64, allowed: u64) -> Result<(), Error> {
-    if found > allowed { Err(Error::TooMany { what, found, allowed }) } else { Ok(()) }
 }
 
 const HELLO: u8 = 1;
@@ -384,49 +284,6 @@ impl Response {
             }
             _ => Err(Error::UnknownKind { kind }),
         }
-    }
-}
-
-impl Output {
-    fn put(&self, out: &mut Vec<u8>) {
-        put_text(out, &self.name);
-        out.push(self.shape.len() as u8);
-        self.shape.iter().for_each(|size| out.extend_from_slice(&size.to_le_bytes()));
-        self.data.put(out);
-        out.push(u8::from(self.classes.is_some()));
-        self.classes.iter().for_each(|classes| classes.put(out));
-    }
-
-    fn get(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let name = reader.text()?;
-        let rank = reader.u8()?;
-        let shape = reader.i64s(rank.into())?;
-        let data = Data::get(reader)?;
-        // The shape is what the caller indexes by.
-        let due =
-            shape.iter().try_fold(1_u64, |due, &size| due.checked_mul(u64::try_from(size).ok()?));
-        if due != Some(data.len() as u64) {
-            return Err(Error::DimensionMismatch {
-                name,
-                expected: due.unwrap_or(0),
-                found: data.len() as u64,
-            });
-        }
-        let classes = match reader.u8()? {
-            0 => None,
-            _ => Some(Data::get(reader)?),
-        };
-        if let Some(classes) = &classes {
-            let columns = shape.get(1).map_or(1, |&columns| columns as u64);
-            if shape.len() > 2 || classes.len() as u64 != columns {
-                return Err(Error::DimensionMismatch {
-                    name,
-                    expected: columns,
-                    found: classes.len() as u64,
-                });
-            }
-        }
-        Ok(Self { name, shape, data, classes })
     }
 }
 

@@ -6,17 +6,16 @@
 //! Nothing in here does input or output of its own but [`read_frame`], so both a blocking and a polling side can use it.
 
 mod bytes;
+mod columns;
 mod frame;
 mod message;
 pub mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use columns::{Batch, Data, Output, Tensor};
 pub use frame::{Frame, Inbox, MAX_FRAME, read_frame, read_frame_within};
-pub use message::{
-    Batch, Data, Described, Element, ErrorKind, Hello, Output, Port, Request, Response, Run,
-    Status, Tensor,
-};
+pub use message::{Described, Element, ErrorKind, Hello, Port, Request, Response, Run, Status};
 
 /// Grows with every change of a message; the two sides come from one build, so they must be equal.
 pub const VERSION: u32 = 1;

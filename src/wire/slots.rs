@@ -11,8 +11,8 @@ use std::os::unix::fs::FileExt;
 
 use super::Sha256;
 
-/// As many as the scorer serves connections.
-pub const N_SLOTS: usize = 128;
+/// As many as the scorer serves connections; each backend keeps its own.
+pub const N_SLOTS: usize = 512;
 const SLOT: usize = 48;
 pub const SLOTS_BYTES: usize = N_SLOTS * SLOT;
 
@@ -95,7 +95,7 @@ mod tests {
         check_blamed(
             |file| {
                 busy(file, 0, &[1; 32], 0).expect("write");
-                busy(file, 127, &[1; 32], 9).expect("write");
+                busy(file, N_SLOTS - 1, &[1; 32], 9).expect("write");
                 busy(file, N_SLOTS + 1, &[2; 32], 0).expect("write");
             },
             &[2],

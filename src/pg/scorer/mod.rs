@@ -11,10 +11,7 @@ mod spawn;
 mod supervisor;
 mod wait;
 
-#[expect(
-    unused_imports,
-    reason = "used by the SQL functions of scoring, which are written beside this"
-)]
+#[allow(unused_imports, reason = "the SQL functions that score by ONNX graphs call them")]
 pub(crate) use client::{Outputs, describe, load, run_batch, status};
-#[expect(unused_imports, reason = "as above")]
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use error::Error;

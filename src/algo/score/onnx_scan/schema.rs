@@ -56,7 +56,7 @@ use Message as M;
 pub(super) fn holds(message: Message, number: u32) -> Option<Holds> {
     let found = match (message, number) {
         (M::Model, 1 | 5) => Number,
-        (M::Model, 2 | 3 | 4) => Name,
+        (M::Model, 2..=4) => Name,
         (M::Model, 6) => Bytes,
         (M::Model, 7) => Inner(M::Graph),
         (M::Model, 8) => Inner(M::OperatorSet),

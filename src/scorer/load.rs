@@ -1,0 +1,77 @@
+//! A model's way in: chunk by chunk, its sha256 checked, scanned, and only then given to ONNX Runtime.
+
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::serve::{Shared, failure, kind_of, poisonous};
+use super::sessions::LoadError;
+use crate::algo::score::onnx_scan;
+use crate::wire::{ErrorKind, Response, Sha256, slots};
+
+/// A model on its way in.
+pub(super) struct Loading {
+    sha256: Sha256,
+    total: u64,
+    received: u64,
+    bytes: Vec<u8>,
+    /// Why the bytes are thrown away: they must be taken from the socket all the same.
+    refusal: Option<Response>,
+}
+
+pub(super) fn begin(sha256: Sha256, total: u64, shared: &Shared) -> Loading {
+    let allowed = shared.runtime.max_model();
+    let mut loading = Loading { sha256, total, received: 0, bytes: Vec::new(), refusal: None };
+    if shared.refused.contains(&sha256) {
+        loading.refusal = Some(poisonous());
+    } else if total > allowed {
+        let message = format!(
+            "model of {total} bytes is more than a quarter of the scorer's memory, {allowed} bytes"
+        );
+        loading.refusal = Some(failure(ErrorKind::ModelTooLarge, message));
+    } else if loading.bytes.try_reserve_exact(total as usize).is_err() {
+        loading.refusal = Some(failure(ErrorKind::OutOfMemory, "no memory for the model"));
+    }
+    loading
+}
+
+/// The answer when the model is all there; None while more is to come.
+pub(super) fn take_chunk(
+    mut begun: Loading,
+    chunk: &[u8],
+    loading: &mut Option<Loading>,
+    shared: &Shared,
+    slot: usize,
+) -> Option<Response> {
+    begun.received += chunk.len() as u64;
+    if begun.received > begun.total || chunk.is_empty() {
+        return Some(failure(ErrorKind::Protocol, "model is longer than it was said to be"));
+    }
+    if begun.refusal.is_none() {
+        begun.bytes.extend_from_slice(chunk);
+    }
+    if begun.received < begun.total {
+        *loading = Some(begun);
+        return None;
+    }
+    if let Some(refusal) = begun.refusal {
+        return Some(refusal);
+    }
+    if Hasher::digest(&begun.bytes)[..] != begun.sha256 {
+        return Some(failure(
+            ErrorKind::Protocol,
+            "model does not have the sha256 it was said to have",
+        ));
+    }
+    if let Err(error) = onnx_scan::scan(&begun.bytes) {
+        return Some(failure(ErrorKind::ModelRefused, error.to_string()));
+    }
+    let _ = slots::busy(&shared.slots, slot, &begun.sha256, 0);
+    let added = shared.runtime.add(begun.sha256, &begun.bytes);
+    let _ = slots::idle(&shared.slots, slot);
+    Some(match added {
+        Ok(model) => Response::Ready { warning: model.warning.clone() },
+        Err(LoadError::Invalid(problem)) => {
+            failure(kind_of(&problem, ErrorKind::ModelInvalid), problem)
+        }
+        Err(LoadError::Provider(problem)) => failure(ErrorKind::Provider, problem),
+    })
+}
