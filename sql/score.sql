@@ -30,6 +30,22 @@ CREATE FUNCTION persona.predict(model text, features record) RETURNS jsonb
 LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'predict_wrapper';
 COMMENT ON FUNCTION persona.predict(text, record) IS 'every output of the model for a row: label and probabilities';
 
+CREATE FUNCTION persona.import_onnx(model text, onnx bytea, output text DEFAULT NULL, features text[] DEFAULT NULL,
+    activate boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    OUT output_name text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'import_onnx_bytes_wrapper';
+COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean) IS
+    'an ONNX graph as a scorer: one input per column, or one tensor of numbers whose columns are named by features';
+
+CREATE FUNCTION persona.import_onnx(model text, onnx oid, output text DEFAULT NULL, features text[] DEFAULT NULL,
+    activate boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    OUT output_name text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'import_onnx_object_wrapper';
+COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean) IS
+    'an ONNX graph in a large object as a scorer: up to 1 GB';
+
 CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea
 LANGUAGE c STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'export_onnx_wrapper';
 COMMENT ON FUNCTION persona.export_onnx(text) IS
@@ -42,6 +58,21 @@ RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'evaluate_wrapper';
 COMMENT ON FUNCTION persona.evaluate(text, text, text) IS
     'metrics of the active version on a source, whose target has the classes of the fit';
+
+-- The ONNX process --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.providers(OUT provider text, OUT is_wanted boolean, OUT is_available boolean, OUT message text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 3
+AS 'MODULE_PATHNAME', 'providers_wrapper';
+COMMENT ON FUNCTION persona.providers() IS
+    'execution providers: those of persona.onnx_providers and those that ONNX Runtime really has; why one is missing';
+
+CREATE FUNCTION persona.scorer_status(OUT state text, OUT message text, OUT runtime text, OUT process_id integer,
+    OUT uptime_seconds bigint, OUT connections integer, OUT models integer, OUT model_bytes bigint,
+    OUT memory_bytes bigint, OUT runs bigint, OUT n_rows bigint, OUT cancelled bigint)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 1
+AS 'MODULE_PATHNAME', 'scorer_status_wrapper';
+COMMENT ON FUNCTION persona.scorer_status() IS 'the ONNX process: ready, or why not; models, memory, runs';
 
 -- Metrics ------------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ pub use fit::{Fit, Metrics, fit};
 pub use params::{Params, ValidParams};
 pub use pipeline::{Input, Kind};
 pub use scorer::{Cell, Prepared, Scorer};
+pub use target::labels;
 
 use super::stop::Stopped;
 

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame};
 use crate::algo::metrics::classification;
+use crate::algo::score::onnx_bind::Takes;
 use crate::algo::score::{self, Kind, Metrics};
 use crate::pg::error::{Error, Report};
 use crate::pg::guc;
@@ -20,6 +21,7 @@ use crate::pg::threads;
 
 use super::fit::check_target;
 use super::native::Native;
+use super::onnx::Imported;
 use super::required;
 use super::scoring::Scoring;
 
@@ -50,6 +52,7 @@ fn evaluate(
     let mut progress = Progress::start("evaluate", model);
     let metrics = match &*scoring {
         Scoring::Native(native) => measure(native, source, target, &mut progress)?,
+        Scoring::Onnx => measure_imported(&Imported::of(&version)?, source, target, &mut progress)?,
     };
     Ok(TableIterator::once((
         metrics.n_holdout as i64,
@@ -87,6 +90,29 @@ fn measure(
         Ok::<_, score::Error>(Metrics::new(&labels, &scores, 0))
     })??;
     Ok(metrics)
+}
+
+/// What the classes of an imported model are called is not known: the target says which rows are positive.
+fn measure_imported(
+    imported: &Imported,
+    source: &str,
+    target: &str,
+    progress: &mut Progress,
+) -> Result<Metrics, Report> {
+    let inputs = imported.columns().map(|(name, takes)| match takes {
+        Takes::Text => (name, Role::Category),
+        _ => (name, Role::Number),
+    });
+    let (target, frame) = read(source, target, inputs.collect(), progress)?;
+    if frame.n_rows == 0 {
+        return Err(score::Error::EmptyInput.into());
+    }
+    let classes = |names: [&str; 2]| names.map(str::to_owned);
+    let labels = score::labels(&target, &classes(["false", "true"]), 1)
+        .or_else(|_| score::labels(&target, &classes(["0", "1"]), 1))?;
+    progress.phase("scoring");
+    let scores = imported.score_frame(&frame)?;
+    Ok(Metrics::new(&labels, &scores, 0))
 }
 
 /// The target, and the inputs under the names that the model has for them: `v[3]` is read with its array `v`.

@@ -3,10 +3,12 @@
 mod calls;
 mod error;
 mod evaluate;
-mod export;
 pub(crate) mod fit;
+mod graphs;
 mod native;
+mod onnx;
 mod scoring;
+mod status;
 
 use super::error::{Error, Report};
 
