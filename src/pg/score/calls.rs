@@ -107,7 +107,8 @@ unsafe fn ahead(
         }
         (rows, is_there)
     };
-    partition.release_before(position + is_there.len() as i64);
+    // The last row that was read: PostgreSQL counts wrongly from a mark beyond it.
+    partition.release_before(position + (is_there.len() as i64 - 1).max(0));
     let mut scores = imported.scores(rows)?.into_iter();
     let scores = is_there.into_iter().map(|there| if there { scores.next() } else { None });
     *ahead = Ahead { start: position, scores: scores.collect(), size };

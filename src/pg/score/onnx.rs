@@ -119,7 +119,7 @@ impl Imported {
             return Err(wrong_output(&self.bound.output, "is missing"));
         };
         let width = width(output, n_rows)?;
-        let column = self.bound.class.unwrap_or(width - 1);
+        let column = self.bound.class.or_else(|| last_class(output)).unwrap_or(width - 1);
         if column >= width {
             return Err(wrong_output(&output.name, "has fewer columns than classes"));
         }
@@ -207,6 +207,18 @@ impl Imported {
     }
 }
 
+/// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.
+fn last_class(output: &Output) -> Option<usize> {
+    fn last<T: Ord>(classes: &[T]) -> Option<usize> {
+        classes.iter().enumerate().max_by_key(|(_, class)| *class).map(|(column, _)| column)
+    }
+    match output.classes.as_ref()? {
+        Data::I64(classes) => last(classes),
+        Data::Str(classes) => last(classes),
+        Data::F32(_) | Data::F64(_) => None,
+    }
+}
+
 /// How many values the output has for each row.
 fn width(output: &Output, n_rows: usize) -> Result<usize, Report> {
     let n = output.data.len();
@@ -247,6 +259,6 @@ fn wrong_output(output: &str, why: &str) -> Report {
 fn out_of_range(column: &str, value: f64, wanted: &str) -> Report {
     report(
         PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-        format!("column \"{column}\" has the value {value}, but the model takes {wanted}"),
+        format!("column \"{column}\" has the value {value:?}, but the model takes {wanted}"),
     )
 }
