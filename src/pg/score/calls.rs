@@ -25,7 +25,7 @@ raw::declare! {
 /// (model text, features record): NULL for a NULL record.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn persona_score(fcinfo: FunctionCallInfo) -> Datum {
+unsafe extern "C-unwind" fn persona_score(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (text, record) and the result float8.
     unsafe {
         let site: &mut Site =
@@ -40,7 +40,7 @@ pub unsafe extern "C-unwind" fn persona_score(fcinfo: FunctionCallInfo) -> Datum
 /// (model text, features record) OVER (…): rows for an imported model are sent in batches, read ahead of the current one.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn persona_score_batch(fcinfo: FunctionCallInfo) -> Datum {
+unsafe extern "C-unwind" fn persona_score_batch(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares the function WINDOW, with (text, record) and the result float8.
     unsafe {
         let site: &mut Site =

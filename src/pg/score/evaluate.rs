@@ -155,7 +155,7 @@ struct Scored {
 /// Adds a row: (internal, label boolean, score float8). A NULL label or score is skipped.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
+unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments, as the transition function of aggregates with a state of this type.
     unsafe {
         let state = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
@@ -190,7 +190,7 @@ macro_rules! final_functions {
         $(
             #[unsafe(no_mangle)]
             #[pg_guard]
-            pub unsafe extern "C-unwind" fn $name(fcinfo: FunctionCallInfo) -> Datum {
+            unsafe extern "C-unwind" fn $name(fcinfo: FunctionCallInfo) -> Datum {
                 // SAFETY: SQL declares (internal) with the state of the transition function above.
                 unsafe { finish(fcinfo, $metric) }
             }
