@@ -1,0 +1,36 @@
+"""Our side of the measurements as SQL text: the one place that knows the names of arguments and result columns."""
+
+COLUMNS = "abcdefgh"
+
+
+def fit_segments(model, source, k, features=COLUMNS, seed=1, iterations=100, starts=None, scaling="standard", save_to=None, key="id"):
+    options = [f"k => {k}", f"features => '{{{','.join(features)}}}'", f"scaling => '{scaling}'", f"seed => {seed}",
+               f"max_iterations => {iterations}"]
+    if starts:
+        options.append(f"starts => {starts}")
+    if save_to:
+        options.append(f"save_to => '{save_to}'")
+    return f"SELECT * FROM persona.fit_segments('{model}', '{source}', '{key}', {', '.join(options)})"
+
+
+def centroids(model):
+    """Rows of (segment, feature, value in original units)."""
+    return f"SELECT segment, feature, mean FROM persona.segment_profile('{model}')"
+
+
+def fit_recommender(model, source, algorithm):
+    options = ", neighbours => 100" if algorithm == "item_knn" else ""
+    return f"SELECT * FROM persona.fit_recommender('{model}', '{source}', algorithm => '{algorithm}'{options})"
+
+
+def recommend_all(model, n):
+    """Rows of (user, item, rank)."""
+    return f"SELECT user_id, item_id, rank FROM persona.recommend_all('{model}', {n})"
+
+
+def fit_logistic(model, source, target):
+    return f"SELECT * FROM persona.fit_scorer('{model}', '{source}', '{target}', algorithm => 'logistic')"
+
+
+def import_onnx(model, payload):
+    return f"SELECT persona.import_onnx('{model}', decode('{payload.hex()}', 'hex'))"

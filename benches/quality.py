@@ -1,0 +1,89 @@
+"""Models' quality against published or independently computed figures: `make quality`."""
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in ("benches", "scripts", "tests")]
+
+import build
+import frame
+import house
+import ours
+import run
+import setup
+from frame import Row
+from house import say
+from lib.cluster import Cluster
+
+# Inertia of iris, raw, for k = 2 to 5: the global optima.
+IRIS = {2: 152.348, 3: 78.8514, 4: 57.2285, 5: 46.4462}
+# Best of ten starts on digits, z-scored; the best known of sixty starts is 69,416.8.
+DIGITS = 69_700
+
+
+def sample(bench, name):
+    path = run.DATA / f"{name}.csv"
+    run.DATA.mkdir(parents=True, exist_ok=True)
+    features = bench.peer.ask("sample_data", path=str(path), name=name)
+    columns = ", ".join(f"{feature} float8" for feature in features)
+    bench.sql(f"CREATE TABLE {name} (id bigint PRIMARY KEY, {columns})")
+    bench.connection.copy_in(f"COPY {name} FROM STDIN (FORMAT csv, HEADER)", path.read_bytes())
+    return path, features
+
+
+def iris(bench):
+    path, features = sample(bench, "iris")
+    for k, optimum in IRIS.items():
+        bench.sql(ours.fit_segments(f"iris_{k}", "iris", k, features, starts=10, scaling="none", iterations=300))
+        found = bench.peer.ask("sample_inertia", path=str(path), standardise=False,
+                               centroids=run.centroids_of(bench, f"iris_{k}", features))
+        yield Row(f"k-means, iris raw, k = {k}: inertia", f"{found:.6g}", f"optimum {optimum}", found / optimum, 1.0005)
+
+
+def digits(bench):
+    path, features = sample(bench, "digits")
+    bench.sql(ours.fit_segments("digits", "digits", 10, features, starts=10, iterations=300))
+    found = bench.peer.ask("sample_inertia", path=str(path), standardise=True, centroids=run.centroids_of(bench, "digits", features))
+    yield Row("k-means, digits z-scored, k = 10, best of 10 starts: inertia", f"{found:.6g}", f"bar {DIGITS}", found / DIGITS, 1.0)
+
+
+TASKS = [iris, digits, run.movielens]
+
+
+def body():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=[task.__name__ for task in TASKS])
+    parser.add_argument("--no-build", action="store_true")
+    arguments = parser.parse_args()
+    setup.setup(("18",))
+    if not arguments.no_build:
+        build.build([house.pg_config("18")])
+        build.install(house.pg_config("18"))
+    cluster = Cluster("18", run.SETTINGS).start()
+    cluster.create_database("bench")
+    peer = run.Peer(cluster.psql_command("bench"))
+    rows, failed = [], []
+    try:
+        bench = run.Bench(cluster, peer, 0, 1)
+        for task in TASKS:
+            if arguments.only and task.__name__ not in arguments.only:
+                continue
+            say(f"measuring {task.__name__}")
+            try:
+                rows += task(bench)
+            except Exception:
+                failed.append(task.__name__)
+                traceback.print_exc()
+    finally:
+        peer.close()
+        cluster.remove()
+    print("\n" + frame.table(rows) + "\n")
+    if failed:
+        print(f"not measured: {', '.join(failed)}")
+    return 0 if rows and not failed and all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    house.main(body)

@@ -1,0 +1,99 @@
+"""What must hold for every object of the extension, read from the catalogue: words, comments, volatility, parallel safety."""
+
+# Reads of a model: what they return changes with the live version, and nothing else, so STABLE and safe in parallel plans.
+READERS = {"score", "predict", "embed", "recommend", "recommend_for", "similar_items", "segments", "segment_profile",
+           "segment_quality", "segment_flow", "profile", "export_onnx", "explain", "feature_importance"}
+# Writes, and whatever runs a user's query: VOLATILE and never in a parallel worker.
+WRITERS = {"fit_segments", "fit_scorer", "fit_recommender", "import_onnx", "refit", "publish", "activate", "drop_model",
+           "rename_model", "grant_model", "name_segment", "recommend_all"}
+MEMBERS = """
+    SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'pg_persona'
+"""
+
+# A name in an argument list must be an IDENT, unreserved or a function-name word; a result column, anything but R and T.
+RESERVED_ARGUMENTS = f"""
+    SELECT p.oid::regprocedure::text, a.name, k.catdesc
+    FROM ({MEMBERS}) m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass
+    CROSS JOIN LATERAL unnest(p.proargnames, p.proargmodes) AS a(name, mode)
+    JOIN pg_get_keywords() k ON k.word = lower(a.name)
+    WHERE k.catcode IN ('R', 'T') OR (k.catcode = 'C' AND coalesce(a.mode, 'i') IN ('i', 'b', 'v'))
+    ORDER BY 1, 2
+"""
+RESERVED_COLUMNS = f"""
+    SELECT c.oid::regclass::text, a.attname, k.catdesc
+    FROM ({MEMBERS}) m JOIN pg_class c ON c.oid = m.objid AND m.classid = 'pg_class'::regclass
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_get_keywords() k ON k.word = a.attname
+    WHERE c.relkind IN ('r', 'v', 'm', 'c') AND k.catcode IN ('R', 'T')
+    ORDER BY 1, 2
+"""
+UNCOMMENTED = f"""
+    SELECT pg_describe_object(m.classid, m.objid, 0)
+    FROM ({MEMBERS}) m
+    WHERE obj_description(m.objid, m.classid::regclass::name) IS NULL
+      -- The array and row types come by themselves with the type or table that carries the comment.
+      AND NOT (m.classid = 'pg_type'::regclass AND EXISTS (
+          SELECT 1 FROM pg_type t WHERE t.oid = m.objid AND (t.typelem <> 0 AND t.typlen = -1 AND t.typname LIKE '\\_%')))
+    ORDER BY 1
+"""
+DECLARATIONS = f"""
+    SELECT p.proname, p.oid::regprocedure::text, p.provolatile::text, p.proparallel::text, p.prokind::text, p.prosecdef,
+           (SELECT string_agg(t.typname, ',') FROM unnest(p.proargtypes) a JOIN pg_type t ON t.oid = a)
+    FROM ({MEMBERS}) m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass
+    ORDER BY 2
+"""
+
+
+def no_reserved_word(connection):
+    found = connection.rows(RESERVED_ARGUMENTS) + connection.rows(RESERVED_COLUMNS)
+    assert not found, "\n".join(f"{where}: {name} is {kind}" for where, name, kind in found)
+
+
+def every_object_has_a_comment(connection):
+    found = connection.rows(UNCOMMENTED)
+    assert not found, "no COMMENT on:\n" + "\n".join(name for (name,) in found)
+
+
+def volatility_is_as_designed(connection):
+    wrong = []
+    for name, signature, volatility, parallel, kind, definer, types in connection.rows(DECLARATIONS):
+        reads_a_model = name in READERS or (name == "segment" and (types or "").startswith("text"))
+        if definer:
+            wrong.append(f"{signature} is SECURITY DEFINER")
+        if reads_a_model and (volatility, parallel) != ("s", "s"):
+            wrong.append(f"{signature} reads a model: STABLE PARALLEL SAFE, but it is {volatility}/{parallel}")
+        if name in WRITERS and (volatility != "v" or parallel == "s"):
+            wrong.append(f"{signature} writes: VOLATILE and not PARALLEL SAFE, but it is {volatility}/{parallel}")
+    assert not wrong, "\n".join(wrong)
+
+
+def everything_lives_in_persona(connection):
+    found = connection.rows(f"""
+        SELECT pg_describe_object(m.classid, m.objid, 0) FROM ({MEMBERS}) m
+        CROSS JOIN LATERAL pg_identify_object(m.classid, m.objid, 0) AS i
+        WHERE i.schema IS DISTINCT FROM 'persona' AND i.type NOT IN ('schema', 'cast')""")
+    assert not found, "outside schema persona:\n" + "\n".join(name for (name,) in found)
+
+
+def public_may_not_write_the_registry(connection):
+    found = connection.rows(f"""
+        SELECT c.oid::regclass::text, p.privilege
+        FROM ({MEMBERS}) m JOIN pg_class c ON c.oid = m.objid AND m.classid = 'pg_class'::regclass
+        CROSS JOIN unnest(ARRAY['UPDATE', 'TRUNCATE']) AS p(privilege)
+        WHERE c.relkind = 'r' AND c.relname ~ '(version|chunk)'
+          AND has_table_privilege('pg_monitor', c.oid, p.privilege)""")
+    assert not found, "\n".join(f"PUBLIC has {privilege} on {name}" for name, privilege in found)
+
+
+CHECKS = [no_reserved_word, every_object_has_a_comment, volatility_is_as_designed, everything_lives_in_persona,
+          public_may_not_write_the_registry]
+
+
+def run(cluster, tally, wanted):
+    checks = [check for check in CHECKS if wanted(f"catalog::{check.__name__}")]
+    if not checks:
+        return
+    with cluster.connect("persona_template") as connection:
+        for check in checks:
+            tally.check(f"{cluster.server} catalog::{check.__name__}", lambda: check(connection))
