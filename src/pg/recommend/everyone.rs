@@ -10,9 +10,10 @@ use super::{places, required};
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
-use crate::pg::operate::publish::{self, Output, Written};
+use crate::pg::operate::publish::{self, Output, Publication, Written};
 use crate::pg::progress::Progress;
-use crate::pg::registry::spi_failed;
+use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::security::{current_role, has_rights_of};
 use crate::pg::threads;
 
 #[pg_extern]
@@ -34,7 +35,7 @@ fn recommend_all(
     >,
     Report,
 > {
-    let (served, pages) = everyone(model, n, exclude_seen)?;
+    let (_, served, pages) = everyone(model, n, exclude_seen)?;
     Ok(TableIterator::new(Rows { served, pages, user: 0, place: 0 }))
 }
 
@@ -56,41 +57,51 @@ fn recommend_all_into(
     >,
     Report,
 > {
-    let target = required(save_to, "save_to")?;
-    let (n_rows, written) = publish(model, target, n, exclude_seen)?;
-    Ok(TableIterator::once((
-        n_rows as i64,
-        written.inserted as i64,
-        written.updated as i64,
-        written.deleted as i64,
-    )))
+    let target = publish::qualified_name(required(save_to, "save_to")?)?;
+    let (version, served, pages) = everyone(model, n, exclude_seen)?;
+    let (n_rows, written) = write(&target, &served, &pages)?;
+    // A refit writes the table again, as the model's owner: another role's table is a copy.
+    if exclude_seen == Some(true) && has_rights_of(current_role(), version.owner) {
+        let user = &served.columns.user;
+        publish::remember(
+            &version,
+            &Publication {
+                target,
+                source: None,
+                key_column: own_name(user).to_owned(),
+                key_type: usable_type(user)?,
+                n,
+                search_path: registry::current_search_path(),
+            },
+        )?;
+    }
+    Ok(TableIterator::once((n_rows as i64, written.inserted, written.updated, written.deleted)))
 }
 
-/// Writes everyone's page into a table: the user under the name and type of the fit's column, rank, item, score,
-/// because_of, is_popular. Returns how many rows the table has now and how many were changed.
-pub(crate) fn publish(
-    model: Option<&str>,
-    target: &str,
-    n: Option<i32>,
-    exclude_seen: Option<bool>,
-) -> Result<(usize, Written), Report> {
-    let (served, pages) = everyone(model, n, exclude_seen)?;
+/// The type of a recommender's items, as SQL here calls it.
+pub(crate) fn item_type(model: &str) -> Result<String, Report> {
+    usable_type(&served(model)?.1.columns.item)
+}
+
+/// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
+/// changed.
+fn write(target: &str, served: &Served, pages: &Pages) -> Result<(usize, Written), Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
     let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
     let columns = [
-        Output { name: own_name(user, "user_key"), sql_type: &user_type, is_key: true },
+        Output { name: own_name(user), sql_type: &user_type, is_key: true },
         Output { name: "rank", sql_type: "integer", is_key: true },
-        Output { name: own_name(item, "item"), sql_type: &item_type, is_key: false },
+        Output { name: "item", sql_type: &item_type, is_key: false },
         Output { name: "score", sql_type: "double precision", is_key: false },
         Output { name: "because_of", sql_type: &item_type, is_key: false },
         Output { name: "is_popular", sql_type: "boolean", is_key: false },
     ];
     let recommender = &served.recommender;
-    let mut places = (0..pages.len())
+    let mut rows = (0..pages.len())
         .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
     let n_rows = (0..pages.len()).map(|user| pages.page(user).len()).sum();
     let written = publish::write(target, &columns, n_rows, |_, row| {
-        let Some((user, place)) = places.next() else { return };
+        let Some((user, place)) = rows.next() else { return };
         keys::write(&recommender.user_keys, user, row);
         row.integer(i64::from(place.rank));
         keys::write(&recommender.item_keys, place.item, row);
@@ -108,18 +119,18 @@ fn everyone(
     model: Option<&str>,
     n: Option<i32>,
     exclude_seen: Option<bool>,
-) -> Result<(Rc<Served>, Pages), Report> {
+) -> Result<(Version, Rc<Served>, Pages), Report> {
     let model = required(model, "model")?;
     let n = places(n, "n")?;
     let exclude_seen = required(exclude_seen, "exclude_seen")?;
-    let (_, served) = served(model)?;
+    let (version, served) = served(model)?;
     let recommender = &served.recommender;
     check_memory(recommender.n_users(), n.min(recommender.n_items()))?;
     let progress = Progress::start("recommend_all", model);
     progress.phase("recommending");
     let pages =
         threads::run(&progress, |watch| recommender.recommend_all(n, exclude_seen, watch))??;
-    Ok((served, pages))
+    Ok((version, served, pages))
 }
 
 /// A page is held twice, by the thread that made it and in the whole.
@@ -134,28 +145,26 @@ fn check_memory(n_users: usize, n_places: usize) -> Result<(), Report> {
 }
 
 /// The name of the fit's column, unless the table has another use for it.
-fn own_name<'a>(column: &'a KeyColumn, otherwise: &'a str) -> &'a str {
-    let taken = ["rank", "score", "because_of", "is_popular", "since", "user_key", "item"];
-    if taken.contains(&column.name.as_str()) { otherwise } else { &column.name }
+fn own_name(user: &KeyColumn) -> &str {
+    let taken = ["rank", "item", "score", "because_of", "is_popular", "since"];
+    if taken.contains(&user.name.as_str()) { "user_key" } else { &user.name }
 }
 
 /// The type of a stored model's column, as it is called here; what a stored model claims is not trusted to be a type.
 fn usable_type(column: &KeyColumn) -> Result<String, Report> {
+    // With -1 for its modifier, char is `bpchar`: `character` by itself would be char(1).
     let found = Spi::get_one_with_args::<String>(
-        "SELECT pg_catalog.format_type(pg_catalog.to_regtype($1), NULL)",
+        "SELECT pg_catalog.format_type(pg_catalog.to_regtype($1), -1)",
         &[column.sql_type.as_str().into()],
     )
     .map_err(spi_failed)?;
-    match found.as_deref() {
-        // Written by itself, `character` is char(1).
-        Some("character") => Ok("bpchar".to_owned()),
-        Some(name) => Ok(name.to_owned()),
-        None => Err(report(
+    found.ok_or_else(|| {
+        report(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("type \"{}\" of column \"{}\" does not exist", column.sql_type, column.name),
         )
-        .set_hint("Fit the model again on the columns as they are now.")),
-    }
+        .set_hint("Fit the model again on the columns as they are now.")
+    })
 }
 
 struct Rows {

@@ -1,6 +1,7 @@
 //! Fits a recommender from a source, and measures one on a source that it has not seen.
 
 use pgrx::prelude::*;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::served::{Columns, KeyColumn, Served, payload, served};
@@ -14,7 +15,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Model, NewVersion};
+use crate::pg::registry::{self, Model, NewVersion, Version};
 use crate::pg::security::with_catalog_names;
 use crate::pg::threads;
 
@@ -54,25 +55,92 @@ fn fit_recommender(
     >,
     Report,
 > {
-    let model = required(model, "model")?;
-    let source = required(source, "source")?;
-    let names = Names {
-        user: required(user_column, "user_column")?,
-        item: required(item_column, "item_column")?,
-        weight: weight_column,
-        time: time_column,
+    let arguments = Arguments {
+        user_column: required(user_column, "user_column")?.to_owned(),
+        item_column: required(item_column, "item_column")?.to_owned(),
+        weight_column: weight_column.map(str::to_owned),
+        time_column: time_column.map(str::to_owned),
+        algorithm: required(algorithm, "algorithm")?.to_owned(),
+        neighbors: required(neighbors, "neighbors")?,
+        shrinkage: required(shrinkage, "shrinkage")?,
+        holdout: required(holdout, "holdout")?,
+        seed: required(seed, "seed")?,
     };
-    let algorithm_name = required(algorithm, "algorithm")?;
-    let neighbors = places(neighbors, "neighbors")?;
-    let shrinkage = required(shrinkage, "shrinkage")?;
-    let holdout = required(holdout, "holdout")?;
-    let seed = required(seed, "seed")?;
     let activate = required(activate, "activate")?;
+    let fitted =
+        fit(required(model, "model")?, required(source, "source")?, &arguments, activate)?;
+    let quality = fitted.quality;
+    Ok(TableIterator::once((
+        fitted.version.version,
+        fitted.n_users as i64,
+        fitted.n_items as i64,
+        fitted.n_events as i64,
+        quality.map_or(0, |quality| quality.n_users as i64),
+        quality.map(|quality| quality.ndcg),
+        quality.map(|quality| quality.precision),
+        quality.map(|quality| quality.recall),
+        quality.map(|quality| quality.map),
+        quality.map(|quality| quality.coverage),
+    )))
+}
+
+/// Fits the model again as its arguments in the registry say; the new version is active.
+pub(crate) fn refit(
+    live: &Version,
+    source: &str,
+    parameters: &serde_json::Value,
+) -> Result<Version, Report> {
+    let arguments = Arguments::deserialize(parameters).map_err(|error| Error::CorruptModel {
+        name: live.name.clone(),
+        version: live.version,
+        why: error.to_string(),
+    })?;
+    Ok(fit(&live.name, source, &arguments, true)?.version)
+}
+
+/// The arguments by which a fit is run again, under their names in SQL.
+#[derive(Debug, Serialize, Deserialize)]
+struct Arguments {
+    user_column: String,
+    item_column: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_column: Option<String>,
+    algorithm: String,
+    neighbors: i32,
+    shrinkage: f64,
+    holdout: f64,
+    seed: i64,
+}
+
+struct Fitted {
+    version: Version,
+    n_users: usize,
+    n_items: usize,
+    n_events: usize,
+    quality: Option<Quality>,
+}
+
+fn fit(
+    model: &str,
+    source: &str,
+    arguments: &Arguments,
+    activate: bool,
+) -> Result<Fitted, Report> {
+    let names = Names {
+        user: &arguments.user_column,
+        item: &arguments.item_column,
+        weight: arguments.weight_column.as_deref(),
+        time: arguments.time_column.as_deref(),
+    };
+    let algorithm = algorithm_of(&arguments.algorithm)?;
+    let neighbors = places(Some(arguments.neighbors), "neighbors")?;
     let params = Params {
-        algorithm: algorithm_of(algorithm_name)?,
+        algorithm,
         neighbors,
-        shrinkage,
-        holdout: split_of(holdout, seed, names.time.is_some())?,
+        shrinkage: arguments.shrinkage,
+        holdout: split_of(arguments.holdout, arguments.seed, names.time.is_some())?,
         k: MEASURED,
     }
     .check()?;
@@ -82,51 +150,26 @@ fn fit_recommender(
     let events = read(source, &names, &mut progress)?;
     progress.phase("fitting");
     let interactions = threads::run(&progress, |watch| events.interactions(&names, watch))??;
-    check_memory(&interactions, algorithm_of(algorithm_name)?, neighbors)?;
+    check_memory(&interactions, algorithm, neighbors)?;
     let (recommender, quality) =
         threads::run(&progress, |watch| recommend::fit(&interactions, &params, watch))??;
 
     progress.phase("storing");
-    let payload = payload(&events.columns, &recommender)?;
     let used = [Some(names.user), Some(names.item), names.weight, names.time];
-    let mut parameters = json!({
-        "user_column": names.user,
-        "item_column": names.item,
-        "algorithm": algorithm_name,
-        "neighbors": neighbors,
-        "shrinkage": shrinkage,
-        "holdout": holdout,
-        "seed": seed,
-    });
-    for (name, column) in [("weight_column", names.weight), ("time_column", names.time)] {
-        if let Some(column) = column {
-            parameters[name] = json!(column);
-        }
-    }
-    let stored = registry::store(&NewVersion {
+    let version = registry::store(&NewVersion {
         model,
         kind: Served::KIND,
-        algorithm: algorithm_name,
-        payload: &payload,
+        algorithm: &arguments.algorithm,
+        payload: &payload(&events.columns, &recommender)?,
         n_rows: events.frame.n_rows,
         features: used.into_iter().flatten().map(str::to_owned).collect(),
-        parameters,
+        parameters: json!(arguments),
         metrics: metrics(&recommender, quality.as_ref()),
         source: Some(source),
         activate,
     })?;
-    Ok(TableIterator::once((
-        stored.version,
-        recommender.n_users() as i64,
-        recommender.n_items() as i64,
-        events.frame.n_rows as i64,
-        quality.map_or(0, |quality| quality.n_users as i64),
-        quality.map(|quality| quality.ndcg),
-        quality.map(|quality| quality.precision),
-        quality.map(|quality| quality.recall),
-        quality.map(|quality| quality.map),
-        quality.map(|quality| quality.coverage),
-    )))
+    let (n_users, n_items) = (recommender.n_users(), recommender.n_items());
+    Ok(Fitted { version, n_users, n_items, n_events: events.frame.n_rows, quality })
 }
 
 /// Columns that are not named are those of the fit.

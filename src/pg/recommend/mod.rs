@@ -10,7 +10,8 @@ mod keys;
 mod questions;
 mod served;
 
-pub(crate) use everyone::publish;
+pub(crate) use everyone::item_type;
+pub(crate) use fit::refit;
 
 use super::error::{Error, Report};
 
