@@ -1,5 +1,3 @@
-CREATE EXTENSION IF NOT EXISTS pg_persona;
-
 -- Fitting: metrics, versions, the same model from shuffled rows and on any number of threads; refused arguments.
 -- Six users: tea (1) goes with biscuits (2), coffee (3) with filters (4); everybody has bread (5).
 CREATE TABLE purchases (user_id int, item_id bigint, quantity numeric, bought_on date);

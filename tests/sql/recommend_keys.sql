@@ -1,5 +1,3 @@
-CREATE EXTENSION IF NOT EXISTS pg_persona;
-
 -- Keys of any type: text with quotes, line breaks and other scripts, uuid, enum, char(n), numeric.
 CREATE TABLE plays (listener text, song text);
 INSERT INTO plays VALUES

@@ -1,5 +1,3 @@
-CREATE EXTENSION IF NOT EXISTS pg_persona;
-
 -- What to offer: one user, a visitor's items, an item's likes, everyone. The data is small enough to be worked by hand.
 CREATE TABLE purchases (user_id int, item_id bigint);
 INSERT INTO purchases

@@ -229,7 +229,11 @@ fn publish(
 fn query_for(version: &Version, publication: &Publication) -> Result<String, Report> {
     let model = quote_literal(&version.name);
     let key = quote_identifier(&publication.key_column);
-    let source = source_of(version, publication)?;
+    // A recommender is asked for the users that it knows: its source may be gone.
+    let source = match version.kind.as_str() {
+        "recommender" => String::new(),
+        _ => source_of(version, publication)?,
+    };
     Ok(match version.kind.as_str() {
         "segments" => format!(
             "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
