@@ -48,12 +48,7 @@ fn recommend_all_into(
 ) -> Result<
     TableIterator<
         'static,
-        (
-            name!(n_rows, i64),
-            name!(inserted, i64),
-            name!(updated, i64),
-            name!(deleted, i64),
-        ),
+        (name!(n_rows, i64), name!(inserted, i64), name!(updated, i64), name!(deleted, i64)),
     >,
     Report,
 > {

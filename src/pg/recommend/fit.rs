@@ -67,8 +67,7 @@ fn fit_recommender(
         seed: required(seed, "seed")?,
     };
     let activate = required(activate, "activate")?;
-    let fitted =
-        fit(required(model, "model")?, required(source, "source")?, &arguments, activate)?;
+    let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, activate)?;
     let quality = fitted.quality;
     Ok(TableIterator::once((
         fitted.version.version,
@@ -122,12 +121,7 @@ struct Fitted {
     quality: Option<Quality>,
 }
 
-fn fit(
-    model: &str,
-    source: &str,
-    arguments: &Arguments,
-    activate: bool,
-) -> Result<Fitted, Report> {
+fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Result<Fitted, Report> {
     let names = Names {
         user: &arguments.user_column,
         item: &arguments.item_column,
@@ -344,10 +338,7 @@ fn check_memory(
     Ok(())
 }
 
-fn metrics(
-    recommender: &recommend::Recommender,
-    quality: Option<&Quality>,
-) -> serde_json::Value {
+fn metrics(recommender: &recommend::Recommender, quality: Option<&Quality>) -> serde_json::Value {
     let mut metrics = json!({
         "n_users": recommender.n_users(),
         "n_items": recommender.n_items(),
