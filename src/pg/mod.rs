@@ -20,6 +20,7 @@ mod window;
 
 mod operate;
 mod scorer;
+mod recommend;
 mod standardise;
 
 pgrx::pg_module_magic!();
