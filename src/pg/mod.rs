@@ -19,6 +19,7 @@ mod value;
 mod window;
 
 mod operate;
+mod segment;
 mod standardise;
 
 pgrx::pg_module_magic!();

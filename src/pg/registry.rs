@@ -382,7 +382,7 @@ pub(crate) fn spi_failed(error: pgrx::spi::Error) -> Report {
 }
 
 /// The names of the schemas that unqualified names resolve in now, as a setting's text.
-fn current_search_path() -> String {
+pub(crate) fn current_search_path() -> String {
     Spi::connect(|client| {
         client
             .select(
