@@ -141,7 +141,7 @@ pub(crate) fn publish(
     key: &str,
 ) -> Result<Written, Report> {
     let segments = registry::load::<Segments>(version)?;
-    let features = &segments.model.features;
+    let (features, prepared) = (&segments.model.features, &segments.prepared);
     let mut progress = Progress::start("publish", &version.name);
     let data = read_columns(source, key, Some(&source_columns(features)), &mut progress)?;
     let columns = data.bind(features)?;
@@ -152,7 +152,7 @@ pub(crate) fn publish(
         data.check_distinct(order.as_deref())?;
         let rows = Ordered { rows: columns, order };
         let row_labels =
-            labels::of_rows(&rows, d, &segments.prepared, watch).map_err(segment::Error::from)?;
+            labels::of_rows(&rows, d, prepared, watch).map_err(segment::Error::from)?;
         Ok::<_, Failure>((rows.order, row_labels))
     })??;
     progress.phase("writing");
