@@ -32,9 +32,13 @@ UNCOMMENTED = f"""
     SELECT pg_describe_object(m.classid, m.objid, 0)
     FROM ({MEMBERS}) m
     WHERE obj_description(m.objid, m.classid::regclass::name) IS NULL
-      -- The array and row types come by themselves with the type or table that carries the comment.
-      AND NOT (m.classid = 'pg_type'::regclass AND EXISTS (
-          SELECT 1 FROM pg_type t WHERE t.oid = m.objid AND (t.typelem <> 0 AND t.typlen = -1 AND t.typname LIKE '\\_%')))
+      -- A table's row type, an array type and an identity column's sequence come by themselves with what carries the comment.
+      AND NOT EXISTS (
+          SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+          WHERE m.classid = 'pg_type'::regclass AND t.oid = m.objid AND (c.relkind <> 'c' OR t.typsubscript = 'array_subscript_handler'::regproc))
+      AND NOT EXISTS (
+          SELECT FROM pg_depend d
+          WHERE m.classid = 'pg_class'::regclass AND d.classid = m.classid AND d.objid = m.objid AND d.deptype = 'i' AND d.refobjsubid > 0)
     ORDER BY 1
 """
 DECLARATIONS = f"""

@@ -1,3 +1,6 @@
 //! What is done with models: versions, rights, refits, and tables that are kept up to date from them.
 
+mod models;
+mod profile;
 pub(crate) mod publish;
+mod refit;

@@ -1,15 +1,16 @@
 //! Writes what a model says about each customer into a table of the caller's, by difference.
 //!
-//! A table that is not there is made, filled by COPY and given its key. A table that is there is changed where it differs:
-//! a nightly refresh that moves one customer in a hundred writes about that many rows.
+//! A table that is not there is made, filled and given its key. A table that is there is changed where it differs: a nightly
+//! refresh that moves one customer in a hundred writes about that many rows. Everything runs with the caller's rights.
 
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::bulk::{self, CopyText};
-use crate::pg::error::{Report, report};
-use crate::pg::registry::spi_failed;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::ingest::query_of;
+use crate::pg::registry::{self, Version, spi_failed};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -21,13 +22,27 @@ pub(crate) struct Output<'a> {
 /// How many rows were changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    pub(crate) inserted: u64,
-    pub(crate) updated: u64,
-    pub(crate) deleted: u64,
+    pub(crate) inserted: i64,
+    pub(crate) updated: i64,
+    pub(crate) deleted: i64,
 }
 
-/// Writes `n_rows` rows into `target`, named as the caller's search_path finds it. `row` writes one row's fields in the
-/// order of `columns`, which have at least one key. A column `since` of our own says when a row last changed.
+/// A table that is kept up to date from a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Publication {
+    /// Qualified and quoted.
+    pub(crate) target: String,
+    /// None for the source of the fit.
+    pub(crate) source: Option<String>,
+    pub(crate) key_column: String,
+    pub(crate) key_type: String,
+    /// Items per customer, for a recommender.
+    pub(crate) n: Option<i32>,
+    pub(crate) search_path: String,
+}
+
+/// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key. A
+/// column `since` of our own says when a row last changed.
 pub(crate) fn write(
     target: &str,
     columns: &[Output],
@@ -35,122 +50,337 @@ pub(crate) fn write(
     row: impl FnMut(usize, &mut CopyText),
 ) -> Result<Written, Report> {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-    if let Some(target) = existing(target)? {
-        let staging = create("pg_temp.persona_staging", columns, Lifetime::Transaction)?;
-        bulk::fill(staging, &names, n_rows, row)?;
-        let written = change(&target, columns)?;
-        run("DROP TABLE pg_temp.persona_staging")?;
-        return Ok(written);
-    }
-    let table = create(&parsed_name(target)?, columns, Lifetime::Permanent)?;
-    let inserted = bulk::fill(table, &names, n_rows, row)?;
-    let keys: Vec<String> =
-        columns.iter().filter(|c| c.is_key).map(|c| quote_identifier(c.name)).collect();
-    run(&format!("ALTER TABLE {} ADD PRIMARY KEY ({})", parsed_name(target)?, keys.join(", ")))?;
-    Ok(Written { inserted, ..Written::default() })
-}
-
-enum Lifetime {
-    Permanent,
-    Transaction,
-}
-
-/// The table's name, qualified and quoted, if it is there.
-fn existing(target: &str) -> Result<Option<String>, Report> {
-    let query = format!(
-        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
-         ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})",
-        quote_literal(target)
-    );
-    Spi::connect(|client| {
-        let rows = client.select(&query, Some(1), &[])?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
-    })
-    .map_err(spi_failed)
-}
-
-/// The name as SQL, each part quoted; a name that is not one is refused.
-fn parsed_name(target: &str) -> Result<String, Report> {
-    let query = format!(
-        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part), '.') FROM pg_catalog.unnest(pg_catalog.parse_ident({})) AS part",
-        quote_literal(target)
-    );
-    Spi::connect(|client| client.select(&query, Some(1), &[])?.first().get_one::<String>())
-        .map_err(spi_failed)?
-        .ok_or_else(|| {
-            report(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("invalid table name \"{target}\""))
-        })
-}
-
-fn create(name: &str, columns: &[Output], lifetime: Lifetime) -> Result<Oid, Report> {
+    let keys: Vec<&str> =
+        columns.iter().filter(|column| column.is_key).map(|column| column.name).collect();
     let definitions: Vec<String> = columns
         .iter()
         .map(|column| format!("{} {}", quote_identifier(column.name), column.sql_type))
         .collect();
     let definitions = definitions.join(", ");
-    match lifetime {
-        Lifetime::Permanent => run(&format!(
-            "CREATE TABLE {name} ({definitions}, since timestamptz NOT NULL DEFAULT pg_catalog.now())"
-        ))?,
-        Lifetime::Transaction => {
-            run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?
+    if let Some(target) = existing(target)? {
+        run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
+        bulk::fill(table_oid("pg_temp.persona_staging")?, &names, n_rows, row)?;
+        run("ANALYZE pg_temp.persona_staging")?;
+        let written = change(&target, "SELECT * FROM pg_temp.persona_staging", &names, &keys)?;
+        run("DROP TABLE pg_temp.persona_staging")?;
+        return Ok(written);
+    }
+    let name = parsed_name(target)?;
+    run(&format!(
+        "CREATE TABLE {name} ({definitions}, since timestamptz NOT NULL DEFAULT pg_catalog.now())"
+    ))?;
+    let inserted = bulk::fill(table_oid(&name)?, &names, n_rows, row)? as i64;
+    add_key(&name, &keys)?;
+    Ok(Written { inserted, ..Written::default() })
+}
+
+/// Remembers that the table is kept up to date from the model.
+pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
+    Spi::connect_mut(|client| {
+        client
+            .update(
+                "INSERT INTO persona.publication \
+             (model_id, target, source, key_column, key_type, n, search_path, published_version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+             ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
+             key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
+             search_path = excluded.search_path, published_version = excluded.published_version, \
+             published_at = pg_catalog.clock_timestamp()",
+                None,
+                &[
+                    version.model_id.into(),
+                    publication.target.as_str().into(),
+                    publication.source.as_deref().into(),
+                    publication.key_column.as_str().into(),
+                    publication.key_type.as_str().into(),
+                    publication.n.into(),
+                    publication.search_path.as_str().into(),
+                    version.version.into(),
+                ],
+            )
+            .map(|_| ())
+    })
+    .map_err(spi_failed)
+}
+
+/// The tables that are kept up to date from the model.
+pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT target, source, key_column, key_type, n, search_path FROM persona.publication \
+             WHERE model_id = $1 ORDER BY target",
+            None,
+            &[model_id.into()],
+        )?;
+        rows.map(|row| {
+            Ok(Publication {
+                target: row.get(1)?.unwrap_or_default(),
+                source: row.get(2)?,
+                key_column: row.get(3)?.unwrap_or_default(),
+                key_type: row.get(4)?.unwrap_or_default(),
+                n: row.get(5)?,
+                search_path: row.get(6)?.unwrap_or_default(),
+            })
+        })
+        .collect::<Result<Vec<_>, pgrx::spi::Error>>()
+    })
+    .map_err(spi_failed)
+}
+
+/// Writes what the model's active version says, by a query: the publication is made for the first time, or again.
+pub(crate) fn publish_again(
+    version: &Version,
+    publication: &Publication,
+) -> Result<Written, Report> {
+    let query = query_for(version, publication)?;
+    let written = match existing(&publication.target)? {
+        Some(target) => {
+            let (columns, keys) = columns_for(version, publication);
+            let (columns, keys): (Vec<&str>, Vec<&str>) = (
+                columns.iter().map(String::as_str).collect(),
+                keys.iter().map(String::as_str).collect(),
+            );
+            change(&target, &query, &columns, &keys)?
+        }
+        None => {
+            let name = parsed_name(&publication.target)?;
+            let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
+            run(&format!(
+                "ALTER TABLE {name} ADD COLUMN since timestamptz NOT NULL DEFAULT pg_catalog.now()"
+            ))?;
+            let (_, keys) = columns_for(version, publication);
+            add_key(&name, &keys.iter().map(String::as_str).collect::<Vec<_>>())?;
+            Written { inserted, ..Written::default() }
         }
     };
-    Spi::connect(|client| {
-        client
-            .select(
-                &format!("SELECT {}::pg_catalog.regclass::pg_catalog.oid", quote_literal(name)),
-                Some(1),
-                &[],
-            )?
-            .first()
-            .get_one::<Oid>()
-    })
-    .map_err(spi_failed)?
-    .ok_or_else(|| {
-        report(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, format!("relation {name} does not exist"))
+    remember(version, publication)?;
+    Ok(written)
+}
+
+/// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.
+pub(crate) fn qualified_name(target: &str) -> Result<String, Report> {
+    if let Some(name) = existing(target)? {
+        return Ok(name);
+    }
+    let name = parsed_name(target)?;
+    let parts = select_one::<i32>(&format!(
+        "SELECT pg_catalog.cardinality(pg_catalog.parse_ident({}))",
+        quote_literal(target)
+    ))?;
+    if parts != Some(1) {
+        return Ok(name);
+    }
+    let schema =
+        select_one::<String>("SELECT pg_catalog.quote_ident(pg_catalog.current_schema())")?;
+    schema.map(|schema| format!("{schema}.{name}")).ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
+            "no schema has been selected to create in",
+        )
     })
 }
 
-/// Makes the table equal to the staging table.
-fn change(target: &str, columns: &[Output]) -> Result<Written, Report> {
-    let keys: Vec<String> =
-        columns.iter().filter(|c| c.is_key).map(|c| quote_identifier(c.name)).collect();
-    let values: Vec<String> =
-        columns.iter().filter(|c| !c.is_key).map(|c| quote_identifier(c.name)).collect();
-    let all: Vec<String> = columns.iter().map(|c| quote_identifier(c.name)).collect();
-    let same_key: Vec<String> = keys.iter().map(|key| format!("t.{key} = s.{key}")).collect();
-    let same_key = same_key.join(" AND ");
-    let list = |prefix: &str, names: &[String]| {
-        names.iter().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
+/// publish(model, target_table, source, key, n)
+#[pg_extern]
+fn publish(
+    model: Option<&str>,
+    target_table: Option<&str>,
+    source: Option<&str>,
+    key: Option<&str>,
+    n: Option<i32>,
+) -> Result<
+    TableIterator<'static, (name!(inserted, i64), name!(updated, i64), name!(deleted, i64))>,
+    Report,
+> {
+    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
+    let target = target_table.ok_or(Error::NullArgument { argument: "target_table" })?;
+    registry::lock(model, None, true)?;
+    let version = registry::find(model, None)?;
+    if n.is_some_and(|n| n < 1) {
+        let value = n.unwrap_or_default().to_string();
+        return Err(
+            Error::InvalidOption { option: "n".into(), value, valid: "1 and more".into() }.into()
+        );
+    }
+    let key_column = match (key, version.kind.as_str()) {
+        (Some(key), _) => key.to_owned(),
+        (None, "recommender") => {
+            fit_argument(&version, "user_column")?.unwrap_or_else(|| "user_id".into())
+        }
+        (None, _) => {
+            fit_argument(&version, "key")?.ok_or(Error::NullArgument { argument: "key" })?
+        }
     };
-    run("ANALYZE pg_temp.persona_staging")?;
-    let deleted = run(&format!(
-        "DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM pg_temp.persona_staging s WHERE {same_key})"
-    ))?;
-    let updated = if values.is_empty() {
-        0
-    } else {
-        let set: Vec<String> = values.iter().map(|name| format!("{name} = s.{name}")).collect();
-        run(&format!(
-            "UPDATE {target} t SET {}, since = pg_catalog.now() FROM pg_temp.persona_staging s \
-             WHERE {same_key} AND ROW({}) IS DISTINCT FROM ROW({})",
-            set.join(", "),
-            list("t.", &values),
-            list("s.", &values)
-        ))?
+    let mut publication = Publication {
+        target: qualified_name(target)?,
+        source: source.map(str::to_owned),
+        key_column,
+        key_type: String::new(),
+        n,
+        search_path: registry::current_search_path(),
     };
-    let inserted = run(&format!(
-        "INSERT INTO {target} ({}) SELECT {} FROM pg_temp.persona_staging s \
-         WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same_key})",
-        all.join(", "),
-        list("s.", &all)
-    ))?;
-    Ok(Written { inserted, updated, deleted })
+    publication.key_type = key_type(&version, &publication)?;
+    let Written { inserted, updated, deleted } = publish_again(&version, &publication)?;
+    Ok(TableIterator::once((inserted, updated, deleted)))
+}
+
+/// One row per customer (per customer and rank for a recommender), of the columns that [`columns_for`] names.
+fn query_for(version: &Version, publication: &Publication) -> Result<String, Report> {
+    let model = quote_literal(&version.name);
+    let key = quote_identifier(&publication.key_column);
+    let source = source_of(version, publication)?;
+    Ok(match version.kind.as_str() {
+        "segments" => format!(
+            "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
+             (SELECT s.{key}, persona.segment({model}, s) AS segment FROM ({source}) AS s) AS p \
+             LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
+        ),
+        "scorer" => {
+            format!(
+                "SELECT s.{key}, persona.score_batch({model}, s) OVER () AS score FROM ({source}) AS s"
+            )
+        }
+        _ => format!(
+            "SELECT r.user_key::{} AS {key}, r.rank, r.item, r.score, r.because_of \
+             FROM persona.recommend_all({model}, {}) AS r",
+            publication.key_type,
+            publication.n.unwrap_or(10)
+        ),
+    })
+}
+
+/// The names of the columns, and of those that are the key.
+fn columns_for(version: &Version, publication: &Publication) -> (Vec<String>, Vec<String>) {
+    let key = publication.key_column.as_str();
+    let (columns, keys): (&[&str], &[&str]) = match version.kind.as_str() {
+        "segments" => (&["segment", "label"], &[]),
+        "scorer" => (&["score"], &[]),
+        _ => (&["rank", "item", "score", "because_of"], &["rank"]),
+    };
+    let with_key =
+        |names: &[&str]| [key].iter().chain(names).map(|name| (*name).to_owned()).collect();
+    (with_key(columns), with_key(keys))
+}
+
+fn source_of(version: &Version, publication: &Publication) -> Result<String, Report> {
+    if let Some(source) = &publication.source {
+        return query_of(source);
+    }
+    let source = version_text(
+        version,
+        "SELECT source FROM persona.model_version WHERE model_id = $1 AND version = $2",
+    )?;
+    source
+        .map(|source| query_of(&source))
+        .unwrap_or_else(|| Err(Error::NullArgument { argument: "source" }.into()))
+}
+
+/// An argument of the fit, as text.
+fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Report> {
+    let query = format!(
+        "SELECT parameters OPERATOR(pg_catalog.->>) {} FROM persona.model_version WHERE model_id = $1 AND version = $2",
+        quote_literal(argument)
+    );
+    version_text(version, &query)
+}
+
+fn version_text(version: &Version, query: &str) -> Result<Option<String>, Report> {
+    Spi::connect(|client| {
+        let rows =
+            client.select(query, Some(1), &[version.model_id.into(), version.version.into()])?;
+        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+    })
+    .map_err(spi_failed)
+}
+
+/// The type of the key column in the source.
+fn key_type(version: &Version, publication: &Publication) -> Result<String, Report> {
+    let source = source_of(version, publication)?;
+    let key = quote_identifier(&publication.key_column);
+    let query = format!(
+        "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, NULL) FROM \
+         (SELECT (SELECT s.{key} FROM ({source}) AS s LIMIT 1) AS v) AS k"
+    );
+    select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
+}
+
+fn existing(target: &str) -> Result<Option<String>, Report> {
+    select_one(&format!(
+        "SELECT (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}))",
+        quote_literal(target)
+    ))
+}
+
+/// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.
+fn parsed_name(target: &str) -> Result<String, Report> {
+    let query = format!(
+        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part), '.') \
+         FROM pg_catalog.unnest(pg_catalog.parse_ident({})) AS part",
+        quote_literal(target)
+    );
+    select_one(&query)?.ok_or_else(|| {
+        report(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("invalid table name \"{target}\""))
+    })
+}
+
+fn table_oid(name: &str) -> Result<Oid, Report> {
+    select_one(&format!("SELECT {}::pg_catalog.regclass::pg_catalog.oid", quote_literal(name)))?
+        .ok_or_else(|| {
+            report(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("relation {name} does not exist"),
+            )
+        })
+}
+
+fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
+    let keys: Vec<String> = keys.iter().map(|key| quote_identifier(*key)).collect();
+    run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
+}
+
+/// Makes the table equal to the rows of the query, in one statement: no table in between, so it can run where none may be
+/// made, and every part sees the same rows.
+fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<Written, Report> {
+    let quoted =
+        |names: &[&str]| names.iter().map(|name| quote_identifier(*name)).collect::<Vec<String>>();
+    let (columns, keys) = (quoted(columns), quoted(keys));
+    let values: Vec<&String> = columns.iter().filter(|column| !keys.contains(column)).collect();
+    let joined = |separator: &str, parts: Vec<String>| parts.join(separator);
+    let same_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = s.{key}")).collect());
+    let set = joined(", ", values.iter().map(|name| format!("{name} = s.{name}")).collect());
+    let old = joined(", ", values.iter().map(|name| format!("t.{name}")).collect());
+    let new = joined(", ", values.iter().map(|name| format!("s.{name}")).collect());
+    let statement = format!(
+        "WITH s AS MATERIALIZED ({query}), \
+         gone AS (DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM s WHERE {same_key}) RETURNING 1), \
+         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM s \
+                     WHERE {same_key} AND ROW({old}) IS DISTINCT FROM ROW({new}) RETURNING 1), \
+         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM s \
+                   WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same_key}) RETURNING 1) \
+         SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
+                (SELECT pg_catalog.count(*) FROM gone)",
+        all = columns.join(", ")
+    );
+    let counts = Spi::connect_mut(|client| {
+        client.update(&statement, Some(1), &[])?.first().get_three::<i64, i64, i64>()
+    });
+    let (inserted, updated, deleted) = counts.map_err(spi_failed)?;
+    Ok(Written {
+        inserted: inserted.unwrap_or(0),
+        updated: updated.unwrap_or(0),
+        deleted: deleted.unwrap_or(0),
+    })
+}
+
+fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
+    Spi::connect(|client| client.select(query, Some(1), &[])?.first().get_one::<T>())
+        .map_err(spi_failed)
 }
 
 /// Runs a statement as the caller, and returns how many rows it changed.
-fn run(statement: &str) -> Result<u64, Report> {
-    Spi::connect_mut(|client| client.update(statement, None, &[]).map(|rows| rows.len() as u64))
+fn run(statement: &str) -> Result<usize, Report> {
+    Spi::connect_mut(|client| client.update(statement, None, &[]).map(|rows| rows.len()))
         .map_err(spi_failed)
 }

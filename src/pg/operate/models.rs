@@ -1,0 +1,85 @@
+//! Activating, dropping, renaming and granting models. Row-level security lets the owner alone change the rows.
+
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+use crate::pg::error::{Error, Report, report};
+use crate::pg::registry::{self, spi_failed};
+use crate::pg::security::with_catalog_names;
+
+#[pg_extern]
+fn activate(model: &str, version: i32) -> Result<(), Report> {
+    lock_existing(model)?;
+    let version = registry::find(model, Some(version))?;
+    change(
+        "UPDATE persona.model SET active_version = $2 WHERE id = $1",
+        &[version.model_id.into(), version.version.into()],
+    )
+}
+
+#[pg_extern]
+fn drop_model(model: &str) -> Result<(), Report> {
+    lock_existing(model)?;
+    change("DELETE FROM persona.model WHERE name = $1", &[model.into()])
+}
+
+#[pg_extern]
+fn rename_model(model: &str, new_name: &str) -> Result<(), Report> {
+    lock_existing(model)?;
+    registry::lock(new_name, None, true)?;
+    let is_taken = Spi::connect(|client| {
+        let query = "SELECT FROM persona.model WHERE name = $1";
+        client.select(query, Some(1), &[new_name.into()]).map(|rows| !rows.is_empty())
+    })
+    .map_err(spi_failed)?;
+    if is_taken {
+        return Err(Error::NameTaken { name: new_name.to_owned(), kind: "model".into() }.into());
+    }
+    change("UPDATE persona.model SET name = $2 WHERE name = $1", &[model.into(), new_name.into()])
+}
+
+#[pg_extern]
+fn grant_model(model: &str, role: &str) -> Result<(), Report> {
+    lock_existing(model)?;
+    change(
+        "UPDATE persona.model SET readers = array_append(array_remove(readers, $2::regrole), $2::regrole) WHERE name = $1",
+        &[model.into(), role_oid(role)?.into()],
+    )
+}
+
+#[pg_extern]
+fn revoke_model(model: &str, role: &str) -> Result<(), Report> {
+    lock_existing(model)?;
+    change(
+        "UPDATE persona.model SET readers = array_remove(readers, $2::regrole) WHERE name = $1",
+        &[model.into(), role_oid(role)?.into()],
+    )
+}
+
+/// Takes the model's lock; the model is there and the caller its owner.
+fn lock_existing(model: &str) -> Result<(), Report> {
+    registry::lock(model, None, true)?;
+    registry::find(model, None).map(|_| ())
+}
+
+fn change(statement: &str, arguments: &[pgrx::datum::DatumWithOid]) -> Result<(), Report> {
+    with_catalog_names(|| {
+        Spi::connect_mut(|client| client.update(statement, None, arguments).map(|_| ()))
+    })
+    .map_err(spi_failed)
+}
+
+/// The role of this name; 0 for `public`, which is no role and stands for all.
+fn role_oid(role: &str) -> Result<Oid, Report> {
+    if role == "public" {
+        return Ok(Oid::INVALID);
+    }
+    let found = Spi::connect(|client| {
+        let query = "SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
+        let rows = client.select(query, Some(1), &[role.into()])?;
+        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<Oid>() }
+    });
+    found.map_err(spi_failed)?.ok_or_else(|| {
+        report(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("role \"{role}\" does not exist"))
+    })
+}
