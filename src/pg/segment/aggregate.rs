@@ -60,7 +60,8 @@ struct Fixed {
 
 /// Adds a row given as float8[]: (internal, float8[], k integer [, options jsonb]).
 #[pg_guard]
-pub unsafe extern "C-unwind" fn kmeans_add_array(fcinfo: FunctionCallInfo) -> Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn kmeans_add_array(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments, as the transition function of an aggregate.
     unsafe {
         let row: &mut Vec<f64> =
@@ -74,7 +75,8 @@ pub unsafe extern "C-unwind" fn kmeans_add_array(fcinfo: FunctionCallInfo) -> Da
 
 /// Adds a row given as a record, whose column names are kept.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn kmeans_add_record(fcinfo: FunctionCallInfo) -> Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn kmeans_add_record(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (internal, record, integer [, jsonb]), as the transition function of an aggregate.
     unsafe {
         let binding: &mut Binding =
@@ -324,7 +326,8 @@ unsafe fn parse(options: Option<Datum>) -> Result<Fixed, Report> {
 
 /// Fits; NULL when there was no row. The state stays as it is: a window may ask for its result again.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (internal), as the final function of the aggregates above.
     unsafe {
         let Some(state) = argument(fcinfo, 0) else { return raw::null(fcinfo) };

@@ -5,13 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::{
-    self, Columns, Fit, KMeans, Ordered, Params, Rows, Scaling, order_by_integer, order_by_text,
-    original,
+    self, Columns, Fit, KMeans, Ordered, Params, Scaling, order_by_integer, order_by_text, original,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
-use crate::pg::operate::publish::Written;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
@@ -91,27 +89,24 @@ fn fit_segments(
     let described = model::describe(&version, &fitted.fit.model)?;
     if let Some(target) = save_to {
         progress.phase("writing");
-        let label_of: Vec<Option<u32>> = fitted.fit.labels.iter().copied().map(Some).collect();
         let labelled = Labelled {
             key: &data.key,
             key_type: &data.key_type,
             order: fitted.order.as_deref(),
-            labels: &label_of,
+            labels: &fitted.fit.labels,
         };
         labels::write(target, &labelled, &described)?;
-        labels::remember(&version, target, &data.key.name, &data.key_type)?;
+        labels::remember(&version, target, &labelled)?;
     }
     Ok(TableIterator::new(model::rows(described)))
 }
 
 /// Fits a model again, from its live version: warm, with each segment's number kept. The caller holds the model's lock.
-/// Refused when the source has under half the rows of the live version, unless `force`.
 pub(crate) fn fit_again(
     model: &str,
     source: &str,
     parameters: &serde_json::Value,
     live: &Version,
-    force: bool,
 ) -> Result<Version, Report> {
     let corrupt = |why: String| {
         Report::from(Error::CorruptModel { name: model.to_owned(), version: live.version, why })
@@ -121,48 +116,8 @@ pub(crate) fn fit_again(
     let earlier = registry::load::<Segments>(live)?;
     let mut progress = Progress::start("refit", model);
     let data = read(source, &arguments, &mut progress)?;
-    let (before, now) = (earlier.model.n_rows, data.n_rows as u64);
-    if now < before.div_ceil(2) && !force {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("the source of model \"{model}\" has {now} rows, and had {before}"),
-        )
-        .set_hint("The live version is kept. Refit with force => true if that is right."));
-    }
     let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
     store(model, source, arguments, &data, &fitted.fit, true)
-}
-
-/// Writes the segment of each row of a source into a table, by a version of a model.
-pub(crate) fn publish(
-    version: &Version,
-    target: &str,
-    source: &str,
-    key: &str,
-) -> Result<Written, Report> {
-    let segments = registry::load::<Segments>(version)?;
-    let (features, prepared) = (&segments.model.features, &segments.prepared);
-    let mut progress = Progress::start("publish", &version.name);
-    let data = read_columns(source, key, Some(&source_columns(features)), &mut progress)?;
-    let columns = data.bind(features)?;
-    let d = columns.n_features();
-    progress.phase("labelling");
-    let (order, row_labels) = threads::run(&progress, |watch| {
-        let order = data.order(&columns);
-        data.check_distinct(order.as_deref())?;
-        let rows = Ordered { rows: columns, order };
-        let row_labels =
-            labels::of_rows(&rows, d, prepared, watch).map_err(segment::Error::from)?;
-        Ok::<_, Failure>((rows.order, row_labels))
-    })??;
-    progress.phase("writing");
-    let labelled = Labelled {
-        key: &data.key,
-        key_type: &data.key_type,
-        order: order.as_deref(),
-        labels: &row_labels,
-    };
-    labels::write(target, &labelled, &model::describe(version, &segments.model)?)
 }
 
 impl Arguments {

@@ -7,4 +7,4 @@ mod labels;
 mod model;
 mod value;
 
-pub(crate) use fit::{fit_again, publish};
+pub(crate) use fit::fit_again;
