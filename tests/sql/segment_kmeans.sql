@@ -43,8 +43,9 @@ FROM flower GROUP BY species ORDER BY species;
 SELECT id, persona.segment(persona.kmeans(ARRAY[petal_length, sepal_length], 2) OVER (PARTITION BY species),
                            ARRAY[petal_length, sepal_length]) AS segment
 FROM flower ORDER BY id;
-SELECT count(*), bool_and((persona.centroids(k)).size IN (2, 3)) FROM (
-    SELECT persona.kmeans(ARRAY[v::float8], 2) AS k FROM generate_series(1, 10000) AS v GROUP BY v % 2000) g;
+SELECT count(*), min(c.size), max(c.size) FROM (
+    SELECT persona.kmeans(ARRAY[v::float8], 2) AS k FROM generate_series(1, 10000) AS v GROUP BY v % 2000) g,
+    persona.centroids(k) c;
 SELECT persona.kmeans(ARRAY[petal_length], 2) OVER (PARTITION BY species ORDER BY id) FROM flower;
 SELECT persona.kmeans(ARRAY[petal_length], 2) OVER (ROWS UNBOUNDED PRECEDING) FROM flower;
 SELECT persona.kmeans(ARRAY[petal_length], 2) OVER (ROWS BETWEEN 2 PRECEDING AND UNBOUNDED FOLLOWING) FROM flower;
@@ -101,6 +102,5 @@ SELECT persona.segment(k, f) FROM (SELECT persona.kmeans(v, 1) AS k FROM (VALUES
 SELECT persona.segment(k, ROW(1)) FROM (SELECT persona.kmeans(v, 1) AS k FROM (VALUES (1.0)) v (a)) m;
 SELECT '{}'::persona.kmeans;
 SELECT replace(persona.kmeans(ARRAY[x], 1)::text, '"n_rows":2', '"n_rows":3')::persona.kmeans FROM (VALUES (1.0), (2.0)) v (x);
-SELECT persona.kmeans_add(NULL, ARRAY[1.0], 1);
 SET persona.max_fit_memory = '1MB';
 SELECT persona.kmeans(ARRAY[a, b], 2) FROM spread, generate_series(1, 10);
