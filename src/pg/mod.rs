@@ -27,6 +27,6 @@ pgrx::pg_module_magic!();
 /// Runs once in each backend that loads the library.
 #[pgrx::pg_guard]
 #[allow(non_snake_case, unsafe_code, reason = "the name by which PostgreSQL finds it")]
-pub extern "C-unwind" fn _PG_init() {
+extern "C-unwind" fn _PG_init() {
     guc::define();
 }

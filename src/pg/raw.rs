@@ -10,7 +10,7 @@ macro_rules! declare {
         $(
             #[allow(unsafe_code, reason = "the name by which PostgreSQL finds it")]
             #[unsafe(no_mangle)]
-            pub extern "C" fn $info() -> &'static pgrx::pg_sys::Pg_finfo_record {
+            extern "C" fn $info() -> &'static pgrx::pg_sys::Pg_finfo_record {
                 &pgrx::pg_sys::Pg_finfo_record { api_version: 1 }
             }
         )*

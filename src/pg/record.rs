@@ -64,7 +64,11 @@ pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute>
     unsafe {
         (0..(*descriptor).natts as usize)
             .filter_map(|position| {
+                #[cfg(feature = "pg18")]
                 let attribute = pg_sys::TupleDescAttr(descriptor, position as i32);
+                // Up to PostgreSQL 17 this is a macro, and the attributes lie in the descriptor itself.
+                #[cfg(not(feature = "pg18"))]
+                let attribute = (*descriptor).attrs.as_ptr().add(position);
                 if (*attribute).attisdropped {
                     return None;
                 }

@@ -26,7 +26,8 @@ const LENGTH: usize = 40;
 
 /// Adds a purchase: (rfm, at timestamptz, amount float8). A NULL time or amount is skipped.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn rfm_add(fcinfo: FunctionCallInfo) -> Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn rfm_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments.
     unsafe {
         let state = argument(fcinfo, 0);
@@ -48,7 +49,8 @@ pub unsafe extern "C-unwind" fn rfm_add(fcinfo: FunctionCallInfo) -> Datum {
 
 /// The state of two states; a plain function too, by which `rollup` merges stored ones.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn rfm_combine(fcinfo: FunctionCallInfo) -> Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn rfm_combine(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (rfm, rfm).
     unsafe {
         let state = argument(fcinfo, 0);
@@ -106,7 +108,8 @@ unsafe fn write(fcinfo: FunctionCallInfo, state: Option<Datum>, rfm: &Rfm) -> Da
 
 /// (rfm, timestamptz) OVER (…): the customer's scores among the whole partition, as persona.rfm_scores.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn rfm_segment(fcinfo: FunctionCallInfo) -> Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn rfm_segment(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares the function WINDOW, with these arguments and this result.
     unsafe {
         let partition = Partition::of(fcinfo);

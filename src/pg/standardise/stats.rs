@@ -30,7 +30,8 @@ raw::declare! {
 
 /// Adds a row given as float8[].
 #[pg_guard]
-pub unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: SQL declares (feature_stats, float8[]), as the transition function of an aggregate.
     unsafe {
         let row: &mut Vec<f64> =
@@ -44,7 +45,8 @@ pub unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo
 
 /// Adds a row given as a record, whose column names are kept.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn feature_stats_add_record(
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn feature_stats_add_record(
     fcinfo: FunctionCallInfo,
 ) -> pg_sys::Datum {
     // SAFETY: SQL declares (feature_stats, record), as the transition function of an aggregate.
@@ -60,7 +62,8 @@ pub unsafe extern "C-unwind" fn feature_stats_add_record(
 
 /// The state of two states; a plain function too, by which `rollup` merges stored summaries.
 #[pg_guard]
-pub unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: SQL declares (feature_stats, feature_stats), as the transition and combine function of aggregates.
     unsafe {
         let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
