@@ -114,13 +114,12 @@ fn order_by<K: Ord + Copy + Send + Sync>(
     key: impl Fn(usize) -> K + Sync,
     tie: impl Fn(usize, usize) -> Ordering + Sync,
 ) -> Option<Vec<u32>> {
-    let compare =
-        |a: &(K, u32), b: &(K, u32)| a.0.cmp(&b.0).then_with(|| tie(a.1 as usize, b.1 as usize));
-    let mut keyed: Vec<(K, u32)> = (0..n_rows).map(|row| (key(row), row as u32)).collect();
-    if keyed.is_sorted_by(|a, b| compare(a, b).is_le()) {
+    let in_order = |row: usize| key(row - 1).cmp(&key(row)).then_with(|| tie(row - 1, row)).is_le();
+    if (1..n_rows).all(in_order) {
         return None;
     }
-    keyed.par_sort_unstable_by(compare);
+    let mut keyed: Vec<(K, u32)> = (0..n_rows).map(|row| (key(row), row as u32)).collect();
+    keyed.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| tie(a.1 as usize, b.1 as usize)));
     Some(keyed.into_iter().map(|(_, row)| row).collect())
 }
 

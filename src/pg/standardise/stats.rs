@@ -46,9 +46,7 @@ unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) ->
 /// Adds a row given as a record, whose column names are kept.
 #[pg_guard]
 #[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_stats_add_record(
-    fcinfo: FunctionCallInfo,
-) -> pg_sys::Datum {
+unsafe extern "C-unwind" fn feature_stats_add_record(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: SQL declares (feature_stats, record), as the transition function of an aggregate.
     unsafe {
         let binding: &mut Binding =
