@@ -21,6 +21,7 @@ mod window;
 mod operate;
 mod scorer;
 mod recommend;
+mod segment;
 mod standardise;
 
 pgrx::pg_module_magic!();

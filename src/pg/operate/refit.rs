@@ -87,6 +87,7 @@ impl Fit {
 fn again(live: &Version, fit: &Fit) -> Result<Version, Report> {
     match live.kind.as_str() {
         "recommender" => recommend::refit(live, &fit.source, &fit.parameters),
+        "segments" => crate::pg::segment::fit_again(&live.name, &fit.source, &fit.parameters, live),
         _ => Err(Error::WrongKind {
             name: live.name.clone(),
             is: live.kind.clone(),
