@@ -19,6 +19,7 @@ mod value;
 mod window;
 
 mod operate;
+mod score;
 mod scorer;
 mod recommend;
 mod segment;

@@ -3,6 +3,9 @@
 #![allow(unsafe_code, reason = "the calling convention of PostgreSQL")]
 
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+use super::error::{Report, report};
 
 /// Tells PostgreSQL the calling convention of a function, as PG_FUNCTION_INFO_V1 does in C.
 macro_rules! declare {
@@ -59,6 +62,40 @@ pub(crate) unsafe fn aggregate_context(fcinfo: FunctionCallInfo) -> Option<pg_sy
     // SAFETY: by the caller's promise.
     let kind = unsafe { pg_sys::AggCheckCallContext(fcinfo, &mut context) };
     (kind != 0).then_some(context)
+}
+
+/// The state of an aggregate whose state type is `internal`: the first argument, made when it is NULL and dropped with the
+/// aggregate's memory.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is NULL or what this returned before.
+pub(crate) unsafe fn owned_state<T: Default + 'static>(
+    fcinfo: FunctionCallInfo,
+) -> Result<&'static mut T, Report> {
+    unsafe extern "C-unwind" fn drop_box<T>(value: *mut std::ffi::c_void) {
+        // SAFETY: the pointer is the box made below; PostgreSQL calls this once.
+        drop(unsafe { Box::from_raw(value.cast::<T>()) });
+    }
+    // SAFETY: the box lives until the aggregate's context is reset, whose callback drops it; the callback is allocated there.
+    unsafe {
+        let Some(context) = aggregate_context(fcinfo) else {
+            return Err(report(
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "this function can only be called as part of an aggregate",
+            ));
+        };
+        if let Some(state) = argument(fcinfo, 0) {
+            return Ok(&mut *state.cast_mut_ptr::<T>());
+        }
+        let callback =
+            pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>())
+                .cast::<pg_sys::MemoryContextCallback>();
+        let state = Box::into_raw(Box::<T>::default());
+        (*callback).func = Some(drop_box::<T>);
+        (*callback).arg = state.cast();
+        pg_sys::MemoryContextRegisterResetCallback(context, callback);
+        Ok(&mut *state)
+    }
 }
 
 /// Allocates a varlena of `length` bytes, header included, aligned for f64, zeroed.

@@ -231,6 +231,23 @@ pub(crate) fn payload(version: &Version) -> Result<Vec<u8>, Report> {
     Err(Error::CorruptModel { name: version.name.clone(), version: version.version, why }.into())
 }
 
+/// The arguments of a version's fit or import.
+pub(crate) fn parameters(version: &Version) -> Result<serde_json::Value, Report> {
+    let parameters = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT parameters FROM persona.model_version WHERE model_id = $1 AND version = $2",
+                Some(1),
+                &[version.model_id.into(), version.version.into()],
+            )?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<JsonB>() }
+        })
+    })
+    .map_err(spi_failed)?;
+    let missing = || Error::UnknownModel { name: version.name.clone() };
+    Ok(parameters.ok_or_else(missing)?.0)
+}
+
 /// Decodes a payload that was written by [`encode`]; every model checks its parts itself after.
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(version: &Version) -> Result<T, LoadError> {
     postcard::from_bytes(&payload(version)?).map_err(|error| LoadError::Corrupt(error.to_string()))

@@ -2,12 +2,15 @@
 //!
 //! A fit learns an encoding of named columns (`pipeline`) and the weights of a logistic regression over it (`logistic`);
 //! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`).
+//! Graphs made elsewhere are read before any runtime sees them (`onnx_scan`) and bound to columns (`onnx_bind`).
 
 mod cholesky;
 pub mod fit;
 pub mod logistic;
+pub mod onnx_bind;
 pub mod onnx_export;
 pub mod onnx_scan;
+pub mod order;
 pub mod params;
 pub mod pipeline;
 #[cfg(test)]
@@ -20,6 +23,7 @@ pub use fit::{Fit, Metrics, fit};
 pub use params::{Params, ValidParams};
 pub use pipeline::{Input, Kind};
 pub use scorer::{Cell, Prepared, Scorer};
+pub use target::labels;
 
 use super::stop::Stopped;
 
@@ -44,6 +48,8 @@ pub enum Error {
     TooManyClasses { n: usize, examples: Vec<String> },
     #[error("positive class \"{positive}\" is not a class of the target")]
     UnknownPositive { positive: String, classes: Vec<String> },
+    #[error("the target has the value \"{value}\", which is not a class of the model")]
+    UnknownClass { value: String, classes: Vec<String> },
     /// A class that a split into two parts cannot serve.
     #[error("class \"{class}\" has {rows} rows, too few to hold some out")]
     TooFewRows { class: String, rows: usize },

@@ -12,7 +12,8 @@ use super::Error;
 use super::fit::Metrics;
 use super::logistic::sigmoid;
 use super::pipeline::{Input, Kind, Slots, standardise};
-use crate::algo::frame::{Frame, MISSING, Values};
+use super::target;
+use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::stop::{Stopped, Watch};
 
 pub const FORMAT: u16 = 1;
@@ -45,6 +46,17 @@ pub enum Cell<'a> {
 impl Scorer {
     pub fn positive_class(&self) -> &str {
         &self.classes[usize::from(self.positive)]
+    }
+
+    /// The more probable class, given the probability of the positive one; the first of the two where they are equal.
+    pub fn label(&self, probability: f64) -> &str {
+        let is_positive = probability > 0.5 || (probability == 0.5 && self.positive == 0);
+        &self.classes[if is_positive { self.positive } else { 1 - self.positive } as usize]
+    }
+
+    /// Per row of a target, whether it is of the positive class, as the fit would have coded it.
+    pub fn labels(&self, target: &Column) -> Result<Vec<bool>, Error> {
+        target::labels(target, &self.classes, usize::from(self.positive))
     }
 
     /// The form that scores rows; built once for many rows.
@@ -232,6 +244,18 @@ impl Prepared {
     /// The probability of the positive class. A cell of the other type, or beyond the end of the row, counts as missing.
     pub fn score_row(&self, row: &[Cell]) -> f64 {
         sigmoid(self.contributions(row).fold(self.intercept, |sum, part| sum + part))
+    }
+
+    /// The log-odds before any input adds to them.
+    pub fn intercept(&self) -> f64 {
+        self.intercept
+    }
+
+    /// What the cell of one input adds to the log-odds, for a caller that has the cells one after the other. The
+    /// [`sigmoid`] of the sum, taken in the order of the inputs, has the bits of [`Prepared::score_row`].
+    #[inline]
+    pub fn contribution(&self, input_idx: usize, cell: Cell) -> f64 {
+        self.inputs.get(input_idx).map_or(0.0, |input| input.contribution(cell))
     }
 
     /// What each input adds to the log-odds.

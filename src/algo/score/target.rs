@@ -30,6 +30,28 @@ pub(super) fn code(target: &Column, positive: Option<&str>) -> Result<Target, Er
     }
 }
 
+/// Per row whether it is of the positive class, where the classes are known.
+pub fn labels(target: &Column, classes: &[String; 2], positive: usize) -> Result<Vec<bool>, Error> {
+    let label = |class: String| match classes.iter().position(|known| *known == class) {
+        Some(position) => Ok(position == positive),
+        None => Err(Error::UnknownClass { value: class, classes: classes.to_vec() }),
+    };
+    match &target.values {
+        Values::Integer(values) => values.iter().map(|value| label(value.to_string())).collect(),
+        Values::Number(values) => {
+            missing_rows(values.iter().filter(|value| value.is_nan()).count())?;
+            values.iter().map(|&value| label(Ordered(value + 0.0).to_string())).collect()
+        }
+        Values::Text { codes, dictionary } => {
+            missing_rows(codes.iter().filter(|&&code| code == MISSING).count())?;
+            let by_code: Vec<Result<bool, Error>> =
+                dictionary.iter().map(|class| label(class.clone())).collect();
+            let of = |&code: &u32| by_code.get(code as usize).cloned().unwrap_or(Ok(false));
+            codes.iter().map(of).collect()
+        }
+    }
+}
+
 fn missing_rows(rows: usize) -> Result<(), Error> {
     if rows == 0 { Ok(()) } else { Err(Error::MissingTarget { rows }) }
 }
@@ -143,6 +165,19 @@ mod tests {
             Error::MissingTarget { rows: 1 },
         );
         check_error(Column::text("y", [None, Some("a")]), None, Error::MissingTarget { rows: 1 });
+    }
+
+    #[test]
+    fn a_later_target_is_coded_as_the_fit_coded_it() {
+        let classes = ["0".to_owned(), "1".to_owned()];
+        let number = Column::number("y", vec![1.0, -0.0]);
+        assert_eq!(labels(&number, &classes, 1), Ok(vec![true, false]));
+        let text = Column::text("y", [Some("1"), Some("0")]);
+        assert_eq!(labels(&text, &classes, 0), Ok(vec![false, true]));
+        let error = Error::UnknownClass { value: "2".into(), classes: classes.to_vec() };
+        assert_eq!(labels(&Column::integer("y", vec![2]), &classes, 1), Err(error));
+        let missing = Column::text("y", [None]);
+        assert_eq!(labels(&missing, &classes, 1), Err(Error::MissingTarget { rows: 1 }));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Summary {
     /// Without those that an initializer already fills.
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    /// What our own export says of itself: the entries of the metadata whose key begins with `persona.`.
+    pub metadata: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +85,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
         graph: String::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        metadata: Vec::new(),
     };
     let mut filled = HashSet::new();
     let mut has_graph = false;
@@ -97,6 +100,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
                 graph(bytes, &mut summary, &mut filled)?;
             }
             (8, Value::Bytes(bytes)) => summary.opsets.push(opset(bytes)?),
+            (14, Value::Bytes(bytes)) => summary.metadata.extend(own_metadata(bytes)?),
             _ => {}
         }
     }
@@ -110,6 +114,20 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
     check_names(&summary.inputs)?;
     check_names(&summary.outputs)?;
     Ok(summary)
+}
+
+/// An entry of ours; there are at most a few for each input.
+fn own_metadata(bytes: &[u8]) -> Result<Option<(String, String)>, Error> {
+    let (mut key, mut value) = ("", "");
+    let mut fields = Fields::of(bytes);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Bytes(bytes)) => key = std::str::from_utf8(bytes).unwrap_or_default(),
+            (2, Value::Bytes(bytes)) => value = std::str::from_utf8(bytes).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    Ok(key.starts_with("persona.").then(|| (key.to_owned(), value.to_owned())))
 }
 
 fn graph<'a>(

@@ -1,0 +1,122 @@
+-- Score: fitted scorers, evaluated here; imported ONNX graphs, evaluated in a process of their own; and how good scores are.
+
+-- Named models -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.fit_scorer(model text, source text, target text, algorithm text DEFAULT 'logistic',
+    positive text DEFAULT NULL, features text[] DEFAULT NULL, key text DEFAULT NULL,
+    holdout double precision DEFAULT 0.2, holdout_column text DEFAULT NULL, l2 double precision DEFAULT 1,
+    max_categories integer DEFAULT 32, seed bigint DEFAULT 0, activate boolean DEFAULT true,
+    OUT model text, OUT version integer, OUT algorithm text, OUT positive text, OUT n_rows bigint, OUT n_train bigint,
+    OUT n_holdout bigint, OUT roc_auc double precision, OUT average_precision double precision,
+    OUT log_loss double precision, OUT brier double precision, OUT accuracy double precision,
+    OUT base_rate double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'fit_scorer_wrapper';
+COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, text, text[], text, double precision, text,
+    double precision, integer, bigint, boolean) IS
+    'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive';
+
+CREATE FUNCTION persona.score(model text, features record) RETURNS double precision
+LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score';
+COMMENT ON FUNCTION persona.score(text, record) IS
+    'probability of the positive class of a row, or its value: score(''model'', t) FROM t; NULL for a NULL row';
+
+CREATE FUNCTION persona.score_batch(model text, features record) RETURNS double precision
+LANGUAGE c STABLE WINDOW PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score_batch';
+COMMENT ON FUNCTION persona.score_batch(text, record) IS
+    'as score, for many rows of an imported model: score_batch(''model'', t) OVER () FROM t sends them in batches';
+
+CREATE FUNCTION persona.predict(model text, features record) RETURNS jsonb
+LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'predict_wrapper';
+COMMENT ON FUNCTION persona.predict(text, record) IS 'every output of the model for a row: label and probabilities';
+
+CREATE FUNCTION persona.import_onnx(model text, onnx bytea, output text DEFAULT NULL, features text[] DEFAULT NULL,
+    activate boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    OUT output_name text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'import_onnx_bytes_wrapper';
+COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean) IS
+    'an ONNX graph as a scorer: one input per column, or one tensor of numbers whose columns are named by features';
+
+CREATE FUNCTION persona.import_onnx(model text, onnx oid, output text DEFAULT NULL, features text[] DEFAULT NULL,
+    activate boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    OUT output_name text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'import_onnx_object_wrapper';
+COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean) IS
+    'an ONNX graph in a large object as a scorer: up to 1 GB';
+
+CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea
+LANGUAGE c STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'export_onnx_wrapper';
+COMMENT ON FUNCTION persona.export_onnx(text) IS
+    'the active version as one ONNX graph with one named input per column; an imported one as it came';
+
+CREATE FUNCTION persona.evaluate(model text, source text, target text, OUT n_rows bigint, OUT roc_auc double precision,
+    OUT average_precision double precision, OUT log_loss double precision, OUT brier double precision,
+    OUT accuracy double precision, OUT base_rate double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'evaluate_wrapper';
+COMMENT ON FUNCTION persona.evaluate(text, text, text) IS
+    'metrics of the active version on a source, whose target has the classes of the fit';
+
+-- The ONNX process --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.providers(OUT provider text, OUT is_wanted boolean, OUT is_available boolean, OUT message text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 3
+AS 'MODULE_PATHNAME', 'providers_wrapper';
+COMMENT ON FUNCTION persona.providers() IS
+    'execution providers: those of persona.onnx_providers and those that ONNX Runtime really has; why one is missing';
+
+CREATE FUNCTION persona.scorer_status(OUT state text, OUT message text, OUT runtime text, OUT process_id integer,
+    OUT uptime_seconds bigint, OUT connections integer, OUT models integer, OUT model_bytes bigint,
+    OUT memory_bytes bigint, OUT runs bigint, OUT n_rows bigint, OUT cancelled bigint)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 1
+AS 'MODULE_PATHNAME', 'scorer_status_wrapper';
+COMMENT ON FUNCTION persona.scorer_status() IS 'the ONNX process: ready, or why not; models, memory, runs';
+
+-- Metrics ------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.scored_add(internal, label boolean, score double precision) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_add';
+COMMENT ON FUNCTION persona.scored_add(internal, boolean, double precision) IS
+    'transition function of the metrics over labels and scores';
+
+CREATE FUNCTION persona.scored_roc_auc(internal) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_roc_auc';
+COMMENT ON FUNCTION persona.scored_roc_auc(internal) IS 'final function of roc_auc';
+
+CREATE FUNCTION persona.scored_average_precision(internal) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_average_precision';
+COMMENT ON FUNCTION persona.scored_average_precision(internal) IS 'final function of average_precision';
+
+CREATE FUNCTION persona.scored_log_loss(internal) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_log_loss';
+COMMENT ON FUNCTION persona.scored_log_loss(internal) IS 'final function of log_loss';
+
+CREATE FUNCTION persona.scored_brier(internal) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_brier';
+COMMENT ON FUNCTION persona.scored_brier(internal) IS 'final function of brier';
+
+CREATE AGGREGATE persona.roc_auc(label boolean, score double precision) (
+    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_roc_auc, SSPACE = 65536, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.roc_auc(boolean, double precision) IS
+    'probability that a positive row scores above a negative one; NULL with one class alone';
+
+CREATE AGGREGATE persona.average_precision(label boolean, score double precision) (
+    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_average_precision, SSPACE = 65536,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.average_precision(boolean, double precision) IS
+    'precision at each score, weighted by the recall that it adds';
+
+CREATE AGGREGATE persona.log_loss(label boolean, score double precision) (
+    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_log_loss, SSPACE = 65536, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.log_loss(boolean, double precision) IS
+    'mean of -ln(probability given to the class that came)';
+
+CREATE AGGREGATE persona.brier(label boolean, score double precision) (
+    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_brier, SSPACE = 65536, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.brier(boolean, double precision) IS 'mean squared difference of probability and outcome';

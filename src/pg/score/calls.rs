@@ -1,0 +1,146 @@
+//! `score`, `score_batch` and `predict`.
+#![allow(unsafe_code, reason = "called once a row, without a layer between")]
+
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::pg::call_site::CallSite;
+use crate::pg::datum::varlena_bytes;
+use crate::pg::error::{Error, Report};
+use crate::pg::raw::{self, argument};
+use crate::pg::record::{Binding, Record};
+use crate::pg::window::Partition;
+
+use super::onnx::Imported;
+use super::required;
+use super::scoring::{By, Site};
+
+raw::declare! {
+    persona_score, pg_finfo_persona_score;
+    persona_score_batch, pg_finfo_persona_score_batch;
+}
+
+/// (model text, features record): NULL for a NULL record.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn persona_score(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (text, record) and the result float8.
+    unsafe {
+        let site: &mut Site =
+            CallSite::of(fcinfo).remember(|| Ok(Site::default())).unwrap_or_report();
+        let Some(record) = argument(fcinfo, 1) else { return raw::null(fcinfo) };
+        let model = model_name(argument(fcinfo, 0)).unwrap_or_report();
+        let score = site.find(model).and_then(|by| by.score(Record::from_datum(record)));
+        number(fcinfo, score.unwrap_or_report())
+    }
+}
+
+/// (model text, features record) OVER (…): rows for an imported model are sent in batches, read ahead of the current one.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn persona_score_batch(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares the function WINDOW, with (text, record) and the result float8.
+    unsafe {
+        let site: &mut Site =
+            CallSite::of(fcinfo).remember(|| Ok(Site::default())).unwrap_or_report();
+        let partition = Partition::of(fcinfo);
+        let model = model_name(partition.argument(0)).unwrap_or_report();
+        let by = site.find(model).unwrap_or_report();
+        let score = match by {
+            // One model for all rows, or the rows ahead may be another's.
+            By::Onnx(imported, binding) if pg_sys::get_fn_expr_arg_stable((*fcinfo).flinfo, 0) => {
+                ahead(partition, imported, binding)
+            }
+            by => {
+                partition.release_before(partition.position());
+                partition.argument(1).map_or(Ok(None), |row| by.score(Record::from_datum(row)))
+            }
+        };
+        number(fcinfo, score.unwrap_or_report())
+    }
+}
+
+/// Scores of a partition's rows from `start` on, which were had together.
+#[derive(Default)]
+struct Ahead {
+    start: i64,
+    scores: Vec<Option<f64>>,
+    size: usize,
+}
+
+const FIRST_BATCH: usize = 16;
+const LARGEST_BATCH: usize = 8192;
+
+/// The score of the current row. Batches grow fourfold, so that LIMIT 1 pays for few rows and a large table for few trips.
+///
+/// # Safety
+/// The partition's second argument is a record.
+unsafe fn ahead(
+    partition: Partition,
+    imported: &Imported,
+    binding: &mut Binding,
+) -> Result<Option<f64>, Report> {
+    let position = partition.position();
+    let ahead = partition.kept::<Ahead>().unwrap_or_else(|| partition.keep(Ahead::default()));
+    let index = usize::try_from(position - ahead.start).unwrap_or(usize::MAX);
+    if let Some(score) = ahead.scores.get(index) {
+        return Ok(*score);
+    }
+    let size = (ahead.size * 4).clamp(FIRST_BATCH, LARGEST_BATCH);
+    // SAFETY: an int that only this thread writes; every record is a composite value that lives until the row is done.
+    let (rows, is_there) = unsafe {
+        let budget = pg_sys::work_mem as usize * 1024 / 4;
+        let (mut rows, mut is_there, mut bytes) = (imported.gather(), Vec::new(), 0);
+        while is_there.len() < size && bytes < budget {
+            check_for_interrupts!();
+            match partition.argument_at(1, position + is_there.len() as i64) {
+                None => break,
+                Some(None) => is_there.push(false),
+                Some(Some(record)) => {
+                    bytes += pgrx::varsize_any(record.cast_mut_ptr());
+                    imported.push(&mut rows, binding, Record::from_datum(record))?;
+                    is_there.push(true);
+                }
+            }
+        }
+        (rows, is_there)
+    };
+    partition.release_before(position + is_there.len() as i64);
+    let mut scores = imported.scores(rows)?.into_iter();
+    let scores = is_there.into_iter().map(|there| if there { scores.next() } else { None });
+    *ahead = Ahead { start: position, scores: scores.collect(), size };
+    Ok(ahead.scores.first().copied().flatten())
+}
+
+#[pg_extern]
+fn predict(
+    model: Option<&str>,
+    features: Option<Record>,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<JsonB>, Report> {
+    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let Some(record) = features else { return Ok(None) };
+    site.find(required(model, "model")?)?.predict(record).map(|value| Some(JsonB(value)))
+}
+
+/// # Safety
+/// `datum` is a text that outlives the result.
+unsafe fn model_name<'a>(datum: Option<Datum>) -> Result<&'a str, Report> {
+    let Some(datum) = datum else { return Err(Error::NullArgument { argument: "model" }.into()) };
+    // SAFETY: by the caller's promise; what is detoasted lives in the calling context, as long as the call.
+    let bytes = unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) };
+    std::str::from_utf8(bytes).map_err(|_| Error::InvalidText { column: "model".to_owned() }.into())
+}
+
+/// # Safety
+/// `fcinfo` is of the running call, whose result is float8.
+#[inline]
+unsafe fn number(fcinfo: FunctionCallInfo, value: Option<f64>) -> Datum {
+    match value {
+        Some(value) => Datum::from(value.to_bits()),
+        // SAFETY: by the caller's promise.
+        None => unsafe { raw::null(fcinfo) },
+    }
+}

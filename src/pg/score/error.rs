@@ -1,0 +1,128 @@
+//! The scorers' errors as PostgreSQL reports them.
+
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+use crate::algo::score::{Error, onnx_bind, onnx_scan};
+use crate::algo::stop::Stopped;
+use crate::pg::error::{self, Report, quoted_list, report};
+
+impl From<Error> for Report {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::EmptyInput => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, "the source has no rows to learn from")
+            }
+            Error::NoInputs => error::Error::NoFeatures.into(),
+            Error::DuplicateColumn { name } => error::Error::DuplicateColumn { column: name }.into(),
+            Error::MissingTarget { .. } => report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, message)
+                .set_hint("Leave such rows out with WHERE … IS NOT NULL."),
+            Error::OneClass { .. } | Error::OneClassInTraining { .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                    .set_hint("A scorer learns to tell two classes apart: both must be among the rows to learn from.")
+            }
+            Error::TooManyClasses { ref examples, .. } => {
+                let examples = quoted_list(examples);
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
+                    "Make it two in the source, as in (status = 'paid') AS paid. The first classes are {examples}."
+                ))
+            }
+            Error::UnknownPositive { positive, classes } => error::Error::InvalidOption {
+                option: "positive".to_owned(),
+                value: positive,
+                valid: quoted_list(&classes),
+            }
+            .into(),
+            Error::UnknownClass { classes, .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                    .set_hint(format!("The model knows {}.", quoted_list(&classes)))
+            }
+            Error::TooFewRows { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Pass holdout => 0 to learn from all rows without measuring."),
+            Error::TooManyFeatures { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+                .set_hint("Use fewer columns, or a lower max_categories."),
+            Error::Separated { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Pass l2 => 1 or more, or leave out the column that gives the target away."),
+            Error::BadParameter { name, value, expected } => error::Error::InvalidOption {
+                option: name.to_owned(),
+                value,
+                valid: expected.to_owned(),
+            }
+            .into(),
+            Error::MissingColumn { name } => {
+                error::Error::MissingColumn { column: name, available: Vec::new() }.into()
+            }
+            Error::ColumnType { .. } => report(Code::ERRCODE_DATATYPE_MISMATCH, message)
+                .set_hint("The type is another one than at the fit: cast the column."),
+            Error::BadModel { .. } => report(Code::ERRCODE_DATA_CORRUPTED, message),
+            Error::DimensionMismatch { .. } => report(Code::ERRCODE_INTERNAL_ERROR, message),
+            Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),
+        }
+    }
+}
+
+impl From<onnx_scan::Error> for Report {
+    fn from(error: onnx_scan::Error) -> Self {
+        use onnx_scan::Error::*;
+        let message = error.to_string();
+        match error {
+            Empty
+            | Truncated
+            | Malformed { .. }
+            | UnknownField { .. }
+            | NotUtf8
+            | NulInName
+            | NoGraph
+            | NoOutputs
+            | Unnamed
+            | Duplicate { .. } => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
+                .set_hint("An ONNX model is expected, as written by onnx.save or skl2onnx."),
+            NotOnnx => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
+                .set_hint("Import the .onnx file that it was made from."),
+            TooLarge { .. } | TooDeep { .. } | TooMany { .. } | NameTooLong { .. } => {
+                report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+            }
+            ExternalData => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Save it as one file, with save_as_external_data=False."),
+            UnknownDomain { .. } | RefusedOperator { .. } => {
+                report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                    .set_hint("The operators of ONNX, ai.onnx.ml and com.microsoft can be used.")
+            }
+        }
+    }
+}
+
+impl From<onnx_bind::Error> for Report {
+    fn from(error: onnx_bind::Error) -> Self {
+        use onnx_bind::Error::*;
+        let message = error.to_string();
+        match error {
+            NoInputs => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message),
+            UnsupportedInput { .. } | WideInputAmongOthers { .. } => {
+                report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message).set_hint(
+                    "A graph takes one input of width 1 per column, or one tensor of numbers [rows, columns].",
+                )
+            }
+            UnnamedColumns { n, .. } => {
+                let n = n.map_or(String::new(), |n| format!(" {n}"));
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
+                    "Name its{n} columns in their order, as in features => ARRAY['age', 'income']."
+                ))
+            }
+            WrongNumberOfNames { .. } | DuplicateName { .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                    .set_hint("Give one name for each column of the input, in their order.")
+            }
+            NamesGivenTwice { inputs } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint(format!("Leave features out. The inputs are {}.", quoted_list(&inputs))),
+            UnknownOutput { outputs, .. } | NoScore { outputs } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
+                    "Pick one with output => 'name'. The outputs are {}.",
+                    quoted_list(&outputs)
+                ))
+            }
+            OutputWithoutNumbers { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Pick an output of numbers with output => 'name'."),
+        }
+    }
+}

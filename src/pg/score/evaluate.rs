@@ -1,0 +1,223 @@
+//! How good scores are: `evaluate` of a model on a source, and aggregates over labels and scores.
+#![allow(unsafe_code, reason = "aggregates called once a row, without a layer between")]
+
+use std::rc::Rc;
+
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::frame::{Column, Frame};
+use crate::algo::metrics::classification;
+use crate::algo::score::onnx_bind::Takes;
+use crate::algo::score::{self, Kind, Metrics};
+use crate::pg::error::{Error, Report};
+use crate::pg::guc;
+use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::progress::Progress;
+use crate::pg::raw::{self, argument};
+use crate::pg::registry::{self, Model};
+use crate::pg::threads;
+
+use super::fit::check_target;
+use super::native::Native;
+use super::onnx::Imported;
+use super::required;
+use super::scoring::Scoring;
+
+#[pg_extern]
+fn evaluate(
+    model: Option<&str>,
+    source: Option<&str>,
+    target: Option<&str>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(n_rows, i64),
+            name!(roc_auc, Option<f64>),
+            name!(average_precision, Option<f64>),
+            name!(log_loss, f64),
+            name!(brier, f64),
+            name!(accuracy, f64),
+            name!(base_rate, f64),
+        ),
+    >,
+    Report,
+> {
+    let (model, source) = (required(model, "model")?, required(source, "source")?);
+    let target = required(target, "target")?;
+    let version = registry::active(model, Scoring::KIND)?;
+    let scoring: Rc<Scoring> = registry::load(&version)?;
+    let mut progress = Progress::start("evaluate", model);
+    let metrics = match &*scoring {
+        Scoring::Native(native) => measure(native, source, target, &mut progress)?,
+        Scoring::Onnx => measure_imported(&Imported::of(&version)?, source, target, &mut progress)?,
+    };
+    Ok(TableIterator::once((
+        metrics.n_holdout as i64,
+        metrics.roc_auc,
+        metrics.average_precision,
+        metrics.log_loss,
+        metrics.brier,
+        metrics.accuracy,
+        metrics.base_rate,
+    )))
+}
+
+fn measure(
+    native: &Native,
+    source: &str,
+    target: &str,
+    progress: &mut Progress,
+) -> Result<Metrics, Report> {
+    let inputs = native.scorer.inputs.iter().map(|input| {
+        let role = match input.kind {
+            Kind::Number { .. } => Role::Number,
+            Kind::Category { .. } => Role::Category,
+        };
+        (input.name.as_str(), role)
+    });
+    let (target, frame) = read(source, target, inputs.collect(), progress)?;
+    if frame.n_rows == 0 {
+        return Err(score::Error::EmptyInput.into());
+    }
+    progress.phase("scoring");
+    let scorer = &native.scorer;
+    let metrics = threads::run(progress, |watch| {
+        let labels = scorer.labels(&target)?;
+        let scores = scorer.score_frame(&frame, watch)?;
+        Ok::<_, score::Error>(Metrics::new(&labels, &scores, 0))
+    })??;
+    Ok(metrics)
+}
+
+/// What the classes of an imported model are called is not known: the target says which rows are positive.
+fn measure_imported(
+    imported: &Imported,
+    source: &str,
+    target: &str,
+    progress: &mut Progress,
+) -> Result<Metrics, Report> {
+    let inputs = imported.columns().map(|(name, takes)| match takes {
+        Takes::Text => (name, Role::Category),
+        _ => (name, Role::Number),
+    });
+    let (target, frame) = read(source, target, inputs.collect(), progress)?;
+    if frame.n_rows == 0 {
+        return Err(score::Error::EmptyInput.into());
+    }
+    let classes = |names: [&str; 2]| names.map(str::to_owned);
+    let labels = score::labels(&target, &classes(["false", "true"]), 1)
+        .or_else(|_| score::labels(&target, &classes(["0", "1"]), 1))?;
+    progress.phase("scoring");
+    let scores = imported.score_frame(&frame)?;
+    Ok(Metrics::new(&labels, &scores, 0))
+}
+
+/// The target, and the inputs under the names that the model has for them: `v[3]` is read with its array `v`.
+fn read(
+    source: &str,
+    target: &str,
+    inputs: Vec<(&str, Role)>,
+    progress: &mut Progress,
+) -> Result<(Column, Frame), Report> {
+    let mut columns = vec![(target, Role::Feature)];
+    for (name, role) in inputs {
+        let array = name.split_once('[').filter(|(_, rest)| rest.ends_with(']'));
+        let column = array.map_or(name, |(array, _)| array);
+        if !columns.iter().skip(1).any(|(known, _)| *known == column) {
+            columns.push((column, role));
+        }
+    }
+    let request = Request { source, columns, others: Others::Ignore };
+    let Ingested { mut frame, types } = ingest(&request, progress)?;
+    check_target(&mut frame, &types, target)?;
+    let target = frame.columns.remove(0);
+    Ok((target, frame))
+}
+
+raw::declare! {
+    persona_scored_add, pg_finfo_persona_scored_add;
+    persona_scored_roc_auc, pg_finfo_persona_scored_roc_auc;
+    persona_scored_average_precision, pg_finfo_persona_scored_average_precision;
+    persona_scored_log_loss, pg_finfo_persona_scored_log_loss;
+    persona_scored_brier, pg_finfo_persona_scored_brier;
+}
+
+/// The rows of an aggregate: a metric that ranks needs all of them.
+#[derive(Default)]
+struct Scored {
+    labels: Vec<bool>,
+    scores: Vec<f64>,
+}
+
+/// Adds a row: (internal, label boolean, score float8). A NULL label or score is skipped.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares these arguments, as the transition function of aggregates with a state of this type.
+    unsafe {
+        let state = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
+        if let (Some(label), Some(score)) = (argument(fcinfo, 1), argument(fcinfo, 2)) {
+            let score = f64::from_bits(score.value() as u64);
+            state.add(label.value() as u8 != 0, score).unwrap_or_report();
+        }
+        Datum::from(std::ptr::from_mut(state))
+    }
+}
+
+impl Scored {
+    fn add(&mut self, label: bool, score: f64) -> Result<(), Report> {
+        if !score.is_finite() {
+            return Err(Error::NotFinite { column: "score".to_owned(), value: score }.into());
+        }
+        if self.labels.len() == self.labels.capacity() {
+            // Twice what there is, the old and the new together, and as much again for a metric's own order.
+            let (wanted, budget) = (self.labels.len() * 2 * 9 * 2, guc::max_fit_memory());
+            if wanted > budget {
+                return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+            }
+        }
+        self.labels.push(label);
+        self.scores.push(score);
+        Ok(())
+    }
+}
+
+macro_rules! final_functions {
+    ($($name:ident: $metric:expr;)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            #[pg_guard]
+            pub unsafe extern "C-unwind" fn $name(fcinfo: FunctionCallInfo) -> Datum {
+                // SAFETY: SQL declares (internal) with the state of the transition function above.
+                unsafe { finish(fcinfo, $metric) }
+            }
+        )*
+    };
+}
+
+final_functions! {
+    persona_scored_roc_auc: classification::roc_auc;
+    persona_scored_average_precision: classification::average_precision;
+    persona_scored_log_loss: |labels, scores| Some(classification::log_loss(labels, scores));
+    persona_scored_brier: |labels, scores| Some(classification::brier(labels, scores));
+}
+
+/// # Safety
+/// `fcinfo` is of a call with the state as its argument.
+unsafe fn finish(
+    fcinfo: FunctionCallInfo,
+    metric: impl FnOnce(&[bool], &[f64]) -> Option<f64>,
+) -> Datum {
+    // SAFETY: the argument is NULL or the state that `persona_scored_add` returned, which lives in the aggregate's memory.
+    unsafe {
+        let state = argument(fcinfo, 0).and_then(|state| state.cast_mut_ptr::<Scored>().as_ref());
+        let state = state.filter(|state| !state.labels.is_empty());
+        match state.and_then(|state| metric(&state.labels, &state.scores)) {
+            Some(value) => Datum::from(value.to_bits()),
+            None => raw::null(fcinfo),
+        }
+    }
+}

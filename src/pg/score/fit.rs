@@ -1,0 +1,351 @@
+//! `fit_scorer`: a source in, a version and its holdout metrics out; and the same again for a refit.
+
+use pgrx::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::score::{self, Fit, Params, ValidParams, order};
+use crate::algo::stop::Watch;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::progress::Progress;
+use crate::pg::registry::{self, Model, NewVersion, Version};
+use crate::pg::threads;
+
+use super::required;
+use super::scoring::Scoring;
+
+pub(super) const ALGORITHM: &str = "logistic";
+
+#[allow(clippy::too_many_arguments, reason = "they are the SQL function's")]
+#[pg_extern]
+fn fit_scorer(
+    model: Option<&str>,
+    source: Option<&str>,
+    target: Option<&str>,
+    algorithm: Option<&str>,
+    positive: Option<&str>,
+    features: Option<Vec<Option<String>>>,
+    key: Option<&str>,
+    holdout: Option<f64>,
+    holdout_column: Option<&str>,
+    l2: Option<f64>,
+    max_categories: Option<i32>,
+    seed: Option<i64>,
+    activate: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(model, String),
+            name!(version, i32),
+            name!(algorithm, String),
+            name!(positive, String),
+            name!(n_rows, i64),
+            name!(n_train, i64),
+            name!(n_holdout, i64),
+            name!(roc_auc, Option<f64>),
+            name!(average_precision, Option<f64>),
+            name!(log_loss, Option<f64>),
+            name!(brier, Option<f64>),
+            name!(accuracy, Option<f64>),
+            name!(base_rate, Option<f64>),
+        ),
+    >,
+    Report,
+> {
+    let asked = Asked {
+        target: required(target, "target")?.to_owned(),
+        algorithm: required(algorithm, "algorithm")?.to_owned(),
+        positive: positive.map(str::to_owned),
+        features: features.map(names).transpose()?,
+        key: key.map(str::to_owned),
+        holdout: required(holdout, "holdout")?,
+        holdout_column: holdout_column.map(str::to_owned),
+        l2: required(l2, "l2")?,
+        max_categories: required(max_categories, "max_categories")?,
+        seed: required(seed, "seed")?,
+    };
+    let (model, source) = (required(model, "model")?, required(source, "source")?);
+    let activate = required(activate, "activate")?;
+    let (version, Fit { scorer, .. }) = fit(model, source, asked, activate)?;
+    let metrics = scorer.metrics.as_ref();
+    Ok(TableIterator::once((
+        version.name,
+        version.version,
+        version.algorithm,
+        scorer.positive_class().to_owned(),
+        scorer.n_rows as i64,
+        metrics.map_or(scorer.n_rows, |metrics| metrics.n_train) as i64,
+        metrics.map_or(0, |metrics| metrics.n_holdout) as i64,
+        metrics.and_then(|metrics| metrics.roc_auc),
+        metrics.and_then(|metrics| metrics.average_precision),
+        metrics.map(|metrics| metrics.log_loss),
+        metrics.map(|metrics| metrics.brier),
+        metrics.map(|metrics| metrics.accuracy),
+        metrics.map(|metrics| metrics.base_rate),
+    )))
+}
+
+/// Runs a stored fit again on the columns of that fit. The new version is active at once: a caller who finds it worse than
+/// the live one raises an error, and the transaction takes it back.
+pub(crate) fn fit_again(
+    model: &str,
+    source: &str,
+    parameters: &serde_json::Value,
+    live: &Version,
+) -> Result<Version, Report> {
+    let asked: Asked = serde_json::from_value(parameters.clone()).map_err(|error| {
+        let why = format!("its parameters are not those of a fit ({error})");
+        Report::from(Error::CorruptModel { name: model.to_owned(), version: live.version, why })
+    })?;
+    fit(model, source, asked, true).map(|(version, _)| version)
+}
+
+/// The arguments of a fit, as they are stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Asked {
+    target: String,
+    algorithm: String,
+    positive: Option<String>,
+    /// Columns of the source; once stored, those that the fit found.
+    features: Option<Vec<String>>,
+    key: Option<String>,
+    holdout: f64,
+    holdout_column: Option<String>,
+    l2: f64,
+    max_categories: i32,
+    seed: i64,
+}
+
+impl Asked {
+    fn params(&self) -> Result<Params, Report> {
+        if self.algorithm != ALGORITHM {
+            return Err(invalid("algorithm", &self.algorithm, "\"logistic\""));
+        }
+        let max_categories = usize::try_from(self.max_categories).map_err(|_| {
+            invalid("max_categories", self.max_categories, "a whole number from 1 to 1000")
+        })?;
+        let params = Params {
+            l2: self.l2,
+            max_categories,
+            holdout: self.holdout,
+            positive: self.positive.clone(),
+            seed: self.seed,
+            ..Params::default()
+        };
+        // Refused before anything is read.
+        params.clone().check()?;
+        Ok(params)
+    }
+
+    /// Refuses a column in two parts.
+    fn check_columns(&self) -> Result<(), Report> {
+        let others = [("key", &self.key), ("holdout_column", &self.holdout_column)];
+        for (option, column) in others {
+            if column.as_ref() == Some(&self.target) {
+                return Err(invalid(option, &self.target, "a column other than the target"));
+            }
+        }
+        if self.key.is_some() && self.key == self.holdout_column {
+            let key = self.key.clone().unwrap_or_default();
+            return Err(invalid("holdout_column", key, "a column other than the key"));
+        }
+        let Some(features) = &self.features else { return Ok(()) };
+        if features.is_empty() {
+            return Err(Error::NoFeatures.into());
+        }
+        for feature in features {
+            let is_taken = *feature == self.target
+                || [&self.key, &self.holdout_column].into_iter().flatten().any(|c| c == feature);
+            if is_taken {
+                let valid = "columns other than the target, the key and the holdout column";
+                return Err(invalid("features", feature, valid));
+            }
+        }
+        if let Some((_, twice)) =
+            features.iter().enumerate().find(|(index, name)| features[..*index].contains(name))
+        {
+            return Err(invalid("features", twice, "each column once"));
+        }
+        Ok(())
+    }
+}
+
+fn fit(
+    model: &str,
+    source: &str,
+    mut asked: Asked,
+    activate: bool,
+) -> Result<(Version, Fit), Report> {
+    let params = asked.params()?;
+    asked.check_columns()?;
+    registry::lock(model, Some(Scoring::KIND), true)?;
+    let mut progress = Progress::start("fit_scorer", model);
+    let data = read(source, &asked, &mut progress)?;
+    progress.phase("fitting");
+    let (fit, columns) = threads::run(&progress, |watch| data.fit(params, watch))??;
+    if !fit.converged {
+        pgrx::warning!(
+            "the fit of model \"{model}\" ended after {} steps without converging",
+            fit.iterations
+        );
+    }
+
+    progress.phase("storing");
+    asked.features = Some(columns);
+    let scorer = &fit.scorer;
+    let mut metrics = scorer.metrics.as_ref().map_or_else(|| json!({}), |metrics| json!(metrics));
+    metrics["positive"] = json!(scorer.positive_class());
+    metrics["classes"] = json!(scorer.classes);
+    let version = registry::store(&NewVersion {
+        model,
+        kind: Scoring::KIND,
+        algorithm: ALGORITHM,
+        payload: &scorer.to_bytes()?,
+        n_rows: scorer.n_rows as usize,
+        features: scorer.inputs.iter().map(|input| input.name.clone()).collect(),
+        parameters: json!(asked),
+        metrics,
+        source: Some(source),
+        activate,
+    })?;
+    Ok((version, fit))
+}
+
+/// A source as it was read: target, then the key and the holdout column where they are, then the features.
+struct Data {
+    frame: Frame,
+    has_key: bool,
+    has_holdout: bool,
+}
+
+fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Result<Data, Report> {
+    let mut columns = vec![(asked.target.as_str(), Role::Feature)];
+    columns.extend(asked.key.iter().map(|key| (key.as_str(), Role::Key)));
+    columns.extend(asked.holdout_column.iter().map(|name| (name.as_str(), Role::Number)));
+    let others = match &asked.features {
+        Some(features) => {
+            columns.extend(features.iter().map(|name| (name.as_str(), Role::Feature)));
+            Others::Ignore
+        }
+        None => Others::Features { except: &[] },
+    };
+    let Ingested { mut frame, types } = ingest(&Request { source, columns, others }, progress)?;
+    check_target(&mut frame, &types, &asked.target)?;
+    let (has_key, has_holdout) = (asked.key.is_some(), asked.holdout_column.is_some());
+    if let Some(name) = &asked.holdout_column {
+        check_holdout(&frame, &types, 1 + usize::from(has_key), name)?;
+    }
+    Ok(Data { frame, has_key, has_holdout })
+}
+
+/// The first column must be the target, and not the elements of an array; the classes of a boolean are false and true.
+pub(super) fn check_target(
+    frame: &mut Frame,
+    types: &[String],
+    target: &str,
+) -> Result<(), Report> {
+    let type_name = types.first().cloned().unwrap_or_default();
+    match frame.columns.first_mut() {
+        Some(column) if column.name == target => {
+            if type_name == "boolean" {
+                name_booleans(column);
+            }
+            Ok(())
+        }
+        _ => Err(Error::WrongType {
+            column: target.to_owned(),
+            type_name,
+            wanted: "a boolean, a number or text",
+            hint: "The target has one of two classes in each row.",
+        }
+        .into()),
+    }
+}
+
+fn name_booleans(column: &mut Column) {
+    if let Values::Number(values) = &column.values {
+        let name = |&value: &f64| match value {
+            value if value.is_nan() => None,
+            0.0 => Some("false"),
+            _ => Some("true"),
+        };
+        *column = Column::text(&column.name, values.iter().map(name));
+    }
+}
+
+fn check_holdout(
+    frame: &Frame,
+    types: &[String],
+    position: usize,
+    name: &str,
+) -> Result<(), Report> {
+    let type_name = types.get(position).cloned().unwrap_or_default();
+    if type_name != "boolean" {
+        return Err(Error::WrongType {
+            column: name.to_owned(),
+            type_name,
+            wanted: "boolean",
+            hint: "It is true in the rows to hold out, as in (sent_on >= '2024-10-01') AS is_late.",
+        }
+        .into());
+    }
+    let has_null = frame.columns.get(position).is_some_and(|column| match &column.values {
+        Values::Number(values) => values.iter().any(|value| value.is_nan()),
+        _ => false,
+    });
+    if has_null { Err(Error::MissingValue { column: name.to_owned() }.into()) } else { Ok(()) }
+}
+
+impl Data {
+    /// The fit, and the source's columns that it used.
+    fn fit(mut self, params: Params, watch: &Watch) -> Result<(Fit, Vec<String>), score::Error> {
+        order::by_content(&mut self.frame, watch)?;
+        let mut columns = self.frame.columns.into_iter();
+        let missing = || score::Error::NoInputs;
+        let target = columns.next().ok_or_else(missing)?;
+        if self.has_key {
+            columns.next();
+        }
+        let holdout_rows = match (self.has_holdout, &mut columns) {
+            (true, columns) => match columns.next().ok_or_else(missing)?.values {
+                Values::Number(values) => Some(values.iter().map(|&value| value != 0.0).collect()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let frame = Frame { n_rows: self.frame.n_rows, columns: columns.collect() };
+        let params: ValidParams = Params { holdout_rows, ..params }.check()?;
+        let fit = score::fit(&frame, &target, &params, watch)?;
+        Ok((fit, source_columns(&frame)))
+    }
+}
+
+/// The columns of the source that a frame's come from: an array's features `v[1]`, `v[2]`, … from `v`.
+fn source_columns(frame: &Frame) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for column in &frame.columns {
+        let array = column.name.split_once('[').filter(|(_, rest)| {
+            rest.strip_suffix(']').is_some_and(|index| index.parse::<usize>().is_ok())
+        });
+        let name = array.map_or(column.name.as_str(), |(array, _)| array);
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// The elements of a text[] of names.
+pub(super) fn names(names: Vec<Option<String>>) -> Result<Vec<String>, Report> {
+    names.into_iter().collect::<Option<Vec<String>>>().ok_or_else(|| {
+        report(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "a feature's name must not be NULL")
+    })
+}
+
+fn invalid(option: &str, value: impl ToString, valid: &str) -> Report {
+    Error::InvalidOption { option: option.into(), value: value.to_string(), valid: valid.into() }
+        .into()
+}

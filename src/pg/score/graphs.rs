@@ -1,0 +1,161 @@
+//! `import_onnx` and `export_onnx`: graphs made elsewhere come in, fitted scorers go out.
+
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
+use crate::pg::error::{Error, Report, report};
+use crate::pg::registry::{self, LoadError, Model, NewVersion, spi_failed};
+use crate::pg::scorer;
+use crate::pg::security::with_catalog_names;
+
+use super::fit::names;
+use super::required;
+use super::scoring::{ONNX, Scoring, scorer};
+
+/// A bytea is in memory several times on its way; a large object comes in pieces.
+const LARGEST_BYTEA: usize = 256 << 20;
+
+type Imported = TableIterator<
+    'static,
+    (
+        name!(model, String),
+        name!(version, i32),
+        name!(algorithm, String),
+        name!(features, Vec<String>),
+        name!(output_name, String),
+    ),
+>;
+
+#[pg_extern]
+fn import_onnx_bytes(
+    model: Option<&str>,
+    onnx: Option<&[u8]>,
+    output: Option<&str>,
+    features: Option<Vec<Option<String>>>,
+    activate: Option<bool>,
+) -> Result<Imported, Report> {
+    let onnx = required(onnx, "onnx")?;
+    if onnx.len() > LARGEST_BYTEA {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("model has {} bytes, more than the {LARGEST_BYTEA} of a bytea", onnx.len()),
+        )
+        .set_hint("Load it as a large object and pass its oid: up to 1 GB."));
+    }
+    import(required(model, "model")?, onnx, output, features, required(activate, "activate")?)
+}
+
+#[pg_extern]
+fn import_onnx_object(
+    model: Option<&str>,
+    onnx: Option<Oid>,
+    output: Option<&str>,
+    features: Option<Vec<Option<String>>>,
+    activate: Option<bool>,
+) -> Result<Imported, Report> {
+    let model = required(model, "model")?;
+    let onnx = large_object(required(onnx, "onnx")?)?;
+    import(model, &onnx, output, features, required(activate, "activate")?)
+}
+
+fn import(
+    model: &str,
+    onnx: &[u8],
+    output: Option<&str>,
+    features: Option<Vec<Option<String>>>,
+    activate: bool,
+) -> Result<Imported, Report> {
+    registry::lock(model, Some(Scoring::KIND), true)?;
+    let features = features.map(names).transpose()?;
+    let summary = onnx_scan::scan(onnx)?;
+    let bound = onnx_bind::bind(&summary, output, features.as_deref())?;
+    check_by_runtime(model, onnx)?;
+    let opsets = summary.opsets.iter().map(|opset| (opset.domain.clone(), opset.version.into()));
+    let opsets: serde_json::Map<_, _> = opsets.collect();
+    let columns: Vec<String> = bound.columns().map(|(name, _)| name.to_owned()).collect();
+    let version = registry::store(&NewVersion {
+        model,
+        kind: Scoring::KIND,
+        algorithm: ONNX,
+        payload: onnx,
+        n_rows: 0,
+        features: columns.clone(),
+        parameters: json!({ "output": output, "features": features, "binding": bound }),
+        metrics: json!({ "producer": summary.producer, "ir_version": summary.ir_version, "opsets": opsets }),
+        source: None,
+        activate,
+    })?;
+    Ok(TableIterator::once((
+        version.name,
+        version.version,
+        version.algorithm,
+        columns,
+        bound.output,
+    )))
+}
+
+/// Whether ONNX Runtime takes the model. Without ONNX Runtime it is imported all the same: it may be there on the server
+/// that scores.
+fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
+    use scorer::Error::*;
+    match scorer::load(&Sha256::digest(onnx).into(), || onnx.to_vec()) {
+        Ok(()) => Ok(()),
+        Err(
+            error @ (Unavailable { .. }
+            | Library { .. }
+            | Provider { .. }
+            | WorkerSlotsFull
+            | Timeout { .. }
+            | System(_)),
+        ) => {
+            pgrx::warning!(
+                "model \"{model}\" is imported without a check by ONNX Runtime: {error}"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Read with the caller's rights, in pieces.
+fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
+    const PIECE: i32 = 16 << 20;
+    let mut bytes = Vec::new();
+    loop {
+        let offset = bytes.len() as i64;
+        let piece: Option<Vec<u8>> = with_catalog_names(|| {
+            Spi::get_one_with_args(
+                "SELECT pg_catalog.lo_get($1, $2, $3)",
+                &[oid.into(), offset.into(), PIECE.into()],
+            )
+        })
+        .map_err(spi_failed)?;
+        let piece = piece.unwrap_or_default();
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > onnx_scan::MAX_BYTES {
+            let (found, allowed) = (bytes.len(), onnx_scan::MAX_BYTES);
+            return Err(onnx_scan::Error::TooLarge { found, allowed }.into());
+        }
+        if piece.len() < PIECE as usize {
+            return Ok(bytes);
+        }
+    }
+}
+
+#[pg_extern]
+fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
+    let version = registry::active(required(model, "model")?, Scoring::KIND)?;
+    if version.algorithm == ONNX {
+        return registry::payload(&version);
+    }
+    let scorer = scorer(&version).map_err(|error| match error {
+        LoadError::Other(report) => report,
+        LoadError::Corrupt(why) => {
+            Error::CorruptModel { name: version.name.clone(), version: version.version, why }.into()
+        }
+    })?;
+    Ok(onnx_export::export(&scorer).onnx)
+}

@@ -1,0 +1,17 @@
+//! Scorers in SQL: fitted here and evaluated in this process, or imported as ONNX graphs and evaluated in another.
+
+mod calls;
+mod error;
+mod evaluate;
+pub(crate) mod fit;
+mod graphs;
+mod native;
+mod onnx;
+mod scoring;
+mod status;
+
+use super::error::{Error, Report};
+
+fn required<T>(value: Option<T>, argument: &'static str) -> Result<T, Report> {
+    value.ok_or_else(|| Error::NullArgument { argument }.into())
+}

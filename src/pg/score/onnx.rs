@@ -1,0 +1,252 @@
+//! Rows scored by an imported graph: columns gathered into a batch, sent to the ONNX process, and the score picked out.
+
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::prelude::*;
+use serde_json::json;
+
+use crate::algo::frame::{Frame, MISSING, Values};
+use crate::algo::score::onnx_bind::{Bound, Takes};
+use crate::pg::error::{Error, Report, report};
+use crate::pg::record::{Binding, Cell, Record, Wanted};
+use crate::pg::registry::{self, Version};
+use crate::pg::scorer;
+use crate::wire::{Batch, Data, Output, Tensor};
+
+/// An imported version: all that is kept of it here is how its inputs bind, for its bytes are the ONNX process's.
+pub(super) struct Imported {
+    version: Version,
+    bound: Bound,
+    /// For each column in order the input that it belongs to.
+    input_of: Vec<usize>,
+}
+
+/// Rows on their way.
+pub(super) struct Gathered {
+    n_rows: u32,
+    /// One for each input.
+    data: Vec<Data>,
+}
+
+impl Imported {
+    pub(super) fn of(version: &Version) -> Result<Self, Report> {
+        let mut parameters = registry::parameters(version)?;
+        let bound: Bound =
+            serde_json::from_value(parameters["binding"].take()).map_err(|error| {
+                let why = format!("its binding cannot be read ({error})");
+                let (name, version) = (version.name.clone(), version.version);
+                Report::from(Error::CorruptModel { name, version, why })
+            })?;
+        let inputs = bound.inputs.iter().enumerate();
+        let input_of = inputs.flat_map(|(i, input)| input.columns.iter().map(move |_| i)).collect();
+        Ok(Self { version: version.clone(), bound, input_of })
+    }
+
+    pub(super) fn gather(&self) -> Gathered {
+        let data = self.bound.inputs.iter().map(|input| match input.element {
+            Takes::Float => Data::F32(Vec::new()),
+            Takes::Double => Data::F64(Vec::new()),
+            Takes::Whole => Data::I64(Vec::new()),
+            Takes::Text => Data::Str(Vec::new()),
+        });
+        Gathered { n_rows: 0, data: data.collect() }
+    }
+
+    /// Adds a row. After an error the rows are not whole, and must not be sent.
+    pub(super) fn push(
+        &self,
+        rows: &mut Gathered,
+        binding: &mut Binding,
+        record: Record,
+    ) -> Result<(), Report> {
+        let wanted = self.bound.columns().map(|(name, takes)| match takes {
+            Takes::Text => (name, Wanted::Category),
+            _ => (name, Wanted::Number),
+        });
+        binding.cells(record, wanted, |index, cell| match cell {
+            Cell::Number(value) => self.push_number(rows, index, value),
+            Cell::Category(text) => {
+                self.push_text(rows, index, text);
+                Ok(())
+            }
+        })?;
+        rows.n_rows += 1;
+        Ok(())
+    }
+
+    fn push_number(&self, rows: &mut Gathered, index: usize, value: f64) -> Result<(), Report> {
+        let name = || self.bound.columns().nth(index).map_or("", |(name, _)| name).to_owned();
+        let input = self.input_of.get(index).and_then(|&input| rows.data.get_mut(input));
+        match input {
+            Some(Data::F32(values)) => {
+                let narrow = value as f32;
+                if narrow.is_infinite() {
+                    return Err(out_of_range(&name(), value, "a 32-bit float"));
+                }
+                values.push(narrow);
+            }
+            Some(Data::F64(values)) => values.push(value),
+            Some(Data::I64(values)) => {
+                if value.is_nan() {
+                    return Err(Error::MissingValue { column: name() }.into());
+                }
+                if value.fract() != 0.0 || value.abs() > 2f64.powi(53) {
+                    return Err(out_of_range(&name(), value, "a whole number"));
+                }
+                values.push(value as i64);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn push_text(&self, rows: &mut Gathered, index: usize, text: Option<&str>) {
+        let Some(&input) = self.input_of.get(index) else { return };
+        if let (Some(Data::Str(values)), Some(bound)) =
+            (rows.data.get_mut(input), self.bound.inputs.get(input))
+        {
+            values.push(text.unwrap_or(&bound.missing).to_owned());
+        }
+    }
+
+    /// The score of each row.
+    pub(super) fn scores(&self, rows: Gathered) -> Result<Vec<f64>, Report> {
+        let n_rows = rows.n_rows as usize;
+        if n_rows == 0 {
+            return Ok(Vec::new());
+        }
+        let outputs = self.run(rows, std::slice::from_ref(&self.bound.output))?;
+        let Some(output) = outputs.first() else {
+            return Err(wrong_output(&self.bound.output, "is missing"));
+        };
+        let width = width(output, n_rows)?;
+        let column = self.bound.class.unwrap_or(width - 1);
+        if column >= width {
+            return Err(wrong_output(&output.name, "has fewer columns than classes"));
+        }
+        let at = |row: usize| row * width + column;
+        (0..n_rows)
+            .map(|row| match &output.data {
+                Data::F32(values) => values.get(at(row)).map(|&value| f64::from(value)),
+                Data::F64(values) => values.get(at(row)).copied(),
+                Data::I64(values) => values.get(at(row)).map(|&value| value as f64),
+                Data::Str(_) => None,
+            })
+            .collect::<Option<Vec<f64>>>()
+            .ok_or_else(|| wrong_output(&output.name, "holds no numbers"))
+    }
+
+    /// Every output of the one row that was gathered.
+    pub(super) fn predict(&self, rows: Gathered) -> Result<serde_json::Value, Report> {
+        let outputs = self.run(rows, &[])?;
+        let mut all = serde_json::Map::new();
+        for output in outputs {
+            let width = width(&output, 1)?;
+            let values = (0..width).map(|column| json_at(&output.data, column));
+            let value = match &output.classes {
+                Some(classes) => (0..width)
+                    .zip(values)
+                    .map(|(column, value)| (class_name(classes, column), value))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into(),
+                None if output.shape.len() < 2 || width == 1 => json_at(&output.data, 0),
+                None => values.collect::<Vec<_>>().into(),
+            };
+            all.insert(output.name, value);
+        }
+        Ok(all.into())
+    }
+
+    /// The scores of a frame that has the columns of [`Self::columns`], in batches of some size.
+    pub(super) fn score_frame(&self, frame: &Frame) -> Result<Vec<f64>, Report> {
+        const ROWS: usize = 8192;
+        let mut scores = Vec::with_capacity(frame.n_rows);
+        for start in (0..frame.n_rows).step_by(ROWS) {
+            check_for_interrupts!();
+            let mut rows = self.gather();
+            for row_idx in start..(start + ROWS).min(frame.n_rows) {
+                for (index, (name, _)) in self.bound.columns().enumerate() {
+                    let column = frame.column(name).ok_or_else(|| Error::MissingColumn {
+                        column: name.to_owned(),
+                        available: frame.names(),
+                    })?;
+                    match &column.values {
+                        Values::Number(values) => {
+                            self.push_number(&mut rows, index, values[row_idx])?
+                        }
+                        Values::Integer(values) => {
+                            self.push_number(&mut rows, index, values[row_idx] as f64)?;
+                        }
+                        Values::Text { codes, dictionary } => {
+                            let text = dictionary.get(codes[row_idx] as usize);
+                            let text = text.filter(|_| codes[row_idx] != MISSING);
+                            self.push_text(&mut rows, index, text.map(String::as_str));
+                        }
+                    }
+                }
+                rows.n_rows += 1;
+            }
+            scores.extend(self.scores(rows)?);
+        }
+        Ok(scores)
+    }
+
+    pub(super) fn columns(&self) -> impl Iterator<Item = (&str, Takes)> {
+        self.bound.columns()
+    }
+
+    fn run(&self, rows: Gathered, outputs: &[String]) -> Result<Vec<Output>, Report> {
+        let inputs = self.bound.inputs.iter().zip(rows.data);
+        let tensors = inputs.map(|(input, data)| Tensor {
+            name: input.name.clone(),
+            width: input.columns.len() as u32,
+            data,
+        });
+        let batch = Batch { n_rows: rows.n_rows, tensors: tensors.collect() };
+        let bytes = || registry::payload(&self.version).unwrap_or_report();
+        Ok(scorer::run_batch(&self.version.sha256, outputs, batch, bytes)?.outputs)
+    }
+}
+
+/// How many values the output has for each row.
+fn width(output: &Output, n_rows: usize) -> Result<usize, Report> {
+    let n = output.data.len();
+    if output.shape.first() == Some(&(n_rows as i64)) && n >= n_rows {
+        return Ok(n / n_rows);
+    }
+    // Some graphs drop the dimension of a single row.
+    if n_rows == 1 && n >= 1 && output.shape.len() <= 1 {
+        return Ok(n);
+    }
+    Err(wrong_output(&output.name, &format!("has the shape {:?} for {n_rows} rows", output.shape)))
+}
+
+fn json_at(data: &Data, index: usize) -> serde_json::Value {
+    match data {
+        // By its shortest decimal, not by the double nearest to it: 0.1 and not 0.10000000149011612.
+        Data::F32(values) => {
+            json!(values.get(index).and_then(|v| v.to_string().parse::<f64>().ok()))
+        }
+        Data::F64(values) => json!(values.get(index)),
+        Data::I64(values) => json!(values.get(index)),
+        Data::Str(values) => json!(values.get(index)),
+    }
+}
+
+fn class_name(classes: &Data, index: usize) -> String {
+    match json_at(classes, index) {
+        serde_json::Value::String(name) => name,
+        other => other.to_string(),
+    }
+}
+
+fn wrong_output(output: &str, why: &str) -> Report {
+    report(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, format!("output \"{output}\" of the model {why}"))
+        .set_hint("Import the model again with output => 'name' of an output with one value or one probability per class for each row.")
+}
+
+fn out_of_range(column: &str, value: f64, wanted: &str) -> Report {
+    report(
+        PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("column \"{column}\" has the value {value}, but the model takes {wanted}"),
+    )
+}

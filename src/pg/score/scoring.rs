@@ -1,0 +1,99 @@
+//! A scorer as a call site holds it: found by name, loaded once, bound to the rows' columns once.
+
+use crate::algo::score::Scorer;
+use crate::pg::error::Report;
+use crate::pg::record::{Binding, Record};
+use crate::pg::registry::{self, Found, LoadError, Model, Version};
+
+use super::native::Native;
+use super::onnx::Imported;
+
+/// The algorithm of imported versions.
+pub(super) const ONNX: &str = "onnx";
+
+/// A version in this backend's memory.
+pub(super) enum Scoring {
+    Native(Native),
+    /// How it binds depends on the version, and models are kept by their bytes: a call site has the rest.
+    Onnx,
+}
+
+impl Model for Scoring {
+    const KIND: &'static str = "scorer";
+
+    fn load(version: &Version) -> Result<Self, LoadError> {
+        if version.algorithm == ONNX {
+            return Ok(Self::Onnx);
+        }
+        Ok(Self::Native(Native::new(scorer(version)?)))
+    }
+}
+
+/// The fitted scorer of a version, from the registry.
+pub(super) fn scorer(version: &Version) -> Result<Scorer, LoadError> {
+    let bytes = registry::payload(version)?;
+    Scorer::from_bytes(&bytes).map_err(|error| LoadError::Corrupt(error.to_string()))
+}
+
+/// What a call site keeps between rows.
+#[derive(Default)]
+pub(super) struct Site {
+    found: Found<Scoring>,
+    imported: Option<Imported>,
+    pub(super) binding: Binding,
+}
+
+/// The way in which a call site's model scores.
+pub(super) enum By<'a> {
+    Native(&'a Native, &'a mut Binding),
+    Onnx(&'a Imported, &'a mut Binding),
+}
+
+impl Site {
+    /// The model of this name, ready to score rows.
+    #[inline]
+    pub(super) fn find(&mut self, model: &str) -> Result<By<'_>, Report> {
+        let (version, scoring, is_new) = self.found.get(model)?;
+        if is_new {
+            self.binding.forget();
+            self.imported = None;
+        }
+        match &**scoring {
+            Scoring::Native(native) => Ok(By::Native(native, &mut self.binding)),
+            Scoring::Onnx => {
+                let imported = match self.imported.take() {
+                    Some(imported) => imported,
+                    None => Imported::of(version)?,
+                };
+                Ok(By::Onnx(self.imported.insert(imported), &mut self.binding))
+            }
+        }
+    }
+}
+
+impl By<'_> {
+    /// The score of one row.
+    #[inline]
+    pub(super) fn score(self, record: Record) -> Result<Option<f64>, Report> {
+        match self {
+            By::Native(native, binding) => native.score(binding, record).map(Some),
+            By::Onnx(imported, binding) => {
+                let mut row = imported.gather();
+                imported.push(&mut row, binding, record)?;
+                imported.scores(row).map(|scores| scores.first().copied())
+            }
+        }
+    }
+
+    /// Every output for one row.
+    pub(super) fn predict(self, record: Record) -> Result<serde_json::Value, Report> {
+        match self {
+            By::Native(native, binding) => native.predict(binding, record),
+            By::Onnx(imported, binding) => {
+                let mut row = imported.gather();
+                imported.push(&mut row, binding, record)?;
+                imported.predict(row)
+            }
+        }
+    }
+}
