@@ -32,5 +32,5 @@ COMMENT ON FUNCTION persona.publish(text, text, text, text, integer) IS
     'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again';
 
 CREATE FUNCTION persona.profile(customer text, OUT model text, OUT kind text, OUT answer text, OUT details jsonb)
-RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 5 AS 'MODULE_PATHNAME', 'profile_wrapper';
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'profile_wrapper';
 COMMENT ON FUNCTION persona.profile(text) IS 'a customer''s portrait: what every published model says, one row each';

@@ -83,6 +83,18 @@ impl Kind {
         }
     }
 
+    /// The kind by which a value becomes the text that SQL writes for it: a numeric keeps all its digits, a date is a date.
+    pub(crate) fn as_written(self, type_oid: Oid) -> Kind {
+        use Kind::*;
+        match self {
+            Float4 | Float8 | Numeric | Date | Timestamp | Numbers(_) | Vector => {
+                // SAFETY: a catalogue look-up by type oid, inside a transaction.
+                Opaque { output: output_function(unsafe { pg_sys::getBaseType(type_oid) }) }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn is_number(self) -> bool {
         use Kind::*;
         matches!(self, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Date | Timestamp)

@@ -406,7 +406,11 @@ fn builder(attribute: &Attribute, role: Role) -> Result<Builder, Report> {
             return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
         }
     };
-    Ok(Builder { attribute: attribute.clone(), role, values })
+    let mut attribute = attribute.clone();
+    if matches!(values, Building::Text(_)) {
+        attribute.kind = kind.as_written(attribute.type_oid);
+    }
+    Ok(Builder { attribute, role, values })
 }
 
 impl Builder {

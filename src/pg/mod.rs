@@ -21,6 +21,8 @@ mod window;
 mod operate;
 mod score;
 mod scorer;
+mod recommend;
+mod segment;
 mod standardise;
 
 pgrx::pg_module_magic!();

@@ -23,7 +23,31 @@ pub(crate) fn run<T: Send>(
     progress: &Progress,
     work: impl FnOnce(&Watch) -> T + Send,
 ) -> Result<T, Report> {
-    let pool = pool(guc::threads())?;
+    Pool::new()?.run(progress, work)
+}
+
+/// Threads for many computations, one after the other, as an aggregate has for its groups.
+pub(crate) struct Pool(rayon::ThreadPool);
+
+impl Pool {
+    pub(crate) fn new() -> Result<Self, Report> {
+        pool(guc::threads()).map(Self)
+    }
+
+    pub(crate) fn run<T: Send>(
+        &self,
+        progress: &Progress,
+        work: impl FnOnce(&Watch) -> T + Send,
+    ) -> Result<T, Report> {
+        compute(&self.0, progress, work)
+    }
+}
+
+fn compute<T: Send>(
+    pool: &rayon::ThreadPool,
+    progress: &Progress,
+    work: impl FnOnce(&Watch) -> T + Send,
+) -> Result<T, Report> {
     let watch = Watch::new();
     let result = Mutex::new(None);
     let finished = Condvar::new();

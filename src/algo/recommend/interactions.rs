@@ -114,6 +114,18 @@ impl Interactions {
         self.item_keys.len()
     }
 
+    /// The most neighbours that lists of up to `neighbors` for each item can hold: an item has no more of them than its
+    /// users have other items.
+    pub fn most_neighbours(&self, neighbors: usize) -> usize {
+        let mut met = vec![0usize; self.n_items()];
+        for user in 0..self.histories.n_rows() {
+            let (items, _) = self.histories.row(user);
+            items.iter().for_each(|&item| met[item as usize] += items.len() - 1);
+        }
+        let longest = neighbors.min(self.n_items().saturating_sub(1));
+        met.into_iter().map(|met| met.min(longest)).sum()
+    }
+
     /// The same users and items with the cells alone that `keep` says.
     pub(super) fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
         let mut histories = Sparse::new();
@@ -219,6 +231,15 @@ mod tests {
         let users = Column::integer("user_id", users.to_vec());
         let items = Column::text("item_id", items.iter().map(|item| Some(*item)));
         Interactions::from_columns(&users, &items, weights, times, &Watch::new())
+    }
+
+    #[test]
+    fn neighbours_are_at_most_those_that_users_have_met() {
+        let found =
+            build(&[1, 1, 1, 2, 2, 3], &["a", "b", "c", "a", "d", "e"], None, None).unwrap();
+        // a meets b, c and d; b and c two each; d one; e none.
+        assert_eq!(found.most_neighbours(100), 3 + 2 + 2 + 1);
+        assert_eq!(found.most_neighbours(2), 2 + 2 + 2 + 1);
     }
 
     #[test]

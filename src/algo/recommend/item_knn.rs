@@ -7,7 +7,7 @@
 
 use super::{
     sparse::Sparse,
-    top::{Best, Candidate},
+    top::{Best, Candidate, Touched},
 };
 use crate::algo::stop::{Stopped, Watch};
 use rayon::prelude::*;
@@ -71,7 +71,7 @@ struct Data<'a> {
 
 struct Scratch {
     dots: Vec<f64>,
-    touched: Vec<u32>,
+    touched: Touched,
     best: Best,
     nearest: Vec<(u32, f32)>,
     work: usize,
@@ -80,7 +80,13 @@ struct Scratch {
 impl Scratch {
     fn new(n_items: usize, neighbors: usize) -> Self {
         let best = Best::new(neighbors.min(n_items));
-        Self { dots: vec![0.0; n_items], touched: Vec::new(), best, nearest: Vec::new(), work: 0 }
+        Self {
+            dots: vec![0.0; n_items],
+            touched: Touched::new(n_items),
+            best,
+            nearest: Vec::new(),
+            work: 0,
+        }
     }
 }
 
@@ -99,9 +105,7 @@ impl Data<'_> {
             let weight = f64::from(weight);
             for (&other, &other_weight) in others.iter().zip(other_weights) {
                 let dot = &mut dots[other as usize];
-                if *dot == 0.0 {
-                    touched.push(other);
-                }
+                touched.note(other, *dot == 0.0);
                 *dot += weight * f64::from(other_weight);
             }
             *work += others.len();
@@ -111,10 +115,14 @@ impl Data<'_> {
             }
         }
         let norm = self.norms[item as usize];
-        for &other in &*touched {
+        for &other in touched.noted() {
             let dot = std::mem::take(&mut dots[other as usize]);
-            let similarity =
-                (dot / (norm * self.norms[other as usize] + self.options.shrinkage)) as f32;
+            let most = norm * self.norms[other as usize] + self.options.shrinkage;
+            // A product for a quotient, with room for the rounding of an f32: most of the touched end here.
+            if dot < best.floor() * most * (1.0 - 1e-6) {
+                continue;
+            }
+            let similarity = (dot / most) as f32;
             let score = f64::from(similarity);
             if other != item && similarity > 0.0 && score >= best.floor() {
                 best.push(Candidate {

@@ -64,6 +64,34 @@ impl Best {
     }
 }
 
+/// Items in the order in which they were first met. Whether an item is new is a coin toss to a processor's predictor, so
+/// each is written and the length alone depends on it.
+pub(super) struct Touched {
+    items: Vec<u32>,
+    len: usize,
+}
+
+impl Touched {
+    /// Room for `n_items` items, each new once.
+    pub(super) fn new(n_items: usize) -> Self {
+        Self { items: vec![0; n_items + 1], len: 0 }
+    }
+
+    #[inline]
+    pub(super) fn note(&mut self, item: u32, is_new: bool) {
+        self.items[self.len] = item;
+        self.len += usize::from(is_new);
+    }
+
+    pub(super) fn noted(&self) -> &[u32] {
+        &self.items[..self.len]
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

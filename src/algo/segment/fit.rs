@@ -3,10 +3,11 @@
 use ndarray::ArrayView2;
 
 use super::error::Error;
-use super::lloyd::{Limits, Run, lloyd};
+use super::lloyd::{Limits, Numbering, Run, lloyd};
 use super::model::{Ended, FORMAT, KMeans};
 use super::params::{Scaling, ValidParams};
 use super::points::Points;
+use super::rows::Rows;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
 use super::start::start;
 use crate::algo::random::Random;
@@ -25,19 +26,20 @@ pub struct Fit {
 
 /// Fits k-means to rows in original units (n x d).
 pub fn fit(
-    points: ArrayView2<f64>,
+    points: impl Rows,
     feature_names: &[String],
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(points, MAX_MAGNITUDE, feature_names, watch)?;
+    let population = population(&points, MAX_MAGNITUDE, feature_names, watch)?;
     let space = Space::new(&population, params.scaling);
-    fit_in(points, space, population, feature_names, params, Start::Seeds, watch)
+    fit_in(&points, space, population, feature_names, params, Start::Seeds, watch)
 }
 
-/// Fits from the centroids of an earlier model, which must have the same features and k; `n_init` does not matter.
+/// Fits from the centroids of an earlier model, which must have the same features and k, and keeps its segments' numbers;
+/// `n_init` does not matter.
 pub fn fit_from(
-    points: ArrayView2<f64>,
+    points: impl Rows,
     feature_names: &[String],
     earlier: &KMeans,
     params: &ValidParams,
@@ -47,10 +49,10 @@ pub fn fit_from(
         let (expected, found) = (params.n_features * params.k, earlier.centroids.len());
         return Err(Error::DimensionMismatch { expected, found });
     }
-    let population = population(points, MAX_MAGNITUDE, feature_names, watch)?;
+    let population = population(&points, MAX_MAGNITUDE, feature_names, watch)?;
     let space = Space::new(&population, params.scaling);
     let start = Start::Centroids(&earlier.centroids);
-    fit_in(points, space, population, feature_names, params, start, watch)
+    fit_in(&points, space, population, feature_names, params, start, watch)
 }
 
 /// Fits to rows (n x d) as they are, whatever the parameters' scaling: for callers that scaled them.
@@ -60,10 +62,10 @@ pub fn fit_points(
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(points, MAX_SCALED, feature_names, watch)?;
+    let population = population(&points, MAX_SCALED, feature_names, watch)?;
     let space = Space::identity(points.ncols());
     let params = ValidParams { scaling: Scaling::None, ..params.clone() };
-    fit_in(points, space, population, feature_names, &params, Start::Seeds, watch)
+    fit_in(&points, space, population, feature_names, &params, Start::Seeds, watch)
 }
 
 #[derive(Clone, Copy)]
@@ -73,8 +75,8 @@ enum Start<'a> {
     Centroids(&'a [f64]),
 }
 
-fn fit_in<T: Copy + Into<f64> + Sync>(
-    points: ArrayView2<T>,
+fn fit_in(
+    points: &impl Rows,
     space: Space,
     population: Population,
     feature_names: &[String],
@@ -82,17 +84,17 @@ fn fit_in<T: Copy + Into<f64> + Sync>(
     start: Start,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    for found in [points.ncols(), feature_names.len()] {
+    for found in [points.n_features(), feature_names.len()] {
         if found != params.n_features {
             return Err(Error::DimensionMismatch { expected: params.n_features, found });
         }
     }
-    if points.is_empty() {
+    let n_rows = points.n_rows();
+    if n_rows == 0 {
         return Err(Error::EmptyInput);
     }
-    let n_rows = points.nrows();
-    let scaled = Points::collect(n_rows, points.ncols(), watch, |row, feature| {
-        space.scaled(feature, points[[row, feature]].into())
+    let scaled = Points::collect(n_rows, points.n_features(), watch, |row, feature| {
+        space.scaled(feature, points.value(row, feature))
     })?;
     let variance: f64 =
         population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
@@ -100,6 +102,10 @@ fn fit_in<T: Copy + Into<f64> + Sync>(
         max_iterations: params.max_iterations,
         shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
         reported: true,
+        numbering: match start {
+            Start::Seeds => Numbering::BySize,
+            Start::Centroids(centroids) => Numbering::Of(centroids),
+        },
     };
     let run = match start {
         Start::Centroids(centroids) => lloyd(&scaled, &space, centroids.to_vec(), &limits, watch)?,

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::error::Error;
 use super::kernel::{LANES, Packed, Path, nearest_of_blocks};
+use super::matching::matching;
 use super::model::Ended;
 use super::points::Points;
 use super::prepared::scaled_centroids;
@@ -28,16 +29,25 @@ const PIECE_BLOCKS: usize = 32;
 /// Rounds of numbering by size; each later one is needed only when a tie fell the other way.
 const ROUNDS: usize = 4;
 
-pub(super) struct Limits {
+pub(super) struct Limits<'a> {
     pub(super) max_iterations: u32,
     /// Squared movement of all centroids, in the scaled space, at which to end.
     pub(super) shift: Option<f64>,
     /// Whether the watch shows this run's progress.
     pub(super) reported: bool,
+    pub(super) numbering: Numbering<'a>,
+}
+
+/// Which segment gets which number.
+#[derive(Clone, Copy)]
+pub(super) enum Numbering<'a> {
+    BySize,
+    /// The numbers of these centroids (k x d, original units), so that a segment keeps its number from fit to fit.
+    Of(&'a [f64]),
 }
 
 pub(super) struct Run {
-    /// k x d in original units, the largest segment first.
+    /// k x d in original units, in the order of their numbers.
     pub(super) centroids: Vec<f64>,
     /// From 0.
     pub(super) labels: Vec<u16>,
@@ -90,7 +100,15 @@ pub(super) fn lloyd(
         if changed.is_none() {
             state.assign(&centroids, watch)?;
         }
-        let order = order_by_size(&state.counts, &centroids, points.n_features);
+        let order = match limits.numbering {
+            Numbering::BySize => order_by_size(&state.counts, &centroids, points.n_features),
+            Numbering::Of(earlier) => matching(
+                &scaled_centroids(space, earlier),
+                &scaled_centroids(space, &centroids),
+                points.n_features,
+                watch,
+            )?,
+        };
         if order.iter().copied().eq(0..order.len()) {
             break;
         }

@@ -8,12 +8,14 @@ mod error;
 mod fit;
 mod kernel;
 mod lloyd;
+mod matching;
 mod model;
 mod params;
 mod points;
 mod prepared;
 mod profile;
 mod repair;
+mod rows;
 mod seeding;
 mod space;
 mod start;
@@ -26,4 +28,7 @@ pub use model::{Ended, FORMAT, KMeans};
 pub use params::{MAX_FEATURES, MAX_K, Params, Scaling, ValidParams};
 pub use prepared::Prepared;
 pub use profile::{ProfileRow, label_in_plain_words, profile, profile_of_model};
+pub use rows::{
+    Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,
+};
 pub use space::MAX_MAGNITUDE;

@@ -3,11 +3,12 @@
 //! Standard scaling divides by the feature's own deviation. Without scaling all features are divided by one number, which
 //! leaves the geometry alone and keeps 1e-300 and 1e140 alike within f32; `unit` turns lengths back into the user's.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::error::Error;
 use super::params::Scaling;
+use super::rows::Rows;
 use crate::algo::stop::Watch;
 
 /// Above this the sum of the squares of some 1e9 rows would not fit f64.
@@ -74,23 +75,25 @@ impl Space {
 }
 
 /// Mean and population standard deviation of each feature; refuses a row that no distance can be computed to.
-pub(super) fn population<T: Copy + Into<f64> + Sync>(
-    points: ArrayView2<T>,
+pub(super) fn population(
+    rows: &impl Rows,
     limit: f64,
     feature_names: &[String],
     watch: &Watch,
 ) -> Result<Population, Error> {
     const ROWS: usize = 1024;
-    let n_features = points.ncols();
-    let n_chunks = points.nrows().div_ceil(ROWS);
-    let chunks: Vec<Moments> = (0..n_chunks)
+    let (n_rows, n_features) = (rows.n_rows(), rows.n_features());
+    let chunks: Vec<Moments> = (0..n_rows.div_ceil(ROWS))
         .into_par_iter()
         .map(|chunk_idx| {
             watch.check()?;
             let first = chunk_idx * ROWS;
-            let chunk = points.slice(ndarray::s![first..(first + ROWS).min(points.nrows()), ..]);
-            check_values(chunk, limit, first, feature_names)?;
-            Ok(Moments::of(chunk))
+            let chunk =
+                Array2::from_shape_fn((ROWS.min(n_rows - first), n_features), |(row, feature)| {
+                    rows.value(first + row, feature)
+                });
+            check_values(chunk.view(), limit, first, feature_names)?;
+            Ok(Moments::of(chunk.view()))
         })
         .collect::<Result<_, Error>>()?;
     let mut all = Moments::none(n_features);
@@ -101,18 +104,17 @@ pub(super) fn population<T: Copy + Into<f64> + Sync>(
 }
 
 /// The first offending cell in row order of its chunk.
-fn check_values<T: Copy + Into<f64>>(
-    chunk: ArrayView2<T>,
+fn check_values(
+    chunk: ArrayView2<f64>,
     limit: f64,
     first: usize,
     feature_names: &[String],
 ) -> Result<(), Error> {
     // Comparing with the limit also catches NaN and infinity; the search for the cell is made only when there is one.
-    if chunk.iter().fold(true, |fine, &value| fine & (value.into().abs() <= limit)) {
+    if chunk.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
         return Ok(());
     }
     for ((row_idx, feature_idx), &value) in chunk.indexed_iter() {
-        let value = value.into();
         let feature = || feature_names.get(feature_idx).cloned().unwrap_or_default();
         let row = first + row_idx;
         if value.is_nan() {
@@ -146,11 +148,11 @@ impl Moments {
     }
 
     /// Two passes over a chunk that stays in the cache: first the mean, then the deviations from it.
-    fn of<T: Copy + Into<f64>>(chunk: ArrayView2<T>) -> Self {
+    fn of(chunk: ArrayView2<f64>) -> Self {
         let mut moments = Self::none(chunk.ncols());
         moments.n = chunk.nrows() as f64;
         for row in chunk.rows() {
-            for (feature, value) in row.iter().map(|&value| value.into()).enumerate() {
+            for (feature, value) in row.iter().copied().enumerate() {
                 moments.mean[feature] += value;
                 moments.min[feature] = moments.min[feature].min(value);
                 moments.max[feature] = moments.max[feature].max(value);
@@ -160,7 +162,7 @@ impl Moments {
             *mean /= moments.n;
         }
         for row in chunk.rows() {
-            for (feature, value) in row.iter().map(|&value| value.into()).enumerate() {
+            for (feature, value) in row.iter().copied().enumerate() {
                 moments.squares[feature] += (value - moments.mean[feature]).powi(2);
             }
         }

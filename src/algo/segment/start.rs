@@ -4,7 +4,7 @@
 //! ten iterations on 65,536 rows cost about as much as fifteen iterations over a million.
 
 use super::error::Error;
-use super::lloyd::{Limits, lloyd};
+use super::lloyd::{Limits, Numbering, lloyd};
 use super::points::Points;
 use super::seeding::{sample, seeds};
 use super::space::Space;
@@ -41,7 +41,12 @@ fn best_seeding(
     random: &mut Random,
     watch: &Watch,
 ) -> Result<Vec<f64>, Error> {
-    let limits = Limits { max_iterations: REFINE_ITERATIONS, shift: None, reported: false };
+    let limits = Limits {
+        max_iterations: REFINE_ITERATIONS,
+        shift: None,
+        reported: false,
+        numbering: Numbering::BySize,
+    };
     let mut best: Option<(f64, Vec<f64>)> = None;
     for _ in 0..if k > SEEDINGS_MAX_K { 1 } else { SEEDINGS } {
         let seeds = seeds(points, k, random, watch)?;

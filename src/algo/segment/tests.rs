@@ -283,6 +283,38 @@ fn a_fit_from_its_own_result_ends_at_once() {
 }
 
 #[test]
+fn a_warm_fit_keeps_the_numbers_of_its_segments() {
+    let points = blobs(2000, 2, 4, 0.2, 4);
+    let first = check_fit(&points, &Params { n_init: 5, ..Params::new(4) });
+    // Most rows of the largest segment are gone: by size it would come last.
+    let kept: Vec<usize> =
+        (0..2000).filter(|&row| first.labels[row] != 1 || row % 10 == 0).collect();
+    let fewer = points.select(ndarray::Axis(0), &kept);
+    let params = Params::new(4).check(kept.len(), 2).unwrap();
+    let again = fit_from(fewer.view(), &names(2), &first.model, &params, &Watch::new()).unwrap();
+    assert!(again.model.sizes[0] < again.model.sizes[1]);
+    assert!(kept.iter().zip(&again.labels).all(|(&row, &label)| first.labels[row] == label));
+    let prepared = again.model.prepare();
+    for (row, &label) in fewer.rows().into_iter().zip(&again.labels) {
+        assert_eq!(prepared.segment(&row.to_vec()), Some(label));
+    }
+}
+
+#[test]
+fn columns_in_an_order_give_the_fit_of_the_rows_in_that_order() {
+    let points = blobs(3000, 3, 5, 1.0, 7);
+    let mut order: Vec<u32> = (0..3000).collect();
+    Random::new(1, 1).shuffle(&mut order);
+    let rows: Vec<usize> = order.iter().map(|&row| row as usize).collect();
+    let expected = check_fit(&points.select(ndarray::Axis(0), &rows), &Params::new(5));
+    let columns: Vec<Vec<f64>> = points.columns().into_iter().map(|c| c.to_vec()).collect();
+    let columns = Columns(columns.iter().map(Vec::as_slice).collect());
+    let params = Params::new(5).check(3000, 3).unwrap();
+    let rows = Ordered { rows: columns, order: Some(order) };
+    assert_eq!(fit(rows, &names(3), &params, &Watch::new()).unwrap(), expected);
+}
+
+#[test]
 fn a_stop_ends_the_fit() {
     let points = blobs(1000, 2, 4, 1.0, 2);
     let params = Params::new(4).check(1000, 2).unwrap();

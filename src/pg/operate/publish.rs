@@ -10,6 +10,7 @@ use pgrx::spi::{quote_identifier, quote_literal};
 use crate::pg::bulk::{self, CopyText};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
 
 /// A column of the table.
@@ -228,7 +229,11 @@ fn publish(
 fn query_for(version: &Version, publication: &Publication) -> Result<String, Report> {
     let model = quote_literal(&version.name);
     let key = quote_identifier(&publication.key_column);
-    let source = source_of(version, publication)?;
+    // A recommender is asked for the users that it knows: its source may be gone.
+    let source = match version.kind.as_str() {
+        "recommender" => String::new(),
+        _ => source_of(version, publication)?,
+    };
     Ok(match version.kind.as_str() {
         "segments" => format!(
             "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
@@ -241,10 +246,11 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
             )
         }
         _ => format!(
-            "SELECT r.user_key::{} AS {key}, r.rank, r.item, r.score, r.because_of \
-             FROM persona.recommend_all({model}, {}) AS r",
+            "SELECT r.user_key::{} AS {key}, r.rank, r.item::{item_type}, r.score, \
+             r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
             publication.key_type,
-            publication.n.unwrap_or(10)
+            publication.n.unwrap_or(10),
+            item_type = recommend::item_type(&version.name)?,
         ),
     })
 }
@@ -255,7 +261,7 @@ fn columns_for(version: &Version, publication: &Publication) -> (Vec<String>, Ve
     let (columns, keys): (&[&str], &[&str]) = match version.kind.as_str() {
         "segments" => (&["segment", "label"], &[]),
         "scorer" => (&["score"], &[]),
-        _ => (&["rank", "item", "score", "because_of"], &["rank"]),
+        _ => (&["rank", "item", "score", "because_of", "is_popular"], &["rank"]),
     };
     let with_key =
         |names: &[&str]| [key].iter().chain(names).map(|name| (*name).to_owned()).collect();
@@ -298,7 +304,7 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     let source = source_of(version, publication)?;
     let key = quote_identifier(&publication.key_column);
     let query = format!(
-        "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, NULL) FROM \
+        "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, -1) FROM \
          (SELECT (SELECT s.{key} FROM ({source}) AS s LIMIT 1) AS v) AS k"
     );
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))

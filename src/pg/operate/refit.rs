@@ -9,6 +9,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
+use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
 use crate::pg::security::{as_role, with_search_path};
 
@@ -85,6 +86,8 @@ impl Fit {
 
 fn again(live: &Version, fit: &Fit) -> Result<Version, Report> {
     match live.kind.as_str() {
+        "recommender" => recommend::refit(live, &fit.source, &fit.parameters),
+        "segments" => crate::pg::segment::fit_again(&live.name, &fit.source, &fit.parameters, live),
         _ => Err(Error::WrongKind {
             name: live.name.clone(),
             is: live.kind.clone(),

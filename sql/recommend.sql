@@ -1,0 +1,88 @@
+-- Recommend: who had what -> what to offer next. Keys are bigint or text: the bigint forms return bigint items.
+
+CREATE FUNCTION persona.fit_recommender(
+    model text, source text, user_column text DEFAULT 'user_id', item_column text DEFAULT 'item_id',
+    weight_column text DEFAULT NULL, time_column text DEFAULT NULL, algorithm text DEFAULT 'item_knn',
+    neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 0, holdout double precision DEFAULT 0.2,
+    seed bigint DEFAULT 0, activate boolean DEFAULT true)
+RETURNS TABLE (
+    version integer, n_users bigint, n_items bigint, n_events bigint, n_test_users bigint,
+    ndcg_at_10 double precision, precision_at_10 double precision, recall_at_10 double precision,
+    map_at_10 double precision, coverage_at_10 double precision)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'fit_recommender_wrapper';
+COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, integer, double precision,
+    double precision, bigint, boolean) IS
+    'fits a recommender on a table or SELECT of who had what; returns how well it ranks what was held out';
+
+CREATE FUNCTION persona.evaluate_recommender(
+    model text, source text, user_column text DEFAULT NULL, item_column text DEFAULT NULL,
+    weight_column text DEFAULT NULL, n integer DEFAULT 10)
+RETURNS TABLE (
+    n_users bigint, ndcg double precision, precision_mean double precision, recall double precision,
+    map double precision, coverage double precision)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'evaluate_recommender_wrapper';
+COMMENT ON FUNCTION persona.evaluate_recommender(text, text, text, text, text, integer) IS
+    'how well a recommender ranks the items of a table or SELECT that its users had not had when it was fitted';
+
+CREATE FUNCTION persona.recommend(
+    model text, customer bigint, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)
+RETURNS TABLE (item bigint, score double precision, rank integer, because_of bigint, is_popular boolean)
+LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'recommend_bigint_wrapper';
+COMMENT ON FUNCTION persona.recommend(text, bigint, integer, boolean) IS
+    'the best items for a user, each with the item because of which; popular items for a user whom the model does not know';
+
+CREATE FUNCTION persona.recommend(
+    model text, customer text, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)
+RETURNS TABLE (item text, score double precision, rank integer, because_of text, is_popular boolean)
+LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'recommend_text_wrapper';
+COMMENT ON FUNCTION persona.recommend(text, text, integer, boolean) IS
+    'the best items for a user of any type of key, cast to text; items are returned as text';
+
+CREATE FUNCTION persona.recommend_for(
+    model text, items bigint[], n integer DEFAULT 10, exclude_given boolean DEFAULT true)
+RETURNS TABLE (item bigint, score double precision, rank integer, because_of bigint, is_popular boolean)
+LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'recommend_for_bigint_wrapper';
+COMMENT ON FUNCTION persona.recommend_for(text, bigint[], integer, boolean) IS
+    'the best items for a visitor who has these items: a basket, or a history that the model has not seen';
+
+CREATE FUNCTION persona.recommend_for(
+    model text, items text[], n integer DEFAULT 10, exclude_given boolean DEFAULT true)
+RETURNS TABLE (item text, score double precision, rank integer, because_of text, is_popular boolean)
+LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'recommend_for_text_wrapper';
+COMMENT ON FUNCTION persona.recommend_for(text, text[], integer, boolean) IS
+    'the best items for a visitor who has these items, of any type of key, cast to text';
+
+CREATE FUNCTION persona.recommend_all(model text, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)
+RETURNS TABLE (user_key text, item text, score double precision, rank integer, because_of text, is_popular boolean)
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
+AS 'MODULE_PATHNAME', 'recommend_all_wrapper';
+COMMENT ON FUNCTION persona.recommend_all(text, integer, boolean) IS
+    'the best items for every user of the model, as rows';
+
+CREATE FUNCTION persona.recommend_all(
+    model text, save_to text, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)
+RETURNS TABLE (n_rows bigint, inserted bigint, updated bigint, deleted bigint)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'recommend_all_into_wrapper';
+COMMENT ON FUNCTION persona.recommend_all(text, text, integer, boolean) IS
+    'writes the best items for every user of the model into a table, by difference, keys in their own type';
+
+CREATE FUNCTION persona.similar_items(model text, item bigint, n integer DEFAULT 10)
+RETURNS TABLE (similar_item bigint, similarity double precision, rank integer)
+LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10
+AS 'MODULE_PATHNAME', 'similar_items_bigint_wrapper';
+COMMENT ON FUNCTION persona.similar_items(text, bigint, integer) IS
+    'the items that the same users have, most similar first; no row for an item that the model does not know';
+
+CREATE FUNCTION persona.similar_items(model text, item text, n integer DEFAULT 10)
+RETURNS TABLE (similar_item text, similarity double precision, rank integer)
+LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10
+AS 'MODULE_PATHNAME', 'similar_items_text_wrapper';
+COMMENT ON FUNCTION persona.similar_items(text, text, integer) IS
+    'the items that the same users have, of any type of key, cast to text';

@@ -1,0 +1,133 @@
+-- Segment: the kmeans aggregate and its value; named models of segments.
+
+-- Values -------------------------------------------------------------------------------------------------------------
+
+CREATE TYPE persona.kmeans;
+
+CREATE FUNCTION persona.kmeans_in(cstring) RETURNS persona.kmeans
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_in_wrapper';
+COMMENT ON FUNCTION persona.kmeans_in(cstring) IS 'input: JSON text of segments';
+
+CREATE FUNCTION persona.kmeans_out(persona.kmeans) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_out_wrapper';
+COMMENT ON FUNCTION persona.kmeans_out(persona.kmeans) IS 'output: JSON text of segments';
+
+CREATE TYPE persona.kmeans (
+    INPUT = persona.kmeans_in, OUTPUT = persona.kmeans_out, INTERNALLENGTH = VARIABLE, STORAGE = extended
+);
+COMMENT ON TYPE persona.kmeans IS
+    'fitted segments: centroids in original units, scaling, sizes, inertia, and how the fit ended';
+
+CREATE FUNCTION persona.kmeans_add(internal, features double precision[], k integer) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'kmeans_add_array';
+COMMENT ON FUNCTION persona.kmeans_add(internal, double precision[], integer) IS 'transition function of kmeans';
+
+CREATE FUNCTION persona.kmeans_add(internal, features double precision[], k integer, options jsonb) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'kmeans_add_array';
+COMMENT ON FUNCTION persona.kmeans_add(internal, double precision[], integer, jsonb) IS
+    'transition function of kmeans';
+
+CREATE FUNCTION persona.kmeans_add(internal, features record, k integer) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'kmeans_add_record';
+COMMENT ON FUNCTION persona.kmeans_add(internal, record, integer) IS 'transition function of kmeans';
+
+CREATE FUNCTION persona.kmeans_add(internal, features record, k integer, options jsonb) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'kmeans_add_record';
+COMMENT ON FUNCTION persona.kmeans_add(internal, record, integer, jsonb) IS 'transition function of kmeans';
+
+CREATE FUNCTION persona.kmeans_final(internal) RETURNS persona.kmeans
+LANGUAGE c IMMUTABLE PARALLEL RESTRICTED COST 100000 AS 'MODULE_PATHNAME', 'kmeans_final';
+COMMENT ON FUNCTION persona.kmeans_final(internal) IS 'final function of kmeans';
+
+CREATE AGGREGATE persona.kmeans(features double precision[], k integer) (
+    SFUNC = persona.kmeans_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.kmeans_final,
+    FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
+);
+COMMENT ON AGGREGATE persona.kmeans(double precision[], integer) IS
+    'k segments of feature arrays, in the features'' own units';
+
+CREATE AGGREGATE persona.kmeans(features double precision[], k integer, options jsonb) (
+    SFUNC = persona.kmeans_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.kmeans_final,
+    FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
+);
+COMMENT ON AGGREGATE persona.kmeans(double precision[], integer, jsonb) IS
+    'k segments of feature arrays; options: seed (0), max_iterations (100), n_init (1), scaling (none or standard)';
+
+CREATE AGGREGATE persona.kmeans(features record, k integer) (
+    SFUNC = persona.kmeans_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.kmeans_final,
+    FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
+);
+COMMENT ON AGGREGATE persona.kmeans(record, integer) IS
+    'k segments of rows, one feature per column, with the columns'' names: kmeans(t, 3) FROM t';
+
+CREATE AGGREGATE persona.kmeans(features record, k integer, options jsonb) (
+    SFUNC = persona.kmeans_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.kmeans_final,
+    FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
+);
+COMMENT ON AGGREGATE persona.kmeans(record, integer, jsonb) IS
+    'k segments of rows; options: seed (0), max_iterations (100), n_init (1), scaling (none or standard)';
+
+CREATE FUNCTION persona.segment(kmeans persona.kmeans, features double precision[]) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_segment_array_wrapper';
+COMMENT ON FUNCTION persona.segment(persona.kmeans, double precision[]) IS
+    'the segment of a row, from 1; NULL where a feature is NULL';
+
+CREATE FUNCTION persona.segment(kmeans persona.kmeans, features record) RETURNS integer
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_segment_record_wrapper';
+COMMENT ON FUNCTION persona.segment(persona.kmeans, record) IS
+    'the segment of a row whose features are found by name, from 1; NULL where a feature is NULL';
+
+CREATE FUNCTION persona.distance(kmeans persona.kmeans, features double precision[]) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_distance_array_wrapper';
+COMMENT ON FUNCTION persona.distance(persona.kmeans, double precision[]) IS
+    'distance of a row to the centroid of its segment, in the space of the fit';
+
+CREATE FUNCTION persona.distance(kmeans persona.kmeans, features record) RETURNS double precision
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_distance_record_wrapper';
+COMMENT ON FUNCTION persona.distance(persona.kmeans, record) IS
+    'distance of a row, its features found by name, to the centroid of its segment, in the space of the fit';
+
+CREATE FUNCTION persona.centroids(kmeans persona.kmeans, OUT segment integer, OUT size bigint, OUT feature text,
+    OUT centroid double precision)
+RETURNS SETOF record LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 50
+AS 'MODULE_PATHNAME', 'kmeans_centroids_wrapper';
+COMMENT ON FUNCTION persona.centroids(persona.kmeans) IS 'centroids in original units, one row per segment and feature';
+
+-- Named models -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.fit_segments(model text, source text, key text, k integer DEFAULT NULL,
+    features text[] DEFAULT NULL, scaling text DEFAULT 'standard', save_to text DEFAULT NULL, seed bigint DEFAULT 0,
+    max_iterations integer DEFAULT 100, n_init integer DEFAULT 1, activate boolean DEFAULT true,
+    OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
+AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean)
+IS 'fits k segments to a source and keeps them as a version of a model; save_to writes key, segment and label of each row';
+
+CREATE FUNCTION persona.segment(model text, features record) RETURNS integer
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_segment_wrapper';
+COMMENT ON FUNCTION persona.segment(text, record) IS
+    'the segment of a row by the model''s active version, from 1; NULL where a feature is NULL';
+
+CREATE FUNCTION persona.distance(model text, features record) RETURNS double precision
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_distance_wrapper';
+COMMENT ON FUNCTION persona.distance(text, record) IS
+    'distance of a row to the centroid of its segment by the model''s active version';
+
+CREATE FUNCTION persona.segments(model text, OUT segment integer, OUT name text, OUT size bigint,
+    OUT share double precision, OUT label text)
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'model_segments_wrapper';
+COMMENT ON FUNCTION persona.segments(text) IS
+    'the segments of a model: the name given by people, size, share of all rows, and what sets it apart in words';
+
+CREATE FUNCTION persona.segment_profile(model text, OUT segment integer, OUT name text, OUT feature text,
+    OUT mean double precision, OUT population_mean double precision, OUT difference double precision)
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 50
+AS 'MODULE_PATHNAME', 'model_segment_profile_wrapper';
+COMMENT ON FUNCTION persona.segment_profile(text) IS
+    'means of each segment against all rows'', the difference in standard deviations of all rows, greatest first';
+
+CREATE FUNCTION persona.name_segment(model text, segment integer, name text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'name_segment_wrapper';
+COMMENT ON FUNCTION persona.name_segment(text, integer, text) IS
+    'names a segment of a model, of which one must be owner; NULL takes the name away';

@@ -1,0 +1,196 @@
+//! A page for every user of a model: as rows, or into a table of the caller's.
+
+use std::rc::Rc;
+
+use pgrx::prelude::*;
+
+use super::keys::{self, Key};
+use super::served::{KeyColumn, Served, served};
+use super::{places, required};
+use crate::algo::recommend::{Pages, Recommendation};
+use crate::pg::error::{Error, Report, report};
+use crate::pg::guc;
+use crate::pg::operate::publish::{self, Output, Publication, Written};
+use crate::pg::progress::Progress;
+use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::security::{current_role, has_rights_of};
+use crate::pg::threads;
+
+#[pg_extern]
+fn recommend_all(
+    model: Option<&str>,
+    n: Option<i32>,
+    exclude_seen: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(user_key, String),
+            name!(item, String),
+            name!(score, f64),
+            name!(rank, i32),
+            name!(because_of, Option<String>),
+            name!(is_popular, bool),
+        ),
+    >,
+    Report,
+> {
+    let (_, served, pages) = everyone(model, n, exclude_seen)?;
+    Ok(TableIterator::new(Rows { served, pages, user: 0, place: 0 }))
+}
+
+#[pg_extern]
+fn recommend_all_into(
+    model: Option<&str>,
+    save_to: Option<&str>,
+    n: Option<i32>,
+    exclude_seen: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(n_rows, i64), name!(inserted, i64), name!(updated, i64), name!(deleted, i64)),
+    >,
+    Report,
+> {
+    let target = publish::qualified_name(required(save_to, "save_to")?)?;
+    let (version, served, pages) = everyone(model, n, exclude_seen)?;
+    let (n_rows, written) = write(&target, &served, &pages)?;
+    // A refit writes the table again, as the model's owner: another role's table is a copy.
+    if exclude_seen == Some(true) && has_rights_of(current_role(), version.owner) {
+        let user = &served.columns.user;
+        publish::remember(
+            &version,
+            &Publication {
+                target,
+                source: None,
+                key_column: own_name(user).to_owned(),
+                key_type: usable_type(user)?,
+                n,
+                search_path: registry::current_search_path(),
+            },
+        )?;
+    }
+    Ok(TableIterator::once((n_rows as i64, written.inserted, written.updated, written.deleted)))
+}
+
+/// The type of a recommender's items, as SQL here calls it.
+pub(crate) fn item_type(model: &str) -> Result<String, Report> {
+    usable_type(&served(model)?.1.columns.item)
+}
+
+/// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
+/// changed.
+fn write(target: &str, served: &Served, pages: &Pages) -> Result<(usize, Written), Report> {
+    let (user, item) = (&served.columns.user, &served.columns.item);
+    let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
+    let columns = [
+        Output { name: own_name(user), sql_type: &user_type, is_key: true },
+        Output { name: "rank", sql_type: "integer", is_key: true },
+        Output { name: "item", sql_type: &item_type, is_key: false },
+        Output { name: "score", sql_type: "double precision", is_key: false },
+        Output { name: "because_of", sql_type: &item_type, is_key: false },
+        Output { name: "is_popular", sql_type: "boolean", is_key: false },
+    ];
+    let recommender = &served.recommender;
+    let mut rows = (0..pages.len())
+        .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
+    let n_rows = (0..pages.len()).map(|user| pages.page(user).len()).sum();
+    let written = publish::write(target, &columns, n_rows, |_, row| {
+        let Some((user, place)) = rows.next() else { return };
+        keys::write(&recommender.user_keys, user, row);
+        row.integer(i64::from(place.rank));
+        keys::write(&recommender.item_keys, place.item, row);
+        row.float(place.score);
+        match place.because_of {
+            Some(item) => keys::write(&recommender.item_keys, item, row),
+            None => row.null(),
+        }
+        row.text(if place.popular { "t" } else { "f" });
+    })?;
+    Ok((n_rows, written))
+}
+
+fn everyone(
+    model: Option<&str>,
+    n: Option<i32>,
+    exclude_seen: Option<bool>,
+) -> Result<(Version, Rc<Served>, Pages), Report> {
+    let model = required(model, "model")?;
+    let n = places(n, "n")?;
+    let exclude_seen = required(exclude_seen, "exclude_seen")?;
+    let (version, served) = served(model)?;
+    let recommender = &served.recommender;
+    check_memory(recommender.n_users(), n.min(recommender.n_items()))?;
+    let progress = Progress::start("recommend_all", model);
+    progress.phase("recommending");
+    let pages =
+        threads::run(&progress, |watch| recommender.recommend_all(n, exclude_seen, watch))??;
+    Ok((version, served, pages))
+}
+
+/// A page is held twice, by the thread that made it and in the whole.
+fn check_memory(n_users: usize, n_places: usize) -> Result<(), Report> {
+    let page = 2 * n_places * size_of::<Recommendation>() + 2 * size_of::<Vec<Recommendation>>();
+    let wanted = n_users.saturating_mul(page);
+    let budget = guc::max_fit_memory();
+    if wanted > budget {
+        return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+    }
+    Ok(())
+}
+
+/// The name of the fit's column, unless the table has another use for it.
+fn own_name(user: &KeyColumn) -> &str {
+    let taken = ["rank", "item", "score", "because_of", "is_popular", "since"];
+    if taken.contains(&user.name.as_str()) { "user_key" } else { &user.name }
+}
+
+/// The type of a stored model's column, as it is called here; what a stored model claims is not trusted to be a type.
+fn usable_type(column: &KeyColumn) -> Result<String, Report> {
+    // With -1 for its modifier, char is `bpchar`: `character` by itself would be char(1).
+    let found = Spi::get_one_with_args::<String>(
+        "SELECT pg_catalog.format_type(pg_catalog.to_regtype($1), -1)",
+        &[column.sql_type.as_str().into()],
+    )
+    .map_err(spi_failed)?;
+    found.ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("type \"{}\" of column \"{}\" does not exist", column.sql_type, column.name),
+        )
+        .set_hint("Fit the model again on the columns as they are now.")
+    })
+}
+
+struct Rows {
+    served: Rc<Served>,
+    pages: Pages,
+    user: usize,
+    place: usize,
+}
+
+impl Iterator for Rows {
+    type Item = (String, String, f64, i32, Option<String>, bool);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.user < self.pages.len() {
+            let Some(place) = self.pages.page(self.user).get(self.place) else {
+                self.user += 1;
+                self.place = 0;
+                continue;
+            };
+            self.place += 1;
+            let recommender = &self.served.recommender;
+            let item = |code| String::read(&recommender.item_keys, code);
+            return Some((
+                String::read(&recommender.user_keys, self.user as u32),
+                item(place.item),
+                place.score,
+                place.rank as i32,
+                place.because_of.map(item),
+                place.popular,
+            ));
+        }
+        None
+    }
+}

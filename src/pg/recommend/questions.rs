@@ -1,0 +1,220 @@
+//! Questions to a recommender about one user, one basket or one item.
+
+use std::rc::Rc;
+
+use pgrx::prelude::*;
+
+use super::keys::Key;
+use super::served::{Served, served};
+use super::{places, required};
+use crate::algo::recommend::{Algorithm, Recommendation};
+use crate::pg::error::{Report, report};
+
+#[pg_extern]
+fn recommend_bigint(
+    model: Option<&str>,
+    customer: Option<i64>,
+    n: Option<i32>,
+    exclude_seen: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(item, i64),
+            name!(score, f64),
+            name!(rank, i32),
+            name!(because_of, Option<i64>),
+            name!(is_popular, bool),
+        ),
+    >,
+    Report,
+> {
+    Ok(TableIterator::new(recommend(model, customer, n, exclude_seen)?))
+}
+
+#[pg_extern]
+fn recommend_text(
+    model: Option<&str>,
+    customer: Option<String>,
+    n: Option<i32>,
+    exclude_seen: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(item, String),
+            name!(score, f64),
+            name!(rank, i32),
+            name!(because_of, Option<String>),
+            name!(is_popular, bool),
+        ),
+    >,
+    Report,
+> {
+    Ok(TableIterator::new(recommend(model, customer, n, exclude_seen)?))
+}
+
+#[pg_extern]
+fn recommend_for_bigint(
+    model: Option<&str>,
+    items: Option<Vec<Option<i64>>>,
+    n: Option<i32>,
+    exclude_given: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(item, i64),
+            name!(score, f64),
+            name!(rank, i32),
+            name!(because_of, Option<i64>),
+            name!(is_popular, bool),
+        ),
+    >,
+    Report,
+> {
+    Ok(TableIterator::new(recommend_for(model, items, n, exclude_given)?))
+}
+
+#[pg_extern]
+fn recommend_for_text(
+    model: Option<&str>,
+    items: Option<Vec<Option<String>>>,
+    n: Option<i32>,
+    exclude_given: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(item, String),
+            name!(score, f64),
+            name!(rank, i32),
+            name!(because_of, Option<String>),
+            name!(is_popular, bool),
+        ),
+    >,
+    Report,
+> {
+    Ok(TableIterator::new(recommend_for(model, items, n, exclude_given)?))
+}
+
+#[pg_extern]
+fn similar_items_bigint(
+    model: Option<&str>,
+    item: Option<i64>,
+    n: Option<i32>,
+) -> Result<
+    TableIterator<'static, (name!(similar_item, i64), name!(similarity, f64), name!(rank, i32))>,
+    Report,
+> {
+    Ok(TableIterator::new(similar_items(model, item, n)?))
+}
+
+#[pg_extern]
+fn similar_items_text(
+    model: Option<&str>,
+    item: Option<String>,
+    n: Option<i32>,
+) -> Result<
+    TableIterator<'static, (name!(similar_item, String), name!(similarity, f64), name!(rank, i32))>,
+    Report,
+> {
+    Ok(TableIterator::new(similar_items(model, item, n)?))
+}
+
+/// Item, score, rank, the item because of which, and whether it is shown for its popularity.
+type Place<K> = (K, f64, i32, Option<K>, bool);
+
+/// A user of NULL is one whom nobody knows, as a LEFT JOIN makes them: the popular items.
+fn recommend<K: Key>(
+    model: Option<&str>,
+    customer: Option<K>,
+    n: Option<i32>,
+    exclude_seen: Option<bool>,
+) -> Result<impl Iterator<Item = Place<K>> + 'static, Report> {
+    let served = with_items_as::<K>(required(model, "model")?, "the user")?;
+    let n = places(n, "n")?;
+    let exclude_seen = required(exclude_seen, "exclude_seen")?;
+    let recommender = &served.recommender;
+    let user = customer.and_then(|customer| customer.find(&recommender.user_keys));
+    let page = recommender.recommend(user, n, exclude_seen)?;
+    Ok(rows(served, page))
+}
+
+/// Items that the model does not know, and NULLs, say nothing about the visitor.
+fn recommend_for<K: Key>(
+    model: Option<&str>,
+    items: Option<Vec<Option<K>>>,
+    n: Option<i32>,
+    exclude_given: Option<bool>,
+) -> Result<impl Iterator<Item = Place<K>> + 'static, Report> {
+    let served = with_items_as::<K>(required(model, "model")?, "the items")?;
+    let n = places(n, "n")?;
+    let exclude_given = required(exclude_given, "exclude_given")?;
+    let recommender = &served.recommender;
+    let items: Vec<u32> = items
+        .iter()
+        .flatten()
+        .flatten()
+        .filter_map(|item| item.find(&recommender.item_keys))
+        .collect();
+    let page = recommender.recommend_for(&items, n, exclude_given)?;
+    Ok(rows(served, page))
+}
+
+fn similar_items<K: Key>(
+    model: Option<&str>,
+    item: Option<K>,
+    n: Option<i32>,
+) -> Result<impl Iterator<Item = (K, f64, i32)> + 'static, Report> {
+    let name = required(model, "model")?;
+    let served = with_items_as::<K>(name, "the item")?;
+    let n = places(n, "n")?;
+    let recommender = &served.recommender;
+    if recommender.algorithm == Algorithm::Popular {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("model \"{name}\" knows how popular items are, not which are alike"),
+        )
+        .set_hint("Fit it with algorithm => 'item_knn'."));
+    }
+    let similar = match item.and_then(|item| item.find(&recommender.item_keys)) {
+        Some(item) => recommender.similar_items(item, n)?,
+        None => Vec::new(),
+    };
+    Ok((1..).zip(similar).map(move |(rank, (item, similarity))| {
+        (K::read(&served.recommender.item_keys, item), similarity, rank)
+    }))
+}
+
+fn rows<K: Key>(
+    served: Rc<Served>,
+    page: Vec<Recommendation>,
+) -> impl Iterator<Item = Place<K>> + 'static {
+    page.into_iter().map(move |place| {
+        let read = |item| K::read(&served.recommender.item_keys, item);
+        (
+            read(place.item),
+            place.score,
+            place.rank as i32,
+            place.because_of.map(read),
+            place.popular,
+        )
+    })
+}
+
+/// The model, if its items can be given as this type of key.
+fn with_items_as<K: Key>(model: &str, argument: &str) -> Result<Rc<Served>, Report> {
+    let (_, served) = served(model)?;
+    if K::can_read(&served.recommender.item_keys) {
+        return Ok(served);
+    }
+    Err(report(
+        PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+        format!(
+            "the items of model \"{model}\" are {}, not whole numbers",
+            served.columns.item.sql_type
+        ),
+    )
+    .set_hint(format!("Cast {argument} to text: this form returns items as text.")))
+}

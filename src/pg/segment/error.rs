@@ -1,0 +1,42 @@
+//! Errors of `algo::segment` as PostgreSQL reports them.
+
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+use crate::algo::segment::Error;
+use crate::pg::error::{self, Report, report};
+
+impl From<Error> for Report {
+    fn from(failure: Error) -> Self {
+        let message = failure.to_string();
+        match failure {
+            Error::EmptyInput => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("The source must have at least as many rows as segments."),
+            Error::InvalidK { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Give k as a whole number in that range."),
+            Error::InvalidFeatures { found: 0 } => error::Error::NoFeatures.into(),
+            Error::InvalidFeatures { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message),
+            Error::InvalidIterations { .. }
+            | Error::InvalidStarts { .. }
+            | Error::InvalidTolerance { .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+            }
+            Error::TooManyRows { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+                .set_hint("Fit on a sample: a model labels any number of rows."),
+            Error::DimensionMismatch { .. } => report(Code::ERRCODE_ARRAY_ELEMENT_ERROR, message)
+                .set_hint(
+                    "A refit needs the features and the number of segments of the first fit.",
+                ),
+            Error::TooFewDistinctRows { .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                    .set_hint("Give a smaller k, or more rows.")
+            }
+            Error::MissingValue { feature, .. } => {
+                error::Error::MissingValue { column: feature }.into()
+            }
+            Error::TooLarge { .. } => report(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
+                .set_hint("Divide the column by a constant first."),
+            Error::Malformed(_) => report(Code::ERRCODE_DATA_CORRUPTED, message),
+            Error::Stopped(_) => report(Code::ERRCODE_QUERY_CANCELED, "the fit was cancelled"),
+        }
+    }
+}

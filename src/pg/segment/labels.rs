@@ -1,0 +1,70 @@
+//! Tables of labels: key, segment and label of each row, remembered so that a refit writes them again.
+
+use pgrx::prelude::*;
+
+use crate::algo::frame::{Column, Values};
+use crate::algo::segment::original;
+use crate::pg::error::{Report, report};
+use crate::pg::operate::publish::{self, Output, Publication, Written};
+use crate::pg::registry::{Version, current_search_path};
+
+use super::model::Described;
+
+/// Rows of a source with their labels.
+pub(super) struct Labelled<'a> {
+    pub(super) key: &'a Column,
+    pub(super) key_type: &'a str,
+    /// Which row each label is of.
+    pub(super) order: Option<&'a [u32]>,
+    /// From 1.
+    pub(super) labels: &'a [u32],
+}
+
+/// Writes key, segment and label into the table, by difference.
+pub(super) fn write(
+    target: &str,
+    rows: &Labelled,
+    described: &[Described],
+) -> Result<Written, Report> {
+    let key = rows.key.name.as_str();
+    if ["segment", "label", "since"].contains(&key) {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            format!("the table of labels has a column \"{key}\" of its own"),
+        )
+        .set_hint("Give the key another name in the source, with AS."));
+    }
+    let columns = [
+        Output { name: key, sql_type: rows.key_type, is_key: true },
+        Output { name: "segment", sql_type: "integer", is_key: false },
+        Output { name: "label", sql_type: "text", is_key: false },
+    ];
+    let words: Vec<&str> =
+        described.iter().map(|one| one.name.as_deref().unwrap_or(&one.label)).collect();
+    publish::write(target, &columns, rows.labels.len(), |place, text| {
+        let row = original(rows.order, place);
+        match &rows.key.values {
+            Values::Integer(keys) => text.integer(keys[row]),
+            Values::Text { codes, dictionary } => text.text(&dictionary[codes[row] as usize]),
+            Values::Number(values) => text.float(values[row]),
+        }
+        let segment = rows.labels[place];
+        text.integer(i64::from(segment));
+        text.text(words.get(segment as usize - 1).copied().unwrap_or_default());
+    })
+}
+
+/// Remembers that the table is kept from this model, by the source of its fit.
+pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Result<(), Report> {
+    publish::remember(
+        version,
+        &Publication {
+            target: publish::qualified_name(target)?,
+            source: None,
+            key_column: rows.key.name.clone(),
+            key_type: rows.key_type.to_owned(),
+            n: None,
+            search_path: current_search_path(),
+        },
+    )
+}

@@ -1,0 +1,10 @@
+//! Segments in SQL: the `kmeans` aggregate and its value, and named models of segments.
+
+mod aggregate;
+mod error;
+mod fit;
+mod labels;
+mod model;
+mod value;
+
+pub(crate) use fit::fit_again;
