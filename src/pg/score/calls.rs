@@ -43,18 +43,24 @@ unsafe extern "C-unwind" fn persona_score(fcinfo: FunctionCallInfo) -> Datum {
 unsafe extern "C-unwind" fn persona_score_batch(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares the function WINDOW, with (text, record) and the result float8.
     unsafe {
+        let partition = Partition::of(fcinfo);
+        let position = partition.position();
+        let kept = partition.kept::<Ahead>();
+        if let Some(score) = kept.as_ref().and_then(|ahead| ahead.at(position)) {
+            return number(fcinfo, score);
+        }
         let site: &mut Site =
             CallSite::of(fcinfo).remember(|| Ok(Site::default())).unwrap_or_report();
-        let partition = Partition::of(fcinfo);
         let model = model_name(partition.argument(0)).unwrap_or_report();
         let by = site.find(model).unwrap_or_report();
         let score = match by {
             // One model for all rows, or the rows ahead may be another's.
             By::Onnx(imported, binding) if pg_sys::get_fn_expr_arg_stable((*fcinfo).flinfo, 0) => {
-                ahead(partition, imported, binding)
+                let ahead = kept.unwrap_or_else(|| partition.keep(Ahead::default()));
+                read_ahead(ahead, partition, position, imported, binding)
             }
             by => {
-                partition.release_before(partition.position());
+                partition.release_before(position);
                 partition.argument(1).map_or(Ok(None), |row| by.score(Record::from_datum(row)))
             }
         };
@@ -70,24 +76,28 @@ struct Ahead {
     size: usize,
 }
 
+impl Ahead {
+    fn at(&self, position: i64) -> Option<Option<f64>> {
+        let index = usize::try_from(position - self.start).ok()?;
+        self.scores.get(index).copied()
+    }
+}
+
 const FIRST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 8192;
 
-/// The score of the current row. Batches grow fourfold, so that LIMIT 1 pays for few rows and a large table for few trips.
+/// Scores the current row and some after it. Batches grow fourfold, so that LIMIT 1 pays for few rows and a large table
+/// for few trips.
 ///
 /// # Safety
 /// The partition's second argument is a record.
-unsafe fn ahead(
+unsafe fn read_ahead(
+    ahead: &mut Ahead,
     partition: Partition,
+    position: i64,
     imported: &Imported,
     binding: &mut Binding,
 ) -> Result<Option<f64>, Report> {
-    let position = partition.position();
-    let ahead = partition.kept::<Ahead>().unwrap_or_else(|| partition.keep(Ahead::default()));
-    let index = usize::try_from(position - ahead.start).unwrap_or(usize::MAX);
-    if let Some(score) = ahead.scores.get(index) {
-        return Ok(*score);
-    }
     let size = (ahead.size * 4).clamp(FIRST_BATCH, LARGEST_BATCH);
     // SAFETY: an int that only this thread writes; every record is a composite value that lives until the row is done.
     let (rows, is_there) = unsafe {

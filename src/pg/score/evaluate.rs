@@ -155,7 +155,7 @@ struct Scored {
 /// Adds a row: (internal, label boolean, score float8). A NULL label or score is skipped.
 #[unsafe(no_mangle)]
 #[pg_guard]
-unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
+pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments, as the transition function of aggregates with a state of this type.
     unsafe {
         let state = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
