@@ -1,10 +1,10 @@
 //! `score`, `score_batch` and `predict`.
 #![allow(unsafe_code, reason = "called once a row, without a layer between")]
 
-use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
+use pgrx::{JsonB, PgMemoryContexts};
 
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::varlena_bytes;
@@ -99,24 +99,32 @@ unsafe fn read_ahead(
     binding: &mut Binding,
 ) -> Result<Option<f64>, Report> {
     let size = (ahead.size * 4).clamp(FIRST_BATCH, LARGEST_BATCH);
-    // SAFETY: an int that only this thread writes; every record is a composite value that lives until the row is done.
-    let (rows, is_there) = unsafe {
-        let budget = pg_sys::work_mem as usize * 1024 / 4;
-        let (mut rows, mut is_there, mut bytes) = (imported.gather(), Vec::new(), 0);
-        while is_there.len() < size && bytes < budget {
-            check_for_interrupts!();
-            match partition.argument_at(1, position + is_there.len() as i64) {
-                None => break,
-                Some(None) => is_there.push(false),
-                Some(Some(record)) => {
-                    bytes += pgrx::varsize_any(record.cast_mut_ptr());
-                    imported.push(&mut rows, binding, Record::from_datum(record))?;
-                    is_there.push(true);
+    // SAFETY: an int that only this thread writes.
+    let budget = unsafe { pg_sys::work_mem } as usize * 1024 / 4;
+    let mut rows = imported.gather(size);
+    let (mut is_there, mut bytes) = (Vec::with_capacity(size), 0);
+    // A row's record is forgotten once its values are taken: thousands of them would not stay in the cache.
+    let mut scratch = PgMemoryContexts::new("persona score_batch");
+    while is_there.len() < size && bytes < budget {
+        check_for_interrupts!();
+        // SAFETY: as above; resetting frees what the row before left, and nothing points there any more.
+        let there = unsafe {
+            scratch.reset();
+            scratch.switch_to(|_| {
+                match partition.argument_at(1, position + is_there.len() as i64) {
+                    None => Ok::<_, Report>(None),
+                    Some(None) => Ok(Some(false)),
+                    Some(Some(record)) => {
+                        bytes += pgrx::varsize_any(record.cast_mut_ptr());
+                        imported.push(&mut rows, binding, Record::from_datum(record))?;
+                        Ok(Some(true))
+                    }
                 }
-            }
-        }
-        (rows, is_there)
-    };
+            })?
+        };
+        let Some(there) = there else { break };
+        is_there.push(there);
+    }
     // The last row that was read: PostgreSQL counts wrongly from a mark beyond it.
     partition.release_before(position + (is_there.len() as i64 - 1).max(0));
     let mut scores = imported.scores(rows)?.into_iter();

@@ -41,12 +41,16 @@ impl Imported {
         Ok(Self { version: version.clone(), bound, input_of })
     }
 
-    pub(super) fn gather(&self) -> Gathered {
-        let data = self.bound.inputs.iter().map(|input| match input.element {
-            Takes::Float => Data::F32(Vec::new()),
-            Takes::Double => Data::F64(Vec::new()),
-            Takes::Whole => Data::I64(Vec::new()),
-            Takes::Text => Data::Str(Vec::new()),
+    /// Room for so many rows.
+    pub(super) fn gather(&self, n_rows: usize) -> Gathered {
+        let data = self.bound.inputs.iter().map(|input| {
+            let n = n_rows * input.columns.len();
+            match input.element {
+                Takes::Float => Data::F32(Vec::with_capacity(n)),
+                Takes::Double => Data::F64(Vec::with_capacity(n)),
+                Takes::Whole => Data::I64(Vec::with_capacity(n)),
+                Takes::Text => Data::Str(Vec::with_capacity(n)),
+            }
         });
         Gathered { n_rows: 0, data: data.collect() }
     }
@@ -73,6 +77,7 @@ impl Imported {
         Ok(())
     }
 
+    #[inline]
     fn push_number(&self, rows: &mut Gathered, index: usize, value: f64) -> Result<(), Report> {
         let name = || self.bound.columns().nth(index).map_or("", |(name, _)| name).to_owned();
         let input = self.input_of.get(index).and_then(|&input| rows.data.get_mut(input));
@@ -162,7 +167,7 @@ impl Imported {
         let mut scores = Vec::with_capacity(frame.n_rows);
         for start in (0..frame.n_rows).step_by(ROWS) {
             check_for_interrupts!();
-            let mut rows = self.gather();
+            let mut rows = self.gather(ROWS);
             for row_idx in start..(start + ROWS).min(frame.n_rows) {
                 for (index, (name, _)) in self.bound.columns().enumerate() {
                     let column = frame.column(name).ok_or_else(|| Error::MissingColumn {

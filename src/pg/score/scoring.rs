@@ -78,7 +78,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.score(binding, record).map(Some),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather();
+                let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
                 imported.scores(row).map(|scores| scores.first().copied())
             }
@@ -90,7 +90,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.predict(binding, record),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather();
+                let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
                 imported.predict(row)
             }
