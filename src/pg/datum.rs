@@ -7,7 +7,6 @@
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::{FromDatum, PgOid};
 
 use super::error::{Error, Report};
 
@@ -360,10 +359,4 @@ fn reject_not_finite(name: &str, out: &[f64], n: usize) -> Result<(), Report> {
         .into()),
         None => Ok(()),
     }
-}
-
-/// A value of type `T` from the result of a look-up, or None for NULL.
-pub(crate) fn from_result<T: FromDatum>(datum: Option<Datum>, type_oid: PgOid) -> Option<T> {
-    // SAFETY: the datum is of the type that PostgreSQL says it is.
-    datum.and_then(|datum| unsafe { T::from_polymorphic_datum(datum, false, type_oid.value()) })
 }

@@ -19,9 +19,9 @@ mod value;
 mod window;
 
 mod operate;
+mod recommend;
 mod score;
 mod scorer;
-mod recommend;
 mod segment;
 mod standardise;
 

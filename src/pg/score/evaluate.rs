@@ -190,7 +190,7 @@ macro_rules! final_functions {
         $(
             #[unsafe(no_mangle)]
             #[pg_guard]
-            pub unsafe extern "C-unwind" fn $name(fcinfo: FunctionCallInfo) -> Datum {
+            unsafe extern "C-unwind" fn $name(fcinfo: FunctionCallInfo) -> Datum {
                 // SAFETY: SQL declares (internal) with the state of the transition function above.
                 unsafe { finish(fcinfo, $metric) }
             }

@@ -3,12 +3,14 @@
 mod calls;
 mod error;
 mod evaluate;
-pub(crate) mod fit;
+mod fit;
 mod graphs;
 mod native;
 mod onnx;
 mod scoring;
 mod status;
+
+pub(crate) use fit::fit_again;
 
 use super::error::{Error, Report};
 
