@@ -7,7 +7,6 @@
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::{FromDatum, PgOid};
 
 use super::error::{Error, Report};
 
@@ -347,8 +346,8 @@ fn vector_elements(bytes: &[u8], name: &str, out: &mut Vec<f64>) -> Result<(), R
 
 fn reject_not_finite(name: &str, out: &[f64], n: usize) -> Result<(), Report> {
     let elements = &out[out.len() - n..];
-    // One pass without a branch: x - x is 0 for finite x and NaN otherwise.
-    let sum: f64 = elements.iter().map(|x| x - x).sum();
+    // One pass without a branch: 0 x is 0 for finite x and NaN otherwise.
+    let sum: f64 = elements.iter().map(|x| 0.0 * x).sum();
     if sum == 0.0 {
         return Ok(());
     }
@@ -360,10 +359,4 @@ fn reject_not_finite(name: &str, out: &[f64], n: usize) -> Result<(), Report> {
         .into()),
         None => Ok(()),
     }
-}
-
-/// A value of type `T` from the result of a look-up, or None for NULL.
-pub(crate) fn from_result<T: FromDatum>(datum: Option<Datum>, type_oid: PgOid) -> Option<T> {
-    // SAFETY: the datum is of the type that PostgreSQL says it is.
-    datum.and_then(|datum| unsafe { T::from_polymorphic_datum(datum, false, type_oid.value()) })
 }

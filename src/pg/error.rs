@@ -19,7 +19,6 @@ pub(crate) enum Error {
     UnknownModel { name: String },
     WrongKind { name: String, is: String, wanted: &'static str },
     NotOwner { name: String },
-    ModelBusy { name: String },
     NameTaken { name: String, kind: String },
     CorruptModel { name: String, version: i32, why: String },
     InvalidModelName { name: String },
@@ -58,11 +57,6 @@ impl From<Error> for Report {
             NotOwner { name } => {
                 report(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of model \"{name}\""))
             }
-            ModelBusy { name } => report(
-                Code::ERRCODE_LOCK_NOT_AVAILABLE,
-                format!("model \"{name}\" is being changed by another session"),
-            )
-            .set_hint("Try again when that session has finished; persona.activity shows it."),
             NameTaken { name, kind } => {
                 report(Code::ERRCODE_DUPLICATE_OBJECT, format!("model \"{name}\" already exists and is a {kind}"))
                     .set_hint("Choose another name, or drop it with persona.drop_model first.")

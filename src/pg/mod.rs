@@ -31,5 +31,12 @@ pgrx::pg_module_magic!();
 #[pgrx::pg_guard]
 #[allow(non_snake_case, unsafe_code, reason = "the name by which PostgreSQL finds it")]
 extern "C-unwind" fn _PG_init() {
+    // A panic's backtrace would reach the client as DETAIL, with paths of this machine: std reads these once, at the first
+    // panic.
+    // SAFETY: a backend has one thread while it loads a library.
+    unsafe {
+        std::env::set_var("RUST_BACKTRACE", "0");
+        std::env::set_var("RUST_LIB_BACKTRACE", "0");
+    }
     guc::define();
 }

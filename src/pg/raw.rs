@@ -2,7 +2,7 @@
 //! costs 30 ns. Here is also what aggregates and window functions need of their caller.
 #![allow(unsafe_code, reason = "the calling convention of PostgreSQL")]
 
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
 use super::error::{Report, report};
@@ -41,15 +41,6 @@ pub(crate) unsafe fn null(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: by the caller's promise.
     unsafe { (*fcinfo).isnull = true };
     Datum::null()
-}
-
-/// The type of an argument in the calling expression.
-///
-/// # Safety
-/// `fcinfo` is of the running call.
-pub(crate) unsafe fn argument_type(fcinfo: FunctionCallInfo, index: i32) -> Oid {
-    // SAFETY: by the caller's promise.
-    unsafe { pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, index) }
 }
 
 /// The memory context of the running aggregate's state, or None when the function is called by itself.

@@ -13,7 +13,6 @@ unsafe extern "C-unwind" {
         window: *mut std::ffi::c_void,
         size: usize,
     ) -> *mut std::ffi::c_void;
-    fn WinGetPartitionRowCount(window: *mut std::ffi::c_void) -> i64;
     fn WinGetCurrentPosition(window: *mut std::ffi::c_void) -> i64;
     fn WinSetMarkPosition(window: *mut std::ffi::c_void, position: i64);
     fn WinGetFuncArgInPartition(
@@ -43,14 +42,9 @@ impl Partition {
         Self(unsafe { (*fcinfo).context.cast() })
     }
 
-    pub(crate) fn n_rows(self) -> i64 {
-        // SAFETY: the window object is of the running call; an error of PostgreSQL's becomes a panic at this boundary.
-        unsafe { pg_guard_ffi_boundary(|| WinGetPartitionRowCount(self.0)) }
-    }
-
     /// The current row, counted from 0.
     pub(crate) fn position(self) -> i64 {
-        // SAFETY: as above.
+        // SAFETY: the window object is of the running call; an error of PostgreSQL's becomes a panic at this boundary.
         unsafe { pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.0)) }
     }
 

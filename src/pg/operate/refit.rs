@@ -9,9 +9,9 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
 use crate::pg::security::{as_role, with_search_path};
+use crate::pg::{recommend, score, segment};
 
 use super::publish;
 
@@ -86,8 +86,9 @@ impl Fit {
 
 fn again(live: &Version, fit: &Fit) -> Result<Version, Report> {
     match live.kind.as_str() {
-        "recommender" => recommend::refit(live, &fit.source, &fit.parameters),
-        "segments" => crate::pg::segment::fit_again(&live.name, &fit.source, &fit.parameters, live),
+        "segments" => segment::fit_again(live, &fit.source, &fit.parameters),
+        "scorer" => score::fit_again(live, &fit.source, &fit.parameters),
+        "recommender" => recommend::fit_again(live, &fit.source, &fit.parameters),
         _ => Err(Error::WrongKind {
             name: live.name.clone(),
             is: live.kind.clone(),

@@ -84,7 +84,7 @@ fn fit_recommender(
 }
 
 /// Fits the model again as its arguments in the registry say; the new version is active.
-pub(crate) fn refit(
+pub(crate) fn fit_again(
     live: &Version,
     source: &str,
     parameters: &serde_json::Value,

@@ -11,7 +11,7 @@ mod questions;
 mod served;
 
 pub(crate) use everyone::item_type;
-pub(crate) use fit::refit;
+pub(crate) use fit::fit_again;
 
 use super::error::{Error, Report};
 

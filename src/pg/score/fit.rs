@@ -91,16 +91,15 @@ fn fit_scorer(
 /// Runs a stored fit again on the columns of that fit. The new version is active at once: a caller who finds it worse than
 /// the live one raises an error, and the transaction takes it back.
 pub(crate) fn fit_again(
-    model: &str,
+    live: &Version,
     source: &str,
     parameters: &serde_json::Value,
-    live: &Version,
 ) -> Result<Version, Report> {
     let asked: Asked = serde_json::from_value(parameters.clone()).map_err(|error| {
         let why = format!("its parameters are not those of a fit ({error})");
-        Report::from(Error::CorruptModel { name: model.to_owned(), version: live.version, why })
+        Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
     })?;
-    fit(model, source, asked, true).map(|(version, _)| version)
+    fit(&live.name, source, asked, true).map(|(version, _)| version)
 }
 
 /// The arguments of a fit, as they are stored.

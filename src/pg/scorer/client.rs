@@ -15,7 +15,7 @@ use super::place::{self, DIRECTORY, SOCKET, START_LOCK};
 use super::wait::{For, connect, wait};
 use super::{Error, supervisor};
 use crate::wire::{
-    Batch, CHUNK, Described, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
+    Batch, CHUNK, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
 };
 
 /// The model's outputs, and what the user should know about how they came to be.
@@ -42,20 +42,6 @@ pub(crate) fn run_batch(
         Response::Outputs { outputs, warning } => {
             warn_once(warning);
             Ok(Outputs { outputs })
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
-/// The inputs and outputs as ONNX Runtime sees them.
-pub(crate) fn describe(
-    sha256: &Sha256,
-    load: impl FnOnce() -> Vec<u8>,
-) -> Result<Described, Error> {
-    match with_model(sha256, &Request::Describe { sha256: *sha256 }, load)? {
-        Response::Described(described) => {
-            warn_once(described.warning.clone());
-            Ok(described)
         }
         other => Err(unexpected(&other)),
     }

@@ -12,6 +12,6 @@ mod supervisor;
 mod wait;
 
 #[allow(unused_imports, reason = "the SQL functions that score by ONNX graphs call them")]
-pub(crate) use client::{Outputs, describe, load, run_batch, status};
+pub(crate) use client::{Outputs, load, run_batch, status};
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use error::Error;

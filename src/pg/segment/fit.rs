@@ -33,7 +33,10 @@ struct Arguments {
 }
 
 #[pg_extern]
-#[allow(clippy::too_many_arguments, reason = "they are the arguments of the SQL function")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "pgrx reads the arguments of the SQL function from the type"
+)]
 fn fit_segments(
     model: Option<&str>,
     source: Option<&str>,
@@ -103,21 +106,20 @@ fn fit_segments(
 
 /// Fits a model again, from its live version: warm, with each segment's number kept. The caller holds the model's lock.
 pub(crate) fn fit_again(
-    model: &str,
+    live: &Version,
     source: &str,
     parameters: &serde_json::Value,
-    live: &Version,
 ) -> Result<Version, Report> {
     let corrupt = |why: String| {
-        Report::from(Error::CorruptModel { name: model.to_owned(), version: live.version, why })
+        Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
     };
     let arguments: Arguments =
         serde_json::from_value(parameters.clone()).map_err(|error| corrupt(error.to_string()))?;
     let earlier = registry::load::<Segments>(live)?;
-    let mut progress = Progress::start("refit", model);
+    let mut progress = Progress::start("refit", &live.name);
     let data = read(source, &arguments, &mut progress)?;
     let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
-    store(model, source, arguments, &data, &fitted.fit, true)
+    store(&live.name, source, arguments, &data, &fitted.fit, true)
 }
 
 impl Arguments {
