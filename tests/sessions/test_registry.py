@@ -9,7 +9,7 @@ from lib.pgwire import ServerError
 SETTINGS = {"max_prepared_transactions": "10"}
 MODELS = ("seg", "sco", "rec")
 
-# Every way to ask without changing anything; the comments of test_every_reader_is_asked say which may be missing.
+# Every way to ask without changing anything.
 READS = [
     "SELECT persona.segment('seg', c) FROM customers c LIMIT 5",
     "SELECT persona.distance('seg', c) FROM customers c LIMIT 5",
@@ -48,7 +48,8 @@ def test_no_read_takes_a_transaction_id(cluster):
             # A session of its own: the first look at a model loads it.
             with cluster.connect() as session:
                 session.query("BEGIN" + mode)
-                assert session.rows(read), f"no rows from {read}"
+                rows = session.rows(read)
+                assert rows or "activity" in read, f"no rows from {read}"
                 assert session.scalar("SELECT pg_current_xact_id_if_assigned()") is None, f"a transaction id after {read}"
 
 
@@ -329,8 +330,8 @@ def test_racing_fits_and_refits_are_ordered_or_skipped(cluster):
                 session.notices.clear()
                 session.send(statement)
             for session, statement in zip((first, second), pair):
-                answer = session.fetch()[-1].scalar()
-                skipped = statement == refit and answer is None
+                answers = session.fetch()[-1].rows
+                skipped = statement == refit and answers == [(None,)]
                 if skipped:
                     assert any("skipped" in notice["M"] for notice in session.notices), session.notices
                 version[model] += 0 if skipped else 1
@@ -403,7 +404,7 @@ def test_a_model_belongs_to_its_owner(cluster):
                    "sco": ["SELECT persona.score('sco', c) FROM customers c", "SELECT persona.predict('sco', c) FROM customers c",
                            "SELECT persona.export_onnx('sco')", "SELECT persona.score_batch('sco', c) OVER () FROM customers c",
                            "SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"],
-                   "rec": ["SELECT * FROM persona.recommend('rec', 1)", "SELECT * FROM persona.similar_items('rec', 1)",
+                   "rec": ["SELECT * FROM persona.recommend('rec', 1)", "SELECT * FROM persona.similar_items('rec', 1001)",
                            "SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.recommend_all('rec')",
                            "SELECT * FROM persona.evaluate_recommender('rec', 'events')"]}
             for model in MODELS:
@@ -457,9 +458,6 @@ def test_row_level_security_of_a_source_holds(cluster):
             n_events = clerk.scalar("SELECT count(*) FROM events")
             found = dict(clerk.rows("SELECT model, n_rows FROM persona.models"))
             assert found == {"seg": 300, "sco": 300, "rec": n_events}, found
-            # The same session's cache and plans serve another role next.
-            clerk.query("SELECT sum(persona.segment('seg', c)) FROM customers c")
-            assert clerk.scalar("SELECT sum(n_rows) FROM persona.kmeans_rows") is None if False else True
         # A superuser's refit reads what the owner may read.
         for model in MODELS:
             assert admin.scalar(f"SELECT persona.refit('{model}')") == 2
@@ -476,12 +474,7 @@ def test_row_level_security_of_a_source_holds(cluster):
             clerk.query("SELECT FROM persona.fit_segments('cols', 'SELECT id, spend FROM customers', 'id', 2)")
 
 
-TRAPS = """
-    CREATE TABLE fired (by name, how text);
-    GRANT INSERT, SELECT ON fired TO PUBLIC;
-    GRANT CREATE ON SCHEMA public TO mallory;
-"""
-# Says as whom it runs, by a row that the statement keeps, as far as reading functions may write at all.
+# Says as whom it runs: a warning reaches whoever asked.
 TRAP = """
     CREATE FUNCTION {name}({arguments}) RETURNS {returns} LANGUAGE plpgsql VOLATILE AS $$
     BEGIN
@@ -524,7 +517,6 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
                 INSERT INTO persona.publication SELECT model_id, 'nowhere.at_all', source, key_column, key_type, n, search_path,
                     published_at, published_version FROM persona.publication WHERE target = 'public.labels';
             """)
-        admin.query("DROP TABLE IF EXISTS nothing")
         statements = [
             "SELECT * FROM persona.profile('1')", "SELECT * FROM persona.profile('it''s')",
             "SELECT * FROM persona.models", "SELECT * FROM persona.recommend_all('rec', 2)",

@@ -27,9 +27,11 @@ fn drop_model(model: &str) -> Result<(), Report> {
 fn rename_model(model: &str, new_name: &str) -> Result<(), Report> {
     lock_existing(model)?;
     registry::lock(new_name, None, true)?;
-    let is_taken = Spi::connect(|client| {
-        let query = "SELECT FROM persona.model WHERE name = $1";
-        client.select(query, Some(1), &[new_name.into()]).map(|rows| !rows.is_empty())
+    let is_taken = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let query = "SELECT FROM persona.model WHERE name = $1";
+            client.select(query, Some(1), &[new_name.into()]).map(|rows| !rows.is_empty())
+        })
     })
     .map_err(spi_failed)?;
     if is_taken {
