@@ -5,6 +5,8 @@
 
 // An ErrorReport is large, and every SQL function returns one: it is built once per failed statement.
 #![cfg_attr(feature = "pg", allow(clippy::result_large_err))]
+// The columns of a set-returning function are its signature, and long.
+#![cfg_attr(feature = "pg", allow(clippy::type_complexity))]
 
 pub mod algo;
 pub mod wire;

@@ -386,8 +386,8 @@ fn vector_elements(bytes: &[u8], name: &str, out: &mut Vec<f64>) -> Result<(), R
 
 fn reject_not_finite(name: &str, out: &[f64], n: usize) -> Result<(), Report> {
     let elements = &out[out.len() - n..];
-    // One pass without a branch: x - x is 0 for finite x and NaN otherwise.
-    let sum: f64 = elements.iter().map(|x| x - x).sum();
+    // One pass without a branch: 0 x is 0 for finite x and NaN otherwise.
+    let sum: f64 = elements.iter().map(|x| 0.0 * x).sum();
     if sum == 0.0 {
         return Ok(());
     }

@@ -16,6 +16,7 @@ use crate::algo::frame::{Column, Frame, TextBuilder, Values};
 use super::datum::{Kind, type_name};
 use super::error::{Error, Report, report};
 use super::guc;
+use super::names::{find_relation, is_name};
 use super::progress::Progress;
 use super::record::{Attribute, attributes, check_names};
 
@@ -115,26 +116,24 @@ pub(crate) fn query_of(source: &str) -> Result<String, Report> {
             .iter()
             .any(|word| first_word.eq_ignore_ascii_case(word));
     if !is_query {
-        return relation_query(trimmed);
+        return relation_query(trimmed, first_word);
     }
     check_one_select(trimmed)?;
     Ok(trimmed.to_owned())
 }
 
-fn relation_query(name: &str) -> Result<String, Report> {
-    let unknown = || Report::from(Error::UnknownSource { source: name.to_owned() });
-    let found: Option<String> = Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid",
-            Some(1),
-            &[name.into()],
-        )?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
-    })
-    .map_err(|_: pgrx::spi::Error| unknown())?;
-    Ok(format!("SELECT * FROM {}", found.ok_or_else(unknown)?))
+/// What begins with one of these and is no name is a statement that writes, not a relation that is missing.
+const WRITING: [&str; 9] =
+    ["insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "copy"];
+
+fn relation_query(name: &str, first_word: &str) -> Result<String, Report> {
+    if let Some(relation) = find_relation(name)? {
+        return Ok(format!("SELECT * FROM {relation}"));
+    }
+    if !is_name(name) && WRITING.iter().any(|word| first_word.eq_ignore_ascii_case(word)) {
+        return Err(Error::NotReadOnly { what: "a statement other than SELECT" }.into());
+    }
+    Err(Error::UnknownSource { source: name.to_owned() }.into())
 }
 
 fn check_one_select(query: &str) -> Result<(), Report> {

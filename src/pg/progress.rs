@@ -173,7 +173,7 @@ impl Slot {
                 started_at: self.started_at.load(Relaxed) as i64,
             };
             fence(Acquire);
-            if version % 2 == 0 && self.version.load(Relaxed) == version {
+            if version.is_multiple_of(2) && self.version.load(Relaxed) == version {
                 return Some(activity);
             }
         }

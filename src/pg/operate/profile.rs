@@ -27,7 +27,7 @@ fn profile(
     Report,
 > {
     let mut rows: Vec<Row> = Vec::new();
-    for (model, kind, target, key, key_type) in published()? {
+    for [model, kind, target, key, key_type] in published()? {
         // A text that is no value of the key's type cannot be a customer of this table.
         let query = format!(
             "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) - {key_text} ORDER BY {order}) \
@@ -60,7 +60,7 @@ fn profile(
 }
 
 /// Publications whose tables are there and readable: model, kind, table, key column and its type.
-fn published() -> Result<Vec<(String, String, String, String, String)>, Report> {
+fn published() -> Result<Vec<[String; 5]>, Report> {
     Spi::connect(|client| {
         let rows = client.select(
             "SELECT m.name, m.kind, p.target, p.key_column, p.key_type FROM persona.publication p \
@@ -73,7 +73,7 @@ fn published() -> Result<Vec<(String, String, String, String, String)>, Report> 
         )?;
         rows.map(|row| {
             let text = |index| row.get::<String>(index).map(Option::unwrap_or_default);
-            Ok((text(1)?, text(2)?, text(3)?, text(4)?, text(5)?))
+            Ok([text(1)?, text(2)?, text(3)?, text(4)?, text(5)?])
         })
         .collect::<Result<Vec<_>, pgrx::spi::Error>>()
     })

@@ -10,6 +10,7 @@ use pgrx::spi::{quote_identifier, quote_literal};
 use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::names::find_relation;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
 
@@ -311,13 +312,11 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
 }
 
+/// The table's name, qualified and quoted, if it is there.
 fn existing(target: &str) -> Result<Option<String>, Report> {
-    select_one(&format!(
-        "SELECT (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}))",
-        quote_literal(target)
-    ))
+    // Text that is no name is refused, here and on every server alike.
+    parsed_name(target)?;
+    find_relation(target)
 }
 
 /// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.

@@ -2,10 +2,6 @@
 //!
 //! Each question has a bigint and a text form, the same code for both: [`keys::Key`]. A model is found and loaded by
 //! [`served::served`], once per backend, however many users a query asks for.
-#![allow(
-    clippy::type_complexity,
-    reason = "pgrx reads a function's result columns from its signature"
-)]
 
 mod error;
 mod everyone;

@@ -41,12 +41,16 @@ impl Imported {
         Ok(Self { version: version.clone(), bound, input_of })
     }
 
-    pub(super) fn gather(&self) -> Gathered {
-        let data = self.bound.inputs.iter().map(|input| match input.element {
-            Takes::Float => Data::F32(Vec::new()),
-            Takes::Double => Data::F64(Vec::new()),
-            Takes::Whole => Data::I64(Vec::new()),
-            Takes::Text => Data::Str(Vec::new()),
+    /// Room for so many rows.
+    pub(super) fn gather(&self, n_rows: usize) -> Gathered {
+        let data = self.bound.inputs.iter().map(|input| {
+            let n = n_rows * input.columns.len();
+            match input.element {
+                Takes::Float => Data::F32(Vec::with_capacity(n)),
+                Takes::Double => Data::F64(Vec::with_capacity(n)),
+                Takes::Whole => Data::I64(Vec::with_capacity(n)),
+                Takes::Text => Data::Str(Vec::with_capacity(n)),
+            }
         });
         Gathered { n_rows: 0, data: data.collect() }
     }
@@ -73,6 +77,7 @@ impl Imported {
         Ok(())
     }
 
+    #[inline]
     fn push_number(&self, rows: &mut Gathered, index: usize, value: f64) -> Result<(), Report> {
         let name = || self.bound.columns().nth(index).map_or("", |(name, _)| name).to_owned();
         let input = self.input_of.get(index).and_then(|&input| rows.data.get_mut(input));
@@ -119,7 +124,7 @@ impl Imported {
             return Err(wrong_output(&self.bound.output, "is missing"));
         };
         let width = width(output, n_rows)?;
-        let column = self.bound.class.unwrap_or(width - 1);
+        let column = self.bound.class.or_else(|| last_class(output)).unwrap_or(width - 1);
         if column >= width {
             return Err(wrong_output(&output.name, "has fewer columns than classes"));
         }
@@ -162,7 +167,7 @@ impl Imported {
         let mut scores = Vec::with_capacity(frame.n_rows);
         for start in (0..frame.n_rows).step_by(ROWS) {
             check_for_interrupts!();
-            let mut rows = self.gather();
+            let mut rows = self.gather(ROWS);
             for row_idx in start..(start + ROWS).min(frame.n_rows) {
                 for (index, (name, _)) in self.bound.columns().enumerate() {
                     let column = frame.column(name).ok_or_else(|| Error::MissingColumn {
@@ -207,6 +212,18 @@ impl Imported {
     }
 }
 
+/// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.
+fn last_class(output: &Output) -> Option<usize> {
+    fn last<T: Ord>(classes: &[T]) -> Option<usize> {
+        classes.iter().enumerate().max_by_key(|(_, class)| *class).map(|(column, _)| column)
+    }
+    match output.classes.as_ref()? {
+        Data::I64(classes) => last(classes),
+        Data::Str(classes) => last(classes),
+        Data::F32(_) | Data::F64(_) => None,
+    }
+}
+
 /// How many values the output has for each row.
 fn width(output: &Output, n_rows: usize) -> Result<usize, Report> {
     let n = output.data.len();
@@ -247,6 +264,6 @@ fn wrong_output(output: &str, why: &str) -> Report {
 fn out_of_range(column: &str, value: f64, wanted: &str) -> Report {
     report(
         PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-        format!("column \"{column}\" has the value {value}, but the model takes {wanted}"),
+        format!("column \"{column}\" has the value {value:?}, but the model takes {wanted}"),
     )
 }

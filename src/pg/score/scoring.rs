@@ -13,7 +13,7 @@ pub(super) const ONNX: &str = "onnx";
 
 /// A version in this backend's memory.
 pub(super) enum Scoring {
-    Native(Native),
+    Native(Box<Native>),
     /// How it binds depends on the version, and models are kept by their bytes: a call site has the rest.
     Onnx,
 }
@@ -25,7 +25,7 @@ impl Model for Scoring {
         if version.algorithm == ONNX {
             return Ok(Self::Onnx);
         }
-        Ok(Self::Native(Native::new(scorer(version)?)))
+        Ok(Self::Native(Box::new(Native::new(scorer(version)?))))
     }
 }
 
@@ -78,7 +78,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.score(binding, record).map(Some),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather();
+                let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
                 imported.scores(row).map(|scores| scores.first().copied())
             }
@@ -90,7 +90,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.predict(binding, record),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather();
+                let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
                 imported.predict(row)
             }

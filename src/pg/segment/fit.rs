@@ -35,8 +35,7 @@ struct Arguments {
 #[pg_extern]
 #[allow(
     clippy::too_many_arguments,
-    clippy::type_complexity,
-    reason = "pgrx reads the arguments and columns of the SQL function from the type"
+    reason = "pgrx reads the arguments of the SQL function from the type"
 )]
 fn fit_segments(
     model: Option<&str>,

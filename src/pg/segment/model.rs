@@ -121,7 +121,6 @@ pub(super) fn rows(described: Vec<Described>) -> impl Iterator<Item = SegmentRow
 }
 
 #[pg_extern]
-#[allow(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 fn model_segments(
     model: &str,
 ) -> Result<
@@ -143,7 +142,6 @@ fn model_segments(
 }
 
 #[pg_extern]
-#[allow(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 fn model_segment_profile(
     model: &str,
 ) -> Result<
