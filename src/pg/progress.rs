@@ -97,7 +97,7 @@ impl Progress {
     fn log_phase(&self) {
         let (phase, since) = &*self.running.borrow();
         if phase != "starting" {
-            debug1!("persona: {phase} took {:.3} s", since.elapsed().as_secs_f64());
+            debug1!("persona: {phase} took {:.1} ms", 1e3 * since.elapsed().as_secs_f64());
         }
     }
 
