@@ -63,8 +63,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// An order of the rows and the longest of the columns in that order.
-    const ORDER: Self = Self { per_row: 32, per_number: 0 };
+    /// An order of the rows, labels, and the numbers once more as a matrix: measured 36 and 8 for a scorer.
+    const MATRIX: Self = Self { per_row: 40, per_number: 8 };
 }
 
 /// What was read.
@@ -76,9 +76,12 @@ pub(crate) struct Ingested {
 
 pub(crate) const MAX_FEATURES: usize = 4096;
 
+/// Text is counted as it comes, and held against the budget every so many bytes.
+const TEXT_STEP: usize = 1 << 18;
+
 /// Runs the source and returns the wanted columns. The source is the name of a relation or one SELECT that only reads.
 pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Ingested, Report> {
-    ingest_for(Work::ORDER, request, progress)
+    ingest_for(Work::MATRIX, request, progress)
 }
 
 /// As [`ingest`], for a fit that takes other memory than most.
@@ -108,6 +111,7 @@ pub(crate) fn ingest_for(
         n_rows: 0,
         capacity: 0,
         text_bytes: 0,
+        text_checked: 0,
         budget: guc::max_fit_memory(),
         progress,
         started: false,
@@ -211,6 +215,8 @@ struct Receiver<'a> {
     n_rows: usize,
     capacity: usize,
     text_bytes: usize,
+    /// What text_bytes were when they were last held against the budget.
+    text_checked: usize,
     budget: usize,
     progress: &'a mut Progress,
     started: bool,
@@ -353,6 +359,10 @@ impl Receiver<'_> {
             }
         }
         self.n_rows += 1;
+        if self.text_bytes - self.text_checked > TEXT_STEP {
+            self.text_checked = self.text_bytes;
+            self.check_budget()?;
+        }
         Ok(())
     }
 
