@@ -54,6 +54,19 @@ pub(crate) enum Others<'a> {
     },
 }
 
+/// Bytes that a fit takes beside what was read: they count before the first of them is allocated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) per_row: usize,
+    /// For each number of a row.
+    pub(crate) per_number: usize,
+}
+
+impl Work {
+    /// An order of the rows and the longest of the columns in that order.
+    const ORDER: Self = Self { per_row: 32, per_number: 0 };
+}
+
 /// What was read.
 pub(crate) struct Ingested {
     pub(crate) frame: Frame,
@@ -65,6 +78,15 @@ pub(crate) const MAX_FEATURES: usize = 4096;
 
 /// Runs the source and returns the wanted columns. The source is the name of a relation or one SELECT that only reads.
 pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Ingested, Report> {
+    ingest_for(Work::ORDER, request, progress)
+}
+
+/// As [`ingest`], for a fit that takes other memory than most.
+pub(crate) fn ingest_for(
+    work: Work,
+    request: &Request,
+    progress: &mut Progress,
+) -> Result<Ingested, Report> {
     progress.phase("reading");
     let query = query_of(request.source)?;
     let query = CString::new(query).map_err(|_| {
@@ -79,6 +101,7 @@ pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Inges
             mydest: pg_sys::CommandDest::DestNone,
         },
         request,
+        work,
         builders: Vec::new(),
         direct: Vec::new(),
         last_attribute: 0,
@@ -180,6 +203,7 @@ struct Receiver<'a> {
     /// First, as PostgreSQL takes the whole for it.
     callbacks: pg_sys::DestReceiver,
     request: &'a Request<'a>,
+    work: Work,
     builders: Vec<Builder>,
     /// Where each builder's next values go, when all are of fixed width; empty when not. Made anew with the room for rows.
     direct: Vec<Direct>,
@@ -404,10 +428,30 @@ impl Receiver<'_> {
         self.builders.iter().any(|builder| matches!(builder.values, Building::Array { .. }))
     }
 
+    /// Refuses more rows than the budget has room for once they are read: with the memory of the fit, or with the columns
+    /// of an array beside the array that they are copied from.
+    fn check_budget(&self) -> Result<(), Report> {
+        let per_row =
+            |bytes: &dyn Fn(&Builder) -> usize| self.builders.iter().map(bytes).sum::<usize>();
+        let work = self.work.per_row + per_row(&|builder| builder.numbers() * self.work.per_number);
+        let copy = per_row(&|builder| match builder.values {
+            Building::Array { .. } => builder.row_bytes(),
+            _ => 0,
+        });
+        let wanted = (per_row(&Builder::row_bytes) + work.max(copy))
+            .saturating_mul(self.n_rows)
+            .saturating_add(self.text_bytes);
+        if wanted > self.budget {
+            return Err(Error::OutOfMemoryBudget { wanted, budget: self.budget }.into());
+        }
+        Ok(())
+    }
+
     /// Makes room for twice the rows, if the budget allows for it: old and new memory are held together for a moment.
     #[cold]
     fn grow(&mut self) -> Result<(), Report> {
         self.keep_direct_rows();
+        self.check_budget()?;
         let capacity =
             (self.capacity * 2).max(if self.capacity == 0 && self.has_array() { 1 } else { 4096 });
         let row_bytes: usize = self.builders.iter().map(Builder::row_bytes).sum();
@@ -454,6 +498,7 @@ impl Receiver<'_> {
             return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
         }
         self.progress.rows(self.n_rows as u64);
+        self.check_budget()?;
         let n_rows = self.n_rows;
         let requested = self.builders.iter().take(self.request.columns.len());
         let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();
@@ -557,6 +602,14 @@ impl Builder {
             }
         }
         Ok(0)
+    }
+
+    fn numbers(&self) -> usize {
+        match &self.values {
+            Building::Number(_) => 1,
+            Building::Array { dimension, .. } => dimension.unwrap_or(1),
+            Building::Integer(_) | Building::Text(_) => 0,
+        }
     }
 
     fn row_bytes(&self) -> usize {

@@ -58,3 +58,25 @@ SELECT * FROM persona.publish('c', 'fresh', 'SELECT 1 AS id', key => 'id');
 SELECT * FROM persona.publish('c', 'fresh', 'customer', key => 'no such');
 SELECT * FROM persona.publish('r', 'fresh', n => 0);
 SELECT persona.refit('nobody');
+
+-- a portrait never runs the code of somebody who names a table in a publication of his own
+CREATE ROLE persona_test_trapper;
+CREATE SCHEMA trap AUTHORIZATION persona_test_trapper;
+GRANT SELECT ON customer TO persona_test_trapper;
+SET ROLE persona_test_trapper;
+CREATE FUNCTION trap.spring() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'sprung as %', current_user; END $$;
+CREATE VIEW trap.view AS SELECT 'c1'::text AS id, 1 AS segment, trap.spring() AS label;
+CREATE DOMAIN trap.type AS text CHECK (trap.spring() IS NOT NULL);
+CREATE TABLE trap.typed (id trap.type, segment int, label text);
+SELECT count(*) FROM persona.fit_segments('trap', 'public.customer', 'id', 2, features => '{spend}');
+INSERT INTO persona.publication (model_id, target, source, key_column, key_type, n, search_path, published_version)
+SELECT id, t, NULL, 'id', 'text', NULL, '', 1
+FROM persona.model, unnest(ARRAY['trap.view', 'trap.typed', 'no name', 'customer; SELECT 1']) t WHERE name = 'trap';
+SELECT persona.grant_model('trap', 'public');
+GRANT USAGE ON SCHEMA trap TO public;
+GRANT SELECT ON trap.view, trap.typed TO public;
+RESET ROLE;
+SELECT model, kind, answer FROM persona.profile('c1');
+DROP OWNED BY persona_test_trapper;
+DELETE FROM persona.model WHERE name = 'trap';
+DROP ROLE persona_test_trapper;

@@ -26,13 +26,12 @@ fn drop_model(model: &str) -> Result<(), Report> {
 fn rename_model(model: &str, new_name: &str) -> Result<(), Report> {
     lock_existing(model)?;
     registry::lock(new_name, None, true)?;
-    let taken = Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT kind FROM persona.model WHERE name = $1",
-            Some(1),
-            &[new_name.into()],
-        )?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+    let taken = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let query = "SELECT kind FROM persona.model WHERE name = $1";
+            let rows = client.select(query, Some(1), &[new_name.into()])?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+        })
     })
     .map_err(spi_failed)?;
     if taken.is_some() {

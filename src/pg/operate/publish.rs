@@ -1,7 +1,8 @@
 //! Writes what a model says about each customer into a table of the caller's, by difference.
 //!
 //! A table that is not there is made, filled and given its key. A table that is there is changed where it differs: a nightly
-//! refresh that moves one customer in a hundred writes about that many rows. Everything runs with the caller's rights.
+//! refresh that moves one customer in a hundred writes about that many rows. Rows from memory are written with the caller's
+//! rights; a query of a model's source runs with its owner's, who made it and whose refit will run it again.
 
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -13,6 +14,7 @@ use crate::pg::ingest::query_of;
 use crate::pg::names::find_relation;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::security::{as_owner, with_catalog_first, with_catalog_names};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -67,7 +69,8 @@ pub(crate) fn write(
         run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
         bulk::fill(table_oid("pg_temp.persona_staging")?, n_rows, row)?;
         run("ANALYZE pg_temp.persona_staging")?;
-        let written = change(&target, "SELECT * FROM pg_temp.persona_staging", &names, &keys)?;
+        let query = "SELECT * FROM pg_temp.persona_staging";
+        let written = with_catalog_first(|| change(&target, query, &names, &keys))?;
         run("DROP TABLE pg_temp.persona_staging")?;
         return Ok(written);
     }
@@ -81,53 +84,57 @@ pub(crate) fn write(
 
 /// Remembers that the table is kept up to date from the model.
 pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
-    Spi::connect_mut(|client| {
-        client
-            .update(
-                "INSERT INTO persona.publication \
+    with_catalog_names(|| {
+        Spi::connect_mut(|client| {
+            client
+                .update(
+                    "INSERT INTO persona.publication \
              (model_id, target, source, key_column, key_type, n, search_path, published_version) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
              key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
              search_path = excluded.search_path, published_version = excluded.published_version, \
              published_at = pg_catalog.clock_timestamp()",
-                None,
-                &[
-                    version.model_id.into(),
-                    publication.target.as_str().into(),
-                    publication.source.as_deref().into(),
-                    publication.key_column.as_str().into(),
-                    publication.key_type.as_str().into(),
-                    publication.n.into(),
-                    publication.search_path.as_str().into(),
-                    version.version.into(),
-                ],
-            )
-            .map(|_| ())
+                    None,
+                    &[
+                        version.model_id.into(),
+                        publication.target.as_str().into(),
+                        publication.source.as_deref().into(),
+                        publication.key_column.as_str().into(),
+                        publication.key_type.as_str().into(),
+                        publication.n.into(),
+                        publication.search_path.as_str().into(),
+                        version.version.into(),
+                    ],
+                )
+                .map(|_| ())
+        })
     })
     .map_err(spi_failed)
 }
 
 /// The tables that are kept up to date from the model.
 pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    Spi::connect(|client| {
-        let rows = client.select(
+    with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
             "SELECT target, source, key_column, key_type, n, search_path FROM persona.publication \
              WHERE model_id = $1 ORDER BY target",
             None,
             &[model_id.into()],
         )?;
-        rows.map(|row| {
-            Ok(Publication {
-                target: row.get(1)?.unwrap_or_default(),
-                source: row.get(2)?,
-                key_column: row.get(3)?.unwrap_or_default(),
-                key_type: row.get(4)?.unwrap_or_default(),
-                n: row.get(5)?,
-                search_path: row.get(6)?.unwrap_or_default(),
+            rows.map(|row| {
+                Ok(Publication {
+                    target: row.get(1)?.unwrap_or_default(),
+                    source: row.get(2)?,
+                    key_column: row.get(3)?.unwrap_or_default(),
+                    key_type: row.get(4)?.unwrap_or_default(),
+                    n: row.get(5)?,
+                    search_path: row.get(6)?.unwrap_or_default(),
+                })
             })
+            .collect::<Result<Vec<_>, pgrx::spi::Error>>()
         })
-        .collect::<Result<Vec<_>, pgrx::spi::Error>>()
     })
     .map_err(spi_failed)
 }
@@ -137,15 +144,27 @@ pub(crate) fn publish_again(
     version: &Version,
     publication: &Publication,
 ) -> Result<Written, Report> {
-    let query = query_for(version, publication)?;
-    let written = match existing(&publication.target)? {
+    with_catalog_first(|| {
+        let query = query_for(version, publication)?;
+        let written = written_by(&query, version, publication)?;
+        remember(version, publication)?;
+        Ok(written)
+    })
+}
+
+fn written_by(
+    query: &str,
+    version: &Version,
+    publication: &Publication,
+) -> Result<Written, Report> {
+    match existing(&publication.target)? {
         Some(target) => {
             let (columns, keys) = columns_for(version, publication);
             let (columns, keys): (Vec<&str>, Vec<&str>) = (
                 columns.iter().map(String::as_str).collect(),
                 keys.iter().map(String::as_str).collect(),
             );
-            change(&target, &query, &columns, &keys)?
+            change(&target, query, &columns, &keys)
         }
         None => {
             let name = parsed_name(&publication.target)?;
@@ -153,11 +172,9 @@ pub(crate) fn publish_again(
             add_since(&name)?;
             let (_, keys) = columns_for(version, publication);
             add_key(&name, &keys.iter().map(String::as_str).collect::<Vec<_>>())?;
-            Written { inserted, ..Written::default() }
+            Ok(Written { inserted, ..Written::default() })
         }
-    };
-    remember(version, publication)?;
-    Ok(written)
+    }
 }
 
 /// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.
@@ -214,16 +231,18 @@ fn publish(
             fit_argument(&version, "key")?.ok_or(Error::NullArgument { argument: "key" })?
         }
     };
-    let mut publication = Publication {
-        target: qualified_name(target)?,
-        source: source.map(str::to_owned),
-        key_column,
-        key_type: String::new(),
-        n,
-        search_path: registry::current_search_path(),
-    };
-    publication.key_type = key_type(&version, &publication)?;
-    let Written { inserted, updated, deleted } = publish_again(&version, &publication)?;
+    let Written { inserted, updated, deleted } = as_owner(version.owner, || {
+        let mut publication = Publication {
+            target: qualified_name(target)?,
+            source: source.map(str::to_owned),
+            key_column,
+            key_type: String::new(),
+            n,
+            search_path: registry::current_search_path(),
+        };
+        publication.key_type = key_type(&version, &publication)?;
+        publish_again(&version, &publication)
+    })?;
     Ok(TableIterator::once((inserted, updated, deleted)))
 }
 
@@ -293,10 +312,15 @@ fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Rep
 }
 
 fn version_text(version: &Version, query: &str) -> Result<Option<String>, Report> {
-    Spi::connect(|client| {
-        let rows =
-            client.select(query, Some(1), &[version.model_id.into(), version.version.into()])?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+    with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                query,
+                Some(1),
+                &[version.model_id.into(), version.version.into()],
+            )?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+        })
     })
     .map_err(spi_failed)
 }
