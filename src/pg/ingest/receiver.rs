@@ -1,209 +1,26 @@
-//! Reads a whole query into a typed frame, as fast as PostgreSQL hands out its rows.
-//!
-//! The query runs through SPI with a DestReceiver of our own that appends each slot's datums to column builders: the time
-//! of `sum()` over the same columns, a seventh of an SPI cursor's. Types are checked before the first row; the builders
-//! stop at the memory budget before they allocate.
+//! Takes each row of the running query apart and appends it to the columns, within the memory budget.
 #![allow(unsafe_code, reason = "a DestReceiver is a C structure of callbacks")]
 
-use std::ffi::CString;
-
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self};
 use pgrx::prelude::*;
 
-use crate::algo::frame::{Column, Frame, TextBuilder, Values};
+use crate::algo::frame::{Column, Frame, Values};
+use crate::pg::datum::{Kind, type_name};
+use crate::pg::error::{Error, Report, report};
+use crate::pg::guc;
+use crate::pg::progress::Progress;
+use crate::pg::record::{Attribute, attributes, check_names};
 
-use super::datum::{Kind, type_name};
-use super::error::{Error, Report, report};
-use super::guc;
-use super::names::{find_relation, is_name};
-use super::progress::Progress;
-use super::record::{Attribute, attributes, check_names};
-
-/// What a fit wants of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// An integer stays one, all else becomes text. NULL is an error.
-    Key,
-    /// Text, as the type writes it; NULL is missing.
-    Category,
-    /// A number, or an array of numbers as one feature per element; NULL is missing.
-    Number,
-    /// A number or a category, by the column's type.
-    Feature,
-}
-
-pub(crate) struct Request<'a> {
-    pub(crate) source: &'a str,
-    /// These columns, in this order.
-    pub(crate) columns: Vec<(&'a str, Role)>,
-    /// What to do with the source's other columns.
-    pub(crate) others: Others<'a>,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) enum Others<'a> {
-    Ignore,
-    /// Take every numeric column and array of numbers, but for these.
-    Numbers {
-        except: &'a [&'a str],
-    },
-    /// Take every column that can be a feature, but for these.
-    Features {
-        except: &'a [&'a str],
-    },
-}
-
-/// Bytes that a fit takes beside what was read: they count before the first of them is allocated.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Work {
-    pub(crate) per_row: usize,
-    /// For each number of a row.
-    pub(crate) per_number: usize,
-}
-
-impl Work {
-    /// An order of the rows, labels, and the numbers once more as a matrix: measured 36 and 8 for a scorer.
-    const MATRIX: Self = Self { per_row: 40, per_number: 8 };
-}
-
-/// What was read.
-pub(crate) struct Ingested {
-    pub(crate) frame: Frame,
-    /// The SQL types of the requested columns, in their order.
-    pub(crate) types: Vec<String>,
-}
-
-pub(crate) const MAX_FEATURES: usize = 4096;
+use super::column::{Builder, Building, builder};
+use super::{Ingested, MAX_FEATURES, Others, Request, Role, Work};
 
 /// Text is counted as it comes, and held against the budget every so many bytes.
 const TEXT_STEP: usize = 1 << 18;
 
-/// Runs the source and returns the wanted columns. The source is the name of a relation or one SELECT that only reads.
-pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Ingested, Report> {
-    ingest_for(Work::MATRIX, request, progress)
-}
-
-/// As [`ingest`], for a fit that takes other memory than most.
-pub(crate) fn ingest_for(
-    work: Work,
-    request: &Request,
-    progress: &mut Progress,
-) -> Result<Ingested, Report> {
-    progress.phase("reading");
-    let query = query_of(request.source)?;
-    let query = CString::new(query).map_err(|_| {
-        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
-    })?;
-    let mut receiver = Receiver {
-        callbacks: pg_sys::DestReceiver {
-            receiveSlot: Some(persona_ingest_receive),
-            rStartup: Some(persona_ingest_start),
-            rShutdown: Some(ignore),
-            rDestroy: Some(ignore),
-            mydest: pg_sys::CommandDest::DestNone,
-        },
-        request,
-        work,
-        builders: Vec::new(),
-        direct: Vec::new(),
-        last_attribute: 0,
-        n_rows: 0,
-        capacity: 0,
-        text_bytes: 0,
-        text_checked: 0,
-        budget: guc::max_fit_memory(),
-        progress,
-        started: false,
-    };
-    Spi::connect(|_| {
-        let options = pg_sys::SPIExecuteOptions {
-            read_only: true,
-            must_return_tuples: true,
-            dest: (&raw mut receiver).cast(),
-            ..Default::default()
-        };
-        // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
-        // through here, where it is dropped.
-        let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
-        Spi::check_status(status).map(|_| ())
-    })
-    .map_err(|error| {
-        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("the source cannot be run: {error}"))
-    })?;
-    receiver.finish()
-}
-
-/// The SELECT that a source means, checked: one statement, which only reads.
-pub(crate) fn query_of(source: &str) -> Result<String, Report> {
-    let trimmed = source.trim().trim_end_matches(';').trim_end();
-    let first_word = trimmed.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    let is_query = trimmed.starts_with('(')
-        || ["select", "with", "values", "table"]
-            .iter()
-            .any(|word| first_word.eq_ignore_ascii_case(word));
-    if !is_query {
-        return relation_query(trimmed, first_word);
-    }
-    check_one_select(trimmed)?;
-    Ok(trimmed.to_owned())
-}
-
-/// What begins with one of these and is no name is a statement that writes, not a relation that is missing.
-const WRITING: [&str; 9] =
-    ["insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "copy"];
-
-fn relation_query(name: &str, first_word: &str) -> Result<String, Report> {
-    if let Some(relation) = find_relation(name)? {
-        return Ok(format!("SELECT * FROM {relation}"));
-    }
-    if !is_name(name) && WRITING.iter().any(|word| first_word.eq_ignore_ascii_case(word)) {
-        return Err(Error::NotReadOnly { what: "a statement other than SELECT" }.into());
-    }
-    Err(Error::UnknownSource { source: name.to_owned() }.into())
-}
-
-fn check_one_select(query: &str) -> Result<(), Report> {
-    let text = CString::new(query).map_err(|_| {
-        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
-    })?;
-    // SAFETY: the parser takes a C string and returns a list of RawStmt; a syntax error unwinds.
-    unsafe {
-        let statements =
-            pgrx::PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(text.as_ptr()));
-        let Some(first) = statements.get_ptr(0).filter(|_| statements.len() == 1) else {
-            return Err(Error::NotOneSelect { statements: statements.len() }.into());
-        };
-        let statement = (*first).stmt;
-        if (*statement).type_ != pg_sys::NodeTag::T_SelectStmt {
-            return Err(Error::NotReadOnly { what: "a statement other than SELECT" }.into());
-        }
-        let select = statement.cast::<pg_sys::SelectStmt>();
-        if !(*select).intoClause.is_null() {
-            return Err(Error::NotReadOnly { what: "an INTO clause" }.into());
-        }
-        if !(*select).lockingClause.is_null() {
-            return Err(Error::NotReadOnly { what: "a FOR UPDATE or FOR SHARE clause" }.into());
-        }
-        if !(*select).withClause.is_null() {
-            let with =
-                pgrx::PgList::<pg_sys::CommonTableExpr>::from_pg((*(*select).withClause).ctes);
-            let writes = with
-                .iter_ptr()
-                .any(|cte| (*(*cte).ctequery).type_ != pg_sys::NodeTag::T_SelectStmt);
-            // The list belongs to the parse tree.
-            with.into_pg();
-            if writes {
-                return Err(Error::NotReadOnly { what: "a data-modifying WITH clause" }.into());
-            }
-        }
-        statements.into_pg();
-    }
-    Ok(())
-}
-
+/// PostgreSQL's receiver of rows, with what it collects.
 #[repr(C)]
-struct Receiver<'a> {
+pub(super) struct Receiver<'a> {
     /// First, as PostgreSQL takes the whole for it.
     callbacks: pg_sys::DestReceiver,
     request: &'a Request<'a>,
@@ -222,12 +39,6 @@ struct Receiver<'a> {
     started: bool,
 }
 
-struct Builder {
-    attribute: Attribute,
-    role: Role,
-    values: Building,
-}
-
 /// A column whose values are written as they are, without a look at its builder.
 struct Direct {
     position: usize,
@@ -243,17 +54,6 @@ enum How {
     Int4,
     /// As an integer.
     Key(Kind),
-}
-
-enum Building {
-    Number(Vec<f64>),
-    Integer(Vec<i64>),
-    Text(TextBuilder),
-    /// An array column: row-major, with the dimension of its first row.
-    Array {
-        dimension: Option<usize>,
-        values: Vec<f64>,
-    },
 }
 
 #[pg_guard]
@@ -294,7 +94,31 @@ unsafe extern "C-unwind" fn persona_ingest_receive(
 
 unsafe extern "C-unwind" fn ignore(_: *mut pg_sys::DestReceiver) {}
 
-impl Receiver<'_> {
+impl<'a> Receiver<'a> {
+    pub(super) fn new(work: Work, request: &'a Request<'a>, progress: &'a mut Progress) -> Self {
+        Self {
+            callbacks: pg_sys::DestReceiver {
+                receiveSlot: Some(persona_ingest_receive),
+                rStartup: Some(persona_ingest_start),
+                rShutdown: Some(ignore),
+                rDestroy: Some(ignore),
+                mydest: pg_sys::CommandDest::DestNone,
+            },
+            request,
+            work,
+            builders: Vec::new(),
+            direct: Vec::new(),
+            last_attribute: 0,
+            n_rows: 0,
+            capacity: 0,
+            text_bytes: 0,
+            text_checked: 0,
+            budget: guc::max_fit_memory(),
+            progress,
+            started: false,
+        }
+    }
+
     fn start(&mut self, attributes: Vec<Attribute>) -> Result<(), Report> {
         check_names(&attributes, false)?;
         self.started = true;
@@ -502,7 +326,8 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Ingested, Report> {
+    /// The columns that were read.
+    pub(super) fn finish(mut self) -> Result<Ingested, Report> {
         self.keep_direct_rows();
         if !self.started {
             return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
@@ -536,146 +361,5 @@ impl Receiver<'_> {
             return Err(Error::TooManyFeatures { found: columns.len(), limit: MAX_FEATURES }.into());
         }
         Ok(Ingested { frame: Frame { n_rows, columns }, types })
-    }
-}
-
-fn builder(attribute: &Attribute, role: Role) -> Result<Builder, Report> {
-    let kind = attribute.kind;
-    let wrong = |wanted, hint| Error::WrongType {
-        column: attribute.name.clone(),
-        type_name: type_name(attribute.type_oid),
-        wanted,
-        hint,
-    };
-    let number_hint =
-        "Numbers, booleans, dates and times can be used; leave other columns out or encode them.";
-    let values = match role {
-        Role::Key if kind.is_integer() => Building::Integer(Vec::new()),
-        Role::Key | Role::Category => Building::Text(TextBuilder::default()),
-        Role::Number | Role::Feature if kind.is_number() => Building::Number(Vec::new()),
-        Role::Number | Role::Feature if kind.is_array() => {
-            Building::Array { dimension: None, values: Vec::new() }
-        }
-        Role::Feature if kind.is_category() => Building::Text(TextBuilder::default()),
-        Role::Number => return Err(wrong("a number", number_hint).into()),
-        Role::Feature => {
-            return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
-        }
-    };
-    let mut attribute = attribute.clone();
-    if matches!(values, Building::Text(_)) {
-        attribute.kind = kind.as_written(attribute.type_oid);
-    }
-    Ok(Builder { attribute, role, values })
-}
-
-impl Builder {
-    /// Appends a value and returns by how many bytes it grew beyond its share of a row.
-    ///
-    /// # Safety
-    /// `value` is of the attribute's type, and to be ignored if `is_null`.
-    #[inline]
-    unsafe fn push(&mut self, value: pg_sys::Datum, is_null: bool) -> Result<usize, Report> {
-        let kind = self.attribute.kind;
-        if is_null && self.role == Role::Key {
-            return Err(Error::MissingValue { column: self.attribute.name.clone() }.into());
-        }
-        // SAFETY: by the caller's promise; the builder was chosen for the kind.
-        unsafe {
-            match &mut self.values {
-                Building::Number(values) => {
-                    let number = if is_null { f64::NAN } else { kind.number(value) };
-                    if !is_null && !number.is_finite() {
-                        return Err(Error::NotFinite {
-                            column: self.attribute.name.clone(),
-                            value: number,
-                        }
-                        .into());
-                    }
-                    values.push(number);
-                }
-                Building::Integer(values) => values.push(kind.integer(value)),
-                Building::Text(builder) if is_null => return Ok(builder.push(None)),
-                Building::Text(builder) => {
-                    return kind.text(value, &self.attribute.name, |text| builder.push(Some(text)));
-                }
-                Building::Array { dimension, values } => {
-                    return push_array(
-                        kind,
-                        value,
-                        is_null,
-                        &self.attribute.name,
-                        dimension,
-                        values,
-                    );
-                }
-            }
-        }
-        Ok(0)
-    }
-
-    fn numbers(&self) -> usize {
-        match &self.values {
-            Building::Number(_) => 1,
-            Building::Array { dimension, .. } => dimension.unwrap_or(1),
-            Building::Integer(_) | Building::Text(_) => 0,
-        }
-    }
-
-    fn row_bytes(&self) -> usize {
-        match &self.values {
-            Building::Number(_) | Building::Integer(_) => 8,
-            Building::Text(_) => 4,
-            Building::Array { dimension, .. } => 8 * dimension.unwrap_or(1),
-        }
-    }
-
-    fn reserve(&mut self, rows: usize) -> Result<(), std::collections::TryReserveError> {
-        match &mut self.values {
-            Building::Number(values) => values.try_reserve_exact(rows - values.len()),
-            Building::Integer(values) => values.try_reserve_exact(rows - values.len()),
-            Building::Text(_) => Ok(()),
-            Building::Array { dimension, values } => {
-                values.try_reserve_exact(rows * dimension.unwrap_or(1) - values.len())
-            }
-        }
-    }
-}
-
-/// # Safety
-/// `value` is of this kind, an array, unless `is_null`.
-unsafe fn push_array(
-    kind: Kind,
-    value: pg_sys::Datum,
-    is_null: bool,
-    name: &str,
-    dimension: &mut Option<usize>,
-    values: &mut Vec<f64>,
-) -> Result<usize, Report> {
-    if is_null {
-        // All features of the row are missing; before the first array their number is not known.
-        let Some(n) = *dimension else {
-            return Err(Error::MissingValue { column: name.to_owned() }.into());
-        };
-        values.resize(values.len() + n, f64::NAN);
-        return Ok(0);
-    }
-    let before = values.len();
-    // SAFETY: by the caller's promise.
-    unsafe { kind.numbers(value, name, values)? };
-    let found = values.len() - before;
-    match *dimension {
-        None if found > MAX_FEATURES => {
-            Err(Error::TooManyFeatures { found, limit: MAX_FEATURES }.into())
-        }
-        None => {
-            *dimension = Some(found);
-            Ok(0)
-        }
-        Some(expected) if expected != found => {
-            Err(Error::WrongDimension { column: format!("array \"{name}\""), expected, found }
-                .into())
-        }
-        Some(_) => Ok(0),
     }
 }
