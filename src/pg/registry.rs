@@ -103,12 +103,18 @@ impl<T: Model> Found<T> {
     }
 }
 
-/// What a snapshot sees, in four numbers: two snapshots of a session with equal keys see the same rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a snapshot sees, in seven numbers: two snapshots of a session with equal keys see the same rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct SnapshotKey {
     xmin: u32,
     xmax: u32,
+    /// Transactions and subtransactions in progress: of those below one xmax they only ever become fewer. An imported
+    /// snapshot has no count of completions, and is told apart by these.
+    in_progress: (u32, i32),
     command: u32,
+    /// A rollback to a savepoint takes rows back and leaves all the other numbers as they are in a transaction that keeps its
+    /// snapshot.
+    subtransaction: u32,
     completions: u64,
 }
 
@@ -120,12 +126,14 @@ impl SnapshotKey {
         unsafe {
             let snapshot = pg_sys::GetActiveSnapshot();
             if snapshot.is_null() {
-                return Self { xmin: 0, xmax: 0, command: 0, completions: 0 };
+                return Self::default();
             }
             let snapshot = &*snapshot;
             Self {
                 xmin: u32::from(snapshot.xmin),
                 xmax: u32::from(snapshot.xmax),
+                in_progress: (snapshot.xcnt, snapshot.subxcnt),
+                subtransaction: pg_sys::GetCurrentSubTransactionId(),
                 command: snapshot.curcid,
                 completions: snapshot.snapXactCompletionCount,
             }
@@ -307,7 +315,7 @@ pub(crate) fn lock(name: &str, kind: Option<&str>, wait: bool) -> Result<bool, R
             return Err(Error::NotOwner { name: name.to_owned() }.into());
         }
         if kind.is_some_and(|kind| kind != is) {
-            return Err(Error::NameTaken { name: name.to_owned(), kind: is }.into());
+            return Err(Error::NameTaken { name: name.to_owned(), kind: Some(is) }.into());
         }
     }
     Ok(true)
@@ -393,9 +401,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
     })
     .map_err(spi_failed)?;
     // The name is taken by a model that row-level security hides from this role.
-    stored.ok_or_else(|| {
-        Error::NameTaken { name: new.model.to_owned(), kind: "model of another role".into() }.into()
-    })
+    stored.ok_or_else(|| Error::NameTaken { name: new.model.to_owned(), kind: None }.into())
 }
 
 /// A failure inside SPI that is no error of PostgreSQL's (those unwind by themselves).

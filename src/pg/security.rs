@@ -10,6 +10,14 @@ pub(crate) fn with_catalog_names<T>(work: impl FnOnce() -> T) -> T {
     with_search_path(c"pg_catalog, pg_temp", work)
 }
 
+/// Runs `work` with the caller's search_path and pg_catalog before it: of two operators that fit equally well PostgreSQL's own
+/// is taken, and a type's own still fits better.
+pub(crate) fn with_catalog_first<T>(work: impl FnOnce() -> T) -> T {
+    let path = format!("pg_catalog, {}", super::registry::current_search_path());
+    let path = std::ffi::CString::new(path.trim_end_matches(", ")).unwrap_or_default();
+    with_search_path(&path, work)
+}
+
 /// Runs `work` with this search_path; settings changed inside are put back. On an error PostgreSQL puts them back itself,
 /// when the (sub)transaction ends.
 pub(crate) fn with_search_path<T>(path: &CStr, work: impl FnOnce() -> T) -> T {
@@ -52,6 +60,12 @@ pub(crate) fn as_role<T>(role: Oid, restricted: bool, work: impl FnOnce() -> T) 
     // SAFETY: as above.
     unsafe { pg_sys::SetUserIdAndSecContext(before, context) };
     result
+}
+
+/// Runs `work` as a model's owner, `restricted`: whatever the owner put into a source, a table or a type then runs with the
+/// owner's rights, whoever asked. The owner runs his own as himself.
+pub(crate) fn as_owner<T>(owner: Oid, work: impl FnOnce() -> T) -> T {
+    if owner == current_role() { work() } else { as_role(owner, true, work) }
 }
 
 /// The role whose rights the statement has now.

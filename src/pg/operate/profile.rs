@@ -5,7 +5,9 @@ use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::Report;
+use crate::pg::names::find_relation;
 use crate::pg::registry::spi_failed;
+use crate::pg::security::{current_role, with_catalog_names};
 
 type Row = (String, String, Option<String>, JsonB);
 
@@ -26,12 +28,15 @@ fn profile(
     >,
     Report,
 > {
+    with_catalog_names(|| answers(customer)).map(TableIterator::new)
+}
+
+fn answers(customer: &str) -> Result<Vec<Row>, Report> {
     let mut rows: Vec<Row> = Vec::new();
-    for [model, kind, target, key, key_type] in published()? {
-        // A text that is no value of the key's type cannot be a customer of this table.
+    for Published { model, kind, table, key, key_type } in published()? {
         let query = format!(
-            "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) - {key_text} ORDER BY {order}) \
-             FROM {target} t WHERE t.{key} = {customer}::{key_type} HAVING pg_catalog.count(*) > 0",
+            "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) {key_text} ORDER BY {order}) \
+             FROM {table} t WHERE t.{key} = {customer}::{key_type} HAVING pg_catalog.count(*) > 0",
             answer = match kind.as_str() {
                 "segments" => "pg_catalog.max(coalesce(t.label, 'segment ' || t.segment))",
                 "scorer" => "pg_catalog.max(pg_catalog.round(t.score::numeric, 4)::text)",
@@ -56,24 +61,64 @@ fn profile(
             rows.push((model, kind, answer, JsonB(details)));
         }
     }
-    Ok(TableIterator::new(rows))
+    Ok(rows)
 }
 
-/// Publications whose tables are there and readable: model, kind, table, key column and its type.
-fn published() -> Result<Vec<[String; 5]>, Report> {
+/// A published table that is there, as the catalogue describes it.
+struct Published {
+    model: String,
+    kind: String,
+    /// Qualified and quoted.
+    table: String,
+    key: String,
+    key_type: String,
+}
+
+/// The published tables that the caller may read. Anybody may name a table in a publication, and reading another's table
+/// can run another's code with the caller's rights: so it must be the caller's very own (a superuser has the rights
+/// of every owner), or hold nothing that runs (no view,
+/// no row-level security, built-in types alone).
+fn published() -> Result<Vec<Published>, Report> {
+    let mut found = Vec::new();
+    for [model, kind, target, key] in publications()? {
+        let Some(table) = find_relation(&target)? else { continue };
+        let key_type = Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a \
+                 ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) $2 AND a.attnum OPERATOR(pg_catalog.>) 0 \
+                 WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid AND c.relkind IN ('r', 'p') \
+                 AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+                 AND (c.relowner OPERATOR(pg_catalog.=) $3 OR NOT c.relrowsecurity AND NOT EXISTS ( \
+                     SELECT FROM pg_catalog.pg_attribute o JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) o.atttypid \
+                     WHERE o.attrelid OPERATOR(pg_catalog.=) c.oid AND o.attnum OPERATOR(pg_catalog.>) 0 AND NOT o.attisdropped \
+                     AND t.typnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace))",
+                Some(1),
+                &[table.as_str().into(), key.as_str().into(), current_role().into()],
+            )?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+        })
+        .map_err(spi_failed)?;
+        if let Some(key_type) = key_type {
+            found.push(Published { model, kind, table, key, key_type });
+        }
+    }
+    Ok(found)
+}
+
+/// Every publication that row-level security shows: model, kind, table, key column.
+fn publications() -> Result<Vec<[String; 4]>, Report> {
     Spi::connect(|client| {
         let rows = client.select(
-            "SELECT m.name, m.kind, p.target, p.key_column, p.key_type FROM persona.publication p \
+            "SELECT m.name, m.kind, p.target, p.key_column FROM persona.publication p \
              JOIN persona.model m ON m.id OPERATOR(pg_catalog.=) p.model_id \
-             WHERE pg_catalog.to_regclass(p.target) IS NOT NULL \
-             AND pg_catalog.has_table_privilege(pg_catalog.to_regclass(p.target), 'SELECT') \
              ORDER BY CASE m.kind WHEN 'segments' THEN 1 WHEN 'scorer' THEN 2 ELSE 3 END, m.name, p.target",
             None,
             &[],
         )?;
         rows.map(|row| {
             let text = |index| row.get::<String>(index).map(Option::unwrap_or_default);
-            Ok([text(1)?, text(2)?, text(3)?, text(4)?, text(5)?])
+            Ok([text(1)?, text(2)?, text(3)?, text(4)?])
         })
         .collect::<Result<Vec<_>, pgrx::spi::Error>>()
     })

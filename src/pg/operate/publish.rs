@@ -1,17 +1,20 @@
 //! Writes what a model says about each customer into a table of the caller's, by difference.
 //!
 //! A table that is not there is made, filled and given its key. A table that is there is changed where it differs: a nightly
-//! refresh that moves one customer in a hundred writes about that many rows. Everything runs with the caller's rights.
+//! refresh that moves one customer in a hundred writes about that many rows. Rows from memory are written with the caller's
+//! rights; a query of a model's source runs with its owner's, who made it and whose refit will run it again.
 
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
-use crate::pg::bulk::{self, CopyText};
+use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::names::find_relation;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::security::{as_owner, with_catalog_first, with_catalog_names};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -48,82 +51,90 @@ pub(crate) fn write(
     target: &str,
     columns: &[Output],
     n_rows: usize,
-    row: impl FnMut(usize, &mut CopyText),
+    row: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let keys: Vec<&str> =
         columns.iter().filter(|column| column.is_key).map(|column| column.name).collect();
     let definitions: Vec<String> = columns
         .iter()
-        .map(|column| format!("{} {}", quote_identifier(column.name), column.sql_type))
+        .map(|column| {
+            // A key that is NOT NULL from the start spares the primary key a scan to see to it.
+            let not_null = if column.is_key { " NOT NULL" } else { "" };
+            format!("{} {}{not_null}", quote_identifier(column.name), column.sql_type)
+        })
         .collect();
     let definitions = definitions.join(", ");
     if let Some(target) = existing(target)? {
         run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
-        bulk::fill(table_oid("pg_temp.persona_staging")?, &names, n_rows, row)?;
+        bulk::fill(table_oid("pg_temp.persona_staging")?, n_rows, row)?;
         run("ANALYZE pg_temp.persona_staging")?;
-        let written = change(&target, "SELECT * FROM pg_temp.persona_staging", &names, &keys)?;
+        let query = "SELECT * FROM pg_temp.persona_staging";
+        let written = with_catalog_first(|| change(&target, query, &names, &keys))?;
         run("DROP TABLE pg_temp.persona_staging")?;
         return Ok(written);
     }
     let name = parsed_name(target)?;
-    run(&format!(
-        "CREATE TABLE {name} ({definitions}, since timestamptz NOT NULL DEFAULT pg_catalog.now())"
-    ))?;
-    let inserted = bulk::fill(table_oid(&name)?, &names, n_rows, row)? as i64;
+    run(&format!("CREATE TABLE {name} ({definitions})"))?;
+    let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
+    add_since(&name)?;
     add_key(&name, &keys)?;
     Ok(Written { inserted, ..Written::default() })
 }
 
 /// Remembers that the table is kept up to date from the model.
 pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
-    Spi::connect_mut(|client| {
-        client
-            .update(
-                "INSERT INTO persona.publication \
+    with_catalog_names(|| {
+        Spi::connect_mut(|client| {
+            client
+                .update(
+                    "INSERT INTO persona.publication \
              (model_id, target, source, key_column, key_type, n, search_path, published_version) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
              key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
              search_path = excluded.search_path, published_version = excluded.published_version, \
              published_at = pg_catalog.clock_timestamp()",
-                None,
-                &[
-                    version.model_id.into(),
-                    publication.target.as_str().into(),
-                    publication.source.as_deref().into(),
-                    publication.key_column.as_str().into(),
-                    publication.key_type.as_str().into(),
-                    publication.n.into(),
-                    publication.search_path.as_str().into(),
-                    version.version.into(),
-                ],
-            )
-            .map(|_| ())
+                    None,
+                    &[
+                        version.model_id.into(),
+                        publication.target.as_str().into(),
+                        publication.source.as_deref().into(),
+                        publication.key_column.as_str().into(),
+                        publication.key_type.as_str().into(),
+                        publication.n.into(),
+                        publication.search_path.as_str().into(),
+                        version.version.into(),
+                    ],
+                )
+                .map(|_| ())
+        })
     })
     .map_err(spi_failed)
 }
 
 /// The tables that are kept up to date from the model.
 pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    Spi::connect(|client| {
-        let rows = client.select(
+    with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
             "SELECT target, source, key_column, key_type, n, search_path FROM persona.publication \
              WHERE model_id = $1 ORDER BY target",
             None,
             &[model_id.into()],
         )?;
-        rows.map(|row| {
-            Ok(Publication {
-                target: row.get(1)?.unwrap_or_default(),
-                source: row.get(2)?,
-                key_column: row.get(3)?.unwrap_or_default(),
-                key_type: row.get(4)?.unwrap_or_default(),
-                n: row.get(5)?,
-                search_path: row.get(6)?.unwrap_or_default(),
+            rows.map(|row| {
+                Ok(Publication {
+                    target: row.get(1)?.unwrap_or_default(),
+                    source: row.get(2)?,
+                    key_column: row.get(3)?.unwrap_or_default(),
+                    key_type: row.get(4)?.unwrap_or_default(),
+                    n: row.get(5)?,
+                    search_path: row.get(6)?.unwrap_or_default(),
+                })
             })
+            .collect::<Result<Vec<_>, pgrx::spi::Error>>()
         })
-        .collect::<Result<Vec<_>, pgrx::spi::Error>>()
     })
     .map_err(spi_failed)
 }
@@ -133,29 +144,37 @@ pub(crate) fn publish_again(
     version: &Version,
     publication: &Publication,
 ) -> Result<Written, Report> {
-    let query = query_for(version, publication)?;
-    let written = match existing(&publication.target)? {
+    with_catalog_first(|| {
+        let query = query_for(version, publication)?;
+        let written = written_by(&query, version, publication)?;
+        remember(version, publication)?;
+        Ok(written)
+    })
+}
+
+fn written_by(
+    query: &str,
+    version: &Version,
+    publication: &Publication,
+) -> Result<Written, Report> {
+    match existing(&publication.target)? {
         Some(target) => {
             let (columns, keys) = columns_for(version, publication);
             let (columns, keys): (Vec<&str>, Vec<&str>) = (
                 columns.iter().map(String::as_str).collect(),
                 keys.iter().map(String::as_str).collect(),
             );
-            change(&target, &query, &columns, &keys)?
+            change(&target, query, &columns, &keys)
         }
         None => {
             let name = parsed_name(&publication.target)?;
             let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
-            run(&format!(
-                "ALTER TABLE {name} ADD COLUMN since timestamptz NOT NULL DEFAULT pg_catalog.now()"
-            ))?;
+            add_since(&name)?;
             let (_, keys) = columns_for(version, publication);
             add_key(&name, &keys.iter().map(String::as_str).collect::<Vec<_>>())?;
-            Written { inserted, ..Written::default() }
+            Ok(Written { inserted, ..Written::default() })
         }
-    };
-    remember(version, publication)?;
-    Ok(written)
+    }
 }
 
 /// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.
@@ -212,16 +231,18 @@ fn publish(
             fit_argument(&version, "key")?.ok_or(Error::NullArgument { argument: "key" })?
         }
     };
-    let mut publication = Publication {
-        target: qualified_name(target)?,
-        source: source.map(str::to_owned),
-        key_column,
-        key_type: String::new(),
-        n,
-        search_path: registry::current_search_path(),
-    };
-    publication.key_type = key_type(&version, &publication)?;
-    let Written { inserted, updated, deleted } = publish_again(&version, &publication)?;
+    let Written { inserted, updated, deleted } = as_owner(version.owner, || {
+        let mut publication = Publication {
+            target: qualified_name(target)?,
+            source: source.map(str::to_owned),
+            key_column,
+            key_type: String::new(),
+            n,
+            search_path: registry::current_search_path(),
+        };
+        publication.key_type = key_type(&version, &publication)?;
+        publish_again(&version, &publication)
+    })?;
     Ok(TableIterator::once((inserted, updated, deleted)))
 }
 
@@ -291,10 +312,15 @@ fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Rep
 }
 
 fn version_text(version: &Version, query: &str) -> Result<Option<String>, Report> {
-    Spi::connect(|client| {
-        let rows =
-            client.select(query, Some(1), &[version.model_id.into(), version.version.into()])?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+    with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                query,
+                Some(1),
+                &[version.model_id.into(), version.version.into()],
+            )?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+        })
     })
     .map_err(spi_failed)
 }
@@ -310,13 +336,11 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
 }
 
+/// The table's name, qualified and quoted, if it is there.
 fn existing(target: &str) -> Result<Option<String>, Report> {
-    select_one(&format!(
-        "SELECT (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}))",
-        quote_literal(target)
-    ))
+    // Text that is no name is refused, here and on every server alike.
+    parsed_name(target)?;
+    find_relation(target)
 }
 
 /// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.
@@ -341,6 +365,13 @@ fn table_oid(name: &str) -> Result<Oid, Report> {
         })
 }
 
+/// Adds the column that says when a row last changed. With rows already there it is a change of the catalogue alone: the
+/// default is the same for all of them.
+fn add_since(table: &str) -> Result<(), Report> {
+    let column = "since timestamptz NOT NULL DEFAULT pg_catalog.now()";
+    run(&format!("ALTER TABLE {table} ADD COLUMN {column}")).map(|_| ())
+}
+
 fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     let keys: Vec<String> = keys.iter().map(|key| quote_identifier(*key)).collect();
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
@@ -355,19 +386,25 @@ fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<
     let values: Vec<&String> = columns.iter().filter(|column| !keys.contains(column)).collect();
     let joined = |separator: &str, parts: Vec<String>| parts.join(separator);
     let same_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = s.{key}")).collect());
-    let set = joined(", ", values.iter().map(|name| format!("{name} = s.{name}")).collect());
+    let its_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = d.{key}")).collect());
+    let set = joined(", ", values.iter().map(|name| format!("{name} = d.{name}")).collect());
     let old = joined(", ", values.iter().map(|name| format!("t.{name}")).collect());
     let new = joined(", ", values.iter().map(|name| format!("s.{name}")).collect());
+    // One pass over both finds what differs; the changes look up those rows alone.
+    let either = keys.iter().map(|key| format!("coalesce(s.{key}, t.{key}) AS {key}")).collect();
+    let (either, all) = (joined(", ", either), columns.join(", "));
     let statement = format!(
-        "WITH s AS MATERIALIZED ({query}), \
-         gone AS (DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM s WHERE {same_key}) RETURNING 1), \
-         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM s \
-                     WHERE {same_key} AND ROW({old}) IS DISTINCT FROM ROW({new}) RETURNING 1), \
-         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM s \
-                   WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same_key}) RETURNING 1) \
+        "WITH d AS MATERIALIZED (\
+           SELECT {either}, {new}, t.persona_here AS is_old, s.persona_here AS is_new \
+           FROM (SELECT true AS persona_here, q.* FROM ({query}) AS q OFFSET 0) AS s \
+           FULL JOIN (SELECT true AS persona_here, q.* FROM {target} AS q) AS t ON {same_key} \
+           WHERE s.persona_here IS NULL OR t.persona_here IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
+         gone AS (DELETE FROM {target} t USING d WHERE d.is_new IS NULL AND {its_key} RETURNING 1), \
+         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM d \
+                     WHERE d.is_new AND d.is_old AND {its_key} RETURNING 1), \
+         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM d WHERE d.is_old IS NULL RETURNING 1) \
          SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
-                (SELECT pg_catalog.count(*) FROM gone)",
-        all = columns.join(", ")
+                (SELECT pg_catalog.count(*) FROM gone)"
     );
     let counts = Spi::connect_mut(|client| {
         client.update(&statement, Some(1), &[])?.first().get_three::<i64, i64, i64>()

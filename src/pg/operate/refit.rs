@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, Version, spi_failed};
-use crate::pg::security::{as_role, with_search_path};
+use crate::pg::security::{as_role, with_catalog_names, with_search_path};
 use crate::pg::{recommend, score, segment};
 
 use super::publish;
@@ -49,20 +49,22 @@ struct Fit {
 
 impl Fit {
     fn of(live: &Version) -> Result<Self, Report> {
-        let (source, search_path, parameters, n_rows) = Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT source, search_path, parameters, n_rows FROM persona.model_version \
-                 WHERE model_id = $1 AND version = $2",
-                Some(1),
-                &[live.model_id.into(), live.version.into()],
-            )?;
-            let row = rows.first();
-            Ok((
-                row.get::<String>(1)?,
-                row.get::<String>(2)?,
-                row.get::<JsonB>(3)?,
-                row.get::<i64>(4)?,
-            ))
+        let (source, search_path, parameters, n_rows) = with_catalog_names(|| {
+            Spi::connect(|client| {
+                let rows = client.select(
+                    "SELECT source, search_path, parameters, n_rows FROM persona.model_version \
+                     WHERE model_id = $1 AND version = $2",
+                    Some(1),
+                    &[live.model_id.into(), live.version.into()],
+                )?;
+                let row = rows.first();
+                Ok((
+                    row.get::<String>(1)?,
+                    row.get::<String>(2)?,
+                    row.get::<JsonB>(3)?,
+                    row.get::<i64>(4)?,
+                ))
+            })
         })
         .map_err(spi_failed)?;
         let Some(source) = source else {
@@ -100,15 +102,17 @@ fn again(live: &Version, fit: &Fit) -> Result<Version, Report> {
 
 /// A source that lost most of its rows is a broken load, not news: the live version stays.
 fn check_rows(fresh: &Version, fit: &Fit, force: bool) -> Result<(), Report> {
-    let n_rows = Spi::connect(|client| {
-        client
-            .select(
-                "SELECT n_rows FROM persona.model_version WHERE model_id = $1 AND version = $2",
-                Some(1),
-                &[fresh.model_id.into(), fresh.version.into()],
-            )?
-            .first()
-            .get_one::<i64>()
+    let n_rows = with_catalog_names(|| {
+        Spi::connect(|client| {
+            client
+                .select(
+                    "SELECT n_rows FROM persona.model_version WHERE model_id = $1 AND version = $2",
+                    Some(1),
+                    &[fresh.model_id.into(), fresh.version.into()],
+                )?
+                .first()
+                .get_one::<i64>()
+        })
     })
     .map_err(spi_failed)?
     .unwrap_or(0);

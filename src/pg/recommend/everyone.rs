@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::keys::{self, Key};
@@ -54,7 +55,7 @@ fn recommend_all_into(
 > {
     let target = publish::qualified_name(required(save_to, "save_to")?)?;
     let (version, served, pages) = everyone(model, n, exclude_seen)?;
-    let (n_rows, written) = write(&target, &served, &pages)?;
+    let (n_rows, written) = write(&target, &version, &served, &pages)?;
     // A refit writes the table again, as the model's owner: another role's table is a copy.
     if exclude_seen == Some(true) && has_rights_of(current_role(), version.owner) {
         let user = &served.columns.user;
@@ -64,7 +65,7 @@ fn recommend_all_into(
                 target,
                 source: None,
                 key_column: own_name(user).to_owned(),
-                key_type: usable_type(user)?,
+                key_type: usable_type(user, version.owner)?,
                 n,
                 search_path: registry::current_search_path(),
             },
@@ -75,14 +76,21 @@ fn recommend_all_into(
 
 /// The type of a recommender's items, as SQL here calls it.
 pub(crate) fn item_type(model: &str) -> Result<String, Report> {
-    usable_type(&served(model)?.1.columns.item)
+    let (version, served) = served(model)?;
+    usable_type(&served.columns.item, version.owner)
 }
 
 /// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
 /// changed.
-fn write(target: &str, served: &Served, pages: &Pages) -> Result<(usize, Written), Report> {
+fn write(
+    target: &str,
+    version: &Version,
+    served: &Served,
+    pages: &Pages,
+) -> Result<(usize, Written), Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
-    let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
+    let (user_type, item_type) =
+        (usable_type(user, version.owner)?, usable_type(item, version.owner)?);
     let columns = [
         Output { name: own_name(user), sql_type: &user_type, is_key: true },
         Output { name: "rank", sql_type: "integer", is_key: true },
@@ -146,12 +154,21 @@ fn own_name(user: &KeyColumn) -> &str {
 }
 
 /// The type of a stored model's column, as it is called here; what a stored model claims is not trusted to be a type.
-fn usable_type(column: &KeyColumn) -> Result<String, Report> {
+fn usable_type(column: &KeyColumn, owner: Oid) -> Result<String, Report> {
     // With -1 for its modifier, char is `bpchar`: `character` by itself would be char(1).
-    let found = Spi::get_one_with_args::<String>(
-        "SELECT pg_catalog.format_type(pg_catalog.to_regtype($1), -1)",
-        &[column.sql_type.as_str().into()],
-    )
+    // A type can run functions of whoever made it: for others than the model's owner it must be one of PostgreSQL's own, or
+    // else the key is written as text, which it was read as.
+    let found = Spi::connect(|client| {
+        client
+            .select(
+                "SELECT CASE WHEN t.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR $2 \
+                 THEN pg_catalog.format_type(t.oid, -1) ELSE 'text' END \
+                 FROM (SELECT pg_catalog.to_regtype($1)::pg_catalog.oid AS oid) AS t WHERE t.oid IS NOT NULL",
+                Some(1),
+                &[column.sql_type.as_str().into(), (owner == current_role()).into()],
+            )
+            .and_then(|rows| if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() })
+    })
     .map_err(spi_failed)?;
     found.ok_or_else(|| {
         report(

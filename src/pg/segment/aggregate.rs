@@ -21,6 +21,7 @@ use crate::pg::record::{Binding, Record};
 use crate::pg::threads::Pool;
 use crate::pg::value::Value;
 
+use super::fit::WORK;
 use super::value::array_names;
 
 raw::declare! {
@@ -241,8 +242,10 @@ impl State {
         } else {
             doubled
         };
-        if wanted(capacity) > budget {
-            return Err(Error::OutOfMemoryBudget { wanted: wanted(capacity), budget }.into());
+        // The rows up to here are kept and will be fitted; the room for them alone does not count twice.
+        let wanted = wanted(capacity).max(held.saturating_add(self.fit_bytes()));
+        if wanted > budget {
+            return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
         }
         let bytes = capacity * size_of::<f64>();
         // SAFETY: the values are null or were allocated here, in the state's context.
@@ -254,6 +257,23 @@ impl State {
             }
         };
         self.capacity = capacity;
+        Ok(())
+    }
+
+    /// What the fit takes beside the rows.
+    fn fit_bytes(&self) -> usize {
+        self.len * WORK.per_number + self.len / self.n_features * WORK.per_row
+    }
+
+    /// Refuses a fit for which the budget has no room beside the rows of all groups.
+    fn check_budget(&self) -> Result<(), Report> {
+        // SAFETY: the context is the live one that the state is in.
+        let held = unsafe { pg_sys::MemoryContextMemAllocated(self.context, true) } as usize;
+        let unused = (self.capacity - self.len) * size_of::<f64>();
+        let (wanted, budget) = (held - unused.min(held) + self.fit_bytes(), guc::max_fit_memory());
+        if wanted > budget {
+            return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+        }
         Ok(())
     }
 
@@ -348,6 +368,7 @@ fn fit(state: &State, values: &[f64], pool: &Pool) -> Result<Value<segment::KMea
     let k = i64::from(state.k);
     let params =
         Params { k, scaling, max_iterations, n_init, seed, tolerance: None }.check(n_rows, d)?;
+    state.check_budget()?;
     let names = state.feature_names();
     let progress = Progress::start("kmeans", "");
     progress.rows(n_rows as u64);

@@ -9,7 +9,7 @@ use crate::algo::segment::{
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::ingest::{Ingested, Others, Request, Role, Work, ingest_for};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
@@ -162,6 +162,10 @@ fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {
     Ok(names)
 }
 
+/// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4); the points as f32, which a
+/// refit holds no more than once.
+pub(super) const WORK: Work = Work { per_row: 20, per_number: 4 };
+
 /// What was read of a source.
 struct Data {
     n_rows: usize,
@@ -212,7 +216,8 @@ fn read_columns(
         Some(_) => Others::Ignore,
         None => Others::Numbers { except: &except },
     };
-    let Ingested { frame, mut types } = ingest(&Request { source, columns, others }, progress)?;
+    let request = Request { source, columns, others };
+    let Ingested { frame, mut types } = ingest_for(WORK, &request, progress)?;
     let key_type = types.swap_remove(0);
     let mut columns = frame.columns.into_iter();
     let (Some(key), features) = (columns.next(), columns.collect::<Vec<_>>()) else {
