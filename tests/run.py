@@ -1,10 +1,11 @@
 """Runs the tests: `make test`. Ends with the line `N passed, N failed[, N skipped]`.
 
-First the pure Rust tests, which need no server; then, for each PostgreSQL, a build, an install, and against temporary clusters
+First the pure Rust tests, which need no server, and those of the ONNX process from outside; then, for each PostgreSQL, a build, an install, and against temporary clusters
 the golden SQL, the catalogue's checks, README.md's SQL and the tests with several sessions.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -59,11 +60,24 @@ def parse():
 
 
 def pure(tally, long):
-    say("cargo test (pure; no PostgreSQL)")
-    command = ["cargo", "test", *(["--", "--include-ignored"] if long else [])]
+    cargo_test("cargo test (pure; no PostgreSQL)", tally, [], ["--include-ignored"] if long else [], long)
+    try:
+        setup.onnxruntime()
+    except house.Trouble as trouble:
+        tally.fail("ONNX Runtime for the tests of the scorer", trouble)
+        return
+    # The rest of the library has just been tested.
+    cargo_test("cargo test (the scorer; no PostgreSQL)", tally, ["--features", "scorer", "--lib", "--test", "scorer"],
+               ["--skip", "algo::", "--skip", "wire::", "--skip", "as_a_foreigner", "--skip", "measure"], long, {"PERSONA_ONNXRUNTIME": str(setup.ONNXRUNTIME)})
+
+
+def cargo_test(title, tally, options, test_options, long, environment=None):
+    say(title)
+    command = ["cargo", "test", *options, *(["--", *test_options] if test_options else [])]
     began = time.monotonic()
     # The compiler's progress goes straight to the terminal; the tests' own lines are read.
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+                             env=os.environ | (environment or {}))
     limit = threading.Timer(PURE_LONG_LIMIT if long else PURE_LIMIT, house.end_group, [child])
     limit.start()
     output, passed, failed = [], 0, 0
@@ -85,8 +99,8 @@ def pure(tally, long):
         print("\n".join(output[-120:]))
         tally.failures += [(line.split()[1], "") for line in output if line.startswith("test ") and line.endswith("FAILED")]
     elif status != 0:
-        tally.fail("cargo test", "\n".join(output[-60:]) or f"ended with status {status}")
-    say(f"pure: {passed} passed, {failed} failed, in {time.monotonic() - began:.0f} s")
+        tally.fail(title, "\n".join(output[-60:]) or f"ended with status {status}")
+    say(f"{title}: {passed} passed, {failed} failed, in {time.monotonic() - began:.0f} s")
 
 
 def on_server(server, tally, wanted, arguments):

@@ -13,7 +13,7 @@ use pgrx::{JsonB, pg_sys};
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Report, report};
-use super::security::{current_role, has_rights_of, with_catalog_names};
+use super::security::{current_role, has_rights_of, is_read_only, with_catalog_names};
 
 /// A version of a model, as the registry describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,6 +275,14 @@ pub(crate) fn encode<T: serde::Serialize>(model: &T) -> Result<Vec<u8>, Report> 
 pub(crate) fn lock(name: &str, kind: Option<&str>, wait: bool) -> Result<bool, Report> {
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
         return Err(Error::InvalidModelName { name: name.to_owned() }.into());
+    }
+    // Here and not at the first write, which would find out after the fit; on a standby it would even ask for a
+    // transaction id, which is an internal error.
+    if is_read_only() {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            format!("cannot change model \"{name}\" in a read-only transaction"),
+        ));
     }
     let query = if wait {
         "SELECT pg_advisory_xact_lock(1886548595, hashtext($1)) IS NOT NULL"

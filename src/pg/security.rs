@@ -74,6 +74,12 @@ pub(crate) fn current_role() -> Oid {
     unsafe { pg_sys::GetUserId() }
 }
 
+/// Whether the transaction may write nothing; on a standby none may.
+pub(crate) fn is_read_only() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::XactReadOnly }
+}
+
 /// Whether `member` has the rights of `role`.
 pub(crate) fn has_rights_of(member: Oid, role: Oid) -> bool {
     // SAFETY: catalogue look-ups.

@@ -209,8 +209,8 @@ class Cluster:
         """Waits until the standby has replayed all that is written here."""
         deadline = time.monotonic() + timeout
         with self.connect() as here, standby.connect("postgres") as there:
-            end = here.scalar("SELECT pg_current_wal_lsn()")
-            # Without synchronous commits the last records may still be in memory.
+            end = here.scalar("SELECT pg_current_wal_insert_lsn()")
+            # Without synchronous commits the last records may still be in memory; a checkpoint writes them, and one more after them.
             here.query("CHECKPOINT")
             while not there.scalar(f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"):
                 assert time.monotonic() < deadline, f"the standby did not replay {end} in {timeout} s:\n{standby.log_tail()}"
