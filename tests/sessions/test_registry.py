@@ -655,7 +655,7 @@ def asking_functions():
         CREATE FUNCTION asked(model text) RETURNS text LANGUAGE plpgsql AS $$
         DECLARE c customers; half float8 := persona_half();
         BEGIN
-            SELECT * INTO c FROM customers WHERE id = CASE model WHEN 'seg' THEN 9 ELSE 401 END;
+            SELECT * INTO c FROM customers WHERE id = CASE model WHEN 'seg' THEN 9 ELSE 31 END;
             CASE model
                 WHEN 'seg' THEN RETURN CASE WHEN persona.segment('seg', c) = 3 THEN 2 ELSE 1 END;
                 WHEN 'sco' THEN RETURN CASE WHEN persona.score('sco', c) < half THEN 2 ELSE 1 END;
@@ -665,7 +665,7 @@ def asking_functions():
         CREATE FUNCTION in_a_loop(model text, rounds integer) RETURNS text LANGUAGE plpgsql AS $$
         DECLARE c customers; seen text := ''; x integer; y float8; half float8 := persona_half();
         BEGIN
-            SELECT * INTO c FROM customers WHERE id = CASE model WHEN 'seg' THEN 9 ELSE 401 END;
+            SELECT * INTO c FROM customers WHERE id = CASE model WHEN 'seg' THEN 9 ELSE 31 END;
             FOR round IN 1 .. rounds LOOP
                 FOR version IN 1 .. 2 LOOP
                     PERFORM persona.activate(model, version);
