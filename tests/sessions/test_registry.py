@@ -33,7 +33,7 @@ READS = [
     "SELECT persona.kmeans(ARRAY[spend, visits], 3) FROM customers",
     "SELECT persona.segment((SELECT persona.kmeans(ARRAY[spend, visits], 3) FROM customers), ARRAY[1.0, 2.0])",
     "SELECT persona.feature_stats(c) FROM (SELECT spend, visits FROM customers) c",
-    "SELECT persona.scale(persona.standard_scaler(ARRAY[spend, visits]), '{1,2}') FROM customers",
+    "SELECT persona.scale(persona.standard_scaler(ARRAY[spend, visits]), '{1,2}'::float8[]) FROM customers",
     "SELECT persona.rfm_segment(persona.rfm(now(), spend), now()) OVER () FROM customers GROUP BY id",
     "SELECT persona.roc_auc(bought, spend), persona.brier(bought, spend / 1000) FROM customers",
 ]
