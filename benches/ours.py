@@ -3,14 +3,17 @@
 COLUMNS = "abcdefgh"
 
 
-def fit_segments(model, source, k, features=COLUMNS, seed=1, iterations=100, starts=None, scaling="standard", save_to=None, key="id"):
+def fit_segments(model, source, k, features=COLUMNS, seed=1, iterations=100, starts=1, scaling="standard", save_to=None, key="id"):
     options = [f"k => {k}", f"features => '{{{','.join(features)}}}'", f"scaling => '{scaling}'", f"seed => {seed}",
-               f"max_iterations => {iterations}"]
-    if starts:
-        options.append(f"starts => {starts}")
+               f"max_iterations => {iterations}", f"n_init => {starts}"]
     if save_to:
         options.append(f"save_to => '{save_to}'")
     return f"SELECT * FROM persona.fit_segments('{model}', '{source}', '{key}', {', '.join(options)})"
+
+
+def iterations(model):
+    """How many the active version of a model of segments took."""
+    return f"SELECT (metrics->>'iterations')::integer FROM persona.models WHERE model = '{model}'"
 
 
 def centroids(model):
@@ -19,13 +22,13 @@ def centroids(model):
 
 
 def fit_recommender(model, source, algorithm):
-    options = ", neighbours => 100" if algorithm == "item_knn" else ""
+    options = ", neighbors => 100" if algorithm == "item_knn" else ""
     return f"SELECT * FROM persona.fit_recommender('{model}', '{source}', algorithm => '{algorithm}'{options})"
 
 
 def recommend_all(model, n):
     """Rows of (user, item, rank)."""
-    return f"SELECT user_id, item_id, rank FROM persona.recommend_all('{model}', {n})"
+    return f"SELECT user_key, item, rank FROM persona.recommend_all('{model}', {n})"
 
 
 def fit_logistic(model, source, target):
@@ -33,4 +36,4 @@ def fit_logistic(model, source, target):
 
 
 def import_onnx(model, payload):
-    return f"SELECT persona.import_onnx('{model}', decode('{payload.hex()}', 'hex'))"
+    return f"SELECT * FROM persona.import_onnx('{model}', decode('{payload.hex()}', 'hex'))"

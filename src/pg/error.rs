@@ -16,31 +16,96 @@ pub(crate) fn report(code: Code, message: impl Into<String>) -> Report {
 /// What can go wrong between PostgreSQL and a fit or a score, whatever the room.
 #[derive(Debug)]
 pub(crate) enum Error {
-    UnknownModel { name: String },
-    WrongKind { name: String, is: String, wanted: &'static str },
-    NotOwner { name: String },
-    NameTaken { name: String, kind: String },
-    CorruptModel { name: String, version: i32, why: String },
-    InvalidModelName { name: String },
-    UnknownSource { source: String },
-    NotOneSelect { statements: usize },
-    NotReadOnly { what: &'static str },
-    MissingColumn { column: String, available: Vec<String> },
-    DuplicateColumn { column: String },
+    UnknownModel {
+        name: String,
+    },
+    WrongKind {
+        name: String,
+        is: String,
+        wanted: &'static str,
+    },
+    NotOwner {
+        name: String,
+    },
+    /// By a model of this kind, or by one that row-level security hides from the role.
+    NameTaken {
+        name: String,
+        kind: Option<String>,
+    },
+    CorruptModel {
+        name: String,
+        version: i32,
+        why: String,
+    },
+    InvalidModelName {
+        name: String,
+    },
+    UnknownSource {
+        source: String,
+    },
+    NotOneSelect {
+        statements: usize,
+    },
+    NotReadOnly {
+        what: &'static str,
+    },
+    MissingColumn {
+        column: String,
+        available: Vec<String>,
+    },
+    DuplicateColumn {
+        column: String,
+    },
     UnnamedColumns,
-    WrongType { column: String, type_name: String, wanted: &'static str, hint: &'static str },
-    MissingValue { column: String },
-    NotFinite { column: String, value: f64 },
-    WrongDimension { column: String, expected: usize, found: usize },
-    NotOneDimensional { dimensions: i32 },
+    WrongType {
+        column: String,
+        type_name: String,
+        wanted: &'static str,
+        hint: &'static str,
+    },
+    MissingValue {
+        column: String,
+    },
+    NotFinite {
+        column: String,
+        value: f64,
+    },
+    WrongDimension {
+        column: String,
+        expected: usize,
+        found: usize,
+    },
+    NotOneDimensional {
+        dimensions: i32,
+    },
     NoFeatures,
-    TooManyFeatures { found: usize, limit: usize },
-    OutOfMemoryBudget { wanted: usize, budget: usize },
-    InvalidText { column: String },
-    InvalidValue { type_name: &'static str, why: String },
-    InvalidOption { option: String, value: String, valid: String },
-    UnknownOption { option: String, valid: String },
-    NullArgument { argument: &'static str },
+    TooManyFeatures {
+        found: usize,
+        limit: usize,
+    },
+    OutOfMemoryBudget {
+        wanted: usize,
+        budget: usize,
+    },
+    InvalidText {
+        column: String,
+    },
+    InvalidValue {
+        type_name: &'static str,
+        why: String,
+    },
+    InvalidOption {
+        option: String,
+        value: String,
+        valid: String,
+    },
+    UnknownOption {
+        option: String,
+        valid: String,
+    },
+    NullArgument {
+        argument: &'static str,
+    },
 }
 
 impl From<Error> for Report {
@@ -51,15 +116,16 @@ impl From<Error> for Report {
                 .set_hint("The view persona.models lists the models that you may use."),
             WrongKind { name, is, wanted } => report(
                 Code::ERRCODE_WRONG_OBJECT_TYPE,
-                format!("model \"{name}\" is a {is}, not a {wanted}"),
+                format!("model \"{name}\" is of kind {is}, not {wanted}"),
             )
             .set_hint("The view persona.models lists each model and its kind."),
             NotOwner { name } => {
                 report(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of model \"{name}\""))
             }
             NameTaken { name, kind } => {
-                report(Code::ERRCODE_DUPLICATE_OBJECT, format!("model \"{name}\" already exists and is a {kind}"))
-                    .set_hint("Choose another name, or drop it with persona.drop_model first.")
+                report(Code::ERRCODE_DUPLICATE_OBJECT, format!("model \"{name}\" already exists"))
+                    .set_detail(kind.map_or("It belongs to another role.".into(), |kind| format!("It is of kind {kind}.")))
+                    .set_hint("Choose another name.")
             }
             CorruptModel { name, version, why } => report(
                 Code::ERRCODE_DATA_CORRUPTED,

@@ -9,6 +9,7 @@ mod datum;
 mod error;
 mod guc;
 mod ingest;
+mod names;
 mod progress;
 mod raw;
 mod record;

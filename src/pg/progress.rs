@@ -4,10 +4,12 @@
 //! works on any version, on standbys and without shared_preload_libraries, and it costs a few stores.
 #![allow(unsafe_code, reason = "slots are shared memory")]
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
+use std::time::Instant;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -20,6 +22,8 @@ const SLOTS: usize = 128;
 /// A fit in progress. Its slot is given back when it is dropped, also on an error.
 pub(crate) struct Progress {
     slot: Option<&'static Slot>,
+    /// The running phase and its start, for the log.
+    running: RefCell<(String, Instant)>,
 }
 
 /// What a slot says.
@@ -63,10 +67,12 @@ impl Progress {
                 store_text(&slot.model, model);
             });
         }
-        Self { slot }
+        Self { slot, running: RefCell::new(("starting".to_owned(), Instant::now())) }
     }
 
     pub(crate) fn phase(&self, phase: &str) {
+        self.log_phase();
+        self.running.replace((phase.to_owned(), Instant::now()));
         self.write(|slot| {
             store_text(&slot.phase, phase);
             slot.done.store(0, Relaxed);
@@ -87,6 +93,14 @@ impl Progress {
         });
     }
 
+    /// How long the phase took that ends now, for who sets client_min_messages or log_min_messages to debug1.
+    fn log_phase(&self) {
+        let (phase, since) = &*self.running.borrow();
+        if phase != "starting" {
+            debug1!("persona: {phase} took {:.1} ms", 1e3 * since.elapsed().as_secs_f64());
+        }
+    }
+
     fn write(&self, change: impl FnOnce(&Slot)) {
         if let Some(slot) = self.slot {
             slot.write(change);
@@ -96,6 +110,10 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        // An error on its way ends the phase without a word of its own.
+        if !std::thread::panicking() {
+            self.log_phase();
+        }
         if let Some(slot) = self.slot {
             slot.pid.store(0, Release);
         }

@@ -43,6 +43,24 @@ pub(crate) unsafe fn null(fcinfo: FunctionCallInfo) -> Datum {
     Datum::null()
 }
 
+/// Whether the function runs as part of an aggregate, whose state it may change in place: what AggCheckCallContext looks at,
+/// without the cost of a call into PostgreSQL.
+///
+/// # Safety
+/// `fcinfo` is of the running call.
+#[inline]
+pub(crate) unsafe fn in_aggregate(fcinfo: FunctionCallInfo) -> bool {
+    // SAFETY: by the caller's promise; a context is a node, which begins with its tag.
+    unsafe {
+        let context = (*fcinfo).context;
+        !context.is_null()
+            && matches!(
+                (*context).type_,
+                pg_sys::NodeTag::T_AggState | pg_sys::NodeTag::T_WindowAggState
+            )
+    }
+}
+
 /// The memory context of the running aggregate's state, or None when the function is called by itself.
 ///
 /// # Safety

@@ -12,6 +12,17 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use super::datum::{Kind, type_name};
 use super::error::{Error, Report};
 
+unsafe extern "C-unwind" {
+    /// PostgreSQL's own, without the guard of 20 ns that pgrx sets up for errors: none is raised for a tuple that holds every
+    /// column of the descriptor.
+    fn heap_deform_tuple(
+        tuple: *mut pg_sys::HeapTupleData,
+        descriptor: pg_sys::TupleDesc,
+        values: *mut Datum,
+        nulls: *mut bool,
+    );
+}
+
 /// A record argument of a SQL function.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'fcx> {
@@ -51,6 +62,8 @@ pub(crate) struct Attribute {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) type_oid: Oid,
+    /// The n of varchar(n) and the like, as PostgreSQL codes it; -1 for none.
+    pub(crate) type_modifier: i32,
     /// Counted from 0, dropped columns included.
     pub(crate) position: usize,
 }
@@ -75,8 +88,9 @@ pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute>
                 let name = CStr::from_ptr((*attribute).attname.data.as_ptr())
                     .to_string_lossy()
                     .into_owned();
-                let type_oid = (*attribute).atttypid;
-                Some(Attribute { name, kind: Kind::of(type_oid), type_oid, position })
+                let (type_oid, type_modifier) = ((*attribute).atttypid, (*attribute).atttypmod);
+                let kind = Kind::of(type_oid);
+                Some(Attribute { name, kind, type_oid, type_modifier, position })
             })
             .collect()
     }
@@ -131,6 +145,8 @@ pub(crate) struct Binding {
     names: Vec<String>,
     values: Vec<Datum>,
     nulls: Vec<bool>,
+    /// The row, when it came with a short header.
+    copy: Vec<u64>,
     numbers: Vec<f64>,
     elements: Vec<f64>,
 }
@@ -271,8 +287,11 @@ impl Binding {
         // SAFETY: the record's datum is a composite value. Its header names its row type; the descriptor found by it
         // describes the tuple; heap_deform_tuple writes natts values into the two vectors of that length.
         unsafe {
-            let header = pg_sys::pg_detoast_datum(record.datum.cast_mut_ptr())
-                .cast::<pg_sys::HeapTupleHeaderData>();
+            // A row as it comes from a plan is not toasted; the call would cost 20 ns.
+            let value: *mut pg_sys::varlena = record.datum.cast_mut_ptr();
+            let header =
+                if pgrx::varatt_is_4b_u(value) { value } else { pg_sys::pg_detoast_datum(value) };
+            let header = header.cast::<pg_sys::HeapTupleHeaderData>();
             let choice = (*header).t_choice.t_datum;
             let row_type = (choice.datum_typeid, choice.datum_typmod);
             let is_new = self.row_type != Some(row_type);
@@ -298,12 +317,13 @@ impl Binding {
                 t_data: header,
                 ..Default::default()
             };
-            pg_sys::heap_deform_tuple(
-                &mut tuple,
-                *descriptor,
-                self.values.as_mut_ptr(),
-                self.nulls.as_mut_ptr(),
-            );
+            let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+            let n_stored = (*header).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16;
+            if usize::from(n_stored) >= self.values.len() {
+                heap_deform_tuple(&mut tuple, *descriptor, values, nulls);
+            } else {
+                pg_sys::heap_deform_tuple(&mut tuple, *descriptor, values, nulls);
+            }
             Ok(is_new)
         }
     }
@@ -317,6 +337,31 @@ impl Binding {
         }
         self.row_type = row_type;
         Ok(())
+    }
+}
+
+/// The row with a full header, aligned: itself as it comes from most plans, a copy if its header is short, as a sort or a
+/// window keeps it. PostgreSQL's own way through both would cost 20 and 60 ns.
+///
+/// # Safety
+/// `value` points to a composite value; what this returns may point into `copy`.
+#[inline]
+unsafe fn whole(value: *mut pg_sys::varlena, copy: &mut Vec<u64>) -> *mut pg_sys::varlena {
+    // SAFETY: by the caller's promise; the copy has room for the full header and the bytes behind the short one.
+    unsafe {
+        if pgrx::varatt_is_4b_u(value) {
+            return value;
+        }
+        if !pgrx::varatt_is_1b(value) || pgrx::varatt_is_1b_e(value) {
+            return pg_sys::pg_detoast_datum(value);
+        }
+        let n = pgrx::varsize_any_exhdr(value);
+        copy.resize((4 + n).div_ceil(8), 0);
+        let full = copy.as_mut_ptr().cast::<pg_sys::varlena>();
+        let to = full.cast::<u8>().add(4);
+        std::ptr::copy_nonoverlapping(pgrx::vardata_any(value).cast::<u8>(), to, n);
+        pgrx::set_varsize_4b(full, (4 + n) as i32);
+        full
     }
 }
 

@@ -307,7 +307,7 @@ pub(crate) fn lock(name: &str, kind: Option<&str>, wait: bool) -> Result<bool, R
             return Err(Error::NotOwner { name: name.to_owned() }.into());
         }
         if kind.is_some_and(|kind| kind != is) {
-            return Err(Error::NameTaken { name: name.to_owned(), kind: is }.into());
+            return Err(Error::NameTaken { name: name.to_owned(), kind: Some(is) }.into());
         }
     }
     Ok(true)
@@ -403,9 +403,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
     })
     .map_err(spi_failed)?;
     // The name is taken by a model that row-level security hides from this role.
-    stored.ok_or_else(|| {
-        Error::NameTaken { name: new.model.to_owned(), kind: "model of another role".into() }.into()
-    })
+    stored.ok_or_else(|| Error::NameTaken { name: new.model.to_owned(), kind: None }.into())
 }
 
 /// A failure inside SPI that is no error of PostgreSQL's (those unwind by themselves).

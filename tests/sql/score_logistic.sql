@@ -82,4 +82,16 @@ SELECT features FROM models WHERE model = 'score_array';
 SELECT round(score('score_array', t)::numeric, 6) AS score FROM (SELECT ARRAY[90, 3]::real[] AS v) AS t;
 SELECT n_rows FROM evaluate('score_array', 'SELECT ARRAY[visits, id % 7]::float8[] AS v, bought FROM visitors', 'bought');
 
+-- A refit takes the columns of the fit: the same rows give the same model, a new column changes nothing, a lost one is refused.
+CREATE TABLE public.visits_kept AS SELECT id, visits, region, bought FROM visitors;
+SELECT version FROM fit_scorer('score_refit', 'visits_kept', 'bought', key => 'id');
+ALTER TABLE public.visits_kept ADD COLUMN extra int DEFAULT 7;
+SELECT refit('score_refit');
+SELECT count(*) AS versions, count(DISTINCT sha256) AS models, max(version) FILTER (WHERE is_active) AS active
+FROM model_versions WHERE model = 'score_refit';
+ALTER TABLE public.visits_kept DROP COLUMN region;
+SELECT refit('score_refit');
+SELECT active_version FROM models WHERE model = 'score_refit';
+DROP TABLE public.visits_kept;
+
 SELECT drop_model(model) FROM models WHERE model LIKE 'score\_%' ORDER BY model;

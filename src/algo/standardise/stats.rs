@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::observe::observe_features;
+pub use super::observe::observe_finite;
+
 /// The runs of a block, in order. Counts are whole numbers below 2^53, exact as f64.
 #[derive(Debug, Clone, Copy)]
 #[repr(usize)]
@@ -45,37 +48,11 @@ fn part_mut(block: &mut [f64], part: Part) -> &mut [f64] {
 /// Adds a row; NaN is a missing value. `row` has one number per feature of the block.
 #[inline]
 pub fn observe(block: &mut [f64], row: &[f64]) {
-    let d = row.len();
-    debug_assert_eq!(block.len(), PARTS * d);
+    debug_assert_eq!(block.len(), PARTS * row.len());
     if row.iter().any(|x| x.is_nan()) {
-        return observe_with_missing(block, row);
-    }
-    let (count, rest) = block.split_at_mut(d);
-    let (_, rest) = rest.split_at_mut(d);
-    let (mean, rest) = rest.split_at_mut(d);
-    let (m2, rest) = rest.split_at_mut(d);
-    let (m3, rest) = rest.split_at_mut(d);
-    let (m4, rest) = rest.split_at_mut(d);
-    let (min, max) = rest.split_at_mut(d);
-    // Equal lengths, said so that the loop needs no check and goes four features at a time.
-    let (min, max) = (&mut min[..d], &mut max[..d]);
-    for j in 0..d {
-        let x = row[j];
-        let before = count[j];
-        let n = before + 1.0;
-        // The first value is the mean as it is: no deviation, so nothing overflows.
-        let delta = if before == 0.0 { 0.0 } else { x - mean[j] };
-        let step = delta / n;
-        let square = step * step;
-        let growth = delta * step * before;
-        m4[j] +=
-            growth * square * (n * n - 3.0 * n + 3.0) + 6.0 * square * m2[j] - 4.0 * step * m3[j];
-        m3[j] += growth * step * (n - 2.0) - 3.0 * step * m2[j];
-        m2[j] += growth;
-        mean[j] = if before == 0.0 { x } else { mean[j] + step };
-        count[j] = n;
-        min[j] = if x < min[j] { x } else { min[j] };
-        max[j] = if x > max[j] { x } else { max[j] };
+        observe_with_missing(block, row);
+    } else if !observe_finite(block, row) {
+        observe_features(block, row, 0);
     }
 }
 
@@ -91,7 +68,7 @@ fn observe_with_missing(block: &mut [f64], row: &[f64]) {
         for (part_idx, value) in one.iter_mut().enumerate() {
             *value = block[part_idx * d + j];
         }
-        observe(&mut one, &[x]);
+        observe_features(&mut one, &[x], 0);
         for (part_idx, value) in one.iter().enumerate() {
             block[part_idx * d + j] = *value;
         }

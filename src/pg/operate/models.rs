@@ -1,6 +1,5 @@
 //! Activating, dropping, renaming and granting models. Row-level security lets the owner alone change the rows.
 
-use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
@@ -36,15 +35,16 @@ fn drop_model(model: &str) -> Result<(), Report> {
 fn rename_model(model: &str, new_name: &str) -> Result<(), Report> {
     lock_existing(model)?;
     registry::lock(new_name, None, true)?;
-    let is_taken = with_catalog_names(|| {
+    let taken = with_catalog_names(|| {
         Spi::connect(|client| {
-            let query = "SELECT FROM persona.model WHERE name = $1";
-            client.select(query, Some(1), &[new_name.into()]).map(|rows| !rows.is_empty())
+            let query = "SELECT kind FROM persona.model WHERE name = $1";
+            let rows = client.select(query, Some(1), &[new_name.into()])?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
         })
     })
     .map_err(spi_failed)?;
-    if is_taken {
-        return Err(Error::NameTaken { name: new_name.to_owned(), kind: "model".into() }.into());
+    if taken.is_some() {
+        return Err(Error::NameTaken { name: new_name.to_owned(), kind: taken }.into());
     }
     change("UPDATE persona.model SET name = $2 WHERE name = $1", &[model.into(), new_name.into()])
 }
@@ -53,8 +53,8 @@ fn rename_model(model: &str, new_name: &str) -> Result<(), Report> {
 fn grant_model(model: &str, role: &str) -> Result<(), Report> {
     lock_existing(model)?;
     change(
-        "UPDATE persona.model SET readers = array_append(array_remove(readers, $2::regrole), $2::regrole) WHERE name = $1",
-        &[model.into(), role_oid(role)?.into()],
+        "UPDATE persona.model SET readers = array_append(array_remove(readers, $2::text::regrole), $2::text::regrole) WHERE name = $1",
+        &[model.into(), reader(role)?.into()],
     )
 }
 
@@ -62,8 +62,8 @@ fn grant_model(model: &str, role: &str) -> Result<(), Report> {
 fn revoke_model(model: &str, role: &str) -> Result<(), Report> {
     lock_existing(model)?;
     change(
-        "UPDATE persona.model SET readers = array_remove(readers, $2::regrole) WHERE name = $1",
-        &[model.into(), role_oid(role)?.into()],
+        "UPDATE persona.model SET readers = array_remove(readers, $2::text::regrole) WHERE name = $1",
+        &[model.into(), reader(role)?.into()],
     )
 }
 
@@ -80,15 +80,16 @@ fn change(statement: &str, arguments: &[pgrx::datum::DatumWithOid]) -> Result<()
     .map_err(spi_failed)
 }
 
-/// The role of this name; 0 for `public`, which is no role and stands for all.
-fn role_oid(role: &str) -> Result<Oid, Report> {
+/// The role of this name, as regrole reads it by number; 0 for `public`, which is no role and stands for all.
+fn reader(role: &str) -> Result<String, Report> {
     if role == "public" {
-        return Ok(Oid::INVALID);
+        return Ok("0".into());
     }
     let found = Spi::connect(|client| {
-        let query = "SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
+        let query =
+            "SELECT oid::text FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
         let rows = client.select(query, Some(1), &[role.into()])?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<Oid>() }
+        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
     });
     found.map_err(spi_failed)?.ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("role \"{role}\" does not exist"))

@@ -1,18 +1,13 @@
 //! `profile`: what every published model says about one customer.
-//!
-//! A table is read with the rights of its model's owner: its name, its key's type and whatever a view or a type of the owner's
-//! runs are the owner's own, and the caller named none of them. The caller sees what SELECT on the table would show.
-
-use std::ffi::CString;
 
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::Report;
+use crate::pg::names::find_relation;
 use crate::pg::registry::spi_failed;
-use crate::pg::security::{as_owner, with_catalog_names, with_search_path};
+use crate::pg::security::{current_role, with_catalog_names};
 
 type Row = (String, String, Option<String>, JsonB);
 
@@ -33,88 +28,99 @@ fn profile(
     >,
     Report,
 > {
-    let mut rows: Vec<Row> = Vec::new();
-    for published in published()? {
-        let path = CString::new(format!("pg_catalog, {}", published.search_path))
-            .unwrap_or_else(|_| c"pg_catalog".into());
-        let found =
-            as_owner(published.owner, || with_search_path(&path, || answer(&published, customer)))?;
-        if let Some((answer, details)) = found {
-            let details = details.map(|JsonB(rows)| unwrap_single(rows)).unwrap_or_default();
-            rows.push((published.model, published.kind, answer, JsonB(details)));
-        }
-    }
-    Ok(TableIterator::new(rows))
+    with_catalog_names(|| answers(customer)).map(TableIterator::new)
 }
 
+fn answers(customer: &str) -> Result<Vec<Row>, Report> {
+    let mut rows: Vec<Row> = Vec::new();
+    for Published { model, kind, table, key, key_type } in published()? {
+        let query = format!(
+            "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) {key_text} ORDER BY {order}) \
+             FROM {table} t WHERE t.{key} = {customer}::{key_type} HAVING pg_catalog.count(*) > 0",
+            answer = match kind.as_str() {
+                "segments" => "pg_catalog.max(coalesce(t.label, 'segment ' || t.segment))",
+                "scorer" => "pg_catalog.max(pg_catalog.round(t.score::numeric, 4)::text)",
+                _ => "pg_catalog.string_agg(t.item::text, ', ' ORDER BY t.rank)",
+            },
+            order = if kind == "recommender" { "t.rank" } else { "1" },
+            key_text = quote_literal(&key),
+            key = quote_identifier(&key),
+            customer = quote_literal(customer),
+        );
+        let found = Spi::connect(|client| {
+            let found = client.select(&query, Some(1), &[])?;
+            if found.is_empty() {
+                Ok(None)
+            } else {
+                found.first().get_two::<String, JsonB>().map(Some)
+            }
+        })
+        .map_err(spi_failed)?;
+        if let Some((answer, details)) = found {
+            let details = details.map(|JsonB(rows)| unwrap_single(rows)).unwrap_or_default();
+            rows.push((model, kind, answer, JsonB(details)));
+        }
+    }
+    Ok(rows)
+}
+
+/// A published table that is there, as the catalogue describes it.
 struct Published {
     model: String,
     kind: String,
-    owner: Oid,
-    target: String,
-    key_column: String,
+    /// Qualified and quoted.
+    table: String,
+    key: String,
     key_type: String,
-    search_path: String,
 }
 
-fn answer(
-    published: &Published,
-    customer: &str,
-) -> Result<Option<(Option<String>, Option<JsonB>)>, Report> {
-    let kind = published.kind.as_str();
-    // A text that is no value of the key's type cannot be a customer of this table.
-    let query = format!(
-        "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) - {key_text} ORDER BY {order}) \
-         FROM {target} t WHERE t.{key} = {customer}::{key_type} HAVING pg_catalog.count(*) > 0",
-        answer = match kind {
-            "segments" => "pg_catalog.max(coalesce(t.label, 'segment ' || t.segment))",
-            "scorer" => "pg_catalog.max(pg_catalog.round(t.score::numeric, 4)::text)",
-            _ => "pg_catalog.string_agg(t.item::text, ', ' ORDER BY t.rank)",
-        },
-        order = if kind == "recommender" { "t.rank" } else { "1" },
-        target = published.target,
-        key_type = published.key_type,
-        key_text = quote_literal(&published.key_column),
-        key = quote_identifier(&published.key_column),
-        customer = quote_literal(customer),
-    );
-    Spi::connect(|client| {
-        let found = client.select(&query, Some(1), &[])?;
-        if found.is_empty() { Ok(None) } else { found.first().get_two::<String, JsonB>().map(Some) }
-    })
-    .map_err(spi_failed)
-}
-
-/// Publications whose tables are there, readable by the caller and by the owner, and without row-level security for either:
-/// the owner's rows are not the caller's.
+/// The published tables that the caller may read. Anybody may name a table in a publication, and reading another's table
+/// can run another's code with the caller's rights: so it must be the caller's very own (a superuser has the rights
+/// of every owner), or hold nothing that runs (no view,
+/// no row-level security, built-in types alone).
 fn published() -> Result<Vec<Published>, Report> {
-    with_catalog_names(|| {
-        Spi::connect(|client| {
+    let mut found = Vec::new();
+    for [model, kind, target, key] in publications()? {
+        let Some(table) = find_relation(&target)? else { continue };
+        let key_type = Spi::connect(|client| {
             let rows = client.select(
-                "SELECT m.name, m.kind, m.owner::oid, p.target, p.key_column, p.key_type, p.search_path \
-                 FROM persona.publication p JOIN persona.model m ON m.id = p.model_id \
-                 CROSS JOIN LATERAL (SELECT to_regclass(p.target) AS found) t \
-                 WHERE t.found IS NOT NULL AND has_table_privilege(t.found, 'SELECT') \
-                 AND has_table_privilege(m.owner, t.found, 'SELECT') \
-                 AND (m.owner = current_user::regrole OR NOT row_security_active(t.found)) \
-                 ORDER BY CASE m.kind WHEN 'segments' THEN 1 WHEN 'scorer' THEN 2 ELSE 3 END, m.name, p.target",
-                None,
-                &[],
+                "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a \
+                 ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) $2 AND a.attnum OPERATOR(pg_catalog.>) 0 \
+                 WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid AND c.relkind IN ('r', 'p') \
+                 AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+                 AND (c.relowner OPERATOR(pg_catalog.=) $3 OR NOT c.relrowsecurity AND NOT EXISTS ( \
+                     SELECT FROM pg_catalog.pg_attribute o JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) o.atttypid \
+                     WHERE o.attrelid OPERATOR(pg_catalog.=) c.oid AND o.attnum OPERATOR(pg_catalog.>) 0 AND NOT o.attisdropped \
+                     AND t.typnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace))",
+                Some(1),
+                &[table.as_str().into(), key.as_str().into(), current_role().into()],
             )?;
-            rows.map(|row| {
-                let text = |index| row.get::<String>(index).map(Option::unwrap_or_default);
-                Ok(Published {
-                    model: text(1)?,
-                    kind: text(2)?,
-                    owner: row.get(3)?.unwrap_or(Oid::INVALID),
-                    target: text(4)?,
-                    key_column: text(5)?,
-                    key_type: text(6)?,
-                    search_path: text(7)?,
-                })
-            })
-            .collect::<Result<Vec<_>, pgrx::spi::Error>>()
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
         })
+        .map_err(spi_failed)?;
+        if let Some(key_type) = key_type {
+            found.push(Published { model, kind, table, key, key_type });
+        }
+    }
+    Ok(found)
+}
+
+/// Every publication that row-level security shows: model, kind, table, key column.
+fn publications() -> Result<Vec<[String; 4]>, Report> {
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT m.name, m.kind, p.target, p.key_column FROM persona.publication p \
+             JOIN persona.model m ON m.id OPERATOR(pg_catalog.=) p.model_id \
+             ORDER BY CASE m.kind WHEN 'segments' THEN 1 WHEN 'scorer' THEN 2 ELSE 3 END, m.name, p.target",
+            None,
+            &[],
+        )?;
+        rows.map(|row| {
+            let text = |index| row.get::<String>(index).map(Option::unwrap_or_default);
+            Ok([text(1)?, text(2)?, text(3)?, text(4)?])
+        })
+        .collect::<Result<Vec<_>, pgrx::spi::Error>>()
     })
     .map_err(spi_failed)
 }

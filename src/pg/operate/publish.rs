@@ -8,9 +8,10 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
-use crate::pg::bulk::{self, CopyText};
+use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::names::find_relation;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
 use crate::pg::security::{as_owner, with_catalog_first, with_catalog_names};
@@ -50,19 +51,23 @@ pub(crate) fn write(
     target: &str,
     columns: &[Output],
     n_rows: usize,
-    row: impl FnMut(usize, &mut CopyText),
+    row: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let keys: Vec<&str> =
         columns.iter().filter(|column| column.is_key).map(|column| column.name).collect();
     let definitions: Vec<String> = columns
         .iter()
-        .map(|column| format!("{} {}", quote_identifier(column.name), column.sql_type))
+        .map(|column| {
+            // A key that is NOT NULL from the start spares the primary key a scan to see to it.
+            let not_null = if column.is_key { " NOT NULL" } else { "" };
+            format!("{} {}{not_null}", quote_identifier(column.name), column.sql_type)
+        })
         .collect();
     let definitions = definitions.join(", ");
     if let Some(target) = existing(target)? {
         run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
-        bulk::fill(table_oid("pg_temp.persona_staging")?, &names, n_rows, row)?;
+        bulk::fill(table_oid("pg_temp.persona_staging")?, n_rows, row)?;
         run("ANALYZE pg_temp.persona_staging")?;
         let query = "SELECT * FROM pg_temp.persona_staging";
         let written = with_catalog_first(|| change(&target, query, &names, &keys))?;
@@ -70,10 +75,9 @@ pub(crate) fn write(
         return Ok(written);
     }
     let name = parsed_name(target)?;
-    run(&format!(
-        "CREATE TABLE {name} ({definitions}, since timestamptz NOT NULL DEFAULT pg_catalog.now())"
-    ))?;
-    let inserted = bulk::fill(table_oid(&name)?, &names, n_rows, row)? as i64;
+    run(&format!("CREATE TABLE {name} ({definitions})"))?;
+    let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
+    add_since(&name)?;
     add_key(&name, &keys)?;
     Ok(Written { inserted, ..Written::default() })
 }
@@ -165,9 +169,7 @@ fn written_by(
         None => {
             let name = parsed_name(&publication.target)?;
             let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
-            run(&format!(
-                "ALTER TABLE {name} ADD COLUMN since timestamptz NOT NULL DEFAULT pg_catalog.now()"
-            ))?;
+            add_since(&name)?;
             let (_, keys) = columns_for(version, publication);
             add_key(&name, &keys.iter().map(String::as_str).collect::<Vec<_>>())?;
             Ok(Written { inserted, ..Written::default() })
@@ -334,13 +336,11 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
 }
 
+/// The table's name, qualified and quoted, if it is there.
 fn existing(target: &str) -> Result<Option<String>, Report> {
-    select_one(&format!(
-        "SELECT (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}))",
-        quote_literal(target)
-    ))
+    // Text that is no name is refused, here and on every server alike.
+    parsed_name(target)?;
+    find_relation(target)
 }
 
 /// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.
@@ -365,6 +365,13 @@ fn table_oid(name: &str) -> Result<Oid, Report> {
         })
 }
 
+/// Adds the column that says when a row last changed. With rows already there it is a change of the catalogue alone: the
+/// default is the same for all of them.
+fn add_since(table: &str) -> Result<(), Report> {
+    let column = "since timestamptz NOT NULL DEFAULT pg_catalog.now()";
+    run(&format!("ALTER TABLE {table} ADD COLUMN {column}")).map(|_| ())
+}
+
 fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     let keys: Vec<String> = keys.iter().map(|key| quote_identifier(*key)).collect();
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
@@ -379,19 +386,25 @@ fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<
     let values: Vec<&String> = columns.iter().filter(|column| !keys.contains(column)).collect();
     let joined = |separator: &str, parts: Vec<String>| parts.join(separator);
     let same_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = s.{key}")).collect());
-    let set = joined(", ", values.iter().map(|name| format!("{name} = s.{name}")).collect());
+    let its_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = d.{key}")).collect());
+    let set = joined(", ", values.iter().map(|name| format!("{name} = d.{name}")).collect());
     let old = joined(", ", values.iter().map(|name| format!("t.{name}")).collect());
     let new = joined(", ", values.iter().map(|name| format!("s.{name}")).collect());
+    // One pass over both finds what differs; the changes look up those rows alone.
+    let either = keys.iter().map(|key| format!("coalesce(s.{key}, t.{key}) AS {key}")).collect();
+    let (either, all) = (joined(", ", either), columns.join(", "));
     let statement = format!(
-        "WITH s AS MATERIALIZED ({query}), \
-         gone AS (DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM s WHERE {same_key}) RETURNING 1), \
-         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM s \
-                     WHERE {same_key} AND ROW({old}) IS DISTINCT FROM ROW({new}) RETURNING 1), \
-         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM s \
-                   WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same_key}) RETURNING 1) \
+        "WITH d AS MATERIALIZED (\
+           SELECT {either}, {new}, t.persona_here AS is_old, s.persona_here AS is_new \
+           FROM (SELECT true AS persona_here, q.* FROM ({query}) AS q OFFSET 0) AS s \
+           FULL JOIN (SELECT true AS persona_here, q.* FROM {target} AS q) AS t ON {same_key} \
+           WHERE s.persona_here IS NULL OR t.persona_here IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
+         gone AS (DELETE FROM {target} t USING d WHERE d.is_new IS NULL AND {its_key} RETURNING 1), \
+         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM d \
+                     WHERE d.is_new AND d.is_old AND {its_key} RETURNING 1), \
+         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM d WHERE d.is_old IS NULL RETURNING 1) \
          SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
-                (SELECT pg_catalog.count(*) FROM gone)",
-        all = columns.join(", ")
+                (SELECT pg_catalog.count(*) FROM gone)"
     );
     let counts = Spi::connect_mut(|client| {
         client.update(&statement, Some(1), &[])?.first().get_three::<i64, i64, i64>()

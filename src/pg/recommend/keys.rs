@@ -1,7 +1,7 @@
 //! Keys as SQL gives and takes them: bigint or text, over a model whose keys are whole numbers or text.
 
 use crate::algo::recommend::Keys;
-use crate::pg::bulk::CopyText;
+use crate::pg::bulk::RowWriter;
 
 /// A type of key in a SQL function's arguments and results.
 pub(super) trait Key: Sized + 'static {
@@ -44,7 +44,7 @@ impl Key for String {
 }
 
 /// Writes a key as a field of a row.
-pub(super) fn write(keys: &Keys, code: u32, row: &mut CopyText) {
+pub(super) fn write(keys: &Keys, code: u32, row: &mut RowWriter) {
     match keys {
         Keys::Integer(keys) => row.integer(keys.get(code as usize).copied().unwrap_or_default()),
         Keys::Text(keys) => row.text(keys.get(code as usize).map_or("", String::as_str)),

@@ -103,13 +103,16 @@ unsafe fn read_ahead(
     let budget = unsafe { pg_sys::work_mem } as usize * 1024 / 4;
     let mut rows = imported.gather(size);
     let (mut is_there, mut bytes) = (Vec::with_capacity(size), 0);
-    // A row's record is forgotten once its values are taken: thousands of them would not stay in the cache.
+    // Records are forgotten a few rows after their values were taken: thousands of them would not stay in the cache.
+    const FORGET_EVERY: usize = 32;
     let mut scratch = PgMemoryContexts::new("persona score_batch");
     while is_there.len() < size && bytes < budget {
         check_for_interrupts!();
-        // SAFETY: as above; resetting frees what the row before left, and nothing points there any more.
+        // SAFETY: as above; resetting frees what the rows before left, and nothing points there any more.
         let there = unsafe {
-            scratch.reset();
+            if is_there.len().is_multiple_of(FORGET_EVERY) {
+                scratch.reset();
+            }
             scratch.switch_to(|_| {
                 match partition.argument_at(1, position + is_there.len() as i64) {
                     None => Ok::<_, Report>(None),

@@ -1,0 +1,56 @@
+//! Relations by the names that users give: found as the search_path finds them, and written so that SQL takes them back.
+
+use pgrx::prelude::*;
+
+use super::error::Report;
+use super::registry::spi_failed;
+
+/// The relation's name, qualified and quoted; None if it is not there, or if the text is no name at all.
+pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
+    if !is_name(name) {
+        return Ok(None);
+    }
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid",
+            Some(1),
+            &[name.into()],
+        )?;
+        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
+    })
+    .map_err(spi_failed)
+}
+
+/// One to three identifiers with dots between, each plain or in double quotes. Asked before `to_regclass`, which raises an
+/// error for anything else on PostgreSQL 15 and answers NULL on later ones.
+pub(crate) fn is_name(text: &str) -> bool {
+    let mut rest = text.trim();
+    for _ in 0..3 {
+        let Some(length) = identifier_length(rest) else { return false };
+        rest = &rest[length..];
+        if rest.is_empty() {
+            return true;
+        }
+        let Some(after_dot) = rest.strip_prefix('.') else { return false };
+        rest = after_dot;
+    }
+    false
+}
+
+/// Bytes of the identifier at the start of the text.
+fn identifier_length(text: &str) -> Option<usize> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let mut characters = quoted.char_indices().peekable();
+        while let Some((at, character)) = characters.next() {
+            if character == '"' && characters.next_if(|(_, next)| *next == '"').is_none() {
+                return (at > 0).then_some(at + 2);
+            }
+        }
+        return None;
+    }
+    let is_start = |c: char| c.is_alphabetic() || c == '_';
+    let is_part = |c: char| is_start(c) || c.is_numeric() || c == '$';
+    text.starts_with(is_start).then(|| text.find(|c| !is_part(c)).unwrap_or(text.len()))
+}
