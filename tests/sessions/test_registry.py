@@ -293,7 +293,7 @@ def test_a_statement_sees_one_version(cluster):
                 activate(owner, model, version)
                 pure[model].add(owner.scalar(whole[model]))
         assert all(len(answers) == 2 for answers in pure.values()), pure
-        seen, ends = {model: set() for model in MODELS}, time.monotonic() + 8
+        seen, ends = {model: set() for model in MODELS}, time.monotonic() + 4
         asked = {}
         version = 1
         while time.monotonic() < ends or asked:
