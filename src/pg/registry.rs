@@ -333,6 +333,12 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                 None,
                 &[new.model.into(), new.kind.into(), owner.into()],
             )?;
+            // Under an old snapshot the model may have been changed or dropped since: then this is an error.
+            client.update(
+                "SELECT FROM persona.model WHERE name = $1 FOR NO KEY UPDATE",
+                None,
+                &[new.model.into()],
+            )?;
             let rows = client.update(
                 "SELECT m.id, coalesce(max(v.version), 0) + 1, m.owner::pg_catalog.oid FROM persona.model m \
                  LEFT JOIN persona.model_version v ON v.model_id = m.id WHERE m.name = $1 GROUP BY m.id",
@@ -382,9 +388,13 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                 )?;
             }
             client.update(
-                "DELETE FROM persona.model_version v USING persona.model m \
-                 WHERE m.id = $1 AND v.model_id = m.id AND v.version IS DISTINCT FROM m.active_version \
-                 AND v.version <= $2 - m.keep_versions",
+                "WITH old AS (SELECT v.model_id, v.version FROM persona.model_version v JOIN persona.model m \
+                 ON m.id = v.model_id WHERE m.id = $1 AND v.version IS DISTINCT FROM m.active_version \
+                 AND v.version <= $2 - m.keep_versions), \
+                 chunks AS (DELETE FROM persona.model_chunk c USING old \
+                 WHERE c.model_id = old.model_id AND c.version = old.version) \
+                 DELETE FROM persona.model_version v USING old \
+                 WHERE v.model_id = old.model_id AND v.version = old.version",
                 None,
                 &[model_id.into(), version.into()],
             )?;

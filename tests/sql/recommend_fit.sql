@@ -94,5 +94,5 @@ SELECT * FROM persona.fit_recommender('x', 'DELETE FROM purchases');
 \echo :SQLSTATE
 SELECT count(*) FROM persona.models WHERE model = 'x';
 SET persona.max_fit_memory = '1MB';
-SELECT * FROM persona.fit_recommender('x', 'SELECT i % 1000 AS user_id, i % 997 AS item_id FROM generate_series(1, 20000) i', neighbors => 1000, holdout => 0);
+SELECT * FROM persona.fit_recommender('x', 'SELECT i % 1000 AS user_id, i % 997 AS item_id FROM generate_series(1, 8000) i', neighbors => 1000, holdout => 0);
 \echo :SQLSTATE

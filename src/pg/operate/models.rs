@@ -19,7 +19,16 @@ fn activate(model: &str, version: i32) -> Result<(), Report> {
 #[pg_extern]
 fn drop_model(model: &str) -> Result<(), Report> {
     lock_existing(model)?;
-    change("DELETE FROM persona.model WHERE name = $1", &[model.into()])
+    // In one statement: row-level security shows what belongs to a model while the model is there.
+    change(
+        "WITH m AS (SELECT id FROM persona.model WHERE name = $1), \
+         chunks AS (DELETE FROM persona.model_chunk c USING m WHERE c.model_id = m.id), \
+         versions AS (DELETE FROM persona.model_version v USING m WHERE v.model_id = m.id), \
+         names AS (DELETE FROM persona.segment_name s USING m WHERE s.model_id = m.id), \
+         publications AS (DELETE FROM persona.publication p USING m WHERE p.model_id = m.id) \
+         DELETE FROM persona.model d USING m WHERE d.id = m.id",
+        &[model.into()],
+    )
 }
 
 #[pg_extern]

@@ -1,0 +1,220 @@
+"""Odd values through every function: each call gives a value or an error of the caller's class, and never an internal one.
+
+The calls are made from lists: numbers, integers, texts, arrays, records and tables that are odd, for each place in each function.
+"""
+
+import itertools
+
+from lib import models
+from lib.pgwire import ConnectionLost, ServerError
+
+# What SQLSTATE a mistake in a call may have: data exception, integrity, syntax and access, limits, wrong state, not
+# supported, a source that writes, no schema.
+CLASSES = ("22", "23", "42", "54", "55", "0A", "25006", "3F000")
+
+NUMBERS = ["NULL", "'NaN'", "'Infinity'", "'-Infinity'", "0", "-0.0", "1", "5e-324", "2.2e-308", "1e308", "-1e308", "1.7976931348623157e308", "1e-300"]
+INTEGERS = ["NULL", "0", "1", "-1", "9223372036854775807", "-9223372036854775808"]
+COUNTS = ["NULL", "0", "1", "-1", "2147483647", "-2147483648", "65536"]
+TEXTS = ["NULL", "''", "' '", "'seg'", "'sco'", "'rec'", "'none such'", "'é'", "repeat('x', 300)", "E'a\\nb'", "'a\"b'", "'%s'", "'; DROP TABLE customers'"]
+SOURCES = ["NULL", "''", "';'", "'customers'", "'none_such'", "'SELECT'", "'SELECT 1'", "'SELECT 1 AS id; SELECT 2'", "'DELETE FROM customers'",
+           "'SELECT * FROM customers WHERE false'", "'WITH x AS (DELETE FROM customers RETURNING *) SELECT * FROM x'", "'SELECT 1 INTO t'",
+           "'SELECT * FROM customers FOR UPDATE'", "'VALUES (1, 2.0), (2, 3.0)'", "'TABLE customers'", "'(SELECT * FROM customers)'", "'pg_class'",
+           "'SELECT id, spend AS x, visits AS x FROM customers'", "'SELECT 1 AS id, 1/0 AS x'", "'SELECT $1'", "'SELECT id, NULL AS x FROM customers'",
+           "'SELECT id, NULL::float8 AS x FROM customers'", "'SELECT NULL::bigint AS id, 1.0 AS x'", "'EXPLAIN SELECT 1'", "'SELECT count(*) AS id FROM customers'"]
+ARRAYS = ["NULL", "'{}'", "'{NULL}'", "'{NULL,1}'", "'{1,2}'", "'{1,NaN}'", "'{Infinity,1}'", "'{1e308,-1e308}'", "'{5e-324,5e-324}'",
+          "'{{1,2},{3,4}}'", "'[0:1]={1,2}'", "'{1,2,3}'", "(SELECT array_agg(i) FROM generate_series(1, 5000) i)"]
+RECORDS = ["NULL", "ROW()", "ROW(1)", "ROW(1, 2)", "ROW(NULL, NULL)", "ROW('x', 'y')", "(SELECT c FROM customers c LIMIT 1)",
+           "(SELECT s FROM (SELECT 1.0 AS spend, 2.0 AS visits, 'Delft'::text AS city) s)", "(SELECT s FROM (SELECT 1.0 AS spend) s)",
+           "(SELECT s FROM (SELECT 'NaN'::float8 AS spend, 'Infinity'::float8 AS visits, 'Delft' AS city) s)",
+           "(SELECT s FROM (SELECT 1e308::float8 AS spend, -1e308::float8 AS visits, NULL::text AS city) s)",
+           "(SELECT s FROM (SELECT NULL::float8 AS spend, 5e-324::float8 AS visits, '' AS city) s)",
+           "(SELECT s FROM (SELECT '{}'::jsonb AS spend, now() AS visits, 3 AS city) s)",
+           "(SELECT s FROM (SELECT ARRAY[1, 2] AS spend, 2 AS visits, true AS city) s)",
+           "(SELECT s FROM (SELECT 9223372036854775807 AS spend, (-9223372036854775808)::bigint AS visits, 'x' AS city) s)"]
+TIMES = ["NULL", "'infinity'", "'-infinity'", "'epoch'", "'4713-01-01 BC'", "'294276-12-31'", "now()"]
+BOOLEANS = ["NULL", "true", "false"]
+NAMES = ["NULL", "'{}'", "'{NULL}'", "'{spend}'", "'{spend,spend}'", "'{none_such}'", "'{id}'", "'{city}'", "'{\"\"}'"]
+OPTIONS = ["NULL", "'{}'", "'[]'", "'1'", "'null'", "'{\"seed\": -1}'", "'{\"seed\": 1e300}'", "'{\"n_init\": 0}'", "'{\"max_iterations\": -5}'",
+           "'{\"scaling\": 3}'", "'{\"what\": 1}'", "'{\"seed\": null}'", "'{\"seed\": 9223372036854775807}'"]
+VALUES = ["NULL", "''", "'{}'", "'[]'", "'null'", "'1'", "'{\"n\": -1}'", "'{\"features\": []}'", "repeat('[', 10000)", "'{\"n\": 1e400}'", "'x'"]
+
+
+def test_names_and_sources_never_give_an_internal_error(cluster):
+    calls = []
+    for text in TEXTS:
+        calls += [f"persona.segments({text})", f"persona.segment_profile({text})", f"persona.recommend({text}, 1)", f"persona.recommend({text}, 'x'::text)",
+                  f"persona.recommend_for({text}, '{{1}}'::bigint[])", f"persona.recommend_all({text})", f"persona.similar_items({text}, 1)",
+                  f"persona.profile({text})", f"persona.activate({text}, 1)", f"persona.activate({text}, 99)", f"persona.export_onnx({text})",
+                  f"persona.rename_model({text}, 'seg')", f"persona.rename_model('none such', {text})", f"persona.grant_model({text}, 'none')",
+                  f"persona.grant_model('seg', {text})", f"persona.revoke_model('seg', {text})", f"persona.refit({text})", f"persona.publish({text}, 'p')",
+                  f"persona.publish('seg', {text})", f"persona.publish('seg', 'p', key => {text})", f"persona.name_segment({text}, 1, 'x')",
+                  f"persona.name_segment('seg', 1, {text})", f"persona.score({text}, ROW(1))", f"persona.predict({text}, ROW(1))",
+                  f"persona.segment({text}, ROW(1))", f"persona.distance({text}, ROW(1))",
+                  f"persona.fit_segments({text}, 'customers', 'id', 2, features => '{{spend}}', activate => false)",
+                  f"persona.fit_segments('new', 'customers', {text}, 2, features => '{{spend}}')",
+                  f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', scaling => {text})",
+                  f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', save_to => {text})",
+                  f"persona.fit_scorer('new', 'customers', {text})", f"persona.fit_scorer('new', 'customers', 'bought', algorithm => {text})",
+                  f"persona.fit_scorer('new', 'customers', 'bought', positive => {text})", f"persona.fit_scorer('new', 'customers', 'bought', key => {text})",
+                  f"persona.fit_scorer('new', 'customers', 'bought', holdout_column => {text})",
+                  f"persona.fit_recommender('new', 'events', user_column => {text})", f"persona.fit_recommender('new', 'events', item_column => {text})",
+                  f"persona.fit_recommender('new', 'events', weight_column => {text})", f"persona.fit_recommender('new', 'events', time_column => {text})",
+                  f"persona.fit_recommender('new', 'events', algorithm => {text})", f"persona.recommend_all('rec', save_to => {text})",
+                  f"persona.import_onnx('new', {text}::bytea)", f"persona.evaluate('sco', 'customers', {text})", f"persona.drop_model({text})"]
+    for source in SOURCES:
+        calls += [f"persona.fit_segments('new', {source}, 'id', 1)", f"persona.fit_segments('new', {source}, 'id', 1, save_to => 'saved')",
+                  f"persona.fit_scorer('new', {source}, 'bought')", f"persona.fit_scorer('new', {source}, 'x')",
+                  f"persona.fit_recommender('new', {source}, 'id', 'x')", f"persona.fit_recommender('new', {source}, 'id', 'city')",
+                  f"persona.evaluate('sco', {source}, 'good')", f"persona.evaluate_recommender('rec', {source})",
+                  f"persona.publish('seg', 'published', {source}, 'id')", f"persona.publish('sco', 'published', {source}, 'id')"]
+    check_calls(cluster, calls)
+
+
+def test_numbers_and_options_never_give_an_internal_error(cluster):
+    calls = []
+    for count in COUNTS:
+        calls += [f"persona.recommend('rec', 1, {count})", f"persona.recommend_for('rec', '{{1}}'::bigint[], {count})", f"persona.similar_items('rec', 1, {count})",
+                  f"persona.recommend_all('rec', {count})", f"persona.recommend_all('rec', 'everyone', {count})", f"persona.activate('seg', {count})",
+                  f"persona.name_segment('seg', {count}, 'x')", f"persona.publish('rec', 'offers', n => {count})",
+                  f"persona.fit_segments('new', 'customers', 'id', {count}, features => '{{spend}}')",
+                  f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', max_iterations => {count})",
+                  f"persona.fit_recommender('new', 'events', neighbors => {count})", f"persona.fit_scorer('new', 'customers', 'bought', max_categories => {count})",
+                  f"persona.evaluate_recommender('rec', 'events', n => {count})", f"persona.kmeans(ARRAY[spend], {count}) FROM customers"]
+        if count not in ("2147483647", "65536"):
+            calls.append(f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', n_init => {count})")
+    for number in NUMBERS:
+        calls += [f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
+                  f"persona.fit_scorer('new', 'customers', 'bought', holdout => {number})", f"persona.fit_scorer('new', 'customers', 'bought', l2 => {number})"]
+    for integer in INTEGERS:
+        calls += [f"persona.recommend('rec', {integer}::bigint)", f"persona.similar_items('rec', {integer}::bigint)",
+                  f"persona.recommend_for('rec', ARRAY[{integer}]::bigint[])", f"persona.fit_recommender('new', 'events', seed => {integer}::bigint)",
+                  f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', seed => {integer}::bigint)",
+                  f"persona.fit_scorer('new', 'customers', 'bought', seed => {integer}::bigint)", f"persona.import_onnx('new', {integer}::bigint::oid)"]
+    for names in NAMES:
+        calls += [f"persona.fit_segments('new', 'customers', 'id', 2, features => {names})", f"persona.fit_scorer('new', 'customers', 'bought', features => {names})",
+                  f"persona.import_onnx('new', 'x'::bytea, features => {names})"]
+    for flag in BOOLEANS:
+        calls += [f"persona.recommend('rec', 1, 3, {flag})", f"persona.recommend_for('rec', '{{1}}'::bigint[], 3, {flag})", f"persona.recommend_all('rec', 3, {flag})",
+                  f"persona.refit('seg', {flag})", f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', activate => {flag})",
+                  f"persona.fit_scorer('new', 'customers', 'bought', activate => {flag})", f"persona.fit_recommender('new', 'events', activate => {flag})"]
+    for items in ("NULL::bigint[]", "'{}'::bigint[]", "'{NULL}'::bigint[]", "'{{1,2},{3,4}}'::bigint[]", "array_fill(1::bigint, ARRAY[20000])",
+                  "NULL::text[]", "'{}'::text[]", "'{NULL,x}'::text[]", "ARRAY[repeat('x', 100000)]"):
+        calls.append(f"persona.recommend_for('rec', {items})")
+    check_calls(cluster, calls)
+
+
+def test_values_and_aggregates_never_give_an_internal_error(cluster):
+    calls = []
+    for array, other in itertools.product(ARRAYS, ARRAYS[:10]):
+        rows = f"FROM (VALUES ({array}::float8[]), ({other}::float8[])) AS v (a)"
+        calls += [f"persona.feature_stats(a) {rows}", f"persona.standard_scaler(a) {rows}", f"persona.minmax_scaler(a) {rows}", f"persona.kmeans(a, 1) {rows}",
+                  f"persona.kmeans(a, 2, '{{\"scaling\": \"standard\"}}') {rows}",
+                  f"persona.scale((SELECT persona.standard_scaler({other}::float8[])), {array}::float8[])",
+                  f"persona.unscale((SELECT persona.minmax_scaler({other}::float8[])), {array}::float8[])",
+                  f"persona.segment((SELECT persona.kmeans(x, 1) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])",
+                  f"persona.distance((SELECT persona.kmeans(x, 1) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])"]
+    for record in RECORDS:
+        calls += [f"persona.feature_stats({record})", f"persona.standard_scaler({record})", f"persona.kmeans({record}, 1)", f"persona.segment('seg', {record})",
+                  f"persona.distance('seg', {record})", f"persona.score('sco', {record})", f"persona.predict('sco', {record})",
+                  f"persona.score_batch('sco', {record}) OVER ()", f"persona.scale((SELECT persona.standard_scaler(s) FROM (SELECT spend, visits FROM customers) s), {record})",
+                  f"persona.segment((SELECT persona.kmeans(s, 2) FROM (SELECT spend, visits FROM customers) s), {record})"]
+    for options in OPTIONS:
+        calls.append(f"persona.kmeans(ARRAY[spend, visits], 2, {options}::jsonb) FROM customers")
+    for number, other in itertools.product(NUMBERS, NUMBERS):
+        pair = f"FROM (VALUES (true, {number}::float8), (false, {other}::float8)) AS v (y, s)"
+        calls += [f"persona.roc_auc(y, s), persona.average_precision(y, s), persona.log_loss(y, s), persona.brier(y, s) {pair}"]
+        for function in ("recency(r, now())", "frequency(r)", "monetary(r)", "mean_amount(r)"):
+            calls.append(f"persona.{function} FROM (SELECT persona.rfm(now(), s) AS r {pair}) x")
+    for at, as_of in itertools.product(TIMES, TIMES):
+        calls += [f"persona.recency(persona.rfm({at}::timestamptz, 1), {as_of}::timestamptz)",
+                  f"persona.rfm_segment(persona.rfm({at}::timestamptz, 1), {as_of}::timestamptz) OVER ()"]
+    for value in VALUES:
+        for kind in ("kmeans", "scaler", "feature_stats", "rfm"):
+            calls.append(f"({value})::persona.{kind}::text")
+            calls.append(f"({value})::text::persona.{kind}")
+    calls += ["persona.kmeans_add(NULL, '{1}'::float8[], 1)", "persona.kmeans_final(NULL)", "persona.feature_stats_add(NULL, '{1}'::float8[])",
+              "persona.feature_stats_combine(NULL, NULL)", "persona.rfm_combine(NULL, NULL)", "persona.scored_add(NULL, true, 1)", "persona.scored_roc_auc(NULL)"]
+    check_calls(cluster, calls)
+
+
+# One odd column in a table of a hundred rows: its type and how its values are made from i.
+COLUMNS = {
+    "all NULL": ("float8", "NULL"), "some NULL": ("float8", "CASE WHEN i % 3 > 0 THEN i END"), "NaN": ("float8", "CASE i WHEN 7 THEN 'NaN'::float8 ELSE i END"),
+    "infinity": ("float8", "CASE i WHEN 7 THEN 'Infinity'::float8 ELSE i END"), "constant": ("float8", "5"), "zero": ("float8", "0"),
+    "denormal": ("float8", "i * 5e-324::float8"), "huge": ("float8", "(i - 50) * 1e306::float8"), "greatest": ("float8", "CASE WHEN i % 2 = 0 THEN 1.7976931348623157e308 ELSE -1.7976931348623157e308 END"),
+    "tiny spread": ("float8", "1e15 + i % 2"), "int8 extremes": ("bigint", "CASE WHEN i % 2 = 0 THEN 9223372036854775807 ELSE -9223372036854775808 END"),
+    "numeric": ("numeric", "CASE i WHEN 7 THEN 1e400 ELSE i END"), "numeric NaN": ("numeric", "CASE i WHEN 7 THEN 'NaN'::numeric ELSE i END"),
+    "numeric tiny": ("numeric", "1e-400 * i"), "real": ("real", "i * 3e36"), "smallint": ("smallint", "CASE WHEN i % 2 = 0 THEN 32767 ELSE -32768 END"),
+    "boolean": ("boolean", "i % 2 = 0"), "text": ("text", "'v' || i % 5"), "empty text": ("text", "''"), "long text": ("text", "repeat(i::text, 20000)"),
+    "date": ("date", "CASE i WHEN 7 THEN 'infinity' ELSE date '2024-01-01' + i END"), "timestamp": ("timestamptz", "CASE i WHEN 7 THEN '-infinity' ELSE now() END"),
+    "interval": ("interval", "i * interval '1 day'"), "money": ("money", "i::numeric::money"), "uuid": ("uuid", "md5(i::text)::uuid"), "jsonb": ("jsonb", "to_jsonb(i)"),
+    "bytea": ("bytea", "decode('00ff', 'hex')"), "array": ("float8[]", "ARRAY[i, i * 2]"), "ragged array": ("float8[]", "array_fill(1.0::float8, ARRAY[i])"),
+    "empty array": ("float8[]", "'{}'"), "array of NULL": ("float8[]", "ARRAY[NULL, i]"), "text array": ("text[]", "ARRAY['a']"), "composite": ("customers", "NULL"),
+    "enum": ("mood", "'happy'"), "domain": ("positive", "i"), "char": ("char(8)", "'v' || i % 4"), "internal char": ("\"char\"", "'x'"), "name": ("name", "'n' || i % 4"),
+    "oid": ("oid", "i"), "inet": ("inet", "'10.0.0.1'"), "range": ("int4range", "int4range(i, i + 1)"), "bit": ("bit(4)", "B'1010'"), "xid": ("xid", "'5'"),
+}
+
+
+def test_odd_columns_never_give_an_internal_error(cluster):
+    with cluster.connect() as session:
+        models.make_models(session, 100, 40)
+        session.query("CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN positive AS integer CHECK (VALUE > 0)")
+        calls = []
+        for number, (name, (type_name, value)) in enumerate(COLUMNS.items()):
+            session.query(f"CREATE TABLE odd{number} AS SELECT i AS id, (i * 37 % 100)::float8 AS x, i % 2 = 0 AS y, ({value})::{type_name} AS z FROM generate_series(1, 100) AS i")
+            odd = f"odd{number}"
+            calls += [f"persona.fit_segments('new', '{odd}', 'id', 2)", f"persona.fit_segments('new', '{odd}', 'id', 2, features => '{{z}}', scaling => 'none')",
+                      f"persona.fit_segments('new', '{odd}', 'z', 2, features => '{{x}}')", f"persona.fit_segments('new', '{odd}', 'z', 2, features => '{{x}}', save_to => 'saved')",
+                      f"persona.fit_scorer('new', '{odd}', 'y')", f"persona.fit_scorer('new', '{odd}', 'z')", f"persona.fit_scorer('new', '{odd}', 'y', key => 'z')",
+                      f"persona.fit_scorer('new', '{odd}', 'y', holdout_column => 'z')",
+                      f"persona.fit_recommender('new', '{odd}', 'z', 'id')", f"persona.fit_recommender('new', '{odd}', 'id', 'z')",
+                      f"persona.fit_recommender('new', '{odd}', 'id', 'x', weight_column => 'z')", f"persona.fit_recommender('new', 'SELECT id, (id % 7)::bigint AS item, z FROM {odd}', 'id', 'item', time_column => 'z')",
+                      f"persona.publish('seg', 'published', 'SELECT z AS id, x AS spend, x AS visits FROM {odd}', 'id')",
+                      f"persona.evaluate('sco', 'SELECT x AS spend, x AS visits, z AS city, y AS good FROM {odd}', 'good')",
+                      f"persona.segment('seg', s) FROM (SELECT z AS spend, x AS visits FROM {odd}) s", f"persona.score('sco', s) FROM (SELECT z AS spend, x AS visits, z AS city FROM {odd}) s",
+                      f"persona.feature_stats(s) FROM (SELECT x, z FROM {odd}) s", f"persona.kmeans(s, 2) FROM (SELECT x, z FROM {odd}) s",
+                      f"persona.minmax_scaler(s) FROM (SELECT x, z FROM {odd}) s",
+                      f"persona.scale((SELECT persona.standard_scaler(s) FROM (SELECT spend FROM customers) s), s) FROM (SELECT z AS spend FROM {odd}) s"]
+    check_calls(cluster, calls, make=False)
+
+
+def test_fits_of_odd_columns_answer_with_finite_numbers(cluster):
+    """Where a fit of an odd column is accepted, what it answers is a number."""
+    with cluster.connect() as session:
+        models.make_models(session, 100, 40)
+        for name in ("constant", "zero", "denormal", "huge", "greatest", "tiny spread", "int8 extremes", "smallint", "boolean"):
+            type_name, value = COLUMNS[name]
+            session.query(f"DROP TABLE IF EXISTS odd; CREATE TABLE odd AS SELECT i AS id, (i * 37 % 100)::float8 AS x, (i * 31 % 7 > 3) AS y, ({value})::{type_name} AS z FROM generate_series(1, 100) AS i")
+            for fit, answer in (
+                ("SELECT FROM persona.fit_segments('odd', 'odd', 'id', 2, features => '{x,z}')", "SELECT min(persona.segment('odd', o)) >= 1 AND max(persona.distance('odd', o)) < 'Infinity' FROM odd o"),
+                ("SELECT FROM persona.fit_scorer('odd', 'odd', 'y', features => '{x,z}')", "SELECT min(persona.score('odd', o)) >= 0 AND max(persona.score('odd', o)) <= 1 FROM odd o"),
+            ):
+                try:
+                    session.query(fit)
+                except ServerError as error:
+                    assert error.sqlstate.startswith("22"), f"{name}: {error}"
+                    continue
+                assert session.scalar(answer) is True, f"{name}: {fit}"
+                session.query("SELECT persona.drop_model('odd')")
+
+
+def check_calls(cluster, calls, make=True):
+    session = cluster.connect()
+    if make:
+        models.make_models(session, 100, 40)
+    wrong = []
+    session.query("SET statement_timeout = '20s'; SET client_min_messages = error")
+    for call in calls:
+        # What a call did is taken back, so that each finds the same models.
+        statement = f"SELECT {call}" if " OVER " in call or " FROM " in call or "ROW(" in call or call.startswith("(") else f"SELECT * FROM {call}"
+        try:
+            session.query("BEGIN")
+            session.query(statement)
+        except ServerError as error:
+            if not error.sqlstate.startswith(CLASSES):
+                wrong.append(f"{statement}: {error}")
+        except ConnectionLost as lost:
+            raise AssertionError(f"{statement}: {lost}\n" + "\n".join(wrong))
+        session.query("ROLLBACK")
+    session.close()
+    assert not wrong, f"{len(wrong)} of {len(calls)}:\n" + "\n".join(wrong[:60])
