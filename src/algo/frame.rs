@@ -100,8 +100,9 @@ impl TextBuilder {
         self.dictionary.push(value.to_owned());
         self.positions.insert(value.to_owned(), code);
         self.codes.push(code);
-        // The value twice, in the dictionary and as the map's key, and the two headers.
-        2 * value.len() + 64
+        // The value twice, in the dictionary and as the map's key, each a block of the allocator's; and two entries that point
+        // to them, with the room that a vector and a map keep free and hold twice while they grow.
+        2 * (value.len() + 8).next_multiple_of(16).max(32) + 128
     }
 
     pub fn finish(self) -> Values {

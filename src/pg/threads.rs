@@ -2,10 +2,12 @@
 //!
 //! The pool's threads are made with every signal blocked, so PostgreSQL's handlers run on the main thread alone; they
 //! touch nothing of PostgreSQL. The main thread waits, and every 50 ms lets PostgreSQL cancel the statement: then the
-//! computation is told to stop and joined before the error goes on. The pool ends with the computation.
+//! computation is told to stop and joined before the error goes on. The pool ends with the computation, and its threads have
+//! ended when the call returns: a backend that goes on to something else has one thread.
 #![allow(unsafe_code, reason = "signal masks are set through libc")]
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pgrx::prelude::*;
@@ -27,11 +29,15 @@ pub(crate) fn run<T: Send>(
 }
 
 /// Threads for many computations, one after the other, as an aggregate has for its groups.
-pub(crate) struct Pool(rayon::ThreadPool);
+pub(crate) struct Pool {
+    /// Always there until the drop.
+    pool: Option<rayon::ThreadPool>,
+    threads: Vec<JoinHandle<()>>,
+}
 
 impl Pool {
     pub(crate) fn new() -> Result<Self, Report> {
-        pool(guc::threads()).map(Self)
+        pool(guc::threads())
     }
 
     pub(crate) fn run<T: Send>(
@@ -39,7 +45,23 @@ impl Pool {
         progress: &Progress,
         work: impl FnOnce(&Watch) -> T + Send,
     ) -> Result<T, Report> {
-        compute(&self.0, progress, work)
+        match &self.pool {
+            Some(pool) => compute(pool, progress, work),
+            None => Err(report(
+                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                "the threads of the computation have ended",
+            )),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // rayon tells its threads to end and does not wait for them.
+        drop(self.pool.take());
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -98,18 +120,24 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-fn pool(threads: usize) -> Result<rayon::ThreadPool, Report> {
+fn pool(n_threads: usize) -> Result<Pool, Report> {
     let _blocked = BlockedSignals::new();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("persona {index}"))
+    let mut threads = Vec::with_capacity(n_threads);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .spawn_handler(|thread| {
+            let name = format!("persona {}", thread.index());
+            threads.push(std::thread::Builder::new().name(name).spawn(|| thread.run())?);
+            Ok(())
+        })
         .build()
         .map_err(|error| {
             report(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
                 format!("could not start threads: {error}"),
             )
-        })
+        })?;
+    Ok(Pool { pool: Some(pool), threads })
 }
 
 /// Blocks all signals of this thread, and so of the threads it makes, until dropped.

@@ -195,6 +195,27 @@ class Cluster:
             for connection in connections:
                 connection.close()
 
+    def standby(self):
+        """A streaming standby of this server, started, made by pg_basebackup."""
+        directory = Path(tempfile.mkdtemp(prefix=f"pg{self.server}-standby-", dir=area()))
+        give_to_ordinary_user(directory)
+        self.tool("pg_basebackup", "-D", directory / "data", "-R", "-X", "stream", "--checkpoint=fast", "--no-sync")
+        twin = Cluster(self.server, with_extension=self.with_extension, directory=directory)
+        twin.configure({"unix_socket_directories": f"'{directory}'"})
+        twin.database = self.database
+        return twin.start()
+
+    def replay_on(self, standby, timeout=30):
+        """Waits until the standby has replayed all that is written here."""
+        deadline = time.monotonic() + timeout
+        with self.connect() as here, standby.connect("postgres") as there:
+            end = here.scalar("SELECT pg_current_wal_lsn()")
+            # Without synchronous commits the last records may still be in memory.
+            here.query("CHECKPOINT")
+            while not there.scalar(f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"):
+                assert time.monotonic() < deadline, f"the standby did not replay {end} in {timeout} s:\n{standby.log_tail()}"
+                time.sleep(0.02)
+
     def psql_command(self, database=None, user="postgres"):
         return [str(self.bin / "psql"), "-X", "-h", str(self.directory), "-p", str(self.port), "-U", user,
                 "-d", database or self.database]

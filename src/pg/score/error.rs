@@ -82,7 +82,8 @@ impl From<onnx_scan::Error> for Report {
             TooLarge { .. } | TooDeep { .. } | TooMany { .. } | NameTooLong { .. } => {
                 report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
             }
-            ExternalData => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+            // As when the ONNX process refuses it: hostile or half a model, its data are wrong.
+            ExternalData => report(Code::ERRCODE_DATA_EXCEPTION, message)
                 .set_hint("Save it as one file, with save_as_external_data=False."),
             UnknownDomain { .. } | RefusedOperator { .. } => {
                 report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)

@@ -1,0 +1,176 @@
+//! A column as it grows, value by value, in the form that its type and its role ask for.
+#![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
+
+use std::collections::TryReserveError;
+
+use pgrx::pg_sys;
+
+use crate::algo::frame::TextBuilder;
+use crate::pg::datum::{Kind, type_name};
+use crate::pg::error::{Error, Report};
+use crate::pg::record::Attribute;
+
+use super::{MAX_FEATURES, Role};
+
+pub(super) struct Builder {
+    pub(super) attribute: Attribute,
+    pub(super) role: Role,
+    pub(super) values: Building,
+}
+
+pub(super) enum Building {
+    Number(Vec<f64>),
+    Integer(Vec<i64>),
+    Text(TextBuilder),
+    /// An array column: row-major, with the dimension of its first row.
+    Array {
+        dimension: Option<usize>,
+        values: Vec<f64>,
+    },
+}
+
+/// An empty column for an attribute in a role; the error says why the type is not good for it.
+pub(super) fn builder(attribute: &Attribute, role: Role) -> Result<Builder, Report> {
+    let kind = attribute.kind;
+    let wrong = |wanted, hint| Error::WrongType {
+        column: attribute.name.clone(),
+        type_name: type_name(attribute.type_oid),
+        wanted,
+        hint,
+    };
+    let number_hint =
+        "Numbers, booleans, dates and times can be used; leave other columns out or encode them.";
+    let values = match role {
+        Role::Key if kind.is_integer() => Building::Integer(Vec::new()),
+        Role::Key | Role::Category => Building::Text(TextBuilder::default()),
+        Role::Number | Role::Feature if kind.is_number() => Building::Number(Vec::new()),
+        Role::Number | Role::Feature if kind.is_array() => {
+            Building::Array { dimension: None, values: Vec::new() }
+        }
+        Role::Feature if kind.is_category() => Building::Text(TextBuilder::default()),
+        Role::Number => return Err(wrong("a number", number_hint).into()),
+        Role::Feature => {
+            return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
+        }
+    };
+    let mut attribute = attribute.clone();
+    if matches!(values, Building::Text(_)) {
+        attribute.kind = kind.as_written(attribute.type_oid);
+    }
+    Ok(Builder { attribute, role, values })
+}
+
+impl Builder {
+    /// Appends a value and returns by how many bytes it grew beyond its share of a row.
+    ///
+    /// # Safety
+    /// `value` is of the attribute's type, and to be ignored if `is_null`.
+    #[inline]
+    pub(super) unsafe fn push(
+        &mut self,
+        value: pg_sys::Datum,
+        is_null: bool,
+    ) -> Result<usize, Report> {
+        let kind = self.attribute.kind;
+        if is_null && self.role == Role::Key {
+            return Err(Error::MissingValue { column: self.attribute.name.clone() }.into());
+        }
+        // SAFETY: by the caller's promise; the builder was chosen for the kind.
+        unsafe {
+            match &mut self.values {
+                Building::Number(values) => {
+                    let number = if is_null { f64::NAN } else { kind.number(value) };
+                    if !is_null && !number.is_finite() {
+                        return Err(Error::NotFinite {
+                            column: self.attribute.name.clone(),
+                            value: number,
+                        }
+                        .into());
+                    }
+                    values.push(number);
+                }
+                Building::Integer(values) => values.push(kind.integer(value)),
+                Building::Text(builder) if is_null => return Ok(builder.push(None)),
+                Building::Text(builder) => {
+                    return kind.text(value, &self.attribute.name, |text| builder.push(Some(text)));
+                }
+                Building::Array { dimension, values } => {
+                    return push_array(
+                        kind,
+                        value,
+                        is_null,
+                        &self.attribute.name,
+                        dimension,
+                        values,
+                    );
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    pub(super) fn numbers(&self) -> usize {
+        match &self.values {
+            Building::Number(_) => 1,
+            Building::Array { dimension, .. } => dimension.unwrap_or(1),
+            Building::Integer(_) | Building::Text(_) => 0,
+        }
+    }
+
+    pub(super) fn row_bytes(&self) -> usize {
+        match &self.values {
+            Building::Number(_) | Building::Integer(_) => 8,
+            Building::Text(_) => 4,
+            Building::Array { dimension, .. } => 8 * dimension.unwrap_or(1),
+        }
+    }
+
+    pub(super) fn reserve(&mut self, rows: usize) -> Result<(), TryReserveError> {
+        match &mut self.values {
+            Building::Number(values) => values.try_reserve_exact(rows - values.len()),
+            Building::Integer(values) => values.try_reserve_exact(rows - values.len()),
+            Building::Text(_) => Ok(()),
+            Building::Array { dimension, values } => {
+                values.try_reserve_exact(rows * dimension.unwrap_or(1) - values.len())
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `value` is of this kind, an array, unless `is_null`.
+unsafe fn push_array(
+    kind: Kind,
+    value: pg_sys::Datum,
+    is_null: bool,
+    name: &str,
+    dimension: &mut Option<usize>,
+    values: &mut Vec<f64>,
+) -> Result<usize, Report> {
+    if is_null {
+        // All features of the row are missing; before the first array their number is not known.
+        let Some(n) = *dimension else {
+            return Err(Error::MissingValue { column: name.to_owned() }.into());
+        };
+        values.resize(values.len() + n, f64::NAN);
+        return Ok(0);
+    }
+    let before = values.len();
+    // SAFETY: by the caller's promise.
+    unsafe { kind.numbers(value, name, values)? };
+    let found = values.len() - before;
+    match *dimension {
+        None if found > MAX_FEATURES => {
+            Err(Error::TooManyFeatures { found, limit: MAX_FEATURES }.into())
+        }
+        None => {
+            *dimension = Some(found);
+            Ok(0)
+        }
+        Some(expected) if expected != found => {
+            Err(Error::WrongDimension { column: format!("array \"{name}\""), expected, found }
+                .into())
+        }
+        Some(_) => Ok(0),
+    }
+}

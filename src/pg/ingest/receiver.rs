@@ -1,0 +1,365 @@
+//! Takes each row of the running query apart and appends it to the columns, within the memory budget.
+#![allow(unsafe_code, reason = "a DestReceiver is a C structure of callbacks")]
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::prelude::*;
+
+use crate::algo::frame::{Column, Frame, Values};
+use crate::pg::datum::{Kind, type_name};
+use crate::pg::error::{Error, Report, report};
+use crate::pg::guc;
+use crate::pg::progress::Progress;
+use crate::pg::record::{Attribute, attributes, check_names};
+
+use super::column::{Builder, Building, builder};
+use super::{Ingested, MAX_FEATURES, Others, Request, Role, Work};
+
+/// Text is counted as it comes, and held against the budget every so many bytes.
+const TEXT_STEP: usize = 1 << 18;
+
+/// PostgreSQL's receiver of rows, with what it collects.
+#[repr(C)]
+pub(super) struct Receiver<'a> {
+    /// First, as PostgreSQL takes the whole for it.
+    callbacks: pg_sys::DestReceiver,
+    request: &'a Request<'a>,
+    work: Work,
+    builders: Vec<Builder>,
+    /// Where each builder's next values go, when all are of fixed width; empty when not. Made anew with the room for rows.
+    direct: Vec<Direct>,
+    last_attribute: i32,
+    n_rows: usize,
+    capacity: usize,
+    text_bytes: usize,
+    /// What text_bytes were when they were last held against the budget.
+    text_checked: usize,
+    budget: usize,
+    progress: &'a mut Progress,
+    started: bool,
+}
+
+/// A column whose values are written as they are, without a look at its builder.
+struct Direct {
+    position: usize,
+    how: How,
+    is_key: bool,
+    /// Room for `Receiver::capacity` words.
+    to: *mut u64,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Float8,
+    Int4,
+    /// As an integer.
+    Key(Kind),
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn persona_ingest_start(
+    receiver: *mut pg_sys::DestReceiver,
+    _operation: i32,
+    descriptor: pg_sys::TupleDesc,
+) {
+    // SAFETY: PostgreSQL calls this with the receiver that `ingest` passed, and the descriptor of the rows to come.
+    let (receiver, attributes) =
+        unsafe { (&mut *receiver.cast::<Receiver>(), attributes(descriptor)) };
+    receiver.start(attributes).unwrap_or_report();
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn persona_ingest_receive(
+    slot: *mut pg_sys::TupleTableSlot,
+    receiver: *mut pg_sys::DestReceiver,
+) -> bool {
+    // SAFETY: as above; the slot holds a row of that descriptor, of which the attributes up to the last wanted one are
+    // taken apart here and so valid.
+    unsafe {
+        let receiver = &mut *receiver.cast::<Receiver>();
+        if i32::from((*slot).tts_nvalid) < receiver.last_attribute {
+            // The slot's own function costs 20 ns less than the one that looks for columns added with a default as well. An
+            // error in it (there is none for a tuple in a buffer) leaves nothing to drop in this frame.
+            if let Some(take_apart) = (*(*slot).tts_ops).getsomeattrs {
+                take_apart(slot, receiver.last_attribute);
+            }
+            if i32::from((*slot).tts_nvalid) < receiver.last_attribute {
+                pg_sys::slot_getsomeattrs_int(slot, receiver.last_attribute);
+            }
+        }
+        receiver.receive((*slot).tts_values, (*slot).tts_isnull).unwrap_or_report();
+    }
+    true
+}
+
+unsafe extern "C-unwind" fn ignore(_: *mut pg_sys::DestReceiver) {}
+
+impl<'a> Receiver<'a> {
+    pub(super) fn new(work: Work, request: &'a Request<'a>, progress: &'a mut Progress) -> Self {
+        Self {
+            callbacks: pg_sys::DestReceiver {
+                receiveSlot: Some(persona_ingest_receive),
+                rStartup: Some(persona_ingest_start),
+                rShutdown: Some(ignore),
+                rDestroy: Some(ignore),
+                mydest: pg_sys::CommandDest::DestNone,
+            },
+            request,
+            work,
+            builders: Vec::new(),
+            direct: Vec::new(),
+            last_attribute: 0,
+            n_rows: 0,
+            capacity: 0,
+            text_bytes: 0,
+            text_checked: 0,
+            budget: guc::max_fit_memory(),
+            progress,
+            started: false,
+        }
+    }
+
+    fn start(&mut self, attributes: Vec<Attribute>) -> Result<(), Report> {
+        check_names(&attributes, false)?;
+        self.started = true;
+        for (name, role) in &self.request.columns {
+            let attribute =
+                attributes.iter().find(|attribute| attribute.name == *name).ok_or_else(|| {
+                    let available =
+                        attributes.iter().map(|attribute| attribute.name.clone()).collect();
+                    Report::from(Error::MissingColumn { column: (*name).to_owned(), available })
+                })?;
+            self.builders.push(builder(attribute, *role)?);
+        }
+        let named = |name: &str| self.request.columns.iter().any(|(column, _)| *column == name);
+        let others: Vec<Builder> = attributes
+            .iter()
+            .filter(|attribute| !named(&attribute.name))
+            .filter_map(|attribute| {
+                let (role, except) = match self.request.others {
+                    Others::Ignore => return None,
+                    Others::Numbers { except } => (Role::Number, except),
+                    Others::Features { except } => (Role::Feature, except),
+                };
+                if except.contains(&attribute.name.as_str()) {
+                    None
+                } else {
+                    builder(attribute, role).ok()
+                }
+            })
+            .collect();
+        self.builders.extend(others);
+        self.last_attribute = self
+            .builders
+            .iter()
+            .map(|builder| builder.attribute.position as i32 + 1)
+            .max()
+            .unwrap_or(0);
+        Ok(())
+    }
+
+    /// # Safety
+    /// Both point to the values of a row of the descriptor that `start` saw.
+    #[inline]
+    unsafe fn receive(
+        &mut self,
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+    ) -> Result<(), Report> {
+        if self.n_rows == self.capacity {
+            self.grow()?;
+        }
+        // SAFETY: as promised by the caller; there is room for the row, as it was just made.
+        if !self.direct.is_empty() && unsafe { self.receive_directly(values, nulls) } {
+            self.n_rows += 1;
+            return Ok(());
+        }
+        for builder in &mut self.builders {
+            // SAFETY: the position is below the descriptor's number of attributes, and the value is of its type.
+            unsafe {
+                let position = builder.attribute.position;
+                let (value, is_null) = (*values.add(position), *nulls.add(position));
+                self.text_bytes += builder.push(value, is_null)?;
+            }
+        }
+        self.n_rows += 1;
+        if self.text_bytes - self.text_checked > TEXT_STEP {
+            self.text_checked = self.text_bytes;
+            self.check_budget()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the row, or says no: a value is missing in a key or not finite, which the long way reports.
+    ///
+    /// # Safety
+    /// As for `receive`; `direct` was made for the capacity, which is not used up.
+    #[inline]
+    unsafe fn receive_directly(
+        &mut self,
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+    ) -> bool {
+        let mut is_fine = true;
+        for column in &self.direct {
+            // SAFETY: the position is below the descriptor's number of attributes, the value is of the type that `how` was
+            // chosen for, and n_rows is below the capacity.
+            unsafe {
+                let is_null = *nulls.add(column.position);
+                let value = *values.add(column.position);
+                let (number, bits) = match column.how {
+                    How::Float8 => (f64::from_bits(value.value() as u64), value.value() as u64),
+                    How::Int4 => (0.0, f64::from(value.value() as i32).to_bits()),
+                    How::Key(kind) => (0.0, kind.integer(value) as u64),
+                };
+                is_fine &= if is_null { !column.is_key } else { number.is_finite() };
+                column.to.add(self.n_rows).write(if is_null { f64::NAN.to_bits() } else { bits });
+            }
+        }
+        if !is_fine {
+            self.keep_direct_rows();
+        }
+        is_fine
+    }
+
+    /// Tells the builders of the rows that were written directly, and goes on without it until there is new room.
+    fn keep_direct_rows(&mut self) {
+        if std::mem::take(&mut self.direct).is_empty() {
+            return;
+        }
+        for builder in &mut self.builders {
+            // SAFETY: each of the first n_rows places, which are within the capacity, was written.
+            unsafe {
+                match &mut builder.values {
+                    Building::Number(values) => values.set_len(self.n_rows),
+                    Building::Integer(values) => values.set_len(self.n_rows),
+                    Building::Text(_) | Building::Array { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// The columns' places to write to, if all are of a fixed width.
+    fn directly(&mut self) -> Option<Vec<Direct>> {
+        let direct = |builder: &mut Builder| {
+            let kind = builder.attribute.kind;
+            let (how, to) = match (&mut builder.values, kind) {
+                (Building::Number(values), Kind::Float8) => {
+                    (How::Float8, values.as_mut_ptr().cast())
+                }
+                (Building::Number(values), Kind::Int4) => (How::Int4, values.as_mut_ptr().cast()),
+                (Building::Integer(values), _) => (How::Key(kind), values.as_mut_ptr().cast()),
+                _ => return None,
+            };
+            let is_key = builder.role == Role::Key;
+            Some(Direct { position: builder.attribute.position, how, is_key, to })
+        };
+        self.builders.iter_mut().map(direct).collect()
+    }
+
+    /// The length of an array is known after the first row: room for more is made, and counted, then.
+    fn has_array(&self) -> bool {
+        self.builders.iter().any(|builder| matches!(builder.values, Building::Array { .. }))
+    }
+
+    /// Refuses more rows than the budget has room for once they are read: with the memory of the fit, or with the columns
+    /// of an array beside the array that they are copied from.
+    fn check_budget(&self) -> Result<(), Report> {
+        let per_row =
+            |bytes: &dyn Fn(&Builder) -> usize| self.builders.iter().map(bytes).sum::<usize>();
+        let work = self.work.per_row + per_row(&|builder| builder.numbers() * self.work.per_number);
+        let copy = per_row(&|builder| match builder.values {
+            Building::Array { .. } => builder.row_bytes(),
+            _ => 0,
+        });
+        let wanted = (per_row(&Builder::row_bytes) + work.max(copy))
+            .saturating_mul(self.n_rows)
+            .saturating_add(self.text_bytes);
+        if wanted > self.budget {
+            return Err(Error::OutOfMemoryBudget { wanted, budget: self.budget }.into());
+        }
+        Ok(())
+    }
+
+    /// Makes room for twice the rows, if the budget allows for it: old and new memory are held together for a moment.
+    #[cold]
+    fn grow(&mut self) -> Result<(), Report> {
+        self.keep_direct_rows();
+        self.check_budget()?;
+        let capacity =
+            (self.capacity * 2).max(if self.capacity == 0 && self.has_array() { 1 } else { 4096 });
+        let row_bytes: usize = self.builders.iter().map(Builder::row_bytes).sum();
+        let needed = row_bytes
+            .checked_mul(capacity)
+            .and_then(|bytes| {
+                bytes.checked_add(row_bytes * self.capacity / self.builders.len().max(1))
+            })
+            .and_then(|bytes| bytes.checked_add(self.text_bytes))
+            .unwrap_or(usize::MAX);
+        // The doubled buffers would be half empty at worst: near the budget grow by less.
+        let (capacity, needed) = if needed > self.budget && self.capacity > 0 {
+            let smaller = self.capacity + self.capacity / 8;
+            (
+                smaller,
+                row_bytes * smaller
+                    + row_bytes * self.capacity / self.builders.len().max(1)
+                    + self.text_bytes,
+            )
+        } else {
+            (capacity, needed)
+        };
+        let too_much = Error::OutOfMemoryBudget { wanted: needed, budget: self.budget };
+        if needed > self.budget {
+            return Err(too_much.into());
+        }
+        for builder in &mut self.builders {
+            builder.reserve(capacity).map_err(|_| {
+                report(
+                    PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+                    format!("out of memory reading {} rows", self.n_rows),
+                )
+            })?;
+        }
+        self.capacity = capacity;
+        self.direct = self.directly().unwrap_or_default();
+        self.progress.rows(self.n_rows as u64);
+        Ok(())
+    }
+
+    /// The columns that were read.
+    pub(super) fn finish(mut self) -> Result<Ingested, Report> {
+        self.keep_direct_rows();
+        if !self.started {
+            return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
+        }
+        self.progress.rows(self.n_rows as u64);
+        self.check_budget()?;
+        let n_rows = self.n_rows;
+        let requested = self.builders.iter().take(self.request.columns.len());
+        let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();
+        let mut columns = Vec::new();
+        for Builder { attribute, values, .. } in self.builders {
+            let name = attribute.name;
+            match values {
+                Building::Number(values) => {
+                    columns.push(Column { name, values: Values::Number(values) })
+                }
+                Building::Integer(values) => {
+                    columns.push(Column { name, values: Values::Integer(values) })
+                }
+                Building::Text(builder) => columns.push(Column { name, values: builder.finish() }),
+                Building::Array { dimension, values } => {
+                    for element in 0..dimension.unwrap_or(0) {
+                        let step = dimension.unwrap_or(1);
+                        let column = values.iter().skip(element).step_by(step).copied().collect();
+                        columns.push(Column::number(&format!("{name}[{}]", element + 1), column));
+                    }
+                }
+            }
+        }
+        if columns.len() > MAX_FEATURES + self.request.columns.len() {
+            return Err(Error::TooManyFeatures { found: columns.len(), limit: MAX_FEATURES }.into());
+        }
+        Ok(Ingested { frame: Frame { n_rows, columns }, types })
+    }
+}

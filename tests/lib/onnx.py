@@ -1,0 +1,137 @@
+"""ONNX models for the tests: the fixtures that scikit-learn made, and small graphs written field by field.
+
+The writer knows just enough of protobuf and of onnx.proto's field numbers to make models that no exporter would.
+"""
+
+import json
+import struct
+
+import house
+
+FOLDER = house.ROOT / "tests" / "fixtures" / "onnx"
+FIXTURES = ["columns_logistic", "columns_logistic_zipmap", "logistic", "logistic_zipmap", "linear_regressor", "boosted_trees"]
+FLOAT, INT64 = 1, 7
+SQL_TYPES = {"f32": "real", "i64": "bigint", "str": "text"}
+
+
+class Fixture:
+    """A model, the rows that it was shown, and what scikit-learn answers for them."""
+
+    def __init__(self, name):
+        self.name = name
+        self.model = (FOLDER / f"{name}.onnx").read_bytes()
+        told = json.loads((FOLDER / f"{name}.json").read_text())
+        self.outputs = told["outputs"]
+        self.columns, self.features = [], None
+        by_column = []
+        for input_name, given in told["inputs"].items():
+            names = [input_name]
+            if given["width"] > 1:
+                names = self.features = [f"c{number}" for number in range(1, given["width"] + 1)]
+            self.columns += [(column, SQL_TYPES[given["type"]]) for column in names]
+            by_column += [given["values"][at :: given["width"]] for at in range(given["width"])]
+        self.rows = list(zip(*by_column))
+
+    @property
+    def scores(self):
+        """The probability of the last class, or the value."""
+        if "variable" in self.outputs:
+            return [one if isinstance(one, float) else one[0] for one in self.outputs["variable"]]
+        return [row[-1] for row in self.outputs["probabilities"]]
+
+    def create_table(self, connection, table):
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns)
+        connection.query(f"CREATE TABLE {table} (id int, {columns})")
+        rows = ", ".join(f"({number}, {', '.join(map(literal, row))})" for number, row in enumerate(self.rows))
+        connection.query(f"INSERT INTO {table} VALUES {rows}")
+
+    def import_into(self, connection, model):
+        return import_onnx(connection, model, self.model, self.features)
+
+
+def import_onnx(connection, model, onnx, features=None):
+    return connection.query(import_statement(model, onnx, features))
+
+
+def import_statement(model, onnx, features=None):
+    names = "NULL" if features is None else f"ARRAY[{', '.join(literal(name) for name in features)}]"
+    return f"SELECT * FROM persona.import_onnx({literal(model)}, '\\x{onnx.hex()}'::bytea, features => {names})"
+
+
+def literal(value):
+    if value is None:
+        return "NULL"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+# -- Writing models --------------------------------------------------------------------------------------------------
+
+
+def varint(value):
+    found = b""
+    while value > 0x7F:
+        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
+    return found + bytes([value])
+
+
+def message(*fields):
+    """Fields as (number, value): a whole number, text or bytes; a list stands for the field repeated."""
+    found = b""
+    for number, value in fields:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int):
+                found += varint(number << 3) + varint(one)
+            else:
+                one = one.encode() if isinstance(one, str) else one
+                found += varint(number << 3 | 2) + varint(len(one)) + one
+    return found
+
+
+def model(graph, *more, opset=17):
+    return message((1, 8), (8, message((2, opset))), (7, graph), *more)
+
+
+def graph(nodes, inputs=("x",), outputs=("y",), *more):
+    return message((1, list(nodes)), (2, "g"), (11, [value(name) for name in inputs]), (12, [value(name) for name in outputs]), *more)
+
+
+def value(name, *dims):
+    """A tensor of floats: [rows, 1] unless the dimensions are given."""
+    dims = dims or ("n", 1)
+    shape = message((1, [message((2 if isinstance(dim, str) else 1, dim)) for dim in dims]))
+    return message((1, name), (2, message((1, message((1, FLOAT), (2, shape))))))
+
+
+def node(operator, inputs, outputs, *attributes, domain=None):
+    return message((1, list(inputs)), (2, list(outputs)), (4, operator), (5, list(attributes)), *([(7, domain)] if domain else []))
+
+
+def attribute(name, number, held, kind):
+    return message((1, name), (number, held), (20, kind))
+
+
+def whole(name, number):
+    return attribute(name, 3, number, 2)
+
+
+def floats(name, numbers, *dims):
+    return message((1, list(dims)), (2, FLOAT), (8, name), (9, struct.pack(f"<{len(numbers)}f", *numbers)))
+
+
+def wholes(name, numbers):
+    return message((1, len(numbers)), (2, INT64), (8, name), (9, struct.pack(f"<{len(numbers)}q", *numbers)))
+
+
+def heavy(name, n_products=14, size=1500):
+    """y = x + 0 after so many products of two size x size matrices, whose content hangs on x: seconds for a row. Another name
+    makes it another model, with a sha256 of its own."""
+    nodes = [node("ReduceSum", ["x"], ["sum"], whole("keepdims", 0)), node("Expand", ["sum", "shape"], ["m0"])]
+    nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(n_products)]
+    nodes += [node("ReduceMax", [f"m{n_products}"], ["r"], whole("keepdims", 0)), node("Add", ["x", "r"], ["y"])]
+    return model(graph(nodes, ("x",), ("y",), (5, wholes("shape", [size, size]))), (6, name))
+
+
+def weighty(megabytes):
+    """y = x * 1, with so many megabytes of weights that nothing uses."""
+    ones = message((1, megabytes << 18), (2, FLOAT), (8, "weights"), (9, bytes(megabytes << 20)))
+    return model(graph([node("Mul", ["x", "one"], ["y"])], ("x",), ("y",), (5, [ones, floats("one", [1.0], 1)])))

@@ -1,0 +1,107 @@
+"""The processes of a test's server, read from /proc: the scorer, its supervisor, what they hold."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+
+def wait_until(what, condition, seconds=10):
+    """Polls until the condition gives something true, and returns it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def children():
+    """Parent to children, of every process there is."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # The name may hold spaces and brackets; the state and the parent follow the last bracket.
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            found.setdefault(int(parent), []).append(int(entry.name))
+    return found
+
+
+def descendants(pid):
+    family, found, new = children(), [], [pid]
+    while new:
+        new = [child for parent in new for child in family.get(parent, [])]
+        found += new
+    return found
+
+
+def name(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def title(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def scorers(cluster):
+    return [pid for pid in descendants(cluster.process.pid) if name(pid) == "persona-scorer"]
+
+
+def supervisors(cluster):
+    return [pid for pid in descendants(cluster.process.pid) if "persona scorer supervisor" in title(pid)]
+
+
+def is_alive(pid):
+    """Whether any thread of it is: the first may be gone while the others still hold the sockets."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return False
+    for thread in threads:
+        try:
+            if (thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def is_busy_with(cluster, model):
+    """Whether the scorer loads or runs that model, by the file in which it says so."""
+    try:
+        slots = (cluster.data / "pg_persona" / "scorer.slots").read_bytes()
+    except OSError:
+        return False
+    wanted = hashlib.sha256(model).digest()
+    return any(slots[at] == 1 and slots[at + 16 : at + 48] == wanted for at in range(0, len(slots), 48))
+
+
+def descriptors(pid):
+    """Number to what it is open on: a path, socket:[inode] or pipe:[inode]."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = os.readlink(entry)
+        except OSError:
+            continue
+    return found
+
+
+def socket_table(pid, family):
+    """The lines of /proc/PID/net/FAMILY, each as its words."""
+    try:
+        return [line.split() for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]]
+    except OSError:
+        return []

@@ -1,0 +1,485 @@
+"""The scorer process: its death hurts no more than one statement, it can be left at any time, holds nothing, tells nobody."""
+
+import os
+import re
+import shutil
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from lib import onnx, processes
+from lib.cluster import area, give_to_ordinary_user
+from lib.onnx import Fixture
+from lib.pgwire import ServerError
+from lib.processes import wait_until
+
+# Promised: an ERROR within 1 s, service within 5 s. The machine that tests may be busy with other things too.
+ERROR_WITHIN, SERVICE_WITHIN, CANCELLED_WITHIN, REASON_WITHIN = 3, 10, 2, 10
+CRASHED = "38000"
+LIGHT = "SELECT persona.score('light', t) FROM (SELECT 2 AS x) AS t"
+HEAVY = "SELECT persona.score('heavy', t) FROM (SELECT 0 AS x) AS t"
+
+
+def light_model():
+    return onnx.model(onnx.graph([onnx.node("Add", ["x", "w"], ["y"])], ("x",), ("y",), (5, onnx.floats("w", [1.5], 1))))
+
+
+def the_scorer(cluster):
+    """The one scorer's process id, once it is there."""
+    with cluster.connect() as connection:
+        pid = connection.scalar("SELECT process_id FROM persona.scorer_status()")
+    assert processes.scorers(cluster) == [pid]
+    return pid
+
+
+@contextmanager
+def settings(cluster, connection, **changed):
+    """Settings of the configuration file for a while, in force when the block begins."""
+    configuration = cluster.data / "postgresql.conf"
+    before = configuration.read_text()
+    cluster.configure({f"persona.{name}": f"'{value}'" for name, value in changed.items()})
+    reload(cluster, connection, changed)
+    try:
+        yield
+    finally:
+        configuration.write_text(before)
+        reload(cluster, connection, dict.fromkeys(changed))
+
+
+def reload(cluster, connection, wanted):
+    connection.query("LOAD 'pg_persona'")
+    supervisors = processes.supervisors(cluster)
+    old = processes.scorers(cluster)
+    cluster.reload()
+    for name, value in wanted.items():
+        default = f"(SELECT boot_val FROM pg_settings WHERE name = 'persona.{name}')"
+        shown = f"'{value}'" if value is not None else f"coalesce({default}, '')"
+        wait_until(f"{name} is {value}", lambda: connection.scalar(
+            f"SELECT coalesce(setting, '') = {shown} FROM pg_settings WHERE name = 'persona.{name}'"))
+    if supervisors:
+        # The supervisor hears of it by itself, and ends a scorer that ran with other settings.
+        wait_until("the old scorer is gone", lambda: not any(map(processes.is_alive, old)))
+        time.sleep(0 if old else 0.3)
+
+
+def seconds_to_error(connection, sql):
+    began = time.monotonic()
+    return connection.error(sql), time.monotonic() - began
+
+
+# -- Its death ---------------------------------------------------------------------------------------------------------
+
+
+def test_readers_survive_the_death_of_the_scorer(cluster):
+    with cluster.connect() as connection:
+        fixture = Fixture("boosted_trees")
+        fixture.create_table(connection, "trees")
+        fixture.import_into(connection, "trees")
+        connection.query("CREATE TABLE many AS SELECT t.* FROM trees t, generate_series(1, 1500)")
+        started = connection.scalar("SELECT pg_postmaster_start_time()::text")
+        sql = "SELECT round(sum(s)::numeric, 6) FROM (SELECT persona.score_batch('trees', t) OVER () AS s FROM many t) AS s"
+        expected = connection.scalar(sql)
+        stop, kills, wrong = threading.Event(), [], []
+        answers, errors = [0] * 4, []
+
+        def read(number):
+            with cluster.connect() as reader:
+                while not stop.is_set():
+                    try:
+                        if reader.scalar(sql) != expected:
+                            wrong.append("another answer")
+                        answers[number] += 1
+                    except ServerError as error:
+                        errors.append((error, time.monotonic() - kills[-1]))
+
+        readers = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+        for reader in readers:
+            reader.start()
+        back = []
+        try:
+            for number in range(6):
+                seen = list(answers)
+                wait_until("every reader has an answer", lambda: all(now > then for now, then in zip(answers, seen)), SERVICE_WITHIN)
+                if kills:
+                    back.append(time.monotonic() - kills[-1])
+                (pid,) = processes.scorers(cluster)
+                kills.append(time.monotonic())
+                os.kill(pid, signal.SIGKILL if number % 2 else signal.SIGSEGV)
+                wait_until("it is gone", lambda: not processes.is_alive(pid))
+            seen = list(answers)
+            wait_until("every reader has an answer", lambda: all(now > then for now, then in zip(answers, seen)), SERVICE_WITHIN)
+        finally:
+            stop.set()
+            for reader in readers:
+                reader.join(30)
+        assert not wrong, wrong
+        assert errors, "no statement was hit in six deaths"
+        assert {error.sqlstate for error, _ in errors} == {CRASHED}, [str(error) for error, _ in errors]
+        assert max(late for _, late in errors) < ERROR_WITHIN, max(late for _, late in errors)
+        assert len(errors) <= 4 * len(kills), f"{len(errors)} errors of {len(kills)} deaths"
+        assert connection.scalar("SELECT pg_postmaster_start_time()::text") == started
+        assert connection.scalar(sql) == expected
+        log = cluster.log.read_text(errors="replace")
+        assert len(re.findall(r"persona scorer, process \d+, ended: signal: 11 ", log)) == 3, "SIGSEGV did not end it"
+        assert len(re.findall(r"persona scorer, process \d+, ended: signal: 9 ", log)) == 3, "SIGKILL did not end it"
+
+
+def test_an_idle_session_does_not_notice_that_the_scorer_died(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM):
+            assert connection.scalar(LIGHT) == 3.5
+            pid = the_scorer(cluster)
+            os.kill(pid, number)
+            wait_until("it is gone", lambda: not processes.is_alive(pid))
+            assert connection.scalar(LIGHT) == 3.5
+            assert the_scorer(cluster) != pid
+
+
+def kill_at_work(cluster, connection, model, number=signal.SIGKILL):
+    """Ends the scorer while it runs the model "heavy" for this session; the session gets an error at once."""
+    connection.send(HEAVY)
+    # What an ended process was at stands there until the next one is started.
+    (pid,) = wait_until("the scorer is at work", lambda: processes.is_busy_with(cluster, model) and processes.scorers(cluster))
+    began = time.monotonic()
+    os.kill(pid, number)
+    try:
+        connection.fetch()
+        raise AssertionError("the heavy model is too light for this machine")
+    except ServerError as error:
+        assert error.sqlstate == CRASHED, error
+    assert time.monotonic() - began < ERROR_WITHIN
+
+
+def test_an_error_within_a_second_and_the_next_call_works(cluster):
+    with cluster.connect() as connection:
+        heavy = onnx.heavy("killed at work")
+        onnx.import_onnx(connection, "light", light_model())
+        onnx.import_onnx(connection, "heavy", heavy)
+        for number in (signal.SIGSEGV, signal.SIGKILL):
+            kill_at_work(cluster, connection, heavy, number)
+            began = time.monotonic()
+            assert connection.scalar(LIGHT) == 3.5
+            assert time.monotonic() - began < SERVICE_WITHIN
+
+
+def test_a_model_that_brings_it_down_three_times_is_refused_and_others_are_served(cluster):
+    with cluster.connect() as connection, cluster.connect() as other:
+        onnx.import_onnx(connection, "light", light_model())
+        poison = onnx.heavy("poison")
+        onnx.import_onnx(connection, "heavy", poison)
+        other.scalar(LIGHT)
+        for _ in range(3):
+            kill_at_work(cluster, connection, poison)
+        for sql in (HEAVY, HEAVY, onnx.import_statement("heavy_again", poison)):
+            error, seconds = seconds_to_error(connection, sql)
+            assert error.sqlstate == CRASHED and "several times" in error.message, error
+            assert seconds < REASON_WITHIN
+            assert other.scalar(LIGHT) == 3.5
+        # An administrator may let it try again.
+        pid = the_scorer(cluster)
+        cluster.reload()
+        wait_until("the scorer that refuses is gone", lambda: not processes.is_alive(pid))
+        assert connection.scalar(HEAVY) == 0
+
+
+# -- Leaving a call ----------------------------------------------------------------------------------------------------
+
+
+CALLS = {
+    "score": HEAVY,
+    "predict": "SELECT persona.predict('heavy', t) FROM (SELECT 0 AS x) AS t",
+    "score_batch": "SELECT persona.score_batch('heavy', t) OVER () FROM (SELECT 0 AS x FROM generate_series(1, 100)) AS t",
+    "evaluate": "SELECT * FROM persona.evaluate('heavy', 'SELECT 0 AS x, i % 2 = 0 AS y FROM generate_series(1, 100) AS i', 'y')",
+}
+
+
+def check_left(cluster, connection, sql, how):
+    """The statement, which would take long, ends with 57014 soon after it is left, and its session goes on."""
+    if how == "timeout":
+        connection.query("SET statement_timeout = '250ms'")
+        connection.send(sql)
+        began = time.monotonic() + 0.25
+    else:
+        connection.send(sql)
+        time.sleep(0.25)
+        assert not connection.ready(), f"it had ended by itself: {sql[:80]}"
+        began = time.monotonic()
+        connection.cancel()
+    try:
+        connection.fetch()
+        raise AssertionError(f"it ended by itself: {sql[:80]}")
+    except ServerError as error:
+        assert error.sqlstate == "57014", f"{sql[:80]}: {error}"
+    late = time.monotonic() - began
+    assert late < CANCELLED_WITHIN, f"{how} took {late:.2f} s: {sql[:80]}"
+    connection.query("RESET statement_timeout")
+    assert connection.scalar("SELECT 1") == 1
+
+
+def test_timeout_and_cancel_leave_a_running_model(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        onnx.import_onnx(connection, "heavy", onnx.heavy("left"))
+        for sql in CALLS.values():
+            for how in ("timeout", "cancel"):
+                check_left(cluster, connection, sql, how)
+        # What nobody waits for is stopped: the light model need not wait, and the heavy one is free soon.
+        assert connection.scalar(LIGHT) == 3.5
+        wait_until("the left runs are stopped", lambda: connection.scalar(
+            "SELECT cancelled FROM persona.scorer_status()") >= len(CALLS), 20)
+
+
+def test_timeout_and_cancel_leave_a_large_table(cluster):
+    with cluster.connect() as connection:
+        slow = (onnx.FOLDER / "slow.onnx").read_bytes()
+        onnx.import_onnx(connection, "slow", slow, [f"c{number}" for number in range(1, 9)])
+        connection.query("CREATE TABLE wide AS SELECT " + ", ".join(f"i * 0.{c} AS c{c}" for c in range(1, 9)) + " FROM generate_series(1, 200000) AS i")
+        for sql in ("SELECT count(s) FROM (SELECT persona.score_batch('slow', w) OVER () AS s FROM wide w) AS s",
+                    "SELECT sum(persona.score('slow', w)) FROM wide w", "SELECT count(persona.predict('slow', w)) FROM wide w"):
+            for how in ("timeout", "cancel"):
+                check_left(cluster, connection, sql, how)
+
+
+def test_timeout_and_cancel_leave_a_stopped_scorer(cluster):
+    with cluster.connect() as connection, cluster.connect() as fresh:
+        onnx.import_onnx(connection, "light", light_model())
+        calls = {
+            "score": LIGHT, "predict": LIGHT.replace("score", "predict"),
+            "score_batch": "SELECT persona.score_batch('light', t) OVER () FROM (SELECT i AS x FROM generate_series(1, 100000) AS i) AS t",
+            "scorer_status": "SELECT * FROM persona.scorer_status()", "providers": "SELECT * FROM persona.providers()",
+            # More than a socket holds, so that the backend waits half-way through writing.
+            "import": onnx.import_statement("weighty", onnx.weighty(8)),
+        }
+        pid = the_scorer(cluster)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for sql in calls.values():
+                for session, how in ((connection, "timeout"), (connection, "cancel"), (fresh, "cancel")):
+                    check_left(cluster, session, sql, how)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert connection.scalar(LIGHT) == fresh.scalar(LIGHT) == 3.5
+        assert the_scorer(cluster) == pid
+        onnx.import_onnx(connection, "weighty", onnx.weighty(8))
+        assert connection.scalar("SELECT count(*) FROM persona.models WHERE model = 'weighty'") == 1
+
+
+# -- What it is started with -------------------------------------------------------------------------------------------
+
+
+def test_cuda_without_a_gpu_is_a_warning_or_by_wish_an_error(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        with settings(cluster, connection, onnx_providers="cuda,cpu"):
+            connection.notices.clear()
+            assert connection.scalar(LIGHT) == 3.5
+            warnings = [notice for notice in connection.notices if notice["S"] == "WARNING"]
+            assert len(warnings) == 1 and "cuda" in warnings[0]["M"], connection.notices
+            with cluster.connect() as other:
+                assert other.scalar(LIGHT) == 3.5
+                assert any("cuda" in notice["M"] for notice in other.notices), "another session is not warned"
+            told = connection.rows("SELECT provider, is_wanted, is_available, message IS NOT NULL FROM persona.providers()")
+            assert sorted(told) == [("cpu", True, True, False), ("cuda", True, False, True)], told
+            with settings(cluster, connection, onnx_require_first_provider="on"):
+                for _ in range(2):
+                    error, seconds = seconds_to_error(connection, LIGHT)
+                    assert error.sqlstate == "F0000" and "cuda" in error.message, error
+                    assert "onnx_require_first_provider" in error.hint
+                    assert seconds < REASON_WITHIN
+                told = connection.rows("SELECT provider, is_available FROM persona.providers()")
+                assert sorted(told) == [("cpu", False), ("cuda", False)], told
+        assert connection.scalar(LIGHT) == 3.5
+        told = connection.rows("SELECT provider, is_wanted, is_available, message FROM persona.providers()")
+        assert told == [("cpu", True, True, None)], told
+
+
+def wrong_libraries():
+    """What an administrator may point at by mistake."""
+    place = Path(area()) / "wrong-libraries"
+    if not place.exists():
+        place.mkdir()
+        whole = (onnx.house.CACHE / "onnxruntime" / "libonnxruntime.so").read_bytes()
+        (place / "text.so").write_text("not a library VERS_1.31.1\n")
+        (place / "empty.so").write_bytes(b"")
+        (place / "half.so").write_bytes(whole[: len(whole) // 2])
+        # Its head and its tables are whole, but not the code that runs first.
+        (place / "rotten.so").write_bytes(whole[:4096] + bytes(len(whole) // 2) + whole[4096 + len(whole) // 2 :])
+        shutil.copy("/bin/true", place / "other.so")
+        for path in [place, *place.iterdir()]:
+            give_to_ordinary_user(path)
+    return [Path("/nowhere/libonnxruntime.so"), place, *sorted(place.iterdir()), Path("relative.so")]
+
+
+def test_a_wrong_library_is_an_error_with_a_reason_and_everything_else_works(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        connection.query("CREATE TABLE buyers AS SELECT i AS id, i % 10 AS visits, i % 10 > 4 AS bought FROM generate_series(1, 200) AS i")
+        connection.query("SELECT * FROM persona.fit_scorer('native', 'buyers', 'bought', features => ARRAY['visits'])")
+        native = connection.scalar("SELECT persona.score('native', b) FROM buyers b WHERE id = 7")
+        for path in wrong_libraries():
+            with settings(cluster, connection, onnxruntime_library=path):
+                began = cluster.log.stat().st_size
+                for _ in range(2):
+                    error, seconds = seconds_to_error(connection, LIGHT)
+                    assert error.sqlstate in ("F0000", "55000") and "not available" in error.message, f"{path}: {error}"
+                    assert f"{path.parent}/" not in error.message, f"the path is the administrator's alone: {error}"
+                    assert seconds < REASON_WITHIN, f"{path}: {seconds:.1f} s"
+                assert connection.scalar("SELECT persona.score('native', b) FROM buyers b WHERE id = 7") == native
+                state, message = connection.rows("SELECT state, message FROM persona.scorer_status()")[0]
+                assert state == "unavailable" and message, path
+                assert connection.rows("SELECT provider, is_available FROM persona.providers()") == [("cpu", False)]
+                starts = log_since(cluster, began).count("persona scorer could not be started")
+                assert 1 <= starts <= 4, f"{path}: {starts} starts"
+                assert not processes.scorers(cluster)
+            assert connection.scalar(LIGHT) == 3.5, f"after {path}"
+
+
+def log_since(cluster, size):
+    with open(cluster.log, errors="replace") as log:
+        log.seek(size)
+        return log.read()
+
+
+def test_a_missing_library_does_not_spin_and_a_model_can_be_imported_without_it(cluster):
+    with cluster.connect() as connection:
+        with settings(cluster, connection, onnxruntime_library="/nowhere/libonnxruntime.so"):
+            began, size = time.monotonic(), cluster.log.stat().st_size
+            connection.notices.clear()
+            onnx.import_onnx(connection, "light", light_model())
+            assert any(notice["S"] == "WARNING" and "without a check" in notice["M"] for notice in connection.notices)
+            while time.monotonic() - began < 4:
+                error, seconds = seconds_to_error(connection, LIGHT)
+                assert error.sqlstate == "F0000" and seconds < REASON_WITHIN, error
+                assert not processes.scorers(cluster) and len(processes.supervisors(cluster)) <= 1
+                time.sleep(0.05)
+            starts = log_since(cluster, size).count("persona scorer could not be started")
+            # At growing intervals of 1, 2, 4 … s.
+            assert 1 <= starts <= 4, f"{starts} starts in 4 s"
+        assert connection.scalar(LIGHT) == 3.5
+
+
+def test_a_wrong_scorer_path_is_an_error_with_a_reason(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        for path in ("/nowhere/persona-scorer", "/bin/false", "/bin/true", "/etc/hostname"):
+            with settings(cluster, connection, scorer_path=path):
+                for _ in range(2):
+                    error, seconds = seconds_to_error(connection, LIGHT)
+                    assert error.sqlstate == "55000" and "not available" in error.message, f"{path}: {error}"
+                    assert seconds < REASON_WITHIN
+        assert connection.scalar(LIGHT) == 3.5
+
+
+def test_no_session_may_say_what_is_started(cluster):
+    with cluster.connect() as connection:
+        connection.query("LOAD 'pg_persona'; CREATE ROLE somebody_else")
+        for name in ("onnxruntime_library", "scorer_path", "onnx_providers", "onnx_require_first_provider", "scorer_memory",
+                     "scorer_idle_timeout"):
+            value = {"onnx_require_first_provider": "on", "scorer_memory": "1GB", "scorer_idle_timeout": "5"}.get(name, "/bin/true")
+            for sql in (f"SET persona.{name} = '{value}'", f"SELECT set_config('persona.{name}', '{value}', false)",
+                        f"ALTER ROLE somebody_else SET persona.{name} = '{value}'"):
+                error = connection.error(sql)
+                assert error.sqlstate == "55P02", f"{sql}: {error}"
+        connection.query("DROP ROLE somebody_else")
+
+
+# -- What it holds -----------------------------------------------------------------------------------------------------
+
+
+def test_it_holds_nothing_of_the_server_and_talks_to_nobody_else(cluster):
+    cluster.restart()
+    home = cluster.directory
+    before = sorted(os.listdir(home))
+    with cluster.connect() as connection:
+        for name in ("boosted_trees", "columns_logistic_zipmap"):
+            fixture = Fixture(name)
+            fixture.create_table(connection, name)
+            fixture.import_into(connection, name)
+            connection.query(f"SELECT persona.score('{name}', t) FROM {name} t")
+        pid = the_scorer(cluster)
+        proc = Path(f"/proc/{pid}")
+        room = Path(os.readlink(proc / "cwd"))
+        assert room.parent == cluster.data / "pg_persona" and not list(room.iterdir()), room
+        words = dict(word.split(b"=", 1) for word in (proc / "environ").read_bytes().split(b"\0") if word)
+        assert words == {b"ORT_DISABLE_TELEMETRY": b"1"}, words
+
+        held = processes.descriptors(pid)
+        ours = set(held.values())
+        theirs = set(processes.descriptors(cluster.process.pid).values()) - {held[2], "/dev/null"}
+        assert not ours & theirs, f"inherited: {ours & theirs}"
+        files = {target for number, target in held.items() if number != 2 and target.startswith("/")}
+        assert files <= {str(cluster.data / "pg_persona" / "scorer.slots")}, files
+
+        inodes = {target[8:-1] for target in ours if target.startswith("socket:")}
+        assert inodes, "not even its own socket"
+        for family in ("tcp", "tcp6", "udp", "udp6", "raw", "packet", "netlink"):
+            column = {"packet": 8, "netlink": 9}.get(family, 9)
+            opened = {line[column] for line in processes.socket_table(pid, family) if len(line) > column}
+            assert not inodes & opened, f"a {family} socket is open"
+        paths = {line[6]: line[7] if len(line) > 7 else "" for line in processes.socket_table(pid, "unix")}
+        assert all(paths.get(inode, "").endswith("pg_persona/scorer.sock") for inode in inodes), paths
+
+        assert sorted(os.listdir(home)) == before, "something was written at home"
+        # It may not write a file that is larger than its slots, nor leave a core with customers' rows in it.
+        limits = (proc / "limits").read_text()
+        assert re.search(r"Max core file size\s+0\s+0", limits) and re.search(r"Max file size\s+24576\s+24576", limits), limits
+        # The kernel takes it before a backend.
+        assert (proc / "oom_score_adj").read_text().strip() == "1000"
+
+
+def test_20_cold_clients_get_one_scorer(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+    for _ in range(2):
+        cluster.restart()
+        assert not processes.scorers(cluster)
+        with cluster.sessions(20) as sessions:
+            for session in sessions:
+                session.send(LIGHT)
+            assert [session.fetch()[-1].scalar() for session in sessions] == [3.5] * 20
+            assert len(processes.scorers(cluster)) == 1 and len(processes.supervisors(cluster)) == 1
+
+
+def test_it_dies_with_the_server(cluster):
+    for how in ("fast", "immediate", "kill"):
+        with cluster.connect() as connection:
+            if not connection.scalar("SELECT count(*) FROM persona.models"):
+                onnx.import_onnx(connection, "light", light_model())
+            assert connection.scalar(LIGHT) == 3.5
+            pid = the_scorer(cluster)
+        family = processes.descendants(cluster.process.pid)
+        if how == "kill":
+            cluster.process.kill()
+            cluster.process.wait(10)
+        else:
+            cluster.stop(mode=how)
+        wait_until(f"the scorer is gone after {how}", lambda: not processes.is_alive(pid), 5)
+        wait_until(f"all of the server is gone after {how}", lambda: not any(map(processes.is_alive, family)), 20)
+        cluster.start()
+    with cluster.connect() as connection:
+        assert connection.scalar(LIGHT) == 3.5
+
+
+def test_it_dies_with_its_supervisor_and_both_come_back(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        for _ in range(2):
+            pid = the_scorer(cluster)
+            (supervisor,) = processes.supervisors(cluster)
+            os.kill(supervisor, signal.SIGTERM)
+            wait_until("both are gone", lambda: not processes.is_alive(pid) and not processes.is_alive(supervisor))
+            assert connection.scalar(LIGHT) == 3.5
+
+
+def test_it_ends_when_nobody_asks(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        with settings(cluster, connection, scorer_idle_timeout=1):
+            assert connection.scalar(LIGHT) == 3.5
+            pid = the_scorer(cluster)
+            wait_until("the scorer ends", lambda: not processes.is_alive(pid), 10)
+            wait_until("the supervisor ends", lambda: not processes.supervisors(cluster), 10)
+            assert connection.scalar(LIGHT) == 3.5
