@@ -34,19 +34,20 @@ class Row:
 HEAD = ["what", "ours", "peer", "ratio", "bar", "met"]
 
 
-def interleave(measures, repeats):
+def interleave(measures, repeats, warm_up=True):
     """Median seconds of each measure: all of them once, then all again, so that no drift falls on one alone.
 
     A measure may return its own seconds (a peer that times itself); otherwise its call is timed. The first round warms up
-    caches and is not counted when there is more than one.
+    caches and is not counted, unless each round takes so long that it would not show.
     """
     seconds = {name: [] for name in measures}
-    for turn in range(repeats + (repeats > 1)):
+    first_counted = 1 if warm_up and repeats > 1 else 0
+    for turn in range(repeats + first_counted):
         for name, measure in measures.items():
             began = time.perf_counter()
             own = measure()
             took = own if isinstance(own, float) else time.perf_counter() - began
-            if turn or repeats == 1:
+            if turn >= first_counted:
                 seconds[name].append(took)
     return {name: statistics.median(all_of_them) for name, all_of_them in seconds.items()}
 

@@ -144,7 +144,7 @@ def segments(bench):
                 "peer": peer,
                 "ours, labels": ours_with_labels,
                 "peer, labels": peer_with_labels,
-            }, max(1, bench.repeats // 2))
+            }, min(bench.repeats, 3), warm_up=False)
             name = f"fit_segments, {table}, k = {k}, {iterations} iterations"
             yield Row(name, seconds(took["ours"]), f"COPY, pandas, scikit-learn {seconds(took['peer'])}", took["peer"] / took["ours"], bar, at_most=False)
             yield Row(f"{name}, labels into a table", seconds(took["ours, labels"]), f"and COPY back {seconds(took['peer, labels'])}",

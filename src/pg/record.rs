@@ -287,10 +287,7 @@ impl Binding {
         // SAFETY: the record's datum is a composite value. Its header names its row type; the descriptor found by it
         // describes the tuple; heap_deform_tuple writes natts values into the two vectors of that length.
         unsafe {
-            // A row as it comes from a plan is not toasted; the call would cost 20 ns.
-            let value: *mut pg_sys::varlena = record.datum.cast_mut_ptr();
-            let header =
-                if pgrx::varatt_is_4b_u(value) { value } else { pg_sys::pg_detoast_datum(value) };
+            let header = whole(record.datum.cast_mut_ptr(), &mut self.copy);
             let header = header.cast::<pg_sys::HeapTupleHeaderData>();
             let choice = (*header).t_choice.t_datum;
             let row_type = (choice.datum_typeid, choice.datum_typmod);
