@@ -265,7 +265,9 @@ def test_cancel_at_a_hundred_random_points_takes_half_a_second(cluster):
     with cluster.connect() as connection:
         create_wide(connection)
         onnx.import_onnx(connection, "heavy", onnx.heavy("random points"))
-        calls = [*TABLE_CALLS, *CALLS.values(), onnx.import_statement("weighty", onnx.weighty(32))]
+        # From a table: what PostgreSQL takes to read a literal of 64 MB cannot be left.
+        connection.query(f"CREATE TABLE files AS SELECT '\\x{onnx.weighty(32).hex()}'::bytea AS onnx")
+        calls = [*TABLE_CALLS, *CALLS.values(), "SELECT f.* FROM files, persona.import_onnx('weighty', onnx) AS f"]
         points, late = random.Random(13), []
         for number in range(100):
             sql = calls[number % len(calls)]
@@ -277,10 +279,10 @@ def test_cancel_at_a_hundred_random_points_takes_half_a_second(cluster):
                 connection.fetch()
             except ServerError as error:
                 assert error.sqlstate == "57014", f"{sql[:80]}: {error}"
-                late.append(time.monotonic() - began)
+                late.append((time.monotonic() - began, sql[:60]))
             assert connection.scalar("SELECT 1") == 1
         assert len(late) > 50, f"only {len(late)} of 100 were cancelled"
-        assert sorted(late)[-2] <= 0.5 and max(late) <= 2, sorted(late)[-5:]
+        assert sorted(late)[-2][0] <= 0.5 and max(late)[0] <= 2, sorted(late)[-5:]
 
 
 def test_timeout_and_cancel_leave_a_stopped_scorer(cluster):
