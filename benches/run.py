@@ -85,6 +85,10 @@ def sums(function):
     return ", ".join(f"{function}({column})" for column in COLUMNS)
 
 
+# Measures of a fraction of a second are taken so many times more often.
+SHORT = 5
+
+
 def ingest(bench):
     """The phase `reading` of a fit, as it logs it at debug1: what ingest takes, without the fit."""
     def reading():
@@ -94,14 +98,14 @@ def ingest(bench):
         return float(next(one for one in found if one).group(1)) / 1000
 
     bench.sql("SET client_min_messages = debug1")
-    took = interleave({"ours": reading, "peer": bench.aggregate(sums("sum"))}, bench.repeats)
+    took = interleave({"ours": reading, "peer": bench.aggregate(sums("sum"))}, SHORT * bench.repeats)
     bench.sql("RESET client_min_messages")
     yield Row("ingest 1 M x 8", seconds(took["ours"]), f"sum of eight columns {seconds(took['peer'])}", took["ours"] / took["peer"], 1.2)
 
 
 def summary(bench):
     builtin = ", ".join(sums(name) for name in ("avg", "stddev_pop", "min", "max"))
-    took = interleave({"ours": bench.aggregate(f"persona.feature_stats({ARRAY})"), "peer": bench.aggregate(builtin)}, bench.repeats)
+    took = interleave({"ours": bench.aggregate(f"persona.feature_stats({ARRAY})"), "peer": bench.aggregate(builtin)}, SHORT * bench.repeats)
     yield Row("feature_stats of eight columns", seconds(took["ours"]), f"avg, stddev_pop, min, max {seconds(took['peer'])}",
               took["ours"] / took["peer"], 0.8)
 
@@ -113,7 +117,7 @@ def summary_in_parallel(bench):
                       f"SET min_parallel_table_scan_size = 0; SELECT persona.feature_stats({ARRAY}) FROM mixture")
         return measure
 
-    took = interleave({"one": with_workers(1), "two": with_workers(2)}, bench.repeats)
+    took = interleave({"one": with_workers(1), "two": with_workers(2)}, SHORT * bench.repeats)
     bench.sql("RESET ALL")
     yield Row("feature_stats, two workers over one", seconds(took["two"]), f"one worker {seconds(took['one'])}",
               took["one"] / took["two"], 1.6, at_most=False)
