@@ -150,7 +150,9 @@ def test_an_idle_session_does_not_notice_that_the_scorer_died(cluster):
 def kill_at_work(cluster, connection, model, number=signal.SIGKILL):
     """Ends the scorer while it runs the model "heavy" for this session; the session gets an error at once."""
     connection.send(HEAVY)
-    # What an ended process was at stands there until the next one is started.
+    # What an ended process was at stands there until the next one has started: so it is looked at again after a while.
+    (pid,) = wait_until("the scorer is at work", lambda: processes.is_busy_with(cluster, model) and processes.scorers(cluster))
+    time.sleep(0.15)
     (pid,) = wait_until("the scorer is at work", lambda: processes.is_busy_with(cluster, model) and processes.scorers(cluster))
     began = time.monotonic()
     os.kill(pid, number)
