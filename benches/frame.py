@@ -73,7 +73,7 @@ def write_results(path, rows, failures, servers, repeats):
         "# Benchmark results",
         "",
         "Written by `make bench`; see `benches/run.py` for what is measured. Compare the ratios, not the times: both sides were",
-        f"measured in turn in one run (median of {repeats}).",
+        f"measured in turn in one run (median of {repeats}, of five times as many for what takes a fraction of a second).",
         "",
         f"{datetime.date.today():%Y-%m-%d}, revision {revision}, {servers}, on {machine()}; load average at the end",
         f"{os.getloadavg()[0]:.1f}.",
