@@ -1,0 +1,128 @@
+//! Models as rows: versions that never change, found by name under the statement's snapshot, loaded once per backend.
+//!
+//! Reads use read-only SPI (no transaction id, so they work on standbys and in parallel workers). Every look-up runs with
+//! pg_catalog alone on the search_path, and as the caller, so row-level security decides what is there.
+
+mod load;
+mod store;
+
+use pgrx::prelude::*;
+use pgrx::{JsonB, pg_sys};
+
+use super::error::{Error, Report, report};
+use super::security::with_catalog_names;
+
+pub(crate) use load::{Found, LoadError, Model, decode, encode, load, payload};
+pub(crate) use store::{NewVersion, lock, store};
+
+/// A version of a model, as the registry describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) model_id: i64,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) owner: pg_sys::Oid,
+    pub(crate) version: i32,
+    pub(crate) algorithm: String,
+    pub(crate) sha256: [u8; 32],
+}
+
+/// The active version of the model of this name and kind.
+pub(crate) fn active(name: &str, kind: &'static str) -> Result<Version, Report> {
+    let version = find(name, None)?;
+    if version.kind == kind {
+        return Ok(version);
+    }
+    Err(Error::WrongKind { name: version.name, is: version.kind, wanted: kind }.into())
+}
+
+/// A version of a model: the active one, or the one asked for.
+pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> {
+    let unknown = || Report::from(Error::UnknownModel { name: name.to_owned() });
+    let found = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT m.id, m.name, m.kind, m.owner::pg_catalog.oid, v.version, v.algorithm, v.sha256 \
+                 FROM persona.model m JOIN persona.model_version v ON v.model_id = m.id \
+                 WHERE m.name = $1 AND v.version = coalesce($2, m.active_version)",
+                Some(1),
+                &[name.into(), version.into()],
+            )?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let row = rows.first();
+            let sha256: Option<Vec<u8>> = row.get(7)?;
+            Ok(Some((
+                row.get::<i64>(1)?,
+                row.get::<String>(2)?,
+                row.get::<String>(3)?,
+                row.get::<pg_sys::Oid>(4)?,
+                row.get::<i32>(5)?,
+                row.get::<String>(6)?,
+                sha256.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()),
+            )))
+        })
+    })
+    .map_err(spi_failed)?;
+    match found {
+        Some((
+            Some(model_id),
+            Some(name),
+            Some(kind),
+            Some(owner),
+            Some(version),
+            Some(algorithm),
+            Some(sha256),
+        )) => Ok(Version { model_id, name, kind, owner, version, algorithm, sha256 }),
+        _ if version.is_some() => Err(report(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("model \"{name}\" has no version {}", version.unwrap_or_default()),
+        )
+        .set_hint("The view persona.model_versions lists the versions of each model.")),
+        _ => Err(unknown()),
+    }
+}
+
+/// The arguments of a version's fit or import.
+pub(crate) fn parameters(version: &Version) -> Result<serde_json::Value, Report> {
+    let parameters = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT parameters FROM persona.model_version WHERE model_id = $1 AND version = $2",
+                Some(1),
+                &[version.model_id.into(), version.version.into()],
+            )?;
+            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<JsonB>() }
+        })
+    })
+    .map_err(spi_failed)?;
+    let missing = || Error::UnknownModel { name: version.name.clone() };
+    Ok(parameters.ok_or_else(missing)?.0)
+}
+
+/// A failure inside SPI that is no error of PostgreSQL's (those unwind by themselves).
+pub(crate) fn spi_failed(error: pgrx::spi::Error) -> Report {
+    report(
+        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        format!("a look-up in the registry failed: {error}"),
+    )
+}
+
+/// The names of the schemas that unqualified names resolve in now, as a setting's text.
+pub(crate) fn current_search_path() -> String {
+    Spi::connect(|client| {
+        client
+            .select(
+                "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ') \
+                 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s",
+                Some(1),
+                &[],
+            )?
+            .first()
+            .get_one::<String>()
+    })
+    .ok()
+    .flatten()
+    .unwrap_or_default()
+}
