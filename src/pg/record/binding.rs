@@ -1,16 +1,12 @@
-//! Binds the columns of a record to names: the mapping is made at a call site's first row and checked at each next one.
-//!
-//! Columns match by name, whatever their order; more are ignored; a missing one is an error that names it. An array
-//! column `v` holds the features `v[1]`, `v[2]`, ….
+//! Reads the rows of one call site: takes each apart and hands out the wanted columns in the wanted order.
 #![allow(unsafe_code, reason = "records are tuples of PostgreSQL, read without a copy")]
 
-use std::ffi::CStr;
-
-use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::datum::{Kind, type_name};
-use super::error::{Error, Report};
+use crate::pg::datum::Kind;
+use crate::pg::error::{Error, Report};
+
+use super::{Attribute, Record, Wanted, attributes, check_names, require_numbers, wrong_type};
 
 unsafe extern "C-unwind" {
     /// PostgreSQL's own, without the guard of 20 ns that pgrx sets up for errors: none is raised for a tuple that holds every
@@ -23,94 +19,6 @@ unsafe extern "C-unwind" {
     );
 }
 
-/// A record argument of a SQL function.
-#[derive(Clone, Copy)]
-pub(crate) struct Record<'fcx> {
-    datum: Datum,
-    _call: std::marker::PhantomData<&'fcx ()>,
-}
-
-impl Record<'_> {
-    /// # Safety
-    /// `datum` is a composite value, not NULL, that outlives the record.
-    pub(crate) unsafe fn from_datum(datum: Datum) -> Self {
-        Self { datum, _call: std::marker::PhantomData }
-    }
-}
-
-// SAFETY: the argument's type is a pseudo-type `record`, so its datum is a composite value.
-unsafe impl<'fcx> ArgAbi<'fcx> for Record<'fcx> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: the datum is read as a word; pgrx calls this only for an argument that is not NULL.
-        let datum = unsafe { arg.unbox_arg_using_from_datum::<RawDatum>() };
-        Self { datum: datum.map_or(Datum::null(), |raw| raw.0), _call: std::marker::PhantomData }
-    }
-}
-
-/// A datum taken as it is.
-struct RawDatum(Datum);
-
-impl pgrx::FromDatum for RawDatum {
-    unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: Oid) -> Option<Self> {
-        (!is_null).then_some(RawDatum(datum))
-    }
-}
-
-/// One column of a row type.
-#[derive(Debug, Clone)]
-pub(crate) struct Attribute {
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
-    pub(crate) type_oid: Oid,
-    /// The n of varchar(n) and the like, as PostgreSQL codes it; -1 for none.
-    pub(crate) type_modifier: i32,
-    /// Counted from 0, dropped columns included.
-    pub(crate) position: usize,
-}
-
-/// The columns of a row descriptor that are there, in order.
-///
-/// # Safety
-/// `descriptor` is a valid row descriptor.
-pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute> {
-    // SAFETY: the descriptor holds natts attributes.
-    unsafe {
-        (0..(*descriptor).natts as usize)
-            .filter_map(|position| {
-                #[cfg(feature = "pg18")]
-                let attribute = pg_sys::TupleDescAttr(descriptor, position as i32);
-                // Up to PostgreSQL 17 this is a macro, and the attributes lie in the descriptor itself.
-                #[cfg(not(feature = "pg18"))]
-                let attribute = (*descriptor).attrs.as_ptr().add(position);
-                if (*attribute).attisdropped {
-                    return None;
-                }
-                let name = CStr::from_ptr((*attribute).attname.data.as_ptr())
-                    .to_string_lossy()
-                    .into_owned();
-                let (type_oid, type_modifier) = ((*attribute).atttypid, (*attribute).atttypmod);
-                let kind = Kind::of(type_oid);
-                Some(Attribute { name, kind, type_oid, type_modifier, position })
-            })
-            .collect()
-    }
-}
-
-/// Refuses two columns of one name, and rows whose columns have only the names that a row constructor invents.
-pub(crate) fn check_names(attributes: &[Attribute], is_anonymous: bool) -> Result<(), Report> {
-    let invented =
-        |(index, attribute): (usize, &Attribute)| attribute.name == format!("f{}", index + 1);
-    if is_anonymous && !attributes.is_empty() && attributes.iter().enumerate().all(invented) {
-        return Err(Error::UnnamedColumns.into());
-    }
-    for (index, attribute) in attributes.iter().enumerate() {
-        if attributes[..index].iter().any(|earlier| earlier.name == attribute.name) {
-            return Err(Error::DuplicateColumn { column: attribute.name.clone() }.into());
-        }
-    }
-    Ok(())
-}
-
 /// Where a feature is found in a row.
 #[derive(Debug, Clone)]
 struct Slot {
@@ -119,13 +27,6 @@ struct Slot {
     /// For an array column: its element, counted from 0.
     element: Option<usize>,
     attribute: String,
-}
-
-/// What a model wants under a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Number,
-    Category,
 }
 
 /// One bound value of a row.
@@ -395,32 +296,6 @@ fn element_name(name: &str) -> Option<(&str, usize)> {
     let (array, rest) = name.split_once('[')?;
     let element: usize = rest.strip_suffix(']')?.parse().ok()?;
     Some((array, element.checked_sub(1)?))
-}
-
-fn wrong_type(attribute: &Attribute, wanted: Wanted) -> Error {
-    Error::WrongType {
-        column: attribute.name.clone(),
-        type_name: type_name(attribute.type_oid),
-        wanted: match wanted {
-            Wanted::Number => "a number",
-            Wanted::Category => "text",
-        },
-        hint: match wanted {
-            Wanted::Number => {
-                "Numbers, booleans, dates and times can be used; leave other columns out or encode them."
-            }
-            Wanted::Category => "Cast the column to text: the model was fitted on text.",
-        },
-    }
-}
-
-/// Refuses a column that holds neither numbers nor an array of numbers.
-pub(crate) fn require_numbers(attribute: &Attribute) -> Result<(), Report> {
-    if attribute.kind.is_number() || attribute.kind.is_array() {
-        Ok(())
-    } else {
-        Err(wrong_type(attribute, Wanted::Number).into())
-    }
 }
 
 #[inline]
