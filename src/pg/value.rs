@@ -106,6 +106,7 @@ unsafe impl<T: SqlType> BoxRet for Value<T> {
 }
 
 impl FromDatum for Bytes<'_> {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
         if is_null {
             return None;
@@ -137,6 +138,7 @@ unsafe impl<'fcx, T: SqlType> ArgAbi<'fcx> for Value<T> {
 pub(crate) struct Floats(pub(crate) Vec<f64>);
 
 impl FromDatum for Floats {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
         use pgrx::pg_sys::panic::ErrorReportable;
         if is_null {

@@ -44,6 +44,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Record<'fcx> {
 struct RawDatum(Datum);
 
 impl pgrx::FromDatum for RawDatum {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
     unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: Oid) -> Option<Self> {
         (!is_null).then_some(RawDatum(datum))
     }

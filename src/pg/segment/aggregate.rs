@@ -90,12 +90,18 @@ unsafe extern "C-unwind" fn kmeans_add_record(fcinfo: FunctionCallInfo) -> Datum
 }
 
 /// The state unchanged: the row is NULL.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
 unsafe fn keep(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: both callers have a state as their first argument.
     unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
 }
 
 /// Adds the row to the state in the first argument, made at the first row.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
 unsafe fn add(fcinfo: FunctionCallInfo, row: &[f64], names: &[String]) -> Result<Datum, Report> {
     if let Some(missing) = row.iter().position(|value| value.is_nan()) {
         let column =

@@ -167,6 +167,7 @@ unsafe fn composite(fcinfo: FunctionCallInfo, scored: &Scored) -> Datum {
 struct Customer(Rfm);
 
 impl pgrx::FromDatum for Customer {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
     unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         // SAFETY: the datum is an rfm.
         (!is_null).then(|| Customer(unsafe { read(datum) }.unwrap_or_report()))

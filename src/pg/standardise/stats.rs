@@ -94,12 +94,18 @@ unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> p
 }
 
 /// The state unchanged: the row is NULL.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
 unsafe fn keep(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: both callers have a state as their first argument.
     unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
 }
 
 /// Adds the row to the state in the first argument, made at the first row.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
 unsafe fn add(
     fcinfo: FunctionCallInfo,
     row: &[f64],
@@ -262,6 +268,7 @@ unsafe impl<'fcx> pgrx::callconv::ArgAbi<'fcx> for Stats {
 }
 
 impl pgrx::FromDatum for Stats {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
     unsafe fn from_polymorphic_datum(
         datum: pg_sys::Datum,
         is_null: bool,
