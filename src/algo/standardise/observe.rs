@@ -50,10 +50,10 @@ pub(super) fn observe_features(block: &mut [f64], row: &[f64], first: usize) {
     }
 }
 
-/// # Safety
-/// The processor has AVX2; `block` is PARTS times as long as `row`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
+/// # Safety
+/// The processor has AVX2; `block` is PARTS times as long as `row`.
 unsafe fn observe_avx2(block: &mut [f64], row: &[f64]) -> bool {
     use std::arch::x86_64::*;
     let d = row.len();

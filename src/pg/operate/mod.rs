@@ -4,3 +4,4 @@ mod models;
 mod profile;
 pub(crate) mod publish;
 mod refit;
+pub(crate) mod table;

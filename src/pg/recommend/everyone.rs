@@ -11,7 +11,8 @@ use super::{places, required};
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
-use crate::pg::operate::publish::{self, Output, Publication, Written};
+use crate::pg::operate::publish::{self, Publication};
+use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, Version, spi_failed};
 use crate::pg::security::{current_role, has_rights_of};
@@ -53,7 +54,7 @@ fn recommend_all_into(
     >,
     Report,
 > {
-    let target = publish::qualified_name(required(save_to, "save_to")?)?;
+    let target = table::qualified_name(required(save_to, "save_to")?)?;
     let (version, served, pages) = everyone(model, n, exclude_seen)?;
     let (n_rows, written) = write(&target, &version, &served, &pages)?;
     // A refit writes the table again, as the model's owner: another role's table is a copy.
@@ -103,7 +104,7 @@ fn write(
     let mut rows = (0..pages.len())
         .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
     let n_rows = (0..pages.len()).map(|user| pages.page(user).len()).sum();
-    let written = publish::write(target, &columns, n_rows, |_, row| {
+    let written = table::write(target, &columns, n_rows, |_, row| {
         let Some((user, place)) = rows.next() else { return };
         keys::write(&recommender.user_keys, user, row);
         row.integer(i64::from(place.rank));

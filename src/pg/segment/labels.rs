@@ -5,7 +5,8 @@ use pgrx::prelude::*;
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::original;
 use crate::pg::error::{Report, report};
-use crate::pg::operate::publish::{self, Output, Publication, Written};
+use crate::pg::operate::publish::{self, Publication};
+use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::registry::{Version, current_search_path};
 
 use super::model::Described;
@@ -41,7 +42,7 @@ pub(super) fn write(
     ];
     let words: Vec<&str> =
         described.iter().map(|one| one.name.as_deref().unwrap_or(&one.label)).collect();
-    publish::write(target, &columns, rows.labels.len(), |place, text| {
+    table::write(target, &columns, rows.labels.len(), |place, text| {
         let row = original(rows.order, place);
         match &rows.key.values {
             Values::Integer(keys) => text.integer(keys[row]),
@@ -59,7 +60,7 @@ pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Resu
     publish::remember(
         version,
         &Publication {
-            target: publish::qualified_name(target)?,
+            target: table::qualified_name(target)?,
             source: None,
             key_column: rows.key.name.clone(),
             key_type: rows.key_type.to_owned(),

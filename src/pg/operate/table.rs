@@ -1,0 +1,198 @@
+//! Writes rows into a table of the caller's, by difference.
+//!
+//! A table that is not there is made, filled and given its key. A table that is there is changed where it differs: a nightly
+//! refresh that moves one customer in a hundred writes about that many rows. A column `since` of our own says when a row
+//! last changed.
+
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use pgrx::spi::{quote_identifier, quote_literal};
+
+use crate::pg::bulk::{self, RowWriter};
+use crate::pg::error::{Report, report};
+use crate::pg::names::find_relation;
+use crate::pg::registry::spi_failed;
+use crate::pg::security::with_catalog_first;
+
+/// A column of the table.
+pub(crate) struct Output<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) sql_type: &'a str,
+    pub(crate) is_key: bool,
+}
+
+/// How many rows were changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) inserted: i64,
+    pub(crate) updated: i64,
+    pub(crate) deleted: i64,
+}
+
+/// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
+pub(crate) fn write(
+    target: &str,
+    columns: &[Output],
+    n_rows: usize,
+    row: impl FnMut(usize, &mut RowWriter),
+) -> Result<Written, Report> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let keys: Vec<&str> =
+        columns.iter().filter(|column| column.is_key).map(|column| column.name).collect();
+    let definitions: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            // A key that is NOT NULL from the start spares the primary key a scan to see to it.
+            let not_null = if column.is_key { " NOT NULL" } else { "" };
+            format!("{} {}{not_null}", quote_identifier(column.name), column.sql_type)
+        })
+        .collect();
+    let definitions = definitions.join(", ");
+    if let Some(target) = existing(target)? {
+        run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
+        bulk::fill(table_oid("pg_temp.persona_staging")?, n_rows, row)?;
+        run("ANALYZE pg_temp.persona_staging")?;
+        let query = "SELECT * FROM pg_temp.persona_staging";
+        let written = with_catalog_first(|| change(&target, query, &names, &keys))?;
+        run("DROP TABLE pg_temp.persona_staging")?;
+        return Ok(written);
+    }
+    let name = parsed_name(target)?;
+    run(&format!("CREATE TABLE {name} ({definitions})"))?;
+    let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
+    add_since(&name)?;
+    add_key(&name, &keys)?;
+    Ok(Written { inserted, ..Written::default() })
+}
+
+/// Writes the rows of a query, which have the table's columns; at least one is a key.
+pub(crate) fn write_query(
+    target: &str,
+    query: &str,
+    columns: &[&str],
+    keys: &[&str],
+) -> Result<Written, Report> {
+    if let Some(target) = existing(target)? {
+        return change(&target, query, columns, keys);
+    }
+    let name = parsed_name(target)?;
+    let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
+    add_since(&name)?;
+    add_key(&name, keys)?;
+    Ok(Written { inserted, ..Written::default() })
+}
+
+/// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.
+pub(crate) fn qualified_name(target: &str) -> Result<String, Report> {
+    if let Some(name) = existing(target)? {
+        return Ok(name);
+    }
+    let name = parsed_name(target)?;
+    let parts = select_one::<i32>(&format!(
+        "SELECT pg_catalog.cardinality(pg_catalog.parse_ident({}))",
+        quote_literal(target)
+    ))?;
+    if parts != Some(1) {
+        return Ok(name);
+    }
+    let schema =
+        select_one::<String>("SELECT pg_catalog.quote_ident(pg_catalog.current_schema())")?;
+    schema.map(|schema| format!("{schema}.{name}")).ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
+            "no schema has been selected to create in",
+        )
+    })
+}
+
+/// The table's name, qualified and quoted, if it is there.
+fn existing(target: &str) -> Result<Option<String>, Report> {
+    // Text that is no name is refused, here and on every server alike.
+    parsed_name(target)?;
+    find_relation(target)
+}
+
+/// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.
+fn parsed_name(target: &str) -> Result<String, Report> {
+    let query = format!(
+        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part), '.') \
+         FROM pg_catalog.unnest(pg_catalog.parse_ident({})) AS part",
+        quote_literal(target)
+    );
+    select_one(&query)?.ok_or_else(|| {
+        report(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("invalid table name \"{target}\""))
+    })
+}
+
+fn table_oid(name: &str) -> Result<Oid, Report> {
+    select_one(&format!("SELECT {}::pg_catalog.regclass::pg_catalog.oid", quote_literal(name)))?
+        .ok_or_else(|| {
+            report(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("relation {name} does not exist"),
+            )
+        })
+}
+
+/// Adds the column that says when a row last changed. With rows already there it is a change of the catalogue alone: the
+/// default is the same for all of them.
+fn add_since(table: &str) -> Result<(), Report> {
+    let column = "since timestamptz NOT NULL DEFAULT pg_catalog.now()";
+    run(&format!("ALTER TABLE {table} ADD COLUMN {column}")).map(|_| ())
+}
+
+fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
+    let keys: Vec<String> = keys.iter().map(|key| quote_identifier(*key)).collect();
+    run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
+}
+
+/// Makes the table equal to the rows of the query, in one statement: no table in between, so it can run where none may be
+/// made, and every part sees the same rows.
+fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<Written, Report> {
+    let quoted =
+        |names: &[&str]| names.iter().map(|name| quote_identifier(*name)).collect::<Vec<String>>();
+    let (columns, keys) = (quoted(columns), quoted(keys));
+    let values: Vec<&String> = columns.iter().filter(|column| !keys.contains(column)).collect();
+    let joined = |separator: &str, parts: Vec<String>| parts.join(separator);
+    let same_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = s.{key}")).collect());
+    let its_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = d.{key}")).collect());
+    let set = joined(", ", values.iter().map(|name| format!("{name} = d.{name}")).collect());
+    let old = joined(", ", values.iter().map(|name| format!("t.{name}")).collect());
+    let new = joined(", ", values.iter().map(|name| format!("s.{name}")).collect());
+    // One pass over both finds what differs; the changes look up those rows alone.
+    let either = keys.iter().map(|key| format!("coalesce(s.{key}, t.{key}) AS {key}")).collect();
+    let (either, all) = (joined(", ", either), columns.join(", "));
+    let statement = format!(
+        "WITH d AS MATERIALIZED (\
+           SELECT {either}, {new}, t.persona_here AS is_old, s.persona_here AS is_new \
+           FROM (SELECT true AS persona_here, q.* FROM ({query}) AS q OFFSET 0) AS s \
+           FULL JOIN (SELECT true AS persona_here, q.* FROM {target} AS q) AS t ON {same_key} \
+           WHERE s.persona_here IS NULL OR t.persona_here IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
+         gone AS (DELETE FROM {target} t USING d WHERE d.is_new IS NULL AND {its_key} RETURNING 1), \
+         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM d \
+                     WHERE d.is_new AND d.is_old AND {its_key} RETURNING 1), \
+         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM d WHERE d.is_old IS NULL RETURNING 1) \
+         SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
+                (SELECT pg_catalog.count(*) FROM gone)"
+    );
+    let counts = Spi::connect_mut(|client| {
+        client.update(&statement, Some(1), &[])?.first().get_three::<i64, i64, i64>()
+    });
+    let (inserted, updated, deleted) = counts.map_err(spi_failed)?;
+    Ok(Written {
+        inserted: inserted.unwrap_or(0),
+        updated: updated.unwrap_or(0),
+        deleted: deleted.unwrap_or(0),
+    })
+}
+
+pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
+    Spi::connect(|client| client.select(query, Some(1), &[])?.first().get_one::<T>())
+        .map_err(spi_failed)
+}
+
+/// Runs a statement as the caller, and returns how many rows it changed.
+fn run(statement: &str) -> Result<usize, Report> {
+    Spi::connect_mut(|client| client.update(statement, None, &[]).map(|rows| rows.len()))
+        .map_err(spi_failed)
+}
