@@ -4,11 +4,16 @@
 //! booleans are 0 and 1, dates and times are seconds since 1970 UTC, categories are text, varchar, enum and uuid.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
+mod array;
+
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::error::{Error, Report};
+
+pub(crate) use array::plain_floats;
+use array::{array_elements, vector_elements};
 
 /// How values of a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,29 +221,6 @@ impl Kind {
     }
 }
 
-/// The elements of a float8[] as they lie, if it is one-dimensional, without a NULL, and neither toasted nor short-headed:
-/// what ARRAY[…] makes. None means to read it by [`Kind::numbers`].
-///
-/// # Safety
-/// `datum` is a float8[], not NULL, that outlives the slice.
-#[inline]
-pub(crate) unsafe fn plain_floats<'a>(datum: Datum) -> Option<&'a [f64]> {
-    // SAFETY: a datum of a varlena type points to its header, whose length says what lies behind it.
-    unsafe {
-        let array = datum.cast_mut_ptr::<pg_sys::varlena>();
-        if !pgrx::varatt_is_4b_u(array) || !array.cast::<f64>().is_aligned() {
-            return None;
-        }
-        let words = array.cast::<i32>();
-        let (dimensions, data_offset, n) = (*words.add(1), *words.add(2), *words.add(4) as usize);
-        let is_plain = pgrx::varsize_4b(array) >= 24 && dimensions == 1 && data_offset == 0;
-        if !is_plain || pgrx::varsize_4b(array) < 24 + 8 * n {
-            return None;
-        }
-        Some(std::slice::from_raw_parts(array.cast::<f64>().add(3), n))
-    }
-}
-
 /// The name of a type as SQL writes it.
 pub(crate) fn type_name(type_oid: Oid) -> String {
     // SAFETY: a catalogue look-up; the string is PostgreSQL's own, copied.
@@ -298,105 +280,4 @@ fn output_function(type_oid: Oid) -> Oid {
     // SAFETY: a catalogue look-up into two locals.
     unsafe { pg_sys::getTypeOutputInfo(type_oid, &mut output, &mut is_varlena) };
     output
-}
-
-fn read<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut word = [0; N];
-    if let Some(slice) = bytes.get(at..at + N) {
-        word.copy_from_slice(slice);
-    }
-    word
-}
-
-/// Layout after the varlena header: ndim, dataoffset, elemtype, then per dimension its length and lower bound, then the
-/// NULL bitmap if dataoffset is not 0, then the elements. Offsets count from 4 bytes before.
-fn array_elements(
-    bytes: &[u8],
-    element: Element,
-    name: &str,
-    out: &mut Vec<f64>,
-) -> Result<(), Report> {
-    let dimensions = i32::from_ne_bytes(read(bytes, 0));
-    if dimensions == 0 {
-        return Ok(());
-    }
-    if dimensions != 1 {
-        return Err(Error::NotOneDimensional { dimensions }.into());
-    }
-    let n = i32::from_ne_bytes(read(bytes, 12)).max(0) as usize;
-    let data_offset = i32::from_ne_bytes(read(bytes, 4)) as usize;
-    let bitmap = (data_offset != 0).then(|| &bytes[20..]);
-    let data = &bytes[if data_offset == 0 { 20 } else { data_offset - 4 }..];
-    if bitmap.is_none() && element == Element::Float8 {
-        let Some(data) = data.get(..n * 8) else { return Ok(()) };
-        out.extend(data.chunks_exact(8).map(|word| f64::from_ne_bytes(read(word, 0))));
-        return reject_not_finite(name, out, n);
-    }
-    out.reserve(n);
-    let mut at = 0;
-    for index in 0..n {
-        let is_null = bitmap.is_some_and(|bits| bits[index / 8] & (1 << (index % 8)) == 0);
-        if is_null {
-            out.push(f64::NAN);
-            continue;
-        }
-        let value = match element {
-            Element::Int2 => f64::from(i16::from_ne_bytes(read(data, step(&mut at, 2)))),
-            Element::Int4 => f64::from(i32::from_ne_bytes(read(data, step(&mut at, 4)))),
-            Element::Int8 => i64::from_ne_bytes(read(data, step(&mut at, 8))) as f64,
-            Element::Float4 => f64::from(f32::from_ne_bytes(read(data, step(&mut at, 4)))),
-            Element::Float8 => f64::from_ne_bytes(read(data, step(&mut at, 8))),
-            Element::Numeric => numeric_element(data, &mut at),
-        };
-        if !value.is_finite() {
-            return Err(Error::NotFinite { column: format!("{name}[{}]", index + 1), value }.into());
-        }
-        out.push(value);
-    }
-    Ok(())
-}
-
-/// A numeric inside an array has a long header, aligned to 4 bytes; it is copied out to be read.
-fn numeric_element(data: &[u8], at: &mut usize) -> f64 {
-    let start = at.next_multiple_of(4);
-    let header = u32::from_ne_bytes(read(data, start));
-    let length = (header >> 2) as usize;
-    *at = start + length;
-    let Some(bytes) = data.get(start..start + length) else { return f64::NAN };
-    let mut words = vec![0u64; length.div_ceil(8)];
-    // SAFETY: `words` holds at least `length` bytes and is aligned for a numeric, which `bytes` is.
-    unsafe {
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), words.as_mut_ptr().cast(), length);
-        numeric(Datum::from(words.as_ptr()))
-    }
-}
-
-fn step(at: &mut usize, width: usize) -> usize {
-    let start = *at;
-    *at += width;
-    start
-}
-
-/// pgvector's layout after the varlena header: dimensions i16, unused i16, then f32 elements.
-fn vector_elements(bytes: &[u8], name: &str, out: &mut Vec<f64>) -> Result<(), Report> {
-    let n = i16::from_ne_bytes(read(bytes, 0)).max(0) as usize;
-    out.extend((0..n).map(|index| f64::from(f32::from_ne_bytes(read(bytes, 4 + 4 * index)))));
-    reject_not_finite(name, out, n)
-}
-
-fn reject_not_finite(name: &str, out: &[f64], n: usize) -> Result<(), Report> {
-    let elements = &out[out.len() - n..];
-    // One pass without a branch: 0 x is 0 for finite x and NaN otherwise.
-    let sum: f64 = elements.iter().map(|x| 0.0 * x).sum();
-    if sum == 0.0 {
-        return Ok(());
-    }
-    match elements.iter().position(|x| !x.is_finite()) {
-        Some(index) => Err(Error::NotFinite {
-            column: format!("{name}[{}]", index + 1),
-            value: elements[index],
-        }
-        .into()),
-        None => Ok(()),
-    }
 }
