@@ -27,7 +27,7 @@ fn read(dir: &Path, file: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-#[ignore]
+#[ignore = "needs data or quiet: run by hand, as the comment says"]
 fn adult_reaches_scikit_learn_figures() {
     let Some(dir) = std::env::var_os("PERSONA_DATA") else { return };
     let train = read(dir.as_ref(), "adult.data.gz");
@@ -68,7 +68,7 @@ fn adult_reaches_scikit_learn_figures() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "needs data or quiet: run by hand, as the comment says"]
 fn newton_on_100_000_rows_of_20_numbers() {
     let n_rows = 100_000;
     let random = Random::new(0, 0);

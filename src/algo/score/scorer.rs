@@ -464,7 +464,7 @@ mod tests {
 
     /// Not a test of anything but speed: `cargo test --release -- --ignored --nocapture score_row_speed`.
     #[test]
-    #[ignore]
+    #[ignore = "needs data or quiet: run by hand, as the comment says"]
     fn score_row_speed() {
         let mut scorer = sample();
         let number = scorer.inputs[0].clone();
