@@ -4,6 +4,8 @@
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 
+use super::record::Record;
+
 /// The partition that a window function is being computed over.
 #[derive(Clone, Copy)]
 pub(crate) struct Partition(*mut std::ffi::c_void);
@@ -29,6 +31,8 @@ unsafe extern "C-unwind" {
         argument: i32,
         is_null: *mut bool,
     ) -> Datum;
+    /// pgrx's would set up a second guard within that of [`Partition::copy_records`].
+    fn pg_detoast_datum(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
 }
 
 /// Counted from the start of the partition.
@@ -85,6 +89,46 @@ impl Partition {
         (!is_null).then_some(datum)
     }
 
+    /// Copies an argument that is a record at some rows of the partition, from `first` on; fewer where it ends. One guard
+    /// against errors for all of them: it costs 20 ns, a sixth of what such a row costs in all.
+    ///
+    /// # Safety
+    /// SQL declares the argument as a record.
+    pub(crate) unsafe fn copy_records(
+        self,
+        argument: i32,
+        first: i64,
+        n: usize,
+        records: &mut Records,
+    ) {
+        records.words.clear();
+        records.starts.clear();
+        // SAFETY: as above. What an error may jump over holds nothing to be dropped.
+        unsafe {
+            pg_guard_ffi_boundary(|| {
+                for position in first..first + n as i64 {
+                    let (mut is_null, mut is_out) = (false, false);
+                    let datum = WinGetFuncArgInPartition(
+                        self.0,
+                        argument,
+                        position as i32,
+                        WINDOW_SEEK_HEAD,
+                        false,
+                        &mut is_null,
+                        &mut is_out,
+                    );
+                    if is_out {
+                        return;
+                    }
+                    match is_null {
+                        true => records.starts.push(None),
+                        false => records.push(datum.cast_mut_ptr()),
+                    }
+                }
+            });
+        }
+    }
+
     /// What the function remembers of this partition; None until [`Self::keep`] was called in it. A function always keeps
     /// the same type.
     pub(crate) fn kept<T: 'static>(self) -> Option<&'static mut T> {
@@ -117,6 +161,51 @@ impl Partition {
             pg_sys::MemoryContextRegisterResetCallback(context, callback);
             slot.cast::<*mut T>().write(value);
             &mut *value
+        }
+    }
+}
+
+/// Records one behind another, each with a full header and aligned, as [`super::record::Binding`] reads them fastest.
+#[derive(Default)]
+pub(crate) struct Records {
+    words: Vec<u64>,
+    /// Where each begins among the words; None for NULL.
+    starts: Vec<Option<usize>>,
+}
+
+impl Records {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Option<Record<'_>>> {
+        self.starts.iter().map(|start| {
+            // SAFETY: a whole record was written there, and nothing is written while these live.
+            start.map(|start| unsafe {
+                Record::from_datum(Datum::from(self.words.as_ptr().add(start)))
+            })
+        })
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        8 * self.words.len()
+    }
+
+    /// # Safety
+    /// `value` points to a composite value.
+    unsafe fn push(&mut self, mut value: *mut pg_sys::varlena) {
+        // SAFETY: by the caller's promise; what is copied has as many bytes as its header says, and room is made for it.
+        unsafe {
+            // Compressed, or apart from its row; a short header is none of these.
+            if !pgrx::varatt_is_4b_u(value)
+                && (!pgrx::varatt_is_1b(value) || pgrx::varatt_is_1b_e(value))
+            {
+                value = pg_detoast_datum(value);
+            }
+            let n = pgrx::varsize_any_exhdr(value);
+            let start = self.words.len();
+            self.words.resize(start + (4 + n).div_ceil(8), 0);
+            let full = self.words.as_mut_ptr().add(start).cast::<pg_sys::varlena>();
+            let body = full.cast::<u8>().add(4);
+            std::ptr::copy_nonoverlapping(pgrx::vardata_any(value).cast::<u8>(), body, n);
+            pgrx::set_varsize_4b(full, (4 + n) as i32);
+            self.starts.push(Some(start));
         }
     }
 }

@@ -147,6 +147,29 @@ def test_an_idle_session_does_not_notice_that_the_scorer_died(cluster):
             assert the_scorer(cluster) != pid
 
 
+def test_a_batch_that_is_ahead_waits_for_its_reader(cluster):
+    """A cursor rests between batches, one of which was sent already: others score meanwhile, and the process may die."""
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "light", light_model())
+        connection.query("CREATE TABLE many AS SELECT i AS id, i::real AS x FROM generate_series(1, 30000) AS i")
+        scored = "SELECT id, persona.score_batch('light', m) OVER () AS s FROM many m"
+        expected = connection.rows("SELECT id, persona.score('light', m) FROM many m ORDER BY id")
+        both = connection.rows("SELECT id, persona.score_batch('light', m) OVER (), persona.score_batch('light', m) OVER (PARTITION BY id % 2) FROM many m ORDER BY id")
+        assert both == [(key, score, score) for key, score in expected]
+        for number in (None, signal.SIGKILL):
+            connection.query(f"BEGIN; DECLARE c CURSOR FOR {scored}")
+            found = connection.rows("FETCH 7000 FROM c")
+            assert connection.scalar(LIGHT) == 3.5
+            assert connection.scalar(f"SELECT count(s) FROM ({scored}) AS s") == 30_000
+            if number:
+                # The batch ahead has been answered: the light model takes a millisecond.
+                time.sleep(0.2)
+                os.kill(the_scorer(cluster), number)
+            found += connection.rows("FETCH ALL FROM c")
+            connection.query("COMMIT")
+            assert sorted(found) == expected, f"{len(found)} rows, after signal {number}"
+
+
 def kill_at_work(cluster, connection, model, number=signal.SIGKILL):
     """Ends the scorer while it runs the model "heavy" for this session; the session gets an error at once."""
     connection.send(HEAVY)

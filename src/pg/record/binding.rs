@@ -6,6 +6,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report};
 
+use super::layout::Layout;
 use super::{Attribute, Record, Wanted, attributes, check_names, require_numbers, wrong_type};
 
 unsafe extern "C-unwind" {
@@ -43,6 +44,8 @@ pub(crate) struct Binding {
     descriptor: Option<Descriptor>,
     attributes: Vec<Attribute>,
     slots: Vec<Slot>,
+    /// Where the slots are in rows that can be read in place.
+    layout: Option<Layout>,
     names: Vec<String>,
     values: Vec<Datum>,
     nulls: Vec<bool>,
@@ -66,6 +69,7 @@ impl Binding {
     /// Binds names again at the next row: they are other ones.
     pub(crate) fn forget(&mut self) {
         self.row_type = None;
+        self.layout = None;
     }
 
     /// The row that was read last, with its names.
@@ -75,6 +79,9 @@ impl Binding {
 
     /// All columns of the row as numbers, NaN for NULL: for a fit, which takes its features' names from the rows.
     pub(crate) fn all_numbers(&mut self, record: Record) -> Result<&[f64], Report> {
+        if self.read_in_place(record)? {
+            return Ok(&self.numbers);
+        }
         if self.load(record)? {
             self.slots.clear();
             self.names.clear();
@@ -91,6 +98,7 @@ impl Binding {
                 return Err(Error::NoFeatures.into());
             }
             self.names = self.slots.iter().map(|slot| slot.attribute.clone()).collect();
+            self.find_layout();
         }
         self.numbers.clear();
         let mut expanded = None;
@@ -119,6 +127,9 @@ impl Binding {
 
     /// The features of these names as numbers, NaN for NULL, in the order of the names.
     pub(crate) fn numbers(&mut self, record: Record, names: &[String]) -> Result<&[f64], Report> {
+        if self.read_in_place(record)? {
+            return Ok(&self.numbers);
+        }
         if self.load(record)? {
             self.bind(names.iter().map(|name| (name.as_str(), Wanted::Number)))?;
         }
@@ -149,6 +160,10 @@ impl Binding {
         wanted: impl Iterator<Item = (&'w str, Wanted)>,
         mut each: impl FnMut(usize, Cell<'_>) -> Result<(), Report>,
     ) -> Result<(), Report> {
+        if self.read_in_place(record)? {
+            let mut numbers = self.numbers.iter().enumerate();
+            return numbers.try_for_each(|(index, &number)| each(index, Cell::Number(number)));
+        }
         if self.load(record)? {
             self.bind(wanted)?;
         }
@@ -183,6 +198,33 @@ impl Binding {
         Ok(())
     }
 
+    /// Reads all slots of a row that can be read in place; false, and nothing read, of another one.
+    #[inline]
+    fn read_in_place(&mut self, record: Record) -> Result<bool, Report> {
+        let Some(layout) = &self.layout else { return Ok(false) };
+        // SAFETY: the record's datum is a composite value.
+        let Some(row) = (unsafe { layout.row(record.datum) }) else { return Ok(false) };
+        self.numbers.clear();
+        self.numbers.extend(layout.numbers(&row));
+        if let Some(index) = self.numbers.iter().position(|number| !number.is_finite()) {
+            let column = self.slots[index].attribute.clone();
+            return Err(Error::NotFinite { column, value: self.numbers[index] }.into());
+        }
+        Ok(true)
+    }
+
+    /// Works out where the slots are in rows that can be read in place. An array column is none of them.
+    fn find_layout(&mut self) {
+        let wanted = self.slots.iter().map(|slot| (slot.position, slot.kind));
+        self.layout = match (&self.descriptor, self.row_type) {
+            // SAFETY: the descriptor is that of the row type.
+            (Some(Descriptor(descriptor)), Some(row_type)) => unsafe {
+                Layout::of(*descriptor, row_type, wanted)
+            },
+            _ => None,
+        };
+    }
+
     /// Takes the row apart; true if its type is new here, so that names must be bound again.
     fn load(&mut self, record: Record) -> Result<bool, Report> {
         // SAFETY: the record's datum is a composite value. Its header names its row type; the descriptor found by it
@@ -195,6 +237,7 @@ impl Binding {
             let is_new = self.row_type != Some(row_type);
             if is_new {
                 self.row_type = None;
+                self.layout = None;
                 let shared = pg_sys::lookup_rowtype_tupdesc(row_type.0, row_type.1);
                 let kept = pgrx::PgMemoryContexts::TopMemoryContext
                     .switch_to(|_| pg_sys::CreateTupleDescCopy(shared));
@@ -234,6 +277,7 @@ impl Binding {
             self.slots.push(find(&self.attributes, name, wanted)?);
         }
         self.row_type = row_type;
+        self.find_layout();
         Ok(())
     }
 }

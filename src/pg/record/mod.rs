@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "records are tuples of PostgreSQL, read without a copy")]
 
 mod binding;
+mod layout;
 
 use std::ffi::CStr;
 
@@ -71,11 +72,7 @@ pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute>
     unsafe {
         (0..(*descriptor).natts as usize)
             .filter_map(|position| {
-                #[cfg(feature = "pg18")]
-                let attribute = pg_sys::TupleDescAttr(descriptor, position as i32);
-                // Up to PostgreSQL 17 this is a macro, and the attributes lie in the descriptor itself.
-                #[cfg(not(feature = "pg18"))]
-                let attribute = (*descriptor).attrs.as_ptr().add(position);
+                let attribute = attribute_at(descriptor, position);
                 if (*attribute).attisdropped {
                     return None;
                 }
@@ -87,6 +84,22 @@ pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute>
                 Some(Attribute { name, kind, type_oid, type_modifier, position })
             })
             .collect()
+    }
+}
+
+/// # Safety
+/// `descriptor` is a valid row descriptor with a column at this position.
+unsafe fn attribute_at(
+    descriptor: pg_sys::TupleDesc,
+    position: usize,
+) -> *const pg_sys::FormData_pg_attribute {
+    // SAFETY: by the caller's promise. Up to PostgreSQL 17 the function is a macro, and the attributes lie in the descriptor.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        let attribute = pg_sys::TupleDescAttr(descriptor, position as i32);
+        #[cfg(not(feature = "pg18"))]
+        let attribute = (*descriptor).attrs.as_ptr().add(position);
+        attribute
     }
 }
 

@@ -80,7 +80,8 @@ impl By<'_> {
             By::Onnx(imported, binding) => {
                 let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
-                imported.scores(row).map(|scores| scores.first().copied())
+                let (scores, _) = imported.scores(imported.ask(row)?)?;
+                Ok(scores.first().copied())
             }
         }
     }

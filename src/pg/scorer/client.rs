@@ -18,38 +18,75 @@ use crate::wire::{
     Batch, CHUNK, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
 };
 
-/// The model's outputs, and what the user should know about how they came to be.
-#[derive(Debug)]
-pub(crate) struct Outputs {
-    pub(crate) outputs: Vec<Output>,
-}
-
 /// From the first knock to the first answer; the supervisor gives the process half of it.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two tries; the socket is there some 5 ms after the worker is registered.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
 const A_WHILE: Duration = Duration::from_secs(60);
 
-/// Scores a batch. `load` gives the model's bytes, and is called only when the scorer does not have them.
-pub(crate) fn run_batch(
-    sha256: &Sha256,
-    outputs: &[String],
-    batch: Batch,
-    load: impl FnOnce() -> Vec<u8>,
-) -> Result<Outputs, Error> {
+/// A request that was sent; its answer may be waited for later. Dropped, it closes the connection, and the scorer stops.
+pub(crate) struct Sent {
+    connection: Connection,
+    bytes: Vec<u8>,
+    sha256: Sha256,
+}
+
+/// Sends a batch to be scored.
+pub(crate) fn send_batch(sha256: &Sha256, outputs: &[String], batch: Batch) -> Result<Sent, Error> {
     let run = Request::Run(Run { sha256: *sha256, outputs: outputs.to_vec(), batch });
-    match with_model(sha256, &run, load)? {
-        Response::Outputs { outputs, warning } => {
-            warn_once(warning);
-            Ok(Outputs { outputs })
+    Sent::new(sha256, &run)
+}
+
+impl Sent {
+    fn new(sha256: &Sha256, request: &Request) -> Result<Self, Error> {
+        let mut connection = Connection::take()?;
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes)?;
+        connection.send(&bytes)?;
+        Ok(Self { connection, bytes, sha256: *sha256 })
+    }
+
+    /// Waits for the scores. `load` gives the model's bytes, and is called only when the scorer does not have them.
+    pub(crate) fn outputs(self, load: impl FnOnce() -> Vec<u8>) -> Result<Vec<Output>, Error> {
+        match self.response(load)? {
+            Response::Outputs { outputs, warning } => {
+                warn_once(warning);
+                Ok(outputs)
+            }
+            other => Err(unexpected(&other)),
         }
-        other => Err(unexpected(&other)),
+    }
+
+    fn response(self, load: impl FnOnce() -> Vec<u8>) -> Result<Response, Error> {
+        let Self { mut connection, bytes, sha256 } = self;
+        let mut load = Some(load);
+        let mut model = Vec::new();
+        // Missing at first, and once more when a GPU had no room for it.
+        for _ in 0..3 {
+            let mut response = connection.receive(None)?;
+            if response == Response::NeedModel {
+                if let Some(load) = load.take() {
+                    model = load();
+                }
+                response = connection.send_model(&sha256, &model)?;
+                if let Response::Ready { .. } = response {
+                    connection.send(&bytes)?;
+                    continue;
+                }
+            }
+            connection.keep();
+            return match response {
+                Response::Error { kind, message } => Err(Error::answered(kind, message)),
+                response => Ok(response),
+            };
+        }
+        Err(Error::Protocol("the model is forgotten as soon as it is sent".to_owned()))
     }
 }
 
 /// Loads the model, if it is not there: an import finds out so whether ONNX Runtime takes it.
 pub(crate) fn load(sha256: &Sha256, load: impl FnOnce() -> Vec<u8>) -> Result<(), Error> {
-    match with_model(sha256, &Request::Have { sha256: *sha256 }, load)? {
+    match Sent::new(sha256, &Request::Have { sha256: *sha256 })?.response(load)? {
         Response::Ready { warning } => {
             warn_once(warning);
             Ok(())
@@ -68,42 +105,6 @@ pub(crate) fn status() -> Result<Status, Error> {
         }
         other => Err(unexpected(&other)),
     }
-}
-
-fn with_model(
-    sha256: &Sha256,
-    request: &Request,
-    load: impl FnOnce() -> Vec<u8>,
-) -> Result<Response, Error> {
-    let mut connection = Connection::take()?;
-    let mut bytes = Vec::new();
-    request.encode(&mut bytes)?;
-    let mut load = Some(load);
-    let mut model = Vec::new();
-    // Missing at first, and once more when a GPU had no room for it.
-    for _ in 0..3 {
-        let mut response = connection.exchange(&bytes)?;
-        if response == Response::NeedModel {
-            if let Some(load) = load.take() {
-                model = load();
-            }
-            response = connection.send_model(sha256, &model)?;
-            if let Response::Ready { .. } = response {
-                continue;
-            }
-        }
-        return match response {
-            Response::Error { kind, message } => {
-                connection.keep();
-                Err(Error::answered(kind, message))
-            }
-            response => {
-                connection.keep();
-                Ok(response)
-            }
-        };
-    }
-    Err(Error::Protocol("the model is forgotten as soon as it is sent".to_owned()))
 }
 
 fn unexpected(response: &Response) -> Error {
@@ -208,11 +209,7 @@ impl Connection {
     fn ask(&mut self, request: &Request) -> Result<Response, Error> {
         let mut bytes = Vec::new();
         request.encode(&mut bytes)?;
-        self.exchange(&bytes)
-    }
-
-    fn exchange(&mut self, bytes: &[u8]) -> Result<Response, Error> {
-        self.send(bytes)?;
+        self.send(&bytes)?;
         self.receive(None)
     }
 

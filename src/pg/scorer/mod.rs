@@ -11,7 +11,5 @@ mod spawn;
 mod supervisor;
 mod wait;
 
-#[allow(unused_imports, reason = "the SQL functions that score by ONNX graphs call them")]
-pub(crate) use client::{Outputs, load, run_batch, status};
-#[allow(unused_imports, reason = "as above")]
+pub(crate) use client::{Sent, load, send_batch, status};
 pub(crate) use error::Error;

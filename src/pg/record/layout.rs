@@ -1,0 +1,128 @@
+//! Rows read in place: where every column up to the last wanted one has a fixed width and the row has no NULL, each wanted
+//! number lies at an offset that is the same for all rows of the type. Taking such a row apart would cost 15 ns.
+#![allow(unsafe_code, reason = "tuples of PostgreSQL, read in place")]
+
+use std::ptr::addr_of;
+
+use pgrx::pg_sys::{self, Datum, Oid};
+
+use crate::pg::datum::Kind;
+
+use super::attribute_at;
+
+pub(super) struct Layout {
+    row_type: (Oid, i32),
+    n_columns: u16,
+    places: Vec<Place>,
+}
+
+struct Place {
+    /// From the first byte of the first column.
+    offset: usize,
+    width: Width,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Width {
+    One,
+    Two,
+    Four,
+    Eight,
+}
+
+/// A row that has the layout.
+pub(super) struct Fixed(*const u8);
+
+impl Layout {
+    /// The layout of the columns at these positions; None if one of them is no number of a fixed width, or behind one that is
+    /// not.
+    ///
+    /// # Safety
+    /// `descriptor` describes the rows of this type.
+    pub(super) unsafe fn of(
+        descriptor: pg_sys::TupleDesc,
+        row_type: (Oid, i32),
+        wanted: impl Iterator<Item = (usize, Kind)>,
+    ) -> Option<Self> {
+        // SAFETY: by the caller's promise.
+        let n_columns = unsafe { (*descriptor).natts };
+        let (mut offsets, mut end) = (Vec::new(), 0_usize);
+        for position in 0..n_columns as usize {
+            // SAFETY: as above, within the number of columns.
+            let attribute = unsafe { &*attribute_at(descriptor, position) };
+            let Ok(length) = usize::try_from(attribute.attlen) else { break };
+            let alignment = match attribute.attalign as u8 {
+                b'c' => 1,
+                b's' => 2,
+                b'i' => 4,
+                _ => 8,
+            };
+            let offset = end.next_multiple_of(alignment);
+            offsets.push((offset, length, attribute.attbyval));
+            end = offset + length;
+        }
+        let places = wanted.map(|(position, kind)| {
+            let (offset, length, by_value) = *offsets.get(position)?;
+            let width = match length {
+                1 => Width::One,
+                2 => Width::Two,
+                4 => Width::Four,
+                8 => Width::Eight,
+                _ => return None,
+            };
+            (by_value && kind.is_number()).then_some(Place { offset, width, kind })
+        });
+        Some(Self { row_type, n_columns: n_columns as u16, places: places.collect::<Option<_>>()? })
+    }
+
+    /// The row, if it is one of those that have this layout.
+    ///
+    /// # Safety
+    /// `record` is a composite value, not NULL, that outlives what this returns.
+    #[inline]
+    pub(super) unsafe fn row(&self, record: Datum) -> Option<Fixed> {
+        // SAFETY: by the caller's promise a tuple begins there, or with a short header three bytes before: all but the length is
+        // where it is with a full one. Fields are read unaligned.
+        unsafe {
+            let value: *mut pg_sys::varlena = record.cast_mut_ptr();
+            let tuple = if pgrx::varatt_is_4b_u(value) {
+                value.cast::<u8>()
+            } else if pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) {
+                value.cast::<u8>().wrapping_sub(3)
+            } else {
+                return None;
+            };
+            let header = tuple.cast::<pg_sys::HeapTupleHeaderData>();
+            let row_type = (
+                addr_of!((*header).t_choice.t_datum.datum_typeid).read_unaligned(),
+                addr_of!((*header).t_choice.t_datum.datum_typmod).read_unaligned(),
+            );
+            let n_stored =
+                addr_of!((*header).t_infomask2).read_unaligned() & pg_sys::HEAP_NATTS_MASK as u16;
+            let has_null =
+                addr_of!((*header).t_infomask).read_unaligned() & pg_sys::HEAP_HASNULL as u16 != 0;
+            let first = addr_of!((*header).t_hoff).read_unaligned();
+            let has_layout = row_type == self.row_type && n_stored >= self.n_columns && !has_null;
+            has_layout.then(|| Fixed(tuple.add(usize::from(first))))
+        }
+    }
+
+    /// The wanted numbers of a row, in the order wanted. They may be NaN or infinite.
+    #[inline]
+    pub(super) fn numbers(&self, row: &Fixed) -> impl Iterator<Item = f64> {
+        self.places.iter().map(|place| {
+            // SAFETY: `row` found that the row has this layout, so a value of the kind and width is there.
+            unsafe {
+                let from = row.0.add(place.offset);
+                let datum = match place.width {
+                    Width::Eight => Datum::from(from.cast::<u64>().read_unaligned()),
+                    Width::Four => Datum::from(from.cast::<u32>().read_unaligned()),
+                    Width::Two => Datum::from(from.cast::<u16>().read_unaligned()),
+                    Width::One => Datum::from(from.read()),
+                };
+                place.kind.number(datum)
+            }
+        })
+    }
+}

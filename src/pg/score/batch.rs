@@ -1,0 +1,168 @@
+//! Rows of a partition scored together, ahead of the current one.
+//!
+//! While PostgreSQL hands out the scores of one batch the ONNX process works on the next one.
+#![allow(unsafe_code, reason = "it reads ahead through the window interface")]
+
+use pgrx::PgMemoryContexts;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::pg::error::Report;
+use crate::pg::record::{Binding, Record};
+use crate::pg::window::{Partition, Records};
+
+use super::onnx::{Asked, Imported};
+use super::scoring::By;
+
+/// Scores of a partition's rows from `start` on.
+#[derive(Default)]
+pub(super) struct Ahead {
+    start: i64,
+    scores: Vec<Option<f64>>,
+    /// How many rows were asked for last.
+    size: usize,
+    /// The rows behind those of `scores`, on their way.
+    next: Option<Batch>,
+    records: Records,
+}
+
+/// Rows that the ONNX process has.
+struct Batch {
+    /// Whether each row is there: a NULL is not sent, and has no score.
+    is_there: Vec<bool>,
+    asked: Asked,
+}
+
+/// Batches grow fourfold, so that LIMIT 1 pays for few rows and a large table for few trips.
+const FIRST: usize = 16;
+const LARGEST: usize = 4096;
+/// A scorer of our own gains little from more rows than this, and they would leave the cache.
+const LARGEST_NATIVE: usize = 256;
+/// Rows that are taken together from PostgreSQL; thousands of them would not stay in the cache.
+const TOGETHER: usize = 32;
+/// An answer of this size waits in the socket, however long it takes until somebody fetches from a cursor again.
+const WAITING_BYTES: usize = 64 << 10;
+
+impl Ahead {
+    /// The score of this row, if it was had before.
+    #[inline]
+    pub(super) fn at(&self, position: i64) -> Option<Option<f64>> {
+        // The first row of a partition: what is here belongs to another one.
+        if position == 0 {
+            return None;
+        }
+        let index = usize::try_from(position - self.start).ok()?;
+        self.scores.get(index).copied()
+    }
+
+    /// Scores the current row and some after it.
+    ///
+    /// # Safety
+    /// The partition's second argument is a record.
+    pub(super) unsafe fn read(
+        &mut self,
+        partition: Partition,
+        position: i64,
+        by: By,
+    ) -> Result<Option<f64>, Report> {
+        if position == 0 {
+            (self.size, self.next) = (0, None);
+        }
+        self.start = position;
+        self.scores.clear();
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match by {
+                By::Native(native, binding) => {
+                    self.size = (self.size * 4).clamp(FIRST, LARGEST_NATIVE);
+                    let mut scores = std::mem::take(&mut self.scores);
+                    self.take(partition, position, |record| {
+                        let score = record.map(|record| native.score(binding, record));
+                        scores.push(score.transpose()?);
+                        Ok(())
+                    })?;
+                    self.scores = scores;
+                }
+                By::Onnx(imported, binding) => {
+                    let batch = match self.next.take() {
+                        Some(batch) => batch,
+                        None => self.send(partition, position, imported, binding)?,
+                    };
+                    let (scores, n_bytes) = imported.scores(batch.asked)?;
+                    let mut scores = scores.into_iter();
+                    let there = batch.is_there.into_iter();
+                    self.scores.extend(there.map(|there| if there { scores.next() } else { None }));
+                    if self.size == LARGEST && n_bytes <= WAITING_BYTES {
+                        let behind = position + self.scores.len() as i64;
+                        let next = self.send(partition, behind, imported, binding)?;
+                        self.next = (!next.is_there.is_empty()).then_some(next);
+                    }
+                }
+            }
+        }
+        Ok(self.scores.first().copied().flatten())
+    }
+
+    /// Sends the rows from `first` on to the ONNX process.
+    ///
+    /// # Safety
+    /// The partition's second argument is a record.
+    unsafe fn send(
+        &mut self,
+        partition: Partition,
+        first: i64,
+        imported: &Imported,
+        binding: &mut Binding,
+    ) -> Result<Batch, Report> {
+        self.size = (self.size * 4).clamp(FIRST, LARGEST);
+        let mut rows = imported.gather(self.size);
+        let mut is_there = Vec::with_capacity(self.size);
+        // SAFETY: by the caller's promise.
+        unsafe {
+            self.take(partition, first, |record| {
+                is_there.push(record.is_some());
+                record.map_or(Ok(()), |record| imported.push(&mut rows, binding, record))
+            })?;
+        }
+        Ok(Batch { is_there, asked: imported.ask(rows)? })
+    }
+
+    /// Hands out `size` rows from `first` on; fewer where the partition ends, or where they are large.
+    ///
+    /// # Safety
+    /// The partition's second argument is a record.
+    unsafe fn take(
+        &mut self,
+        partition: Partition,
+        first: i64,
+        mut each: impl FnMut(Option<Record>) -> Result<(), Report>,
+    ) -> Result<(), Report> {
+        // SAFETY: an int that only this thread writes.
+        let budget = unsafe { pg_sys::work_mem } as usize * 1024 / 4;
+        let mut scratch = PgMemoryContexts::new("persona score_batch");
+        let (mut n, mut n_bytes) = (0, 0);
+        while n < self.size && n_bytes < budget {
+            check_for_interrupts!();
+            let wanted = TOGETHER.min(self.size - n);
+            // SAFETY: by the caller's promise; nothing of the rows before is in use any more.
+            let taken = unsafe {
+                scratch.reset();
+                scratch.switch_to(|_| {
+                    partition.copy_records(1, first + n as i64, wanted, &mut self.records);
+                    self.records.iter().try_for_each(&mut each)?;
+                    Ok::<_, Report>(self.records.iter().len())
+                })?
+            };
+            n += taken;
+            n_bytes += self.records.n_bytes();
+            if taken < wanted {
+                break;
+            }
+        }
+        if n > 0 {
+            // The last row that was read: PostgreSQL counts wrongly from a mark beyond it.
+            partition.release_before(first + n as i64 - 1);
+        }
+        Ok(())
+    }
+}
