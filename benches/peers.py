@@ -48,23 +48,43 @@ def fetch(psql, table):
         return pd.read_csv(pipe.stdout, header=None, names=COLUMNS)
 
 
+def fetch_with_key(psql, table, columns):
+    source = f"COPY (SELECT id, {', '.join(columns)} FROM {table}) TO STDOUT (FORMAT csv)"
+    with subprocess.Popen([*psql, "-q", "-c", source], stdout=subprocess.PIPE) as pipe:
+        frame = pd.read_csv(pipe.stdout, header=None, names=["id", *columns])
+    return frame["id"], frame[columns]
+
+
+def write(psql, table, frame):
+    """COPY of a frame into a table that is there."""
+    with subprocess.Popen([*psql, "-q", "-c", f"COPY {table} FROM STDIN (FORMAT csv)"], stdin=subprocess.PIPE, text=True) as pipe:
+        frame.to_csv(pipe.stdin, index=False, header=False)
+
+
+def standard_scale(psql, table, columns, into):
+    from sklearn.preprocessing import StandardScaler
+
+    began = time.perf_counter()
+    keys, frame = fetch_with_key(psql, table, columns)
+    scaled_frame = pd.DataFrame(StandardScaler().fit_transform(frame), columns=columns)
+    scaled_frame.insert(0, "id", keys)
+    write(psql, into, scaled_frame)
+    return {"seconds": time.perf_counter() - began}
+
+
 def kmeans(psql, table, k, seed, max_iter, labels_into=None):
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import StandardScaler
 
     began = time.perf_counter()
     if labels_into:
-        with subprocess.Popen([*psql, "-q", "-c", f"COPY (SELECT id, {', '.join(COLUMNS)} FROM {table}) TO STDOUT (FORMAT csv)"],
-                              stdout=subprocess.PIPE) as pipe:
-            frame = pd.read_csv(pipe.stdout, header=None, names=["id", *COLUMNS])
-        keys, frame = frame["id"].to_numpy(), frame[COLUMNS]
+        keys, frame = fetch_with_key(psql, table, COLUMNS)
     else:
         frame = fetch(psql, table)
     points = StandardScaler().fit_transform(frame).astype(np.float32)
     model = KMeans(k, n_init=1, random_state=seed, max_iter=max_iter, tol=0).fit(points)
     if labels_into:
-        with subprocess.Popen([*psql, "-q", "-c", f"COPY {labels_into} FROM STDIN (FORMAT csv)"], stdin=subprocess.PIPE, text=True) as pipe:
-            pd.DataFrame({"id": keys, "segment": model.labels_ + 1}).to_csv(pipe.stdin, index=False, header=False)
+        write(psql, labels_into, pd.DataFrame({"id": keys, "segment": model.labels_ + 1}))
     took = time.perf_counter() - began
     return {"seconds": took, "inertia": float(model.inertia_), "iterations": int(model.n_iter_)}
 
@@ -190,7 +210,7 @@ def ranking(recommended, test, n):
     return {"ndcg": float(np.mean(ndcg)), "precision": float(np.mean(precision)), "recall": float(np.mean(recall))}
 
 
-COMMANDS = {one.__name__: one for one in (make_data, kmeans, inertia, export_models, onnx, sample_data, sample_inertia, movielens_split, ranking)}
+COMMANDS = {one.__name__: one for one in (make_data, standard_scale, kmeans, inertia, export_models, onnx, sample_data, sample_inertia, movielens_split, ranking)}
 
 
 def serve():

@@ -22,12 +22,12 @@ import frame
 import house
 import ours
 import setup
-from frame import Row, interleave, seconds
+import standardise
+from frame import SHORT, Row, interleave, seconds
 from house import CACHE, ROOT, say
 from lib.cluster import Cluster
 from ours import COLUMNS
 
-ARRAY = f"ARRAY[{', '.join(COLUMNS)}]"
 SETTINGS = {"shared_buffers": "'1GB'", "work_mem": "'64MB'", "max_wal_size": "'8GB'", "autovacuum": "off",
             "max_parallel_workers_per_gather": "0"}
 DATA = CACHE / "bench"
@@ -85,10 +85,6 @@ def sums(function):
     return ", ".join(f"{function}({column})" for column in COLUMNS)
 
 
-# Measures of a fraction of a second are taken so many times more often.
-SHORT = 5
-
-
 def ingest(bench):
     """The phase `reading` of a fit, as it logs it at debug1: what ingest takes, without the fit."""
     def reading():
@@ -101,26 +97,6 @@ def ingest(bench):
     took = interleave({"ours": reading, "peer": bench.aggregate(sums("sum"))}, SHORT * bench.repeats)
     bench.sql("RESET client_min_messages")
     yield Row("ingest 1 M x 8", seconds(took["ours"]), f"sum of eight columns {seconds(took['peer'])}", took["ours"] / took["peer"], 1.2)
-
-
-def summary(bench):
-    builtin = ", ".join(sums(name) for name in ("avg", "stddev_pop", "min", "max"))
-    took = interleave({"ours": bench.aggregate(f"persona.feature_stats({ARRAY})"), "peer": bench.aggregate(builtin)}, SHORT * bench.repeats)
-    yield Row("feature_stats of eight columns", seconds(took["ours"]), f"avg, stddev_pop, min, max {seconds(took['peer'])}",
-              took["ours"] / took["peer"], 0.8)
-
-
-def summary_in_parallel(bench):
-    def with_workers(count):
-        def measure():
-            bench.sql(f"SET max_parallel_workers_per_gather = {count}; SET parallel_leader_participation = off; SET parallel_setup_cost = 0;"
-                      f"SET min_parallel_table_scan_size = 0; SELECT persona.feature_stats({ARRAY}) FROM mixture")
-        return measure
-
-    took = interleave({"one": with_workers(1), "two": with_workers(2)}, SHORT * bench.repeats)
-    bench.sql("RESET ALL")
-    yield Row("feature_stats, two workers over one", seconds(took["two"]), f"one worker {seconds(took['one'])}",
-              took["one"] / took["two"], 1.6, at_most=False)
 
 
 def segments(bench):
@@ -249,7 +225,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, summary, summary_in_parallel, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):
