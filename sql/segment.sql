@@ -102,7 +102,19 @@ CREATE FUNCTION persona.fit_segments(model text, source text, key text, k intege
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
 COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean)
-IS 'fits k segments to a source and keeps them as a version of a model; save_to writes key, segment and label of each row';
+IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model; '
+    'save_to writes key, segment and label of each row';
+
+CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
+    features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',
+    sample_rows integer DEFAULT 10000, seed bigint DEFAULT 0,
+    OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT davies_bouldin double precision,
+    OUT calinski_harabasz double precision, OUT stability double precision, OUT is_best boolean)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 9
+AS 'MODULE_PATHNAME', 'choose_k_wrapper';
+COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint) IS
+    'fits an even sample of a source with each k: silhouette (more is better), Davies-Bouldin (less), Calinski-Harabasz (more), '
+    'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four';
 
 CREATE FUNCTION persona.segment(model text, features record) RETURNS integer
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_segment_wrapper';
@@ -126,6 +138,16 @@ RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 50
 AS 'MODULE_PATHNAME', 'model_segment_profile_wrapper';
 COMMENT ON FUNCTION persona.segment_profile(text) IS
     'means of each segment against all rows'', the difference in standard deviations of all rows, greatest first';
+
+CREATE FUNCTION persona.segment_quality(model text, OUT version integer, OUT k integer, OUT n_rows bigint,
+    OUT inertia double precision, OUT silhouette double precision, OUT silhouette_rows bigint,
+    OUT davies_bouldin double precision, OUT calinski_harabasz double precision, OUT iterations integer,
+    OUT is_converged boolean)
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1
+AS 'MODULE_PATHNAME', 'model_segment_quality_wrapper';
+COMMENT ON FUNCTION persona.segment_quality(text) IS
+    'how good the active version''s segments are, as found at the fit, in its space: sum of squared distances, silhouette of '
+    'all rows or of an even sample of so many, Davies-Bouldin, Calinski-Harabasz';
 
 CREATE FUNCTION persona.name_segment(model text, segment integer, name text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'name_segment_wrapper';

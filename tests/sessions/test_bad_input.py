@@ -14,7 +14,8 @@ from lib.pgwire import ServerError
 def test_names_and_sources_never_give_an_internal_error(cluster):
     calls = []
     for text in TEXTS:
-        calls += [f"persona.segments({text})", f"persona.segment_profile({text})", f"persona.recommend({text}, 1)", f"persona.recommend({text}, 'x'::text)",
+        calls += [f"persona.segments({text})", f"persona.segment_profile({text})", f"persona.segment_quality({text})",
+                  f"persona.choose_k('customers', criterion => {text})", f"persona.choose_k('customers', scaling => {text})", f"persona.recommend({text}, 1)", f"persona.recommend({text}, 'x'::text)",
                   f"persona.recommend_for({text}, '{{1}}'::bigint[])", f"persona.recommend_all({text})", f"persona.similar_items({text}, 1)",
                   f"persona.profile({text})", f"persona.activate({text}, 1)", f"persona.activate({text}, 99)", f"persona.export_onnx({text})",
                   f"persona.rename_model({text}, 'seg')", f"persona.rename_model('none such', {text})", f"persona.grant_model({text}, 'none')",
@@ -34,7 +35,7 @@ def test_names_and_sources_never_give_an_internal_error(cluster):
                   f"persona.fit_recommender('new', 'events', algorithm => {text})", f"persona.recommend_all('rec', save_to => {text})",
                   f"persona.import_onnx('new', {text}::bytea)", f"persona.evaluate('sco', 'customers', {text})", f"persona.drop_model({text})"]
     for source in SOURCES:
-        calls += [f"persona.fit_segments('new', {source}, 'id', 1)", f"persona.fit_segments('new', {source}, 'id', 1, save_to => 'saved')",
+        calls += [f"persona.choose_k({source}, k_max => 3)", f"persona.fit_segments('new', {source}, 'id')", f"persona.fit_segments('new', {source}, 'id', 1)", f"persona.fit_segments('new', {source}, 'id', 1, save_to => 'saved')",
                   f"persona.fit_scorer('new', {source}, 'bought')", f"persona.fit_scorer('new', {source}, 'x')",
                   f"persona.fit_recommender('new', {source}, 'id', 'x')", f"persona.fit_recommender('new', {source}, 'id', 'city')",
                   f"persona.evaluate('sco', {source}, 'good')", f"persona.evaluate_recommender('rec', {source})",
@@ -49,6 +50,8 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
                   f"persona.recommend_all('rec', {count})", f"persona.recommend_all('rec', 'everyone', {count})", f"persona.activate('seg', {count})",
                   f"persona.name_segment('seg', {count}, 'x')", f"persona.publish('rec', 'offers', n => {count})",
                   f"persona.fit_segments('new', 'customers', 'id', {count}, features => '{{spend}}')",
+                  f"persona.choose_k('customers', k_min => {count}, k_max => 4)", f"persona.choose_k('customers', k_max => {count})",
+                  f"persona.choose_k('customers', k_max => 3, sample_rows => {count})",
                   f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', max_iterations => {count})",
                   f"persona.fit_recommender('new', 'events', neighbors => {count})", f"persona.fit_scorer('new', 'customers', 'bought', max_categories => {count})",
                   f"persona.evaluate_recommender('rec', 'events', n => {count})", f"persona.kmeans(ARRAY[spend], {count}) FROM customers"]
@@ -63,7 +66,7 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
                   f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', seed => {integer}::bigint)",
                   f"persona.fit_scorer('new', 'customers', 'bought', seed => {integer}::bigint)", f"persona.import_onnx('new', {integer}::bigint::oid)"]
     for names in NAMES:
-        calls += [f"persona.fit_segments('new', 'customers', 'id', 2, features => {names})", f"persona.fit_scorer('new', 'customers', 'bought', features => {names})",
+        calls += [f"persona.fit_segments('new', 'customers', 'id', 2, features => {names})", f"persona.choose_k('customers', k_max => 3, features => {names})", f"persona.fit_scorer('new', 'customers', 'bought', features => {names})",
                   f"persona.import_onnx('new', 'x'::bytea, features => {names})"]
     for flag in BOOLEANS:
         calls += [f"persona.recommend('rec', 1, 3, {flag})", f"persona.recommend_for('rec', '{{1}}'::bigint[], 3, {flag})", f"persona.recommend_all('rec', 3, {flag})",
@@ -117,7 +120,7 @@ def test_odd_columns_never_give_an_internal_error(cluster):
         for number, (name, (type_name, value)) in enumerate(COLUMNS.items()):
             session.query(f"CREATE TABLE odd{number} AS SELECT i AS id, (i * 37 % 100)::float8 AS x, i % 2 = 0 AS y, ({value})::{type_name} AS z FROM generate_series(1, 100) AS i")
             odd = f"odd{number}"
-            calls += [f"persona.fit_segments('new', '{odd}', 'id', 2)", f"persona.fit_segments('new', '{odd}', 'id', 2, features => '{{z}}', scaling => 'none')",
+            calls += [f"persona.choose_k('{odd}', k_max => 3)", f"persona.fit_segments('new', '{odd}', 'id', 2)", f"persona.fit_segments('new', '{odd}', 'id', 2, features => '{{z}}', scaling => 'none')",
                       f"persona.fit_segments('new', '{odd}', 'z', 2, features => '{{x}}')", f"persona.fit_segments('new', '{odd}', 'z', 2, features => '{{x}}', save_to => 'saved')",
                       f"persona.fit_scorer('new', '{odd}', 'y')", f"persona.fit_scorer('new', '{odd}', 'z')", f"persona.fit_scorer('new', '{odd}', 'y', key => 'z')",
                       f"persona.fit_scorer('new', '{odd}', 'y', holdout_column => 'z')",

@@ -15,6 +15,7 @@ READS = [
     "SELECT persona.distance('seg', c) FROM customers c LIMIT 5",
     "SELECT * FROM persona.segments('seg')",
     "SELECT * FROM persona.segment_profile('seg')",
+    "SELECT * FROM persona.segment_quality('seg')",
     "SELECT persona.score('sco', c) FROM customers c LIMIT 5",
     "SELECT persona.score_batch('sco', c) OVER () FROM customers c LIMIT 5",
     "SELECT persona.predict('sco', c) FROM customers c LIMIT 5",

@@ -11,6 +11,7 @@ READS = {
     "segment": "SELECT id, persona.segment('groups', v), persona.distance('groups', v) FROM visitors v ORDER BY id",
     "segments": "SELECT * FROM persona.segments('groups')",
     "segment_profile": "SELECT * FROM persona.segment_profile('groups')",
+    "segment_quality": "SELECT * FROM persona.segment_quality('groups')",
     "score": "SELECT id, persona.score('native', v) FROM visitors v ORDER BY id",
     "predict": "SELECT id, persona.predict('native', v) FROM visitors v ORDER BY id",
     "export_onnx": "SELECT md5(persona.export_onnx('native'))",

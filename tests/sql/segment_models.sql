@@ -79,7 +79,6 @@ SELECT count(*) FROM persona.segments('first');
 SELECT max(version), max(version) FILTER (WHERE is_active) FROM persona.model_versions WHERE model = 'first';
 
 -- What cannot be fitted says why.
-SELECT * FROM persona.fit_segments('bad', 'customer', 'id');
 SELECT * FROM persona.fit_segments('bad', 'customer', NULL, 3);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 31);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 0);

@@ -7,6 +7,7 @@ use super::lloyd::{Limits, Numbering, Run, lloyd};
 use super::model::{Ended, FORMAT, KMeans};
 use super::params::{Scaling, ValidParams};
 use super::points::Points;
+use super::quality::{Quality, quality};
 use super::rows::Rows;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
 use super::start::start;
@@ -22,6 +23,8 @@ pub struct Fit {
     pub ended: Ended,
     /// Sum of squared distances to the nearest centroid, in the scaled space.
     pub inertia: f64,
+    /// None when the parameters do not ask for it.
+    pub quality: Option<Quality>,
 }
 
 /// Fits k-means to rows in original units (n x d).
@@ -111,6 +114,10 @@ fn fit_in(
         Start::Centroids(centroids) => lloyd(&scaled, &space, centroids.to_vec(), &limits, watch)?,
         Start::Seeds => best_run(&scaled, &space, params, &limits, watch)?,
     };
+    let quality = match params.quality {
+        true => Some(quality(&scaled, &space, &run, params.seed, watch)?),
+        false => None,
+    };
     let model = KMeans {
         format: FORMAT,
         features: feature_names.to_vec(),
@@ -133,6 +140,7 @@ fn fit_in(
         iterations: model.iterations,
         ended: model.ended,
         inertia: model.inertia,
+        quality,
         model,
     })
 }

@@ -4,6 +4,7 @@
 //! model that comes out labels a new row with the very arithmetic of the fit, so training rows keep their labels. (rows,
 //! parameters, seed) decide the result, bit for bit, on any number of threads.
 
+mod choose;
 mod error;
 mod fit;
 mod kernel;
@@ -14,6 +15,7 @@ mod params;
 mod points;
 mod prepared;
 mod profile;
+mod quality;
 mod repair;
 mod rows;
 mod seeding;
@@ -22,12 +24,14 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use choose::{Candidate, Criterion, best, choose_k};
 pub use error::{Error, Malformed};
 pub use fit::{Fit, fit, fit_from, fit_points};
 pub use model::{Ended, FORMAT, KMeans};
 pub use params::{MAX_FEATURES, MAX_K, Params, Scaling, ValidParams};
 pub use prepared::Prepared;
 pub use profile::{ProfileRow, label_in_plain_words, profile, profile_of_model};
+pub use quality::Quality;
 pub use rows::{
     Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,
 };

@@ -28,6 +28,8 @@ pub struct Params {
     /// Also end when the centroids' squared moves add up to at most this share of the features' mean variance, as
     /// scikit-learn's `tol`; `None` goes on until no label changes.
     pub tolerance: Option<f64>,
+    /// Whether to compute [`super::Quality`] as well.
+    pub quality: bool,
 }
 
 impl Params {
@@ -39,12 +41,13 @@ impl Params {
             n_init: 1,
             seed: 0,
             tolerance: None,
+            quality: false,
         }
     }
 
     /// Refuses what no fit can do. `k` above the number of distinct rows shows only in the fit.
     pub fn check(&self, n_rows: usize, n_features: usize) -> Result<ValidParams, Error> {
-        let Self { k, scaling, max_iterations, n_init, seed, tolerance } = *self;
+        let Self { k, scaling, max_iterations, n_init, seed, tolerance, quality } = *self;
         if !(1..=MAX_K as i64).contains(&k) {
             return Err(Error::InvalidK { k });
         }
@@ -72,6 +75,7 @@ impl Params {
             n_init: within(n_init).ok_or(Error::InvalidStarts { n_init })?,
             seed,
             tolerance,
+            quality,
         })
     }
 }
@@ -86,6 +90,7 @@ pub struct ValidParams {
     pub(super) n_init: u32,
     pub(super) seed: i64,
     pub(super) tolerance: Option<f64>,
+    pub(super) quality: bool,
 }
 
 #[cfg(test)]

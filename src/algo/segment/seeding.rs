@@ -44,17 +44,24 @@ pub(super) fn seeds(
     Ok(seeds)
 }
 
-/// One row from each of `n_sample` equal stretches.
+/// One row from each of `n_sample` equal stretches; all rows where there are no more.
+pub(super) fn even_sample_rows(n_rows: usize, n_sample: usize, random: &mut Random) -> Vec<usize> {
+    if n_rows <= n_sample {
+        return (0..n_rows).collect();
+    }
+    let stretch = n_rows as f64 / n_sample as f64;
+    (0..n_sample)
+        .map(|idx| (((idx as f64 + random.uniform()) * stretch) as usize).min(n_rows - 1))
+        .collect()
+}
+
 fn even_sample(
     points: &Points,
     n_sample: usize,
     random: &mut Random,
     watch: &Watch,
 ) -> Result<Points, Stopped> {
-    let stretch = points.n_rows as f64 / n_sample as f64;
-    let rows: Vec<usize> = (0..n_sample)
-        .map(|idx| (((idx as f64 + random.uniform()) * stretch) as usize).min(points.n_rows - 1))
-        .collect();
+    let rows = even_sample_rows(points.n_rows, n_sample, random);
     Points::collect(n_sample, points.n_features, watch, |row, feature| {
         points.value(rows[row], feature)
     })

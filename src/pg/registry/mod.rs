@@ -86,19 +86,28 @@ pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> 
 
 /// The arguments of a version's fit or import.
 pub(crate) fn parameters(version: &Version) -> Result<serde_json::Value, Report> {
-    let parameters = with_catalog_names(|| {
+    told(
+        version,
+        "SELECT parameters FROM persona.model_version WHERE model_id = $1 AND version = $2",
+    )
+}
+
+/// What a version's fit or import found out about it.
+pub(crate) fn metrics(version: &Version) -> Result<serde_json::Value, Report> {
+    told(version, "SELECT metrics FROM persona.model_version WHERE model_id = $1 AND version = $2")
+}
+
+fn told(version: &Version, query: &str) -> Result<serde_json::Value, Report> {
+    let found = with_catalog_names(|| {
         Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT parameters FROM persona.model_version WHERE model_id = $1 AND version = $2",
-                Some(1),
-                &[version.model_id.into(), version.version.into()],
-            )?;
+            let arguments = [version.model_id.into(), version.version.into()];
+            let rows = client.select(query, Some(1), &arguments)?;
             if rows.is_empty() { Ok(None) } else { rows.first().get_one::<JsonB>() }
         })
     })
     .map_err(spi_failed)?;
     let missing = || Error::UnknownModel { name: version.name.clone() };
-    Ok(parameters.ok_or_else(missing)?.0)
+    Ok(found.ok_or_else(missing)?.0)
 }
 
 /// A failure inside SPI that is no error of PostgreSQL's (those unwind by themselves).

@@ -373,7 +373,7 @@ fn fit(state: &State, values: &[f64], pool: &Pool) -> Result<Value<segment::KMea
     let Fixed { scaling, max_iterations, n_init, seed } = state.params;
     let k = i64::from(state.k);
     let params =
-        Params { k, scaling, max_iterations, n_init, seed, tolerance: None }.check(n_rows, d)?;
+        Params { scaling, max_iterations, n_init, seed, ..Params::new(k) }.check(n_rows, d)?;
     state.check_budget()?;
     let names = state.feature_names();
     let progress = Progress::start("kmeans", "");

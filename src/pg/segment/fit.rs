@@ -14,6 +14,7 @@ use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
 
+use super::choose;
 use super::labels::{self, Labelled};
 use super::model::{self, KIND, Segments};
 
@@ -65,10 +66,9 @@ fn fit_segments(
     let missing = |argument| Report::from(Error::NullArgument { argument });
     let model = model.ok_or_else(|| missing("model"))?;
     let source = source.ok_or_else(|| missing("source"))?;
-    let arguments = Arguments {
+    let mut arguments = Arguments {
         key: key.ok_or_else(|| missing("key"))?.to_owned(),
-        k: k.map(i64::from)
-            .ok_or_else(|| missing("k").set_hint("Give the number of segments, as in k => 5."))?,
+        k: k.map_or(*choose::RANGE.start(), i64::from),
         features: features.map(feature_names).transpose()?,
         scaling: parse_scaling(scaling.ok_or_else(|| missing("scaling"))?)?,
         seed: seed.ok_or_else(|| missing("seed"))?,
@@ -87,6 +87,9 @@ fn fit_segments(
     registry::lock(model, Some(KIND), true)?;
     let mut progress = Progress::start("fit_segments", model);
     let data = read(source, &arguments, &mut progress)?;
+    if k.is_none() {
+        arguments.k = data.choose_k(&arguments, &mut progress)?;
+    }
     let fitted = fit(&data, &arguments, save_to.is_some(), None, &mut progress)?;
     let version = store(model, source, arguments.clone(), &data, &fitted.fit, activate)?;
     let described = model::describe(&version, &fitted.fit.model)?;
@@ -131,11 +134,12 @@ impl Arguments {
             n_init: self.n_init,
             seed: self.seed,
             tolerance: None,
+            quality: true,
         }
     }
 }
 
-fn parse_scaling(scaling: &str) -> Result<Scaling, Report> {
+pub(super) fn parse_scaling(scaling: &str) -> Result<Scaling, Report> {
     match scaling {
         "standard" => Ok(Scaling::Standard),
         "none" => Ok(Scaling::None),
@@ -148,7 +152,7 @@ fn parse_scaling(scaling: &str) -> Result<Scaling, Report> {
     }
 }
 
-fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {
+pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {
     let names: Option<Vec<String>> = features.into_iter().collect();
     let names = names.ok_or(Error::NullArgument { argument: "features" })?;
     if names.is_empty() {
@@ -253,21 +257,23 @@ impl Data {
     /// The columns of these names.
     fn bind(&self, names: &[String]) -> Result<Columns<'_>, Report> {
         let find = |name: &String| {
-            self.features
-                .iter()
-                .find(|column| column.name == *name)
-                .and_then(|column| match &column.values {
-                    Values::Number(values) => Some(values.as_slice()),
-                    _ => None,
-                })
-                .ok_or_else(|| {
-                    Report::from(Error::MissingColumn {
-                        column: name.clone(),
-                        available: self.names(),
-                    })
-                })
+            let column = self.features.iter().find(|column| column.name == *name);
+            column.and_then(numbers).ok_or_else(|| {
+                Report::from(Error::MissingColumn { column: name.clone(), available: self.names() })
+            })
         };
         Ok(Columns(names.iter().map(find).collect::<Result<_, _>>()?))
+    }
+
+    /// A number of segments that suits the rows, told to the user.
+    fn choose_k(&self, arguments: &Arguments, progress: &mut Progress) -> Result<i64, Report> {
+        let (columns, names) = (self.columns()?, self.names());
+        progress.phase("choosing k");
+        let candidates = threads::run(progress, |watch: &Watch| {
+            let rows = Ordered { order: self.order(&columns), rows: columns };
+            choose::candidates(&rows, &names, &arguments.params(), watch)
+        })??;
+        Ok(choose::pick(&candidates, self.n_rows)?)
     }
 
     /// The rows by key, so that the order of a scan does not matter.
@@ -294,6 +300,13 @@ impl Data {
             Some(value) => Err(Failure::DuplicateKey { key: self.key.name.clone(), value }),
             None => Ok(()),
         }
+    }
+}
+
+pub(super) fn numbers(column: &Column) -> Option<&[f64]> {
+    match &column.values {
+        Values::Number(values) => Some(values),
+        _ => None,
     }
 }
 
@@ -371,6 +384,7 @@ fn store(
         parameters: serde_json::to_value(&arguments).map_err(json)?,
         metrics: serde_json::json!({
             "inertia": fit.inertia, "iterations": fit.iterations, "ended": fit.ended, "k": arguments.k,
+            "quality": fit.quality,
         }),
         source: Some(source),
         activate,

@@ -1,6 +1,7 @@
 //! Segments in SQL: the `kmeans` aggregate and its value, and named models of segments.
 
 mod aggregate;
+mod choose;
 mod error;
 mod fit;
 mod labels;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
-use crate::algo::segment::{KMeans, Prepared, label_in_plain_words, profile_of_model};
+use crate::algo::segment::{
+    Ended, KMeans, Prepared, Quality, label_in_plain_words, profile_of_model,
+};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Record};
@@ -169,6 +171,47 @@ fn model_segment_profile(
         let name = names.get(&segment).cloned();
         (segment, name, row.feature, row.mean, row.population_mean, row.z)
     })))
+}
+
+#[pg_extern]
+fn model_segment_quality(
+    model: &str,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(version, i32),
+            name!(k, i32),
+            name!(n_rows, i64),
+            name!(inertia, f64),
+            name!(silhouette, Option<f64>),
+            name!(silhouette_rows, Option<i64>),
+            name!(davies_bouldin, Option<f64>),
+            name!(calinski_harabasz, Option<f64>),
+            name!(iterations, i32),
+            name!(is_converged, bool),
+        ),
+    >,
+    Report,
+> {
+    let version = registry::active(model, KIND)?;
+    let segments = registry::load::<Segments>(&version)?;
+    let model = &segments.model;
+    // A version without the figures is none of ours, or older than they are.
+    let quality: Option<Quality> =
+        serde_json::from_value(registry::metrics(&version)?["quality"].take()).unwrap_or_default();
+    Ok(TableIterator::once((
+        version.version,
+        model.k() as i32,
+        model.n_rows as i64,
+        model.inertia,
+        quality.and_then(|quality| quality.silhouette),
+        quality.map(|quality| quality.silhouette_rows as i64),
+        quality.and_then(|quality| quality.davies_bouldin),
+        quality.and_then(|quality| quality.calinski_harabasz),
+        model.iterations as i32,
+        model.ended == Ended::Converged,
+    )))
 }
 
 #[pg_extern]

@@ -1,0 +1,158 @@
+//! How many segments there are: fits of a sample with each k, and what speaks for them.
+
+use std::ops::RangeInclusive;
+
+use super::error::Error;
+use super::fit::fit;
+use super::params::Params;
+use super::quality::Quality;
+use super::rows::Rows;
+use super::seeding::even_sample_rows;
+use crate::algo::metrics::clustering::adjusted_rand;
+use crate::algo::random::Random;
+use crate::algo::stop::Watch;
+
+/// What one k comes to on the sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    pub k: usize,
+    /// Of the sample.
+    pub inertia: f64,
+    pub quality: Quality,
+    /// Mean adjusted Rand index of the sample's segments and of those that a random half of it leads to, over five halves
+    /// (after Ben-Hur, Elisseeff and Guyon 2002): 1 when chance decides nothing.
+    pub stability: f64,
+}
+
+/// What to choose k by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Criterion {
+    Silhouette,
+    DaviesBouldin,
+    CalinskiHarabasz,
+    Stability,
+}
+
+impl Criterion {
+    pub const ALL: [(&str, Self); 4] = [
+        ("silhouette", Self::Silhouette),
+        ("davies_bouldin", Self::DaviesBouldin),
+        ("calinski_harabasz", Self::CalinskiHarabasz),
+        ("stability", Self::Stability),
+    ];
+
+    /// More is better.
+    fn merit(self, candidate: &Candidate) -> Option<f64> {
+        match self {
+            Self::Silhouette => candidate.quality.silhouette,
+            Self::DaviesBouldin => candidate.quality.davies_bouldin.map(|index| -index),
+            Self::CalinskiHarabasz => candidate.quality.calinski_harabasz,
+            // One segment is always the same: that says nothing.
+            Self::Stability => Some(candidate.stability).filter(|_| candidate.k > 1),
+        }
+    }
+}
+
+const HALVES: usize = 5;
+
+/// Fits an even sample of so many rows with each k of the range; k of `params` does not matter. Ends before the first k of
+/// which there are too few distinct rows, but refuses when that is the first one.
+pub fn choose_k(
+    rows: &impl Rows,
+    feature_names: &[String],
+    params: &Params,
+    range: RangeInclusive<i64>,
+    n_sample: usize,
+    watch: &Watch,
+) -> Result<Vec<Candidate>, Error> {
+    let mut random = Random::new(params.seed, u64::MAX - 1);
+    let sample = Picked { rows, picks: even_sample_rows(rows.n_rows(), n_sample, &mut random) };
+    let halves: Vec<Picked<_>> = (0..HALVES).map(|_| half(&sample, &mut random)).collect();
+    let mut candidates = Vec::new();
+    for k in range {
+        let params = Params { k, quality: true, ..params.clone() };
+        match candidate(&sample, &halves, feature_names, &params, watch) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(Error::TooFewDistinctRows { .. }) if !candidates.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(candidates)
+}
+
+/// The k that the criterion speaks for; of equal ones the least. None when it speaks for none, as with one segment alone.
+pub fn best(candidates: &[Candidate], criterion: Criterion) -> Option<usize> {
+    let mut best: Option<(f64, usize)> = None;
+    for candidate in candidates {
+        if let Some(merit) = criterion.merit(candidate)
+            && best.is_none_or(|(most, _)| merit > most)
+        {
+            best = Some((merit, candidate.k));
+        }
+    }
+    best.map(|(_, k)| k)
+}
+
+fn candidate<R: Rows>(
+    sample: &Picked<R>,
+    halves: &[Picked<R>],
+    feature_names: &[String],
+    params: &Params,
+    watch: &Watch,
+) -> Result<Candidate, Error> {
+    let d = feature_names.len();
+    let whole = fit(sample, feature_names, &params.check(sample.n_rows(), d)?, watch)?;
+    let mut agreements = Vec::with_capacity(halves.len());
+    for half in halves {
+        let params = Params { quality: false, ..params.clone() }.check(half.n_rows(), d)?;
+        let prepared = match fit(half, feature_names, &params, watch) {
+            Ok(fit) => fit.model.prepare(),
+            // The half lacks rare values; the sample has them.
+            Err(Error::TooFewDistinctRows { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let labels: Vec<u32> = (0..sample.n_rows())
+            .map(|row| {
+                let row: Vec<f64> = (0..d).map(|feature| sample.value(row, feature)).collect();
+                prepared.segment(&row).unwrap_or(0)
+            })
+            .collect();
+        agreements.extend(adjusted_rand(&whole.labels, &labels));
+    }
+    Ok(Candidate {
+        k: whole.model.k(),
+        inertia: whole.inertia,
+        quality: whole.quality.ok_or(Error::EmptyInput)?,
+        stability: agreements.iter().sum::<f64>() / agreements.len().max(1) as f64,
+    })
+}
+
+/// Some of the rows.
+struct Picked<'a, R> {
+    rows: &'a R,
+    picks: Vec<usize>,
+}
+
+/// Half of the rows of a sample, in their order.
+fn half<'a, R: Rows>(sample: &Picked<'a, R>, random: &mut Random) -> Picked<'a, R> {
+    let mut picks = sample.picks.clone();
+    random.shuffle(&mut picks);
+    picks.truncate(picks.len().div_ceil(2));
+    picks.sort_unstable();
+    Picked { rows: sample.rows, picks }
+}
+
+impl<R: Rows> Rows for Picked<'_, R> {
+    fn n_rows(&self) -> usize {
+        self.picks.len()
+    }
+
+    fn n_features(&self) -> usize {
+        self.rows.n_features()
+    }
+
+    #[inline]
+    fn value(&self, row: usize, feature: usize) -> f64 {
+        self.rows.value(self.picks[row], feature)
+    }
+}

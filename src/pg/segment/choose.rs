@@ -1,0 +1,156 @@
+//! `choose_k`, and the choice that `fit_segments` makes when it is given none.
+
+use std::ops::RangeInclusive;
+
+use pgrx::prelude::*;
+
+use crate::algo::segment::{
+    self, Candidate, Columns, Criterion, Ordered, Params, Rows, best, order_by_content,
+};
+use crate::algo::stop::Watch;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
+use crate::pg::progress::Progress;
+use crate::pg::threads;
+
+use super::fit::{WORK, feature_names, numbers, parse_scaling};
+
+/// What `fit_segments` looks among, and by what, when it is given no k.
+pub(super) const RANGE: RangeInclusive<i64> = 2..=10;
+const CRITERION: Criterion = Criterion::Silhouette;
+const SAMPLE_ROWS: usize = 10_000;
+/// More than this is a matter of hours.
+const MOST_FITS: i64 = 1_000;
+
+#[pg_extern]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "pgrx reads the arguments of the SQL function from the type"
+)]
+fn choose_k(
+    source: Option<&str>,
+    k_min: Option<i32>,
+    k_max: Option<i32>,
+    features: Option<Vec<Option<String>>>,
+    scaling: Option<&str>,
+    criterion: Option<&str>,
+    sample_rows: Option<i32>,
+    seed: Option<i64>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(k, i32),
+            name!(inertia, f64),
+            name!(silhouette, Option<f64>),
+            name!(davies_bouldin, Option<f64>),
+            name!(calinski_harabasz, Option<f64>),
+            name!(stability, f64),
+            name!(is_best, bool),
+        ),
+    >,
+    Report,
+> {
+    let missing = |argument| Report::from(Error::NullArgument { argument });
+    let source = source.ok_or_else(|| missing("source"))?;
+    let range = checked_range(
+        k_min.ok_or_else(|| missing("k_min"))?.into(),
+        k_max.ok_or_else(|| missing("k_max"))?.into(),
+    )?;
+    let features = features.map(feature_names).transpose()?;
+    let criterion = parse_criterion(criterion.ok_or_else(|| missing("criterion"))?)?;
+    let params = Params {
+        scaling: parse_scaling(scaling.ok_or_else(|| missing("scaling"))?)?,
+        seed: seed.ok_or_else(|| missing("seed"))?,
+        ..Params::new(*range.start())
+    };
+    params.check(1, 1)?;
+    let sample_rows = sample_rows.ok_or_else(|| missing("sample_rows"))?;
+    let n_sample = usize::try_from(sample_rows).ok().filter(|&n| n > 0).ok_or_else(|| {
+        Report::from(Error::InvalidOption {
+            option: "sample_rows".into(),
+            value: sample_rows.to_string(),
+            valid: "a whole number from 1".into(),
+        })
+    })?;
+    let mut progress = Progress::start("choose_k", "");
+    let columns = features.iter().flatten().map(|name| (name.as_str(), Role::Number));
+    let others = match features {
+        Some(_) => Others::Ignore,
+        None => Others::Numbers { except: &[] },
+    };
+    let request = Request { source, columns: columns.collect(), others };
+    let Ingested { frame, .. } = ingest_for(WORK, &request, &mut progress)?;
+    let names: Vec<String> = frame.columns.iter().map(|column| column.name.clone()).collect();
+    if names.is_empty() {
+        return Err(Error::NoFeatures.into());
+    }
+    let columns = Columns(frame.columns.iter().filter_map(numbers).collect());
+    progress.phase("fitting");
+    let candidates = threads::run(&mut progress, |watch: &Watch| {
+        // Without a key the rows' content decides their order, so that the order of a scan does not.
+        let rows = Ordered { order: order_by_content(&columns), rows: columns };
+        segment::choose_k(&rows, &names, &params, range, n_sample, watch)
+    })??;
+    let best = best(&candidates, criterion);
+    Ok(TableIterator::new(candidates.into_iter().map(move |one| {
+        let quality = one.quality;
+        (
+            one.k as i32,
+            one.inertia,
+            quality.silhouette,
+            quality.davies_bouldin,
+            quality.calinski_harabasz,
+            one.stability,
+            Some(one.k) == best,
+        )
+    })))
+}
+
+/// The candidates of a fit that was given no k.
+pub(super) fn candidates(
+    rows: &impl Rows,
+    names: &[String],
+    params: &Params,
+    watch: &Watch,
+) -> Result<Vec<Candidate>, segment::Error> {
+    segment::choose_k(rows, names, params, RANGE, SAMPLE_ROWS, watch)
+}
+
+/// The best of them, told to the user.
+pub(super) fn pick(candidates: &[Candidate], n_rows: usize) -> Result<i64, segment::Error> {
+    let k = best(candidates, CRITERION)
+        .ok_or(segment::Error::TooFewDistinctRows { k: 2, distinct: n_rows.min(1) })?;
+    notice!(
+        "k = {k} has the best silhouette of 2 to {} on {} rows",
+        candidates.last().map_or(k, |last| last.k),
+        n_rows.min(SAMPLE_ROWS)
+    );
+    Ok(k as i64)
+}
+
+fn checked_range(k_min: i64, k_max: i64) -> Result<RangeInclusive<i64>, Report> {
+    for k in [k_min, k_max] {
+        Params::new(k).check(1, 1)?;
+    }
+    if k_min > k_max || k_max - k_min >= MOST_FITS {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("k_min {k_min} and k_max {k_max} are no range of 1 to {MOST_FITS} numbers"),
+        )
+        .set_hint("Give k_min not above k_max, as in k_min => 2, k_max => 12."));
+    }
+    Ok(k_min..=k_max)
+}
+
+fn parse_criterion(criterion: &str) -> Result<Criterion, Report> {
+    let found = Criterion::ALL.iter().find(|(name, _)| *name == criterion);
+    found.map(|(_, criterion)| *criterion).ok_or_else(|| {
+        Error::InvalidOption {
+            option: "criterion".into(),
+            value: criterion.into(),
+            valid: Criterion::ALL.map(|(name, _)| name).join(", "),
+        }
+        .into()
+    })
+}
