@@ -20,10 +20,49 @@ CREATE FUNCTION persona.revoke_model(model text, role text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'revoke_model_wrapper';
 COMMENT ON FUNCTION persona.revoke_model(text, text) IS 'takes back what grant_model gave';
 
-CREATE FUNCTION persona.refit(model text, force boolean DEFAULT false) RETURNS integer
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'refit_wrapper';
-COMMENT ON FUNCTION persona.refit(text, boolean) IS
-    'runs the fit again on its source as the owner, publishes again, and returns the new version; keeps the live one when the source has under half its rows';
+CREATE FUNCTION persona.refit(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1)
+RETURNS integer LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'refit_wrapper';
+COMMENT ON FUNCTION persona.refit(text, boolean, double precision) IS
+    'runs the fit again on its source as the owner, publishes again, and returns the new version; unless forced it keeps the '
+    'live one when the source has under half its rows, or silhouette, roc_auc or ndcg_at_10 would fall by more than max_loss';
+
+CREATE FUNCTION persona.in_transaction_block() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'in_transaction_block_wrapper';
+COMMENT ON FUNCTION persona.in_transaction_block() IS 'whether the statement is one of several between BEGIN and COMMIT';
+
+CREATE PROCEDURE persona.refit_job(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1)
+LANGUAGE plpgsql AS $$
+DECLARE
+    began timestamptz := pg_catalog.clock_timestamp();
+    state text;
+    problem text;
+    advice text;
+BEGIN
+    IF persona.in_transaction_block() THEN
+        RAISE EXCEPTION USING ERRCODE = '25001', MESSAGE = 'refit_job cannot run inside a transaction block',
+            HINT = 'Use SELECT persona.refit(…) there: its errors are logged nowhere.';
+    END IF;
+    BEGIN
+        PERFORM persona.refit(model, force, max_loss);
+        RETURN;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, problem = MESSAGE_TEXT, advice = PG_EXCEPTION_HINT;
+    END;
+    BEGIN
+        INSERT INTO persona.refit_run (model_id, started_at, from_version, sqlstate, error)
+        SELECT m.id, began, m.active_version, state, problem FROM persona.model m
+        WHERE m.name OPERATOR(pg_catalog.=) refit_job.model;
+    EXCEPTION WHEN insufficient_privilege THEN
+        -- Not the owner's job: it has no place in the owner's log.
+        NULL;
+    END;
+    COMMIT;
+    RAISE EXCEPTION USING ERRCODE = state, MESSAGE = problem,
+        HINT = coalesce(nullif(advice, ''), 'The view persona.refit_log has the runs of each model.');
+END
+$$;
+COMMENT ON PROCEDURE persona.refit_job(text, boolean, double precision) IS
+    'refit for a scheduled job: an error is kept in persona.refit_log before it is raised. CALL it outside a transaction block';
 
 CREATE FUNCTION persona.publish(model text, target_table text, source text DEFAULT NULL, key text DEFAULT NULL,
     n integer DEFAULT NULL, OUT inserted bigint, OUT updated bigint, OUT deleted bigint)

@@ -80,6 +80,12 @@ pub(crate) fn is_read_only() -> bool {
     unsafe { pg_sys::XactReadOnly }
 }
 
+/// Whether the statement is one of several between BEGIN and COMMIT.
+pub(crate) fn is_transaction_block() -> bool {
+    // SAFETY: reads the state of the transaction.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
 /// Whether `member` has the rights of `role`.
 pub(crate) fn has_rights_of(member: Oid, role: Oid) -> bool {
     // SAFETY: catalogue look-ups.

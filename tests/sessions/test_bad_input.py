@@ -58,7 +58,7 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
         if count not in ("2147483647", "65536"):
             calls.append(f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', n_init => {count})")
     for number in NUMBERS:
-        calls += [f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
+        calls += [f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
                   f"persona.fit_scorer('new', 'customers', 'bought', holdout => {number})", f"persona.fit_scorer('new', 'customers', 'bought', l2 => {number})"]
     for integer in INTEGERS:
         calls += [f"persona.recommend('rec', {integer}::bigint)", f"persona.similar_items('rec', {integer}::bigint)",

@@ -54,7 +54,7 @@ def check_restored(cluster, before, database):
         # What was published goes on: a refit writes into the tables again.
         restored.query("UPDATE customers SET spend = spend + 500, visits = 300 WHERE id % 10 = 1; DELETE FROM customers WHERE id = 400")
         for model in MODELS:
-            assert restored.scalar(f"SELECT persona.refit('{model}')") == 3
+            assert restored.scalar(f"SELECT persona.refit('{model}', force => true)") == 3
         assert restored.scalar("SELECT count(*) FROM labels") == 399 and restored.scalar("SELECT count(*) FROM scores") == 399
         assert restored.scalar("SELECT bool_and(l.segment = persona.segment('seg', c)) FROM labels l JOIN customers c USING (id)")
         # The sequence of models went along, so a new model takes a number of its own.

@@ -25,7 +25,8 @@ fn drop_model(model: &str) -> Result<(), Report> {
          chunks AS (DELETE FROM persona.model_chunk c USING m WHERE c.model_id = m.id), \
          versions AS (DELETE FROM persona.model_version v USING m WHERE v.model_id = m.id), \
          names AS (DELETE FROM persona.segment_name s USING m WHERE s.model_id = m.id), \
-         publications AS (DELETE FROM persona.publication p USING m WHERE p.model_id = m.id) \
+         publications AS (DELETE FROM persona.publication p USING m WHERE p.model_id = m.id), \
+         runs AS (DELETE FROM persona.refit_run r USING m WHERE r.model_id = m.id) \
          DELETE FROM persona.model d USING m WHERE d.id = m.id",
         &[model.into()],
     )

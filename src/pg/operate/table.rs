@@ -29,6 +29,12 @@ pub(crate) struct Written {
     pub(crate) deleted: i64,
 }
 
+impl Written {
+    pub(crate) fn n_changed(&self) -> u64 {
+        (self.inserted + self.updated + self.deleted) as u64
+    }
+}
+
 /// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
 pub(crate) fn write(
     target: &str,
