@@ -87,7 +87,7 @@ fn choose_k(
     }
     let columns = Columns(frame.columns.iter().filter_map(numbers).collect());
     progress.phase("fitting");
-    let candidates = threads::run(&mut progress, |watch: &Watch| {
+    let candidates = threads::run(&progress, |watch: &Watch| {
         // Without a key the rows' content decides their order, so that the order of a scan does not.
         let rows = Ordered { order: order_by_content(&columns), rows: columns };
         segment::choose_k(&rows, &names, &params, range, n_sample, watch)
