@@ -19,7 +19,7 @@ use super::publish;
 /// Refits the model and returns its new version; NULL when another session is refitting it.
 #[pg_extern]
 fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report> {
-    if !(max_loss >= 0.0) {
+    if max_loss.is_nan() || max_loss < 0.0 {
         return Err(Error::InvalidOption {
             option: "max_loss".into(),
             value: max_loss.to_string(),
