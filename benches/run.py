@@ -21,6 +21,7 @@ import build
 import frame
 import house
 import ours
+import segment
 import setup
 import standardise
 from frame import SHORT, Row, interleave, seconds
@@ -225,7 +226,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, *standardise.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, *segment.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):
