@@ -149,6 +149,14 @@ COMMENT ON FUNCTION persona.segment_quality(text) IS
     'how good the active version''s segments are, as found at the fit, in its space: sum of squared distances, silhouette of '
     'all rows or of an even sample of so many, Davies-Bouldin, Calinski-Harabasz';
 
+CREATE FUNCTION persona.segment_flow(model text, from_version integer DEFAULT NULL, to_version integer DEFAULT NULL,
+    OUT from_segment integer, OUT to_segment integer, OUT n_rows bigint, OUT share double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20
+AS 'MODULE_PATHNAME', 'segment_flow_wrapper';
+COMMENT ON FUNCTION persona.segment_flow(text, integer, integer) IS
+    'how the rows that the model''s source has now lie in the segments of two versions, by default the active one and the one '
+    'before it; share is of the rows of from_segment. NULL stands for rows with a NULL feature';
+
 CREATE FUNCTION persona.name_segment(model text, segment integer, name text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'name_segment_wrapper';
 COMMENT ON FUNCTION persona.name_segment(text, integer, text) IS

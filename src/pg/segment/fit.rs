@@ -393,7 +393,7 @@ fn store(
 }
 
 /// The columns of a source that features come from: `v` for `v[1]`, `v[2]`, ….
-fn source_columns(features: &[String]) -> Vec<String> {
+pub(super) fn source_columns(features: &[String]) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     for feature in features {
         let column = feature
