@@ -1,5 +1,7 @@
 //! Summaries, scalers and RFM in SQL.
 
+mod moments;
+mod quantiles;
 mod rfm;
 mod scaler;
 mod stats;
