@@ -1,9 +1,10 @@
-"""Odd values through summaries and scalers, and their binary forms, whole and broken."""
+"""Summaries and scalers: odd values, binary forms whole and broken, and memory of very many groups."""
 
 import itertools
 
 from lib.corpus import ARRAYS, NUMBERS, RECORDS, VALUES, check_calls
 from lib.pgwire import ServerError
+from lib.processes import peak_memory
 
 SCALERS = ("maxabs_scaler", "robust_scaler", "log1p_scaler", "yeo_johnson_scaler")
 
@@ -57,3 +58,17 @@ def test_values_are_copied_in_binary_form_and_broken_ones_are_refused(cluster):
                 session.query("ROLLBACK")
                 refused += 1
         assert refused > 20, f"only {refused} broken values were refused"
+
+
+def test_summaries_of_very_many_groups_spill(cluster):
+    """A quarter of a million groups of eight features stay within twice the hash table's memory and 100 MB."""
+    hash_memory = 16 << 20
+    for summary in ("feature_stats", "feature_quantiles"):
+        with cluster.connect(options="-c work_mem=16MB -c hash_mem_multiplier=1 -c enable_sort=off -c max_parallel_workers_per_gather=0") as session:
+            session.query("CREATE TEMPORARY TABLE many AS SELECT i % 250000 AS g, i::float8 AS a, sin(i) AS b FROM generate_series(1, 500000) AS i; ANALYZE many")
+            work = f"SELECT count(s) FROM (SELECT persona.{summary}(ARRAY[a, b, a, b, a, b, a, b]) AS s FROM many GROUP BY g) AS groups"
+            plan = "\n".join(line for (line,) in session.rows(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {work}"))
+            assert "HashAggregate" in plan and "Disk Usage" in plan, plan
+            assert session.scalar(work) == 250_000
+            peak = peak_memory(session.pid)
+            assert peak <= 2 * hash_memory + (100 << 20), f"{summary}: {peak >> 20} MiB"
