@@ -26,6 +26,15 @@ unsafe extern "C-unwind" {
         is_null: *mut bool,
         is_out: *mut bool,
     ) -> Datum;
+    fn WinGetFuncArgInFrame(
+        window: *mut std::ffi::c_void,
+        argument: i32,
+        position: i32,
+        seek_type: i32,
+        set_mark: bool,
+        is_null: *mut bool,
+        is_out: *mut bool,
+    ) -> Datum;
     fn WinGetFuncArgCurrent(
         window: *mut std::ffi::c_void,
         argument: i32,
@@ -35,8 +44,20 @@ unsafe extern "C-unwind" {
     fn pg_detoast_datum(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
 }
 
-/// Counted from the start of the partition.
+/// Counted from the start of the partition, or of the frame.
 const WINDOW_SEEK_HEAD: i32 = 1;
+const WINDOW_SEEK_TAIL: i32 = 2;
+
+/// What frames are like in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// Every row's frame is the whole partition.
+    Partition,
+    /// From row to row both ends stay or move forward.
+    Moving,
+    /// With an EXCLUDE.
+    Excluding,
+}
 
 impl Partition {
     /// # Safety
@@ -162,6 +183,130 @@ impl Partition {
                 }
                 n
             })
+        }
+    }
+
+    /// What [`Self::floats`] gives for NULL.
+    pub(crate) const NULL: f64 = f64::from_bits(0x7ff8_6e75_6c6c_0000);
+
+    /// The state of the plan's node: the second word of the window object, behind its tag, in PostgreSQL 15 to 18.
+    fn state(self) -> *const pg_sys::WindowAggState {
+        // SAFETY: the window object is of the running call.
+        unsafe { self.0.cast::<*const pg_sys::WindowAggState>().add(1).read() }
+    }
+
+    pub(crate) fn frame_kind(self) -> FrameKind {
+        // SAFETY: the node's state is initialised, and its plan is a WindowAgg.
+        let (options, n_order) = unsafe {
+            let state = self.state();
+            let plan = (*state).ss.ps.plan.cast::<pg_sys::WindowAgg>();
+            ((*state).frameOptions as u32, (*plan).ordNumCols)
+        };
+        let has = |option: u32| options & option != 0;
+        // Without an order all rows are peers of the current one.
+        let to_current = has(pg_sys::FRAMEOPTION_END_CURRENT_ROW)
+            && !has(pg_sys::FRAMEOPTION_ROWS)
+            && n_order == 0;
+        if has(pg_sys::FRAMEOPTION_EXCLUSION) {
+            FrameKind::Excluding
+        } else if has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING)
+            && (has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING) || to_current)
+        {
+            FrameKind::Partition
+        } else {
+            FrameKind::Moving
+        }
+    }
+
+    /// The positions of the first row of the current row's frame, exclusions apart, and of the one behind its last.
+    pub(crate) fn frame(self) -> (i64, i64) {
+        let (mut is_null, mut is_out) = (false, false);
+        // SAFETY: as above; asking for the first and the last row makes PostgreSQL find both ends.
+        unsafe {
+            pg_guard_ffi_boundary(|| {
+                for seek_type in [WINDOW_SEEK_HEAD, WINDOW_SEEK_TAIL] {
+                    WinGetFuncArgInFrame(self.0, 0, 0, seek_type, false, &mut is_null, &mut is_out);
+                }
+            });
+            let state = self.state();
+            ((*state).frameheadpos, (*state).frametailpos)
+        }
+    }
+
+    /// An argument that is a float8 at some rows of the partition, from `first` on; fewer where it ends.
+    pub(crate) fn floats(self, argument: i32, first: i64, n: usize, out: &mut Vec<f64>) {
+        out.reserve(n);
+        // SAFETY: as above; there is room for n numbers, so nothing is allocated that an error could jump over.
+        unsafe {
+            pg_guard_ffi_boundary(|| {
+                for position in first..first + n as i64 {
+                    let (mut is_null, mut is_out) = (false, false);
+                    let datum = WinGetFuncArgInPartition(
+                        self.0,
+                        argument,
+                        position as i32,
+                        WINDOW_SEEK_HEAD,
+                        false,
+                        &mut is_null,
+                        &mut is_out,
+                    );
+                    if is_out {
+                        return;
+                    }
+                    out.push(if is_null {
+                        Self::NULL
+                    } else {
+                        f64::from_bits(datum.value() as u64)
+                    });
+                }
+            });
+        }
+    }
+
+    /// An argument that is a float8 at the rows of the current row's frame.
+    pub(crate) fn frame_floats(self, argument: i32, out: &mut Vec<f64>) {
+        const TOGETHER: i32 = 256;
+        let mut first = 0;
+        loop {
+            out.reserve(TOGETHER as usize);
+            let before = out.len();
+            // SAFETY: as in `floats`.
+            unsafe {
+                pg_guard_ffi_boundary(|| {
+                    for position in first..first + TOGETHER {
+                        let (mut is_null, mut is_out) = (false, false);
+                        let datum = WinGetFuncArgInFrame(
+                            self.0,
+                            argument,
+                            position,
+                            WINDOW_SEEK_HEAD,
+                            false,
+                            &mut is_null,
+                            &mut is_out,
+                        );
+                        if is_out {
+                            return;
+                        }
+                        out.push(if is_null {
+                            Self::NULL
+                        } else {
+                            f64::from_bits(datum.value() as u64)
+                        });
+                    }
+                });
+            }
+            if out.len() - before < TOGETHER as usize {
+                return;
+            }
+            first += TOGETHER;
+        }
+    }
+
+    /// As [`Self::release_before`], at every `every`th row: a mark at each would cost more than it gains.
+    #[inline]
+    pub(crate) fn release(self, position: i64, every: i64) {
+        if position % every == 0 {
+            self.release_before(position);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Features on comparable scales: mergeable summaries, the scalers that are read off them, and RFM.
 
+pub mod frames;
 mod observe;
 pub mod outliers;
 pub mod power;

@@ -5,3 +5,4 @@ mod quantiles;
 mod rfm;
 mod scaler;
 mod stats;
+mod windows;

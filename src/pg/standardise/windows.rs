@@ -1,0 +1,240 @@
+//! `zscore`, `minmax`, `robust` and `winsorize` OVER (…): each row's value among those of its frame.
+//!
+//! Where every frame is the whole partition its values are read once, at the first row. Any other frame without an EXCLUDE
+//! moves forward only, so the values that enter are added and those that leave are taken off; with an EXCLUDE the frame of
+//! each row is read anew.
+#![allow(unsafe_code, reason = "it reads frames through the window interface")]
+
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::standardise::frames::{Answer, Frame};
+use crate::pg::call_site::CallSite;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::raw;
+use crate::pg::window::{FrameKind, Partition};
+
+raw::declare! {
+    persona_zscore, pg_finfo_persona_zscore;
+    persona_minmax, pg_finfo_persona_minmax;
+    persona_robust, pg_finfo_persona_robust;
+    persona_winsorize, pg_finfo_persona_winsorize;
+}
+
+/// # Safety
+/// SQL declares the function WINDOW, with the argument float8 and the result float8.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn persona_zscore(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the declaration.
+    unsafe { answer(fcinfo, Answer::Zscore) }
+}
+
+/// # Safety
+/// As [`persona_zscore`].
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn persona_minmax(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the declaration.
+    unsafe { answer(fcinfo, Answer::Minmax) }
+}
+
+/// # Safety
+/// As [`persona_zscore`].
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn persona_robust(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the declaration.
+    unsafe { answer(fcinfo, Answer::Robust) }
+}
+
+/// # Safety
+/// As [`persona_zscore`], with two more arguments float8.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn persona_winsorize(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the declaration.
+    unsafe { answer(fcinfo, Answer::Winsorize) }
+}
+
+/// What a call site keeps between the rows of a partition.
+struct Site {
+    kind: FrameKind,
+    frame: Frame,
+    /// The partition's values, NaN for NULL, while they are few enough to be kept; for frames that are the whole partition.
+    values: Vec<f64>,
+    /// The positions of the frame's first row and of the one behind its last.
+    head: i64,
+    tail: i64,
+}
+
+/// Rows that are read under one guard against errors.
+const TOGETHER: usize = 256;
+
+/// # Safety
+/// `fcinfo` is of the running call of a function declared WINDOW, whose arguments are float8.
+unsafe fn answer(fcinfo: FunctionCallInfo, answer: Answer) -> Datum {
+    // SAFETY: by the caller's promise.
+    let value = unsafe { answered(Partition::of(fcinfo), fcinfo, answer).unwrap_or_report() };
+    match value {
+        Some(value) => Datum::from(value.to_bits()),
+        // SAFETY: by the caller's promise.
+        None => unsafe { raw::null(fcinfo) },
+    }
+}
+
+/// # Safety
+/// As [`answer`].
+unsafe fn answered(
+    partition: Partition,
+    fcinfo: FunctionCallInfo,
+    answer: Answer,
+) -> Result<Option<f64>, Report> {
+    let position = partition.position();
+    let site: &mut Site = CallSite::of(fcinfo).remember(|| {
+        let kind = partition.frame_kind();
+        let shrinks = kind != FrameKind::Partition;
+        let (frame, values) = (Frame::new(answer, shrinks), Vec::new());
+        Ok(Site { kind, frame, values, head: 0, tail: 0 })
+    })?;
+    if position == 0 {
+        site.frame.clear();
+        site.values.clear();
+        (site.head, site.tail) = (0, 0);
+        if site.kind == FrameKind::Partition {
+            site.read_partition(partition, answer)?;
+        }
+    }
+    let x = match site.values.get(position as usize) {
+        Some(&x) => x,
+        None => number(partition.argument(0), answer)?,
+    };
+    match site.kind {
+        FrameKind::Partition => partition.release(position, TOGETHER as i64),
+        FrameKind::Moving => site.move_frame(partition, answer)?,
+        FrameKind::Excluding => site.read_frame(partition, answer)?,
+    }
+    let limits = match answer {
+        Answer::Winsorize => limits(partition)?,
+        _ => Some((0.0, 1.0)),
+    };
+    let Some(limits) = limits else { return Ok(None) };
+    let found = site.frame.answer(x, limits);
+    if found.is_infinite() {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("the values of {} are too large to be standardised", name(answer)),
+        )
+        .set_hint("Divide the column by a constant first, or take persona.minmax."));
+    }
+    Ok((!found.is_nan()).then_some(found))
+}
+
+impl Site {
+    /// Reads the partition once.
+    fn read_partition(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
+        // SAFETY: an int that only this thread writes.
+        let kept = unsafe { pg_sys::work_mem } as usize * 1024 / size_of::<f64>();
+        let mut keeps = true;
+        let mut position = 0;
+        let mut part = Vec::with_capacity(TOGETHER);
+        loop {
+            check_for_interrupts!();
+            part.clear();
+            partition.floats(0, position, TOGETHER, &mut part);
+            check_finite(&part, answer)?;
+            self.frame.extend_unordered(&part);
+            if keeps && self.values.len() + part.len() > kept {
+                keeps = false;
+                self.values = Vec::new();
+            }
+            if keeps {
+                self.values.extend_from_slice(&part);
+            }
+            position += part.len() as i64;
+            if part.len() < TOGETHER {
+                self.frame.order();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Brings the frame to that of the current row.
+    fn move_frame(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
+        let (head, tail) = partition.frame();
+        let mut part = Vec::new();
+        while self.tail < tail {
+            check_for_interrupts!();
+            let wanted = (tail - self.tail).min(TOGETHER as i64) as usize;
+            part.clear();
+            partition.floats(0, self.tail, wanted, &mut part);
+            check_finite(&part, answer)?;
+            self.frame.extend(&part);
+            self.tail += part.len() as i64;
+            if part.len() < wanted {
+                break;
+            }
+        }
+        while self.head < head.min(self.tail) {
+            self.frame.shift();
+            self.head += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads the frame of the current row, without the rows that it excludes.
+    fn read_frame(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
+        check_for_interrupts!();
+        let mut values = Vec::new();
+        partition.frame_floats(0, &mut values);
+        check_finite(&values, answer)?;
+        self.frame.clear();
+        self.frame.extend(&values);
+        Ok(())
+    }
+}
+
+/// The quantiles of a winsorisation; None where one is NULL.
+fn limits(partition: Partition) -> Result<Option<(f64, f64)>, Report> {
+    let limit =
+        |argument| partition.argument(argument).map(|datum| f64::from_bits(datum.value() as u64));
+    let (Some(lower), Some(upper)) = (limit(1), limit(2)) else { return Ok(None) };
+    if 0.0 <= lower && lower <= upper && upper <= 1.0 {
+        return Ok(Some((lower, upper)));
+    }
+    Err(report(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("lower {lower} and upper {upper} are no quantiles to cut off at"),
+    )
+    .set_hint("Give two numbers of 0 to 1, as in winsorize(x, 0.05, 0.95)."))
+}
+
+/// NaN for NULL.
+fn number(datum: Option<Datum>, answer: Answer) -> Result<f64, Report> {
+    let Some(datum) = datum else { return Ok(f64::NAN) };
+    let x = f64::from_bits(datum.value() as u64);
+    if x.is_finite() { Ok(x) } else { Err(not_finite(x, answer)) }
+}
+
+/// Values as [`Partition::floats`] gives them: NULL is a NaN of its own, and any other NaN is the user's.
+fn check_finite(values: &[f64], answer: Answer) -> Result<(), Report> {
+    let is_wrong = |x: &&f64| !x.is_finite() && x.to_bits() != Partition::NULL.to_bits();
+    match values.iter().find(is_wrong) {
+        Some(&x) => Err(not_finite(x, answer)),
+        None => Ok(()),
+    }
+}
+
+fn not_finite(value: f64, answer: Answer) -> Report {
+    Error::NotFinite { column: name(answer).into(), value }.into()
+}
+
+fn name(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Zscore => "zscore",
+        Answer::Minmax => "minmax",
+        Answer::Robust => "robust",
+        Answer::Winsorize => "winsorize",
+    }
+}
