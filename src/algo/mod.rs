@@ -4,6 +4,7 @@ pub mod frame;
 pub mod random;
 pub mod stop;
 
+pub mod describe;
 pub mod metrics;
 pub mod recommend;
 pub mod score;

@@ -19,6 +19,7 @@ mod threads;
 mod value;
 mod window;
 
+mod describe;
 mod operate;
 mod recommend;
 mod score;
