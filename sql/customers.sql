@@ -64,3 +64,73 @@ CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamptz) RETURNS 
 LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_segment';
 COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamptz) IS
     'window function: the customer''s quintiles and named segment among all rows of the partition';
+
+-- Behaviour ----------------------------------------------------------------------------------------------------------
+
+CREATE TYPE persona.behaviour;
+
+CREATE FUNCTION persona.behaviour_in(cstring) RETURNS persona.behaviour
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_in_wrapper';
+COMMENT ON FUNCTION persona.behaviour_in(cstring) IS 'input: JSON text of a customer''s events';
+
+CREATE FUNCTION persona.behaviour_out(persona.behaviour) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_out_wrapper';
+COMMENT ON FUNCTION persona.behaviour_out(persona.behaviour) IS 'output: JSON text of a customer''s events';
+
+CREATE TYPE persona.behaviour (
+    INPUT = persona.behaviour_in, OUTPUT = persona.behaviour_out,
+    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
+);
+COMMENT ON TYPE persona.behaviour IS
+    'a customer''s events: per kind the UTC days with events (counted from 1970-01-01), each with their number and the sum of their '
+    'amounts; mergeable with rollup';
+
+CREATE FUNCTION persona.behaviour_add(persona.behaviour, event text, at timestamptz, amount double precision)
+RETURNS persona.behaviour LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_add';
+COMMENT ON FUNCTION persona.behaviour_add(persona.behaviour, text, timestamptz, double precision) IS
+    'transition function of behaviour';
+
+CREATE FUNCTION persona.behaviour_combine(persona.behaviour, persona.behaviour) RETURNS persona.behaviour
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_combine';
+COMMENT ON FUNCTION persona.behaviour_combine(persona.behaviour, persona.behaviour) IS 'the events of both';
+
+CREATE FUNCTION persona.behaviour_final(persona.behaviour) RETURNS persona.behaviour
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_final_wrapper';
+COMMENT ON FUNCTION persona.behaviour_final(persona.behaviour) IS 'final function: the state in its smallest form';
+
+CREATE AGGREGATE persona.behaviour(event text, at timestamptz, amount double precision) (
+    SFUNC = persona.behaviour_add, STYPE = persona.behaviour, FINALFUNC = persona.behaviour_final,
+    COMBINEFUNC = persona.behaviour_combine, PARALLEL = SAFE, SSPACE = 512
+);
+COMMENT ON AGGREGATE persona.behaviour(text, timestamptz, double precision) IS
+    'a customer''s events, one row each, of at most 64 kinds (view, search, cart, purchase, review …) of at most 63 bytes: '
+    'SELECT customer, persona.behaviour(event, at, amount) … GROUP BY customer; a NULL amount is 0, and a row without a kind or a time '
+    'is skipped';
+
+CREATE AGGREGATE persona.rollup(persona.behaviour) (
+    SFUNC = persona.behaviour_combine, STYPE = persona.behaviour, FINALFUNC = persona.behaviour_final,
+    COMBINEFUNC = persona.behaviour_combine, PARALLEL = SAFE, SSPACE = 512
+);
+COMMENT ON AGGREGATE persona.rollup(persona.behaviour) IS 'merges stored events, as of days into a year';
+
+CREATE FUNCTION persona.features(behaviour persona.behaviour, as_of timestamptz, kinds text[] DEFAULT NULL,
+    OUT feature text, OUT value double precision)
+RETURNS SETOF record LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'features_wrapper';
+COMMENT ON FUNCTION persona.features(persona.behaviour, timestamptz, text[]) IS
+    'what a customer did in the whole UTC days before that of as_of, so that nothing of the future is seen. Of all events and of each '
+    'kind: active_days, mean_gap and last_gap (days between one active day and the next), days_since_first, days_since_last. Of each '
+    'kind K: K_count_W, K_sum_W, K_mean_W for windows W of the last 7, 30 and 90 days and without W overall; K_trend_W, the events of '
+    'the last W days less those of the W days before, divided by both, from -1 to 1, 0 without any; A_to_B, events of B per event of '
+    'A, for each A before B among the kinds. kinds is view, search, cart, purchase, review and then others by name, of those that the '
+    'customer has, when not given. A mean of nothing and a gap of one day are NULL';
+
+CREATE FUNCTION persona.behaviour_vector(behaviour persona.behaviour, as_of timestamptz, kinds text[],
+    missing double precision DEFAULT NULL)
+RETURNS double precision[] LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'behaviour_vector_wrapper';
+COMMENT ON FUNCTION persona.behaviour_vector(persona.behaviour, timestamptz, text[], double precision) IS
+    'the values of persona.features as an array of the same length for every customer, a column for fit_segments and fit_scorer; what '
+    'is NULL there is missing here';
+
+CREATE FUNCTION persona.behaviour_feature_names(kinds text[]) RETURNS text[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_feature_names_wrapper';
+COMMENT ON FUNCTION persona.behaviour_feature_names(text[]) IS 'the names of the elements of behaviour_vector for these kinds';

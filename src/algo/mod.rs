@@ -1,9 +1,12 @@
 //! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
 
+pub mod flat_map;
 pub mod frame;
+pub mod hash;
 pub mod random;
 pub mod stop;
 
+pub mod customers;
 pub mod describe;
 pub mod metrics;
 pub mod recommend;

@@ -7,6 +7,7 @@ mod bulk;
 mod call_site;
 mod datum;
 mod error;
+mod flat;
 mod guc;
 mod ingest;
 mod names;
@@ -19,6 +20,7 @@ mod threads;
 mod value;
 mod window;
 
+mod customers;
 mod describe;
 mod operate;
 mod recommend;

@@ -1,6 +1,8 @@
 """Odd values through the functions that describe, encode, clean and follow customers: a value, or an error of the caller's class."""
 
-from lib.corpus import COLUMNS, COUNTS, SOURCES, check_calls
+import itertools
+
+from lib.corpus import COLUMNS, COUNTS, NAMES, NUMBERS, SOURCES, TEXTS, TIMES, VALUES, check_calls
 
 
 def test_odd_sources_and_columns_are_described(cluster):
@@ -14,4 +16,22 @@ def test_odd_sources_and_columns_are_described(cluster):
             # A column of any type can be described.
             assert session.rows(f"SELECT n + nulls FROM persona.describe($q${query}$q$)") == [(100,), (100,)], query
         session.query("DROP TABLE customers; DROP TYPE mood; DROP DOMAIN positive")
+    check_calls(cluster, calls)
+
+
+def test_odd_events_are_followed(cluster):
+    calls = []
+    for text, at, amount in itertools.product(TEXTS, TIMES, NUMBERS):
+        calls.append(f"persona.behaviour({text}, {at}::timestamptz, {amount}::float8)")
+    for text, at in itertools.product(TEXTS, TIMES):
+        calls += [f"persona.features(persona.behaviour({text}, {at}::timestamptz, 1), now())", f"persona.features(persona.behaviour('view', now(), 1), {at}::timestamptz, ARRAY[{text}])",
+                  f"persona.behaviour_vector(persona.behaviour('view', {at}::timestamptz, 1), {at}::timestamptz, ARRAY['view', {text}])"]
+    for names in NAMES:
+        calls += [f"persona.behaviour_feature_names({names})", f"persona.features('{{\"events\":{{}}}}', now(), {names})", f"persona.behaviour_vector(NULL, now(), {names})"]
+    for number in NUMBERS:
+        calls += [f"persona.behaviour_vector(persona.behaviour('view', now(), {number}), now(), '{{view}}', {number})",
+                  f"persona.rollup(b)::text FROM (SELECT persona.behaviour('view', now(), {number}) AS b FROM generate_series(1, 3) AS i GROUP BY i) AS x"]
+    for value in VALUES + ["'{\"events\":{\"view\":[[0,1,1e308]]}}'", "'{\"events\":{\"view\":[[0,18446744073709551615,0]]}}'"]:
+        calls += [f"({value})::persona.behaviour::text", f"persona.behaviour_combine({value}, {value})::text", f"persona.behaviour_add({value}, 'view', 'epoch', 1e308)::text",
+                  f"persona.behaviour_final({value})", f"persona.features({value}, now())"]
     check_calls(cluster, calls)

@@ -1,6 +1,5 @@
-//! Features on comparable scales: mergeable summaries, the scalers that are read off them, and RFM.
+//! Features on comparable scales: mergeable summaries, and the scalers that are read off them.
 
 mod observe;
-pub mod rfm;
 pub mod scaler;
 pub mod stats;

@@ -1,5 +1,4 @@
-//! Summaries, scalers and RFM in SQL.
+//! Summaries and scalers in SQL.
 
-mod rfm;
 mod scaler;
 mod stats;

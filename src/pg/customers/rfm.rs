@@ -9,7 +9,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::standardise::rfm::{self, Rfm, Scored};
+use crate::algo::customers::rfm::{self, Rfm, Scored};
 use crate::pg::datum::{Kind, varlena_bytes};
 use crate::pg::error::{Error, Report};
 use crate::pg::raw::{self, aggregate_context, argument};
