@@ -13,10 +13,11 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_out_wrapper
 COMMENT ON FUNCTION persona.rfm_out(persona.rfm) IS 'output: JSON text of a customer''s purchases';
 
 CREATE TYPE persona.rfm (
-    INPUT = persona.rfm_in, OUTPUT = persona.rfm_out, INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = plain
+    INPUT = persona.rfm_in, OUTPUT = persona.rfm_out, INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.rfm IS
-    'a customer''s purchases: how many, the first and last (seconds since 1970 UTC), total amount; mergeable with rollup';
+    'a customer''s purchases: how many, the first and last (seconds since 1970 UTC), and the amount of each UTC day with purchases '
+    '(counted from 1970-01-01); mergeable with rollup';
 
 CREATE FUNCTION persona.rfm_add(persona.rfm, purchased_at timestamptz, amount double precision) RETURNS persona.rfm
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_add';
@@ -26,24 +27,49 @@ CREATE FUNCTION persona.rfm_combine(persona.rfm, persona.rfm) RETURNS persona.rf
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_combine';
 COMMENT ON FUNCTION persona.rfm_combine(persona.rfm, persona.rfm) IS 'the purchases of both';
 
+CREATE FUNCTION persona.rfm_final(persona.rfm) RETURNS persona.rfm
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_final_wrapper';
+COMMENT ON FUNCTION persona.rfm_final(persona.rfm) IS 'final function: the state in its smallest form';
+
 CREATE AGGREGATE persona.rfm(purchased_at timestamptz, amount double precision) (
-    SFUNC = persona.rfm_add, STYPE = persona.rfm, COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 48
+    SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision) IS
     'a customer''s purchases, one row each: SELECT customer, persona.rfm(at, amount) … GROUP BY customer';
 
 CREATE AGGREGATE persona.rollup(persona.rfm) (
-    SFUNC = persona.rfm_combine, STYPE = persona.rfm, COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 48
+    SFUNC = persona.rfm_combine, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rollup(persona.rfm) IS 'merges stored purchases, as of days into a year';
 
-CREATE FUNCTION persona.recency(rfm persona.rfm, as_of timestamptz) RETURNS double precision
+CREATE FUNCTION persona.recency(rfm persona.rfm, as_of timestamptz, unit text DEFAULT 'exact') RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'recency_wrapper';
-COMMENT ON FUNCTION persona.recency(persona.rfm, timestamptz) IS 'days from the last purchase to as_of';
+COMMENT ON FUNCTION persona.recency(persona.rfm, timestamptz, text) IS
+    'days from the last purchase to as_of, with their fraction, or with unit day between their UTC calendar days; what the literature '
+    'of customer lifetime value calls recency is purchase_span';
+
+CREATE FUNCTION persona.customer_age(rfm persona.rfm, as_of timestamptz, unit text DEFAULT 'exact') RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'customer_age_wrapper';
+COMMENT ON FUNCTION persona.customer_age(persona.rfm, timestamptz, text) IS
+    'days from the first purchase to as_of (T in the literature of customer lifetime value), exact or, with unit day, of the calendar';
+
+CREATE FUNCTION persona.purchase_span(rfm persona.rfm, unit text DEFAULT 'exact') RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'purchase_span_wrapper';
+COMMENT ON FUNCTION persona.purchase_span(persona.rfm, text) IS
+    'days from the first purchase to the last (recency in the literature of customer lifetime value), exact or, with unit day, of the '
+    'calendar';
 
 CREATE FUNCTION persona.frequency(rfm persona.rfm) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'frequency_wrapper';
-COMMENT ON FUNCTION persona.frequency(persona.rfm) IS 'number of purchases';
+COMMENT ON FUNCTION persona.frequency(persona.rfm) IS
+    'number of purchases; what the literature of customer lifetime value calls frequency is repeat_days';
+
+CREATE FUNCTION persona.repeat_days(rfm persona.rfm) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'repeat_days_wrapper';
+COMMENT ON FUNCTION persona.repeat_days(persona.rfm) IS
+    'number of UTC days with purchases after the first such day (frequency in the literature of customer lifetime value)';
 
 CREATE FUNCTION persona.monetary(rfm persona.rfm) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'monetary_wrapper';
@@ -53,17 +79,25 @@ CREATE FUNCTION persona.mean_amount(rfm persona.rfm) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mean_amount_wrapper';
 COMMENT ON FUNCTION persona.mean_amount(persona.rfm) IS 'mean amount of a purchase';
 
+CREATE FUNCTION persona.repeat_amount(rfm persona.rfm) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'repeat_amount_wrapper';
+COMMENT ON FUNCTION persona.repeat_amount(persona.rfm) IS
+    'mean amount of the days that repeat_days counts (monetary value in the literature of customer lifetime value); NULL without one';
+
 CREATE TYPE persona.rfm_scores AS (
     recency_days double precision, frequency bigint, monetary double precision, r integer, f integer, m integer,
     segment text
 );
 COMMENT ON TYPE persona.rfm_scores IS
-    'a customer among the others: days since the last purchase, purchases, amount, a score of 1 to 5 for each, and the name';
+    'a customer among the others: days since the last purchase, purchases, amount, a score from 1 for each (more is better), and the '
+    'name of the segment';
 
-CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamptz) RETURNS persona.rfm_scores
+CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamptz, bins integer DEFAULT 5) RETURNS persona.rfm_scores
 LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_segment';
-COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamptz) IS
-    'window function: the customer''s quintiles and named segment among all rows of the partition';
+COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamptz, integer) IS
+    'window function: the customer''s scores among all rows of the partition, 1 to bins (quintiles when not given), and its segment, '
+    'which is named by quintiles whatever bins are: champions, loyal customers, potential loyalists, new customers, promising, need '
+    'attention, about to sleep, at risk, cannot lose them, hibernating, lost. Equal values score equally';
 
 -- Behaviour ----------------------------------------------------------------------------------------------------------
 

@@ -35,3 +35,19 @@ def test_odd_events_are_followed(cluster):
         calls += [f"({value})::persona.behaviour::text", f"persona.behaviour_combine({value}, {value})::text", f"persona.behaviour_add({value}, 'view', 'epoch', 1e308)::text",
                   f"persona.behaviour_final({value})", f"persona.features({value}, now())"]
     check_calls(cluster, calls)
+
+
+def test_odd_purchases_are_scored(cluster):
+    calls = []
+    for at, as_of, text in itertools.product(TIMES, TIMES, TEXTS[:4] + ["'day'"]):
+        rfm = f"persona.rfm({at}::timestamptz, 1)"
+        calls += [f"persona.recency({rfm}, {as_of}::timestamptz, {text})", f"persona.customer_age({rfm}, {as_of}::timestamptz, {text})", f"persona.purchase_span({rfm}, {text})"]
+    for count, as_of in itertools.product(COUNTS, TIMES):
+        calls.append(f"persona.rfm_segment(persona.rfm(now(), 1), {as_of}::timestamptz, {count}) OVER ()")
+    for number, other in itertools.product(NUMBERS, NUMBERS):
+        rows = f"FROM (VALUES ({number}::float8), ({other}::float8)) AS v (x)"
+        calls += [f"persona.repeat_days(persona.rfm(now(), x)), persona.repeat_amount(persona.rfm(now(), x)) {rows}", f"persona.rfm(now(), x)::text {rows}"]
+    for value in VALUES + ["'{\"n\":2,\"first\":0,\"last\":86400,\"days\":[[0,1e308],[1,1e308]]}'"]:
+        calls += [f"({value})::persona.rfm::text", f"persona.rfm_combine({value}, {value})::text", f"persona.rfm_add({value}, now(), 1)::text", f"persona.rfm_final({value})",
+                  f"persona.monetary({value})", f"persona.repeat_amount({value})"]
+    check_calls(cluster, calls)

@@ -55,7 +55,7 @@ pub const EMPTY_KEY: Key = [0; 4 + MAX_KIND_BYTES];
 #[inline]
 pub fn add(words: &mut [Word], n: u64, amount: f64) {
     if let [count, sum] = words {
-        *count = (u64::from_le_bytes(*count) + n).to_le_bytes();
+        *count = (u64::from_le_bytes(*count).saturating_add(n)).to_le_bytes();
         *sum = (f64::from_le_bytes(*sum) + amount).to_le_bytes();
     }
 }

@@ -19,6 +19,8 @@ use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
 use crate::pg::value::{self, Bytes, FloatsOut, SqlType, Value};
 
+use super::rfm::{finite, seconds};
+
 raw::declare! {
     behaviour_add, pg_finfo_behaviour_add;
     behaviour_combine, pg_finfo_behaviour_combine;
@@ -114,14 +116,6 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
     })
 }
 
-fn finite(column: &str, value: f64) -> Result<f64, Report> {
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(Error::NotFinite { column: column.into(), value }.into())
-    }
-}
-
 #[pg_extern]
 fn behaviour_in(text: &CStr) -> Result<Value<Behaviour>, Report> {
     value::parse(text)
@@ -178,11 +172,7 @@ fn behaviour_feature_names(kinds: Option<Vec<Option<String>>>) -> Result<Vec<Str
 }
 
 fn day(as_of: Option<TimestampWithTimeZone>) -> Result<i32, Report> {
-    use pgrx::IntoDatum;
-    let as_of = as_of.and_then(IntoDatum::into_datum);
-    let as_of = as_of.ok_or(Error::NullArgument { argument: "as_of" })?;
-    // SAFETY: the datum was made from a timestamptz just now.
-    Ok(day_of(finite("as_of", unsafe { Kind::Timestamp.number(as_of) })?))
+    Ok(day_of(seconds(as_of.ok_or(Error::NullArgument { argument: "as_of" })?)?))
 }
 
 fn checked_kinds(kinds: Vec<Option<String>>) -> Result<Vec<String>, Report> {
