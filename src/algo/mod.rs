@@ -6,8 +6,10 @@ pub mod hash;
 pub mod random;
 pub mod stop;
 
+pub mod clean;
 pub mod customers;
 pub mod describe;
+pub mod encode;
 pub mod metrics;
 pub mod recommend;
 pub mod score;

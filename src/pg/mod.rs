@@ -20,8 +20,10 @@ mod threads;
 mod value;
 mod window;
 
+mod clean;
 mod customers;
 mod describe;
+mod encode;
 mod operate;
 mod recommend;
 mod score;

@@ -2,7 +2,7 @@
 
 import itertools
 
-from lib.corpus import COLUMNS, COUNTS, NAMES, NUMBERS, SOURCES, TEXTS, TIMES, VALUES, check_calls
+from lib.corpus import ARRAYS, COLUMNS, COUNTS, INTEGERS, NAMES, NUMBERS, OPTIONS, SOURCES, TEXTS, TIMES, VALUES, check_calls
 
 
 def test_odd_sources_and_columns_are_described(cluster):
@@ -50,4 +50,49 @@ def test_odd_purchases_are_scored(cluster):
     for value in VALUES + ["'{\"n\":2,\"first\":0,\"last\":86400,\"days\":[[0,1e308],[1,1e308]]}'"]:
         calls += [f"({value})::persona.rfm::text", f"persona.rfm_combine({value}, {value})::text", f"persona.rfm_add({value}, now(), 1)::text", f"persona.rfm_final({value})",
                   f"persona.monetary({value})", f"persona.repeat_amount({value})"]
+    check_calls(cluster, calls)
+
+
+def test_odd_values_are_encoded(cluster):
+    calls = []
+    texts = "FROM (VALUES ('a'), ('b'), ('a')) AS v (x)"
+    for text in TEXTS:
+        calls += [f"persona.categories({text}::text)", f"persona.one_hot(persona.categories(x), {text}) {texts}", f"persona.ordinal(persona.categories(x), {text}) {texts}",
+                  f"persona.one_hot(persona.categories({text}::text, 1), {text})", f"persona.target_encoder({text}::text, 1, {text}::text)::text",
+                  f"persona.encode_target(persona.target_encoder(x, 1, 'key'), {text}, {text}) {texts}", f"persona.encode_target(persona.target_encoder({text}, 1), {text})"]
+    for text, count in itertools.product(TEXTS, COUNTS):
+        calls += [f"persona.categories({text}::text, {count})", f"persona.hash_features(ARRAY[{text}], {count})", f"persona.fold({text}, {count}, {count})"]
+    for names, count in itertools.product(NAMES + ["'{{a,b},{c,d}}'"], COUNTS):
+        calls.append(f"persona.hash_features({names}, {count})")
+    for number, other in itertools.product(NUMBERS, NUMBERS):
+        rows = f"FROM (VALUES ('a', {number}::float8), ('a', {other}::float8), ('b', 1)) AS v (x, y)"
+        calls += [f"persona.cyclic({number}, {other})", f"persona.target_encoder(x, y)::text {rows}", f"persona.encode_target(persona.target_encoder(x, y), 'a') {rows}",
+                  f"persona.encode_target(persona.target_encoder(x, y, 'key', '{{\"smoothing\": 1}}'), 'a', 'key') {rows}", f"persona.interactions(ARRAY[{number}, {other}]::float8[])"]
+    for array in ARRAYS:
+        calls += [f"persona.interactions({array}::float8[])", f"persona.polynomial({array}::float8[])"]
+    for options in OPTIONS + ["'{\"smoothing\": \"auto\"}'", "'{\"smoothing\": 1e400}'", "'{\"folds\": 2.5}'", "'{\"folds\": 21}'"]:
+        calls.append(f"persona.target_encoder('a', 1, 'key', {options}::jsonb)::text")
+    for at in TIMES:
+        for function in ("hour_cycle", "weekday_cycle", "month_cycle"):
+            calls += [f"persona.{function}({at}::timestamptz)", f"persona.{function}({at}::timestamp)"]
+    levels = ["'{\"levels\":[[\"a\",18446744073709551615]],\"max_levels\":null}'", "'{\"levels\":[],\"max_levels\":4294967295}'"]
+    for value in VALUES + levels:
+        calls += [f"({value})::persona.categories::text", f"persona.categories_combine({value}, {value})::text", f"persona.categories_add({value}, 'x')::text", f"persona.categories_add({value}, 'x', 3)::text",
+                  f"persona.categories_final({value})", f"persona.one_hot({value}, 'a')", f"persona.category_counts({value})"]
+    encoders = ["'{\"smoothing\":0,\"folds\":2,\"seed\":1,\"categories\":{\"a\":[[1,1e308,0],[1,-1e308,0]]}}'", "'{\"smoothing\":\"auto\",\"folds\":0,\"seed\":1,\"categories\":{}}'"]
+    for value in VALUES + encoders:
+        calls += [f"({value})::persona.target_encoder::text", f"persona.target_encoder_combine({value}, {value})::text", f"persona.target_encoder_add({value}, 'x', 1)::text",
+                  f"persona.target_encoder_final({value})", f"persona.encode_target({value}, 'a')", f"persona.encode_target({value}, 'a', 'key')"]
+    check_calls(cluster, calls)
+
+
+def test_odd_keys_are_split_and_kept(cluster):
+    calls = []
+    for integer, count in itertools.product(INTEGERS, COUNTS):
+        calls += [f"persona.fold({integer}::bigint, {count}, {integer}::bigint)", f"persona.fold({integer}::text, {count})"]
+    for number, text in itertools.product(NUMBERS, TEXTS):
+        calls += [f"persona.keep({text}::text, {number})", f"persona.copies({text}::text) OVER ()", f"persona.copies({number}::float8) OVER ()"]
+    for type_name, value in COLUMNS.values():
+        if type_name not in ("customers", "mood", "positive"):
+            calls.append(f"persona.copies(z) OVER (ORDER BY i) FROM (SELECT i, ({value})::{type_name} AS z FROM generate_series(1, 10) AS i) AS x")
     check_calls(cluster, calls)
