@@ -3,7 +3,7 @@
 //! The bits of f64, ordered, without their last `shift` ones name the bucket. `shift` is the least one at which at most
 //! [`MOST_COUNTED`] buckets hold something: it can only grow with more rows, and which it is at the end depends on the values and
 //! not on their order. At shift 0 a bucket is one value, and all that is read off the buckets is exact. Beyond, a quantile is off by
-//! less than the bucket that it falls into: of a million normal or log-normal values about 0.1 % of the standard deviation.
+//! less than the bucket that it falls into: of a million normal values about 0.2 % of the standard deviation.
 
 use super::MOST_COUNTED;
 use super::counts::Counts;

@@ -225,7 +225,7 @@ impl TargetEncoder {
             by_category: (self.categories.iter())
                 .map(|(category, folds)| (category.clone(), encoded(folds)))
                 .collect(),
-            unknown: overall.iter().map(|all| mean_of(all)).collect(),
+            unknown: overall.iter().map(mean_of).collect(),
             folds: self.folds,
             seed: self.seed,
         }

@@ -91,20 +91,17 @@ fn add(state: &mut State, day: i32, kind: &str, n: u64, amount: f64) -> Result<(
     }
     let mut key = EMPTY_KEY;
     let of_day = key_in(&mut key, day, kind);
-    if state.update(of_day, |words| behaviour::add(words, n, amount))? {
-        if state.update(kind_key_in(&mut key, kind), |_| ())? {
-            let n_kinds = map(state.bytes())?.head(0) + 1;
-            if n_kinds > MAX_KINDS as u64 {
-                return Err(report(
-                    PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                    format!("\"{kind}\" is one more than {MAX_KINDS} kinds of events"),
-                )
-                .set_hint(
-                    "Give a few kinds, as view, cart and purchase, and not what was viewed.",
-                ));
-            }
-            set_head(state.bytes(), 0, n_kinds);
+    let is_new = state.update(of_day, |words| behaviour::add(words, n, amount))?;
+    if is_new && state.update(kind_key_in(&mut key, kind), |_| ())? {
+        let n_kinds = map(state.bytes())?.head(0) + 1;
+        if n_kinds > MAX_KINDS as u64 {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("\"{kind}\" is one more than {MAX_KINDS} kinds of events"),
+            )
+            .set_hint("Give a few kinds, as view, cart and purchase, and not what was viewed."));
         }
+        set_head(state.bytes(), 0, n_kinds);
     }
     Ok(())
 }
