@@ -20,7 +20,7 @@ bench:      ## side by side with peers; writes benches/RESULTS.md
 	@$(PYTHON) benches/run.py $(ARGS)
 quality:    ## models' quality against published figures
 	@$(PYTHON) benches/quality.py $(ARGS)
-lint:       ## rustfmt and clippy, with warnings denied, for every feature
+lint:       ## rustfmt and clippy, with warnings denied, for every feature; PostgreSQL 16 too
 	@$(PYTHON) scripts/build.py lint
 package:    ## a tarball per server in dist/
 	@$(PYTHON) scripts/build.py build package

@@ -36,8 +36,8 @@ SHORT = 5
 HEAD = ["what", "ours", "peer", "ratio", "bar", "met"]
 
 
-def interleave(measures, repeats, warm_up=True):
-    """Median seconds of each measure: all of them once, then all again, so that no drift falls on one alone.
+def interleave(measures, repeats, warm_up=True, average=statistics.median):
+    """Median seconds of each measure, or another average: all of them once, then all again, so that no drift falls on one alone.
 
     A measure may return its own seconds (a peer that times itself); otherwise its call is timed. The first round warms up
     caches and is not counted, unless each round takes so long that it would not show.
@@ -51,7 +51,7 @@ def interleave(measures, repeats, warm_up=True):
             took = own if isinstance(own, float) else time.perf_counter() - began
             if turn >= first_counted:
                 seconds[name].append(took)
-    return {name: statistics.median(all_of_them) for name, all_of_them in seconds.items()}
+    return {name: average(all_of_them) for name, all_of_them in seconds.items()}
 
 
 def seconds(value):

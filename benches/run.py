@@ -22,6 +22,7 @@ import describe
 import frame
 import house
 import ours
+import segment
 import setup
 import standardise
 from frame import SHORT, Row, interleave, seconds
@@ -226,7 +227,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, *standardise.BARS, *describe.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, *describe.BARS, *segment.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):

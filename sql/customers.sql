@@ -12,8 +12,17 @@ CREATE FUNCTION persona.rfm_out(persona.rfm) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_out_wrapper';
 COMMENT ON FUNCTION persona.rfm_out(persona.rfm) IS 'output: JSON text of a customer''s purchases';
 
+CREATE FUNCTION persona.rfm_recv(internal) RETURNS persona.rfm
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_recv_wrapper';
+COMMENT ON FUNCTION persona.rfm_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.rfm_send(persona.rfm) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_send_wrapper';
+COMMENT ON FUNCTION persona.rfm_send(persona.rfm) IS 'binary output';
+
 CREATE TYPE persona.rfm (
-    INPUT = persona.rfm_in, OUTPUT = persona.rfm_out, INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
+    INPUT = persona.rfm_in, OUTPUT = persona.rfm_out, RECEIVE = persona.rfm_recv, SEND = persona.rfm_send,
+    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.rfm IS
     'a customer''s purchases: how many, the first and last (seconds since 1970 UTC), and the amount of each UTC day with purchases '
@@ -111,8 +120,16 @@ CREATE FUNCTION persona.behaviour_out(persona.behaviour) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_out_wrapper';
 COMMENT ON FUNCTION persona.behaviour_out(persona.behaviour) IS 'output: JSON text of a customer''s events';
 
+CREATE FUNCTION persona.behaviour_recv(internal) RETURNS persona.behaviour
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_recv_wrapper';
+COMMENT ON FUNCTION persona.behaviour_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.behaviour_send(persona.behaviour) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_send_wrapper';
+COMMENT ON FUNCTION persona.behaviour_send(persona.behaviour) IS 'binary output';
+
 CREATE TYPE persona.behaviour (
-    INPUT = persona.behaviour_in, OUTPUT = persona.behaviour_out,
+    INPUT = persona.behaviour_in, OUTPUT = persona.behaviour_out, RECEIVE = persona.behaviour_recv, SEND = persona.behaviour_send,
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.behaviour IS

@@ -12,8 +12,16 @@ CREATE FUNCTION persona.categories_out(persona.categories) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_out_wrapper';
 COMMENT ON FUNCTION persona.categories_out(persona.categories) IS 'output: JSON text of levels';
 
+CREATE FUNCTION persona.categories_recv(internal) RETURNS persona.categories
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_recv_wrapper';
+COMMENT ON FUNCTION persona.categories_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.categories_send(persona.categories) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_send_wrapper';
+COMMENT ON FUNCTION persona.categories_send(persona.categories) IS 'binary output';
+
 CREATE TYPE persona.categories (
-    INPUT = persona.categories_in, OUTPUT = persona.categories_out,
+    INPUT = persona.categories_in, OUTPUT = persona.categories_out, RECEIVE = persona.categories_recv, SEND = persona.categories_send,
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.categories IS
@@ -94,8 +102,16 @@ CREATE FUNCTION persona.target_encoder_out(persona.target_encoder) RETURNS cstri
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_out_wrapper';
 COMMENT ON FUNCTION persona.target_encoder_out(persona.target_encoder) IS 'output: JSON text of a target encoder';
 
+CREATE FUNCTION persona.target_encoder_recv(internal) RETURNS persona.target_encoder
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_recv_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.target_encoder_send(persona.target_encoder) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_send_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_send(persona.target_encoder) IS 'binary output';
+
 CREATE TYPE persona.target_encoder (
-    INPUT = persona.target_encoder_in, OUTPUT = persona.target_encoder_out,
+    INPUT = persona.target_encoder_in, OUTPUT = persona.target_encoder_out, RECEIVE = persona.target_encoder_recv, SEND = persona.target_encoder_send,
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.target_encoder IS

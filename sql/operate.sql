@@ -65,10 +65,19 @@ COMMENT ON PROCEDURE persona.refit_job(text, boolean, double precision) IS
     'refit for a scheduled job: an error is kept in persona.refit_log before it is raised. CALL it outside a transaction block';
 
 CREATE FUNCTION persona.publish(model text, target_table text, source text DEFAULT NULL, key text DEFAULT NULL,
-    n integer DEFAULT NULL, OUT inserted bigint, OUT updated bigint, OUT deleted bigint)
+    n integer DEFAULT NULL, history_table text DEFAULT NULL, OUT inserted bigint, OUT updated bigint, OUT deleted bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'publish_wrapper';
-COMMENT ON FUNCTION persona.publish(text, text, text, text, integer) IS
-    'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again';
+COMMENT ON FUNCTION persona.publish(text, text, text, text, integer, text) IS
+    'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again. history_table keeps '
+    'when each customer entered a segment (entered_at) and left it (left_at)';
+
+CREATE FUNCTION persona.segment_changes(model text, since timestamptz DEFAULT '-infinity', OUT key text,
+    OUT from_segment integer, OUT to_segment integer, OUT changed_at timestamptz)
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 1000
+AS 'MODULE_PATHNAME', 'segment_changes_wrapper';
+COMMENT ON FUNCTION persona.segment_changes(text, timestamptz) IS
+    'who moved between the segments of a model from then on, by the history_table of publish: NULL before the first segment '
+    'and after the last';
 
 CREATE FUNCTION persona.profile(customer text, OUT model text, OUT kind text, OUT answer text, OUT details jsonb)
 RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'profile_wrapper';

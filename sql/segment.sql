@@ -12,8 +12,17 @@ CREATE FUNCTION persona.kmeans_out(persona.kmeans) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_out_wrapper';
 COMMENT ON FUNCTION persona.kmeans_out(persona.kmeans) IS 'output: JSON text of segments';
 
+CREATE FUNCTION persona.kmeans_recv(internal) RETURNS persona.kmeans
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_recv_wrapper';
+COMMENT ON FUNCTION persona.kmeans_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.kmeans_send(persona.kmeans) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_send_wrapper';
+COMMENT ON FUNCTION persona.kmeans_send(persona.kmeans) IS 'binary output';
+
 CREATE TYPE persona.kmeans (
-    INPUT = persona.kmeans_in, OUTPUT = persona.kmeans_out, INTERNALLENGTH = VARIABLE, STORAGE = extended
+    INPUT = persona.kmeans_in, OUTPUT = persona.kmeans_out, RECEIVE = persona.kmeans_recv, SEND = persona.kmeans_send,
+    INTERNALLENGTH = VARIABLE, STORAGE = extended
 );
 COMMENT ON TYPE persona.kmeans IS
     'fitted segments: centroids in original units, scaling, sizes, inertia, and how the fit ended';
@@ -148,6 +157,14 @@ AS 'MODULE_PATHNAME', 'model_segment_quality_wrapper';
 COMMENT ON FUNCTION persona.segment_quality(text) IS
     'how good the active version''s segments are, as found at the fit, in its space: sum of squared distances, silhouette of '
     'all rows or of an even sample of so many, Davies-Bouldin, Calinski-Harabasz';
+
+CREATE FUNCTION persona.segment_flow(model text, from_version integer DEFAULT NULL, to_version integer DEFAULT NULL,
+    OUT from_segment integer, OUT to_segment integer, OUT n_rows bigint, OUT share double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20
+AS 'MODULE_PATHNAME', 'segment_flow_wrapper';
+COMMENT ON FUNCTION persona.segment_flow(text, integer, integer) IS
+    'how the rows that the model''s source has now lie in the segments of two versions, by default the active one and the one '
+    'before it; share is of the rows of from_segment. NULL stands for rows with a NULL feature';
 
 CREATE FUNCTION persona.name_segment(model text, segment integer, name text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'name_segment_wrapper';

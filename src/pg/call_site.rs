@@ -1,11 +1,14 @@
 //! Memory of one call site: what a function worked out at its first row and needs at the next ones.
 #![allow(unsafe_code, reason = "it owns a pointer that PostgreSQL keeps in fn_extra")]
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use pgrx::pg_sys;
 
 use super::error::Report;
+
+/// What a call site remembers, and its type, which is compared at every row: asking the value itself would be a call.
+struct Stored(TypeId, Box<dyn Any>);
 
 /// One call of a SQL function, by which it reaches the memory of its call site in the running query.
 pub(crate) struct CallSite(pg_sys::FunctionCallInfo);
@@ -17,6 +20,7 @@ impl CallSite {
     }
 
     /// What this call site remembers; made at its first use. A call site always asks for the same type.
+    #[inline]
     pub(crate) fn remember<T: 'static>(
         &self,
         make: impl Fn() -> Result<T, Report>,
@@ -27,8 +31,8 @@ impl CallSite {
         unsafe {
             let flinfo = &mut *(*self.0).flinfo;
             if flinfo.fn_extra.is_null() {
-                let stored: Box<Box<dyn Any>> = Box::new(Box::new(make()?));
-                let stored = Box::into_raw(stored);
+                let stored = Stored(TypeId::of::<T>(), Box::new(make()?));
+                let stored = Box::into_raw(Box::new(stored));
                 let callback = pg_sys::MemoryContextAllocZero(
                     flinfo.fn_mcxt,
                     size_of::<pg_sys::MemoryContextCallback>(),
@@ -39,16 +43,16 @@ impl CallSite {
                 pg_sys::MemoryContextRegisterResetCallback(flinfo.fn_mcxt, callback);
                 flinfo.fn_extra = stored.cast();
             }
-            let stored = &mut *flinfo.fn_extra.cast::<Box<dyn Any>>();
-            if !stored.is::<T>() {
-                *stored = Box::new(make()?);
+            let stored = &mut *flinfo.fn_extra.cast::<Stored>();
+            if stored.0 != TypeId::of::<T>() {
+                *stored = Stored(TypeId::of::<T>(), Box::new(make()?));
             }
-            Ok(&mut *(&raw mut **stored).cast::<T>())
+            Ok(&mut *(&raw mut *stored.1).cast::<T>())
         }
     }
 }
 
 unsafe extern "C-unwind" fn drop_stored(stored: *mut std::ffi::c_void) {
     // SAFETY: the pointer is the box that `remember` made, and PostgreSQL calls this once.
-    drop(unsafe { Box::from_raw(stored.cast::<Box<dyn Any>>()) });
+    drop(unsafe { Box::from_raw(stored.cast::<Stored>()) });
 }

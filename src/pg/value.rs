@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::{FromDatum, IntoDatum};
+use pgrx::{FromDatum, Internal, IntoDatum};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::datum::{Element, Kind, varlena_bytes};
@@ -84,6 +84,30 @@ pub(crate) fn print<T: SqlType>(value: &Value<T>) -> Result<CString, Report> {
     let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
     let text = serde_json::to_string(&value.0).map_err(|error| invalid(error.to_string()))?;
     CString::new(text).map_err(|error| invalid(error.to_string()))
+}
+
+/// What a receive function was sent.
+pub(crate) fn received<'a>(message: Internal) -> &'a [u8] {
+    // SAFETY: SQL declares the argument of a receive function as internal, which is PostgreSQL's message buffer; its cursor is
+    // moved to its end, as of a message that was read.
+    unsafe {
+        let Some(datum) = message.unwrap() else { return &[] };
+        let message = datum.cast_mut_ptr::<pg_sys::StringInfoData>();
+        let start = (*message).cursor;
+        (*message).cursor = (*message).len;
+        let length = ((*message).len - start).max(0) as usize;
+        std::slice::from_raw_parts((*message).data.add(start as usize).cast(), length)
+    }
+}
+
+/// The type's receive function.
+pub(crate) fn receive<T: SqlType>(message: Internal) -> Result<Value<T>, Report> {
+    decode(received(message)).map(Value)
+}
+
+/// The type's send function: its bytes as they are kept, which the receive function checks.
+pub(crate) fn send(value: Bytes) -> Vec<u8> {
+    value.0.to_vec()
 }
 
 pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {

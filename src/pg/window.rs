@@ -129,6 +129,42 @@ impl Partition {
         }
     }
 
+    /// Hands out an argument that is a record at some rows of the partition, from `first` on, as it lies in the window's
+    /// memory, under one guard. Ends before a NULL and before the first row that `take` refuses; returns how many it took.
+    ///
+    /// # Safety
+    /// SQL declares the argument as a record. `take` neither panics nor calls PostgreSQL: nothing may unwind through the guard.
+    #[inline]
+    pub(crate) unsafe fn take_records(
+        self,
+        argument: i32,
+        first: i64,
+        n: usize,
+        mut take: impl FnMut(Record) -> bool,
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe {
+            pg_guard_ffi_boundary(|| {
+                for taken in 0..n {
+                    let (mut is_null, mut is_out) = (false, false);
+                    let datum = WinGetFuncArgInPartition(
+                        self.0,
+                        argument,
+                        (first + taken as i64) as i32,
+                        WINDOW_SEEK_HEAD,
+                        false,
+                        &mut is_null,
+                        &mut is_out,
+                    );
+                    if is_out || is_null || !take(Record::from_datum(datum)) {
+                        return taken;
+                    }
+                }
+                n
+            })
+        }
+    }
+
     /// What the function remembers of this partition; None until [`Self::keep`] was called in it. A function always keeps
     /// the same type.
     pub(crate) fn kept<T: 'static>(self) -> Option<&'static mut T> {

@@ -2,10 +2,10 @@
 
 # Reads of a model: what they return changes with the live version, and nothing else, so STABLE and safe in parallel plans.
 READERS = {"score", "predict", "embed", "recommend", "recommend_for", "similar_items", "segments", "segment_profile",
-           "segment_quality", "segment_flow", "profile", "export_onnx", "explain", "feature_importance"}
+           "segment_quality", "profile", "export_onnx", "explain", "feature_importance"}
 # Writes, and whatever runs a user's query: VOLATILE and never in a parallel worker.
 WRITERS = {"fit_segments", "fit_scorer", "fit_recommender", "import_onnx", "refit", "publish", "activate", "drop_model",
-           "rename_model", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "refit_job"}
+           "rename_model", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "segment_flow", "refit_job"}
 MEMBERS = """
     SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'pg_persona'

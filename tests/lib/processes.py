@@ -105,3 +105,18 @@ def socket_table(pid, family):
         return [line.split() for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]]
     except OSError:
         return []
+
+
+def status_of(path, name):
+    try:
+        for line in Path(path).read_text().splitlines():
+            if line.startswith(name + ":"):
+                return line.split()[1]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return None
+
+
+def peak_memory(pid):
+    """Bytes that the process had in memory at most."""
+    return int(status_of(f"/proc/{pid}/status", "VmHWM")) * 1024

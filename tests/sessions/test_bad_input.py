@@ -14,7 +14,8 @@ from lib.pgwire import ServerError
 def test_names_and_sources_never_give_an_internal_error(cluster):
     calls = []
     for text in TEXTS:
-        calls += [f"persona.segments({text})", f"persona.segment_profile({text})", f"persona.segment_quality({text})",
+        calls += [f"persona.segments({text})", f"persona.segment_flow({text})", f"persona.segment_changes({text})", f"persona.publish('seg', 'p', history_table => {text})",
+                  f"persona.segment_profile({text})", f"persona.segment_quality({text})",
                   f"persona.choose_k('customers', criterion => {text})", f"persona.choose_k('customers', scaling => {text})", f"persona.recommend({text}, 1)", f"persona.recommend({text}, 'x'::text)",
                   f"persona.recommend_for({text}, '{{1}}'::bigint[])", f"persona.recommend_all({text})", f"persona.similar_items({text}, 1)",
                   f"persona.profile({text})", f"persona.activate({text}, 1)", f"persona.activate({text}, 99)", f"persona.export_onnx({text})",
@@ -48,6 +49,7 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
     for count in COUNTS:
         calls += [f"persona.recommend('rec', 1, {count})", f"persona.recommend_for('rec', '{{1}}'::bigint[], {count})", f"persona.similar_items('rec', 1, {count})",
                   f"persona.recommend_all('rec', {count})", f"persona.recommend_all('rec', 'everyone', {count})", f"persona.activate('seg', {count})",
+                  f"persona.segment_flow('seg', {count}, 1)", f"persona.segment_flow('seg', 1, {count})",
                   f"persona.name_segment('seg', {count}, 'x')", f"persona.publish('rec', 'offers', n => {count})",
                   f"persona.fit_segments('new', 'customers', 'id', {count}, features => '{{spend}}')",
                   f"persona.choose_k('customers', k_min => {count}, k_max => 4)", f"persona.choose_k('customers', k_max => {count})",
@@ -100,6 +102,7 @@ def test_values_and_aggregates_never_give_an_internal_error(cluster):
         calls += [f"persona.roc_auc(y, s), persona.average_precision(y, s), persona.log_loss(y, s), persona.brier(y, s) {pair}"]
         for function in ("recency(r, now())", "frequency(r)", "monetary(r)", "mean_amount(r)"):
             calls.append(f"persona.{function} FROM (SELECT persona.rfm(now(), s) AS r {pair}) x")
+    calls += [f"persona.segment_changes('seg', {at}::timestamptz)" for at in TIMES]
     for at, as_of in itertools.product(TIMES, TIMES):
         calls += [f"persona.recency(persona.rfm({at}::timestamptz, 1), {as_of}::timestamptz)",
                   f"persona.rfm_segment(persona.rfm({at}::timestamptz, 1), {as_of}::timestamptz) OVER ()"]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from lib.pgwire import ConnectionLost, ServerError
+from lib.processes import peak_memory, status_of
 
 SETTINGS = {"max_worker_processes": "8", "max_parallel_workers": "8"}
 
@@ -332,16 +333,6 @@ def descriptors_of(pid):
     return sorted(one for one in found if "/base/" not in one and "/global/" not in one and "/pg_wal/" not in one)
 
 
-def status_of(path, name):
-    try:
-        for line in Path(path).read_text().splitlines():
-            if line.startswith(name + ":"):
-                return line.split()[1]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return None
-
-
 def blocked_signals(pid, task):
     mask = status_of(f"/proc/{pid}/task/{task}/status", "SigBlk")
     return None if mask is None else int(mask, 16)
@@ -350,10 +341,6 @@ def blocked_signals(pid, task):
 def all_blocked(mask):
     """All but KILL and STOP, which nobody can block, and those that the C library keeps for itself (32 and 33)."""
     return all(mask >> (number - 1) & 1 for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP))
-
-
-def peak_memory(pid):
-    return int(status_of(f"/proc/{pid}/status", "VmHWM")) * 1024
 
 
 def session_work_mem(session):

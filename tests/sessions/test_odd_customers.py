@@ -1,8 +1,10 @@
 """Odd values through the functions that describe, encode, clean and follow customers: a value, or an error of the caller's class."""
 
 import itertools
+from random import Random
 
-from lib.corpus import ARRAYS, COLUMNS, COUNTS, INTEGERS, NAMES, NUMBERS, OPTIONS, SOURCES, TEXTS, TIMES, VALUES, check_calls
+from lib.corpus import ARRAYS, CLASSES, COLUMNS, COUNTS, INTEGERS, NAMES, NUMBERS, OPTIONS, SOURCES, TEXTS, TIMES, VALUES, check_calls
+from lib.pgwire import ServerError
 
 
 def test_odd_sources_and_columns_are_described(cluster):
@@ -96,3 +98,32 @@ def test_odd_keys_are_split_and_kept(cluster):
         if type_name not in ("customers", "mood", "positive"):
             calls.append(f"persona.copies(z) OVER (ORDER BY i) FROM (SELECT i, ({value})::{type_name} AS z FROM generate_series(1, 10) AS i) AS x")
     check_calls(cluster, calls)
+
+
+# How each value type is made of rows of (i, text, number).
+MADE = {"rfm": "persona.rfm(timestamptz 'epoch' + i * interval '9 hours', x)", "behaviour": "persona.behaviour(t, timestamptz 'epoch' + i * interval '9 hours', x)",
+        "categories": "persona.categories(t, 2)", "target_encoder": "persona.target_encoder(t, x, i::text)"}
+
+
+def test_values_go_out_and_in_in_binary_form_and_broken_ones_are_refused(cluster):
+    random = Random(1)
+    with cluster.connect() as session:
+        session.query("CREATE TABLE rows AS SELECT i, 'kind ' || i % 4 AS t, (i % 7)::float8 AS x FROM generate_series(1, 40) AS i")
+        for name, made in MADE.items():
+            session.query(f"CREATE TABLE there AS SELECT {made} AS v FROM rows; CREATE TABLE back (v persona.{name})")
+            path = cluster.directory / f"{name}.bin"
+            session.query(f"COPY there TO '{path}' (FORMAT binary); COPY back FROM '{path}' (FORMAT binary)")
+            assert session.scalar("SELECT (SELECT v::text FROM there) = (SELECT v::text FROM back)") is True, name
+            whole = path.read_bytes()
+            for _ in range(300):
+                broken = bytearray(whole)
+                # Behind the file's header, the number of columns and the length of the value.
+                for _ in range(random.randint(1, 4)):
+                    broken[random.randrange(25, len(broken) - 2)] = random.randrange(256)
+                path.write_bytes(broken)
+                try:
+                    session.query(f"BEGIN; COPY back FROM '{path}' (FORMAT binary); SELECT v::text, persona.{name}_combine(v, v)::text FROM back")
+                except ServerError as error:
+                    assert error.sqlstate.startswith(CLASSES), f"{name}: {error}"
+                session.query("ROLLBACK")
+            session.query("DROP TABLE there, back")

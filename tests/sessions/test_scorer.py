@@ -163,8 +163,11 @@ def test_a_batch_that_is_ahead_waits_for_its_reader(cluster):
             assert connection.scalar(f"SELECT count(s) FROM ({scored}) AS s") == 30_000
             if number:
                 # The batch ahead has been answered: the light model takes a millisecond.
-                time.sleep(0.2)
-                os.kill(the_scorer(cluster), number)
+                time.sleep(0.5)
+                pid = the_scorer(cluster)
+                os.kill(pid, number)
+                # Until then it may take the next batch, and die with it.
+                wait_until("it is gone", lambda: not processes.is_alive(pid))
             found += connection.rows("FETCH ALL FROM c")
             connection.query("COMMIT")
             assert sorted(found) == expected, f"{len(found)} rows, after signal {number}"

@@ -160,8 +160,9 @@ impl Rfm {
         if !ascend || ends != times || !in_order || !fits || (self.days.len() as u64) > self.n {
             return Err("its n, first, last and days do not fit together".into());
         }
-        if !self.days.iter().all(|day| day.1.is_finite()) {
-            return Err("an amount is not a finite number".into());
+        let mut times = self.first.iter().chain(&self.last);
+        if !self.days.iter().all(|day| day.1.is_finite()) || !times.all(|time| time.is_finite()) {
+            return Err("an amount or a time is not a finite number".into());
         }
         Ok(())
     }

@@ -164,10 +164,13 @@ impl TargetEncoder {
     pub fn from_flat(bytes: &[u8]) -> Option<Self> {
         let map = FlatMap::read_any(bytes, HEAD)?;
         let Options { smoothing, folds, seed } = Options::of(&map);
+        if !(1..=MAX_FOLDS).contains(&folds) || map.width() != MOMENTS * folds {
+            return None;
+        }
         let categories = categories(map)
             .map(|(key, folds)| Some((std::str::from_utf8(key).ok()?.to_owned(), folds)))
             .collect::<Option<_>>()?;
-        (map.width() == MOMENTS * folds).then_some(Self { smoothing, folds, seed, categories })
+        Some(Self { smoothing, folds, seed, categories })
     }
 
     pub fn to_flat(&self) -> Vec<u8> {

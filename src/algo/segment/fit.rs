@@ -6,7 +6,7 @@ use super::error::Error;
 use super::lloyd::{Limits, Numbering, Run, lloyd};
 use super::model::{Ended, FORMAT, KMeans};
 use super::params::{Scaling, ValidParams};
-use super::points::Points;
+use super::points::{Points, TOGETHER};
 use super::quality::{Quality, quality};
 use super::rows::Rows;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
@@ -96,8 +96,11 @@ fn fit_in(
     if n_rows == 0 {
         return Err(Error::EmptyInput);
     }
-    let scaled = Points::collect(n_rows, points.n_features(), watch, |row, feature| {
-        space.scaled(feature, points.value(row, feature))
+    let scaled = Points::collect(n_rows, points.n_features(), watch, |feature, first, scaled| {
+        let mut values = [0f64; TOGETHER];
+        let values = &mut values[..scaled.len()];
+        points.copy(feature, first, values);
+        space.scale_all(feature, values, scaled);
     })?;
     let variance: f64 =
         population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();

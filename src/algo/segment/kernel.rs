@@ -83,16 +83,39 @@ impl Packed {
 
 /// Writes the index of the nearest centroid of every row of some blocks; of equally near ones, the first.
 pub(super) fn nearest_of_blocks(path: Path, blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
+    blocks_by::<false>(path, blocks, packed, nearest, [&mut [], &mut []]);
+}
+
+/// As [`nearest_of_blocks`], and writes |c|^2 / 2 - x.c of the nearest centroid and of the second nearest; infinity where there
+/// is none.
+pub(super) fn two_nearest_of_blocks(
+    path: Path,
+    blocks: &[f32],
+    packed: &Packed,
+    nearest: &mut [u16],
+    scores: [&mut [f32]; 2],
+) {
+    assert!(scores.iter().all(|scores| scores.len() == nearest.len()));
+    blocks_by::<true>(path, blocks, packed, nearest, scores);
+}
+
+fn blocks_by<const TWO: bool>(
+    path: Path,
+    blocks: &[f32],
+    packed: &Packed,
+    nearest: &mut [u16],
+    scores: [&mut [f32]; 2],
+) {
     assert!(packed.width == GROUP && blocks.len() == nearest.len() * packed.n_features);
     assert!(nearest.len().is_multiple_of(LANES));
     match path {
-        Path::Portable => portable_blocks(blocks, packed, nearest),
+        Path::Portable => portable_blocks::<TWO>(blocks, packed, nearest, scores),
         // SAFETY: `Path::available` found the instructions; the lengths were checked above.
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => unsafe { x86::blocks_avx2(blocks, packed, nearest) },
+        Path::Avx2 => unsafe { x86::blocks_avx2::<TWO>(blocks, packed, nearest, scores) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => unsafe { x86::blocks_avx512(blocks, packed, nearest) },
+        Path::Avx512 => unsafe { x86::blocks_avx512::<TWO>(blocks, packed, nearest, scores) },
     }
 }
 
@@ -117,10 +140,28 @@ pub(super) fn nearest_of_row(path: Path, row: &[f32], packed: &Packed) -> u32 {
     nearest.1
 }
 
-fn portable_blocks(blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
+/// Asks for a block that will be read soon.
+#[inline]
+pub(super) fn fetch(block: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for values in block.chunks_exact(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast()) }
+    }
+}
+
+fn portable_blocks<const TWO: bool>(
+    blocks: &[f32],
+    packed: &Packed,
+    nearest: &mut [u16],
+    mut scores: [&mut [f32]; 2],
+) {
     let block_len = packed.n_features * LANES;
-    for (block, nearest) in blocks.chunks_exact(block_len).zip(nearest.chunks_exact_mut(LANES)) {
+    let by_block = blocks.chunks_exact(block_len).zip(nearest.chunks_exact_mut(LANES));
+    for (block_idx, (block, nearest)) in by_block.enumerate() {
         let mut best = [f32::INFINITY; LANES];
+        let mut second = [f32::INFINITY; LANES];
         for (group_idx, group) in packed.negated.chunks_exact(packed.n_features * GROUP).enumerate()
         {
             for member in 0..GROUP {
@@ -132,11 +173,17 @@ fn portable_blocks(blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
                     }
                 }
                 for lane in 0..LANES {
+                    second[lane] = second[lane].min(score[lane].max(best[lane]));
                     if score[lane] < best[lane] {
                         best[lane] = score[lane];
                         nearest[lane] = centroid_idx as u16;
                     }
                 }
+            }
+        }
+        if TWO {
+            for (scores, found) in scores.iter_mut().zip([best, second]) {
+                scores[block_idx * LANES..][..LANES].copy_from_slice(&found);
             }
         }
     }
@@ -166,9 +213,14 @@ mod x86 {
     use std::arch::x86_64::*;
 
     /// # Safety
-    /// AVX2 and FMA; `blocks` and `nearest` of whole blocks of `packed`'s width in features.
+    /// AVX2 and FMA; `blocks` and `nearest` of whole blocks of `packed`'s width in features, and as many scores if TWO.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn blocks_avx2(blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
+    pub(super) unsafe fn blocks_avx2<const TWO: bool>(
+        blocks: &[f32],
+        packed: &Packed,
+        nearest: &mut [u16],
+        scores: [&mut [f32]; 2],
+    ) {
         let n_features = packed.n_features;
         let n_groups = packed.half_norms.len() / GROUP;
         let n_blocks = nearest.len() / LANES;
@@ -177,6 +229,7 @@ mod x86 {
             unsafe {
                 let block = blocks.as_ptr().add(block_idx * n_features * LANES);
                 let mut best = [_mm256_set1_ps(f32::INFINITY); 2];
+                let mut second = best;
                 let mut index = [_mm256_setzero_ps(); 2];
                 for group in 0..n_groups {
                     let half_norms = packed.half_norms.as_ptr().add(group * GROUP);
@@ -199,6 +252,10 @@ mod x86 {
                         let number =
                             _mm256_castsi256_ps(_mm256_set1_epi32((group * GROUP + member) as i32));
                         for half in 0..2 {
+                            if TWO {
+                                let farther = _mm256_max_ps(score[half], best[half]);
+                                second[half] = _mm256_min_ps(second[half], farther);
+                            }
                             let nearer = _mm256_cmp_ps::<_CMP_LT_OQ>(score[half], best[half]);
                             best[half] = _mm256_blendv_ps(best[half], score[half], nearer);
                             index[half] = _mm256_blendv_ps(index[half], number, nearer);
@@ -214,6 +271,13 @@ mod x86 {
                     nearest.as_mut_ptr().add(block_idx * LANES).cast(),
                     packed_index,
                 );
+                if TWO {
+                    for half in 0..2 {
+                        let place = block_idx * LANES + half * 8;
+                        _mm256_storeu_ps(scores[0].as_mut_ptr().add(place), best[half]);
+                        _mm256_storeu_ps(scores[1].as_mut_ptr().add(place), second[half]);
+                    }
+                }
             }
         }
     }
@@ -223,7 +287,12 @@ mod x86 {
     /// # Safety
     /// AVX-512F, AVX2 and FMA; lengths as [`blocks_avx2`].
     #[target_feature(enable = "avx512f,avx2,fma")]
-    pub(super) unsafe fn blocks_avx512(blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
+    pub(super) unsafe fn blocks_avx512<const TWO: bool>(
+        blocks: &[f32],
+        packed: &Packed,
+        nearest: &mut [u16],
+        scores: [&mut [f32]; 2],
+    ) {
         let n_features = packed.n_features;
         let n_groups = packed.half_norms.len() / GROUP;
         let n_pairs = nearest.len() / (2 * LANES);
@@ -233,6 +302,7 @@ mod x86 {
                 let low_block = blocks.as_ptr().add(pair * 2 * n_features * LANES);
                 let high_block = low_block.add(n_features * LANES);
                 let mut best = [_mm512_set1_ps(f32::INFINITY); 2];
+                let mut second = best;
                 let mut index = [_mm512_setzero_si512(); 2];
                 for group in 0..n_groups {
                     let half_norms = packed.half_norms.as_ptr().add(group * GROUP);
@@ -253,6 +323,10 @@ mod x86 {
                     for (member, score) in score.iter().enumerate() {
                         let number = _mm512_set1_epi32((group * GROUP + member) as i32);
                         for half in 0..2 {
+                            if TWO {
+                                let farther = _mm512_max_ps(score[half], best[half]);
+                                second[half] = _mm512_min_ps(second[half], farther);
+                            }
                             let nearer = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(score[half], best[half]);
                             best[half] = _mm512_mask_mov_ps(best[half], nearer, score[half]);
                             index[half] = _mm512_mask_mov_epi32(index[half], nearer, number);
@@ -262,13 +336,26 @@ mod x86 {
                 for (half, index) in index.iter().enumerate() {
                     let out = nearest.as_mut_ptr().add((pair * 2 + half) * LANES);
                     _mm256_storeu_si256(out.cast(), _mm512_cvtepi32_epi16(*index));
+                    if TWO {
+                        let place = (pair * 2 + half) * LANES;
+                        _mm512_storeu_ps(scores[0].as_mut_ptr().add(place), best[half]);
+                        _mm512_storeu_ps(scores[1].as_mut_ptr().add(place), second[half]);
+                    }
                 }
             }
         }
         let done = n_pairs * 2 * LANES;
         if done < nearest.len() {
             // SAFETY: whole blocks are left over, and AVX2 is there.
-            unsafe { blocks_avx2(&blocks[done * n_features..], packed, &mut nearest[done..]) };
+            unsafe {
+                let scores = scores.map(|scores| if TWO { &mut scores[done..] } else { scores });
+                blocks_avx2::<TWO>(
+                    &blocks[done * n_features..],
+                    packed,
+                    &mut nearest[done..],
+                    scores,
+                );
+            }
         }
     }
 

@@ -6,8 +6,9 @@
 
 use rayon::prelude::*;
 
+use super::bounds::{self, Bounds, Moves, Part, Rounding};
 use super::error::Error;
-use super::kernel::{LANES, Packed, Path, nearest_of_blocks};
+use super::kernel::{LANES, Packed, Path, fetch, nearest_of_blocks, two_nearest_of_blocks};
 use super::matching::matching;
 use super::model::Ended;
 use super::points::Points;
@@ -26,6 +27,9 @@ const SLOT_BYTES: usize = 64 << 20;
 const SLOT_BLOCKS: usize = 32;
 /// Blocks that the kernel labels at once: at 8 features they fill half of a first-level cache.
 const PIECE_BLOCKS: usize = 32;
+const PIECE_ROWS: usize = PIECE_BLOCKS * LANES;
+/// From this share of doubtful rows on a piece is labelled as it lies: gathering costs as much as it saves.
+const DENSE: (usize, usize) = (3, 4);
 /// Rounds of numbering by size; each later one is needed only when a tie fell the other way.
 const ROUNDS: usize = 4;
 
@@ -62,11 +66,24 @@ pub(super) struct Run {
 pub(super) fn lloyd(
     points: &Points,
     space: &Space,
-    mut centroids: Vec<f64>,
+    centroids: Vec<f64>,
     limits: &Limits,
     watch: &Watch,
 ) -> Result<Run, Error> {
-    let mut state = State::new(points, space, centroids.len() / points.n_features);
+    let k = centroids.len() / points.n_features;
+    lloyd_by(points, space, centroids, limits, k >= bounds::MIN_SEGMENTS, watch)
+}
+
+/// As [`lloyd`], with bounds or without: the result is the same.
+pub(super) fn lloyd_by(
+    points: &Points,
+    space: &Space,
+    mut centroids: Vec<f64>,
+    limits: &Limits,
+    is_bounded: bool,
+    watch: &Watch,
+) -> Result<Run, Error> {
+    let mut state = State::new(points, space, centroids.len() / points.n_features, is_bounded);
     let mut iterations = 0;
     let mut settled = false;
     let mut ended = Ended::MaxIterations;
@@ -132,6 +149,7 @@ pub(super) struct State<'a> {
     /// k x d, of the scaled rows of each segment.
     pub(super) sums: Vec<f64>,
     pub(super) counts: Vec<i64>,
+    bounds: Option<Bounds>,
     /// Sum of the squares of all values: with the sums it gives the inertia for nothing.
     squares: f64,
     slots: Vec<Slot>,
@@ -146,7 +164,7 @@ struct Slot {
 }
 
 impl<'a> State<'a> {
-    fn new(points: &'a Points, space: &'a Space, k: usize) -> Self {
+    fn new(points: &'a Points, space: &'a Space, k: usize, is_bounded: bool) -> Self {
         let n_sums = k * points.n_features;
         let most = (SLOT_BYTES / (n_sums * size_of::<f64>())).clamp(2, SLOTS);
         let slot_blocks =
@@ -163,6 +181,7 @@ impl<'a> State<'a> {
             labels: vec![UNLABELLED; points.n_blocks() * LANES],
             sums: vec![0.0; n_sums],
             counts: vec![0; k],
+            bounds: is_bounded.then(|| Bounds::new(points)),
             squares,
             slots: (0..points.n_blocks().div_ceil(slot_blocks)).map(|_| slot()).collect(),
             slot_blocks,
@@ -171,31 +190,30 @@ impl<'a> State<'a> {
 
     /// Labels every row with its nearest centroid and carries the sums along; returns how many labels changed.
     fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Stopped> {
-        let (points, path) = (self.points, self.path);
-        let block_len = points.block_len();
-        let packed =
-            Packed::for_blocks(&scaled_centroids(self.space, centroids), points.n_features);
-        let slots =
-            self.slots.par_iter_mut().zip(self.labels.par_chunks_mut(self.slot_blocks * LANES));
-        let slots = slots.zip(points.values.par_chunks(self.slot_blocks * block_len)).enumerate();
-        slots.try_for_each(|(slot_idx, ((slot, labels), blocks))| {
-            let mut nearest = [0u16; PIECE_BLOCKS * LANES];
-            let mut first = slot_idx * self.slot_blocks * LANES;
-            let pieces = labels
-                .chunks_mut(PIECE_BLOCKS * LANES)
-                .zip(blocks.chunks(PIECE_BLOCKS * block_len));
-            for (labels, blocks) in pieces {
-                watch.check()?;
-                let nearest = &mut nearest[..labels.len()];
-                nearest_of_blocks(path, blocks, &packed, nearest);
-                if first + labels.len() > points.n_rows {
-                    nearest[points.n_rows - first..].fill(UNLABELLED);
-                }
-                first += labels.len();
-                slot.relabel(blocks, labels, nearest, points.n_features);
+        let points = self.points;
+        let scaled = scaled_centroids(self.space, centroids);
+        let pass = Pass {
+            path: self.path,
+            packed: Packed::for_blocks(&scaled, points.n_features),
+            n_features: points.n_features,
+        };
+        let rows = self.slot_blocks * LANES;
+        let slots = self.slots.par_iter_mut().zip(self.labels.par_chunks_mut(rows));
+        let slots = slots.zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
+        match &mut self.bounds {
+            None => slots.enumerate().try_for_each(|(slot_idx, ((slot, labels), blocks))| {
+                slot.label_all(&pass, labels, blocks, points.n_rows - slot_idx * rows, watch)
+            })?,
+            Some(bounds) => {
+                let (rounding, moves) = bounds.moved(&scaled, points.n_features, watch)?;
+                let slots = slots.zip(bounds.parts(rows)).enumerate();
+                slots.try_for_each(|(slot_idx, (((slot, labels), blocks), bounds))| {
+                    let n_rows = points.n_rows - slot_idx * rows;
+                    let known = Known { rounding, moves: moves.as_ref(), bounds };
+                    slot.label_doubtful(&pass, labels, blocks, n_rows, known, watch)
+                })?;
             }
-            Ok(())
-        })?;
+        }
         let mut changed = 0;
         for slot in self.slots.iter_mut().filter(|slot| slot.changed > 0) {
             changed += std::mem::take(&mut slot.changed);
@@ -268,6 +286,7 @@ impl<'a> State<'a> {
     pub(super) fn relabel_row(&mut self, row: usize, label: u16) {
         let old = self.labels[row];
         self.labels[row] = label;
+        self.bounds.iter_mut().for_each(|bounds| bounds.forget(row));
         self.counts[usize::from(old)] -= 1;
         self.counts[usize::from(label)] += 1;
         let n_features = self.points.n_features;
@@ -291,13 +310,99 @@ impl<'a> State<'a> {
         let reorder = |rows: &[f64]| -> Vec<f64> {
             order.iter().flat_map(|&old| &rows[old * n_features..][..n_features]).copied().collect()
         };
+        self.bounds.iter_mut().for_each(|bounds| bounds.renumber(order, n_features));
         self.sums = reorder(&self.sums);
         self.counts = order.iter().map(|&old| self.counts[old]).collect();
         reorder(centroids)
     }
 }
 
+/// What all slots of one pass over the rows share.
+struct Pass {
+    path: Path,
+    packed: Packed,
+    n_features: usize,
+}
+
+/// What is known of a slot's rows.
+struct Known<'a> {
+    rounding: Rounding,
+    /// None at the first pass.
+    moves: Option<&'a Moves>,
+    bounds: Part<'a>,
+}
+
 impl Slot {
+    /// Labels all rows, of which the first `n_rows` are no padding.
+    fn label_all(
+        &mut self,
+        pass: &Pass,
+        labels: &mut [u16],
+        blocks: &[f32],
+        n_rows: usize,
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        let mut nearest = [0u16; PIECE_ROWS];
+        let pieces = labels.chunks_mut(PIECE_ROWS).zip(blocks.chunks(PIECE_ROWS * pass.n_features));
+        for (piece_idx, (labels, blocks)) in pieces.enumerate() {
+            watch.check()?;
+            let nearest = &mut nearest[..labels.len()];
+            nearest_of_blocks(pass.path, blocks, &pass.packed, nearest);
+            leave_padding(nearest, n_rows, piece_idx);
+            self.relabel(blocks, labels, nearest, pass.n_features);
+        }
+        Ok(())
+    }
+
+    /// Labels the rows whose label may change.
+    fn label_doubtful(
+        &mut self,
+        pass: &Pass,
+        labels: &mut [u16],
+        blocks: &[f32],
+        n_rows: usize,
+        known: Known,
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        let mut nearest = [0u16; PIECE_ROWS];
+        let [mut best, mut second] = [[0f32; PIECE_ROWS]; 2];
+        let mut doubtful = Vec::with_capacity(PIECE_ROWS);
+        let mut gathered = Gathered::new(pass.n_features);
+        let pieces = labels.chunks_mut(PIECE_ROWS).zip(blocks.chunks(PIECE_ROWS * pass.n_features));
+        let pieces = pieces.zip(known.bounds.pieces(PIECE_ROWS)).enumerate();
+        for (piece_idx, ((labels, blocks), mut bounds)) in pieces {
+            watch.check()?;
+            if let Some(moves) = known.moves {
+                bounds.doubtful(pass.path, labels, moves, &mut doubtful);
+            }
+            if known.moves.is_some() && doubtful.len() * DENSE.1 < labels.len() * DENSE.0 {
+                gathered.fill(blocks, &doubtful);
+                let n = gathered.n_lanes();
+                let scores = [&mut best[..n], &mut second[..n]];
+                let found = &mut nearest[..n];
+                two_nearest_of_blocks(pass.path, gathered.blocks(), &pass.packed, found, scores);
+                bounds.set(&doubtful, [&best[..n], &second[..n]], known.rounding);
+                for (&row, &new) in doubtful.iter().zip(&nearest) {
+                    let row = row as usize;
+                    if labels[row] != new {
+                        let values = lane_values(blocks, row, pass.n_features);
+                        self.move_row(values, labels[row], new);
+                        labels[row] = new;
+                    }
+                }
+            } else {
+                let n = labels.len();
+                let nearest = &mut nearest[..n];
+                let scores = [&mut best[..n], &mut second[..n]];
+                two_nearest_of_blocks(pass.path, blocks, &pass.packed, nearest, scores);
+                leave_padding(nearest, n_rows, piece_idx);
+                bounds.set_all([&best[..n], &second[..n]], known.rounding);
+                self.relabel(blocks, labels, nearest, pass.n_features);
+            }
+        }
+        Ok(())
+    }
+
     fn relabel(&mut self, blocks: &[f32], labels: &mut [u16], nearest: &[u16], n_features: usize) {
         let by_block = labels.chunks_exact_mut(LANES).zip(nearest.chunks_exact(LANES));
         for ((labels, nearest), block) in by_block.zip(blocks.chunks_exact(n_features * LANES)) {
@@ -306,22 +411,82 @@ impl Slot {
             }
             for lane in 0..LANES {
                 let (old, new) = (labels[lane], nearest[lane]);
-                if old == new {
-                    continue;
-                }
-                labels[lane] = new;
-                self.changed += 1;
-                let values = block[lane..].iter().step_by(LANES).copied().map(f64::from);
-                self.counts[usize::from(new)] += 1;
-                let sums = &mut self.sums[usize::from(new) * n_features..][..n_features];
-                sums.iter_mut().zip(values.clone()).for_each(|(sum, value)| *sum += value);
-                if old != UNLABELLED {
-                    self.counts[usize::from(old)] -= 1;
-                    let sums = &mut self.sums[usize::from(old) * n_features..][..n_features];
-                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum -= value);
+                if old != new {
+                    labels[lane] = new;
+                    self.move_row(lane_values(block, lane, n_features), old, new);
                 }
             }
         }
+    }
+
+    /// Carries a row's values from the sums of one segment to those of another.
+    fn move_row(&mut self, values: impl Iterator<Item = f64> + Clone, old: u16, new: u16) {
+        let n_features = self.sums.len() / self.counts.len();
+        self.changed += 1;
+        self.counts[usize::from(new)] += 1;
+        let sums = &mut self.sums[usize::from(new) * n_features..][..n_features];
+        sums.iter_mut().zip(values.clone()).for_each(|(sum, value)| *sum += value);
+        if old != UNLABELLED {
+            self.counts[usize::from(old)] -= 1;
+            let sums = &mut self.sums[usize::from(old) * n_features..][..n_features];
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum -= value);
+        }
+    }
+}
+
+/// The rows behind the last one have no label.
+fn leave_padding(nearest: &mut [u16], n_rows: usize, piece_idx: usize) {
+    let n_here = n_rows.saturating_sub(piece_idx * PIECE_ROWS);
+    if n_here < nearest.len() {
+        nearest[n_here..].fill(UNLABELLED);
+    }
+}
+
+/// The values of a row of some blocks.
+fn lane_values(blocks: &[f32], row: usize, n_features: usize) -> impl Iterator<Item = f64> + Clone {
+    let block = &blocks[row / LANES * LANES * n_features..][..LANES * n_features];
+    block[row % LANES..].iter().step_by(LANES).copied().map(f64::from)
+}
+
+/// Rows whose blocks are fetched before they are gathered: each of a row's values lies in a cache line of its own.
+const AHEAD: usize = 12;
+
+/// Rows out of a piece, in blocks of their own.
+struct Gathered {
+    n_features: usize,
+    n_rows: usize,
+    values: Vec<f32>,
+}
+
+impl Gathered {
+    fn new(n_features: usize) -> Self {
+        Self { n_features, n_rows: 0, values: vec![0.0; PIECE_ROWS * n_features] }
+    }
+
+    fn fill(&mut self, blocks: &[f32], rows: &[u32]) {
+        self.n_rows = rows.len();
+        let block_len = self.n_features * LANES;
+        let block_of = |row: u32| &blocks[row as usize / LANES * block_len..][..block_len];
+        rows.iter().take(AHEAD).for_each(|&row| fetch(block_of(row)));
+        let mut ahead = rows.iter().skip(AHEAD);
+        for (to, rows) in self.values.chunks_exact_mut(block_len).zip(rows.chunks(LANES)) {
+            for (lane, &row) in rows.iter().enumerate() {
+                ahead.next().iter().for_each(|&&row| fetch(block_of(row)));
+                let from = block_of(row);
+                let (to, _) = to.as_chunks_mut::<LANES>();
+                for (to, from) in to.iter_mut().zip(from.as_chunks::<LANES>().0) {
+                    to[lane % LANES] = from[row as usize % LANES];
+                }
+            }
+        }
+    }
+
+    fn n_lanes(&self) -> usize {
+        self.n_rows.next_multiple_of(LANES)
+    }
+
+    fn blocks(&self) -> &[f32] {
+        &self.values[..self.n_lanes() * self.n_features]
     }
 }
 
@@ -347,4 +512,67 @@ fn order_by_size(counts: &[i64], centroids: &[f64], n_features: usize) -> Vec<us
         })
     });
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algo::random::Random;
+
+    /// Rows on a grid coarse enough for ties, or far from the origin, where f32 rounds most.
+    fn rows(n_rows: usize, n_features: usize, steps: usize, offset: f32) -> Points {
+        let random = Random::new(3, (n_rows * n_features * steps) as u64);
+        Points::collect(n_rows, n_features, &Watch::new(), |feature, first, values| {
+            for (row, value) in (first..).zip(values) {
+                let draw = random.at((row * n_features + feature) as u64) % steps as u64;
+                let cluster = if row % 3 == 0 { 2.0 } else { 0.0 };
+                *value = offset + cluster + draw as f32 * 4.0 / steps as f32;
+            }
+        })
+        .unwrap()
+    }
+
+    #[track_caller]
+    fn check_bounds_change_nothing(points: &Points, k: usize) {
+        let space = Space::identity(points.n_features);
+        let spread = points.n_rows / k;
+        let start: Vec<f64> =
+            (0..k).flat_map(|segment| points.row(segment * spread)).map(f64::from).collect();
+        let limits = Limits {
+            max_iterations: 60,
+            shift: None,
+            reported: false,
+            numbering: Numbering::BySize,
+        };
+        let [plain, bounded] = [false, true].map(|is_bounded| {
+            lloyd_by(points, &space, start.clone(), &limits, is_bounded, &Watch::new()).unwrap()
+        });
+        assert_eq!(plain.labels, bounded.labels);
+        assert_eq!(plain.iterations, bounded.iterations);
+        let bits = |run: &Run| run.centroids.iter().map(|c| c.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&plain), bits(&bounded));
+        assert_eq!(plain.inertia.to_bits(), bounded.inertia.to_bits());
+    }
+
+    #[test]
+    fn bounds_change_nothing() {
+        for (n_features, k) in [(1, 24), (2, 5), (8, 40), (33, 70)] {
+            check_bounds_change_nothing(&rows(5003, n_features, 1000, 0.0), k);
+        }
+    }
+
+    #[test]
+    fn bounds_change_nothing_among_ties_and_repairs() {
+        for k in [9, 30, 64] {
+            check_bounds_change_nothing(&rows(4000, 2, 6, 0.0), k);
+            check_bounds_change_nothing(&rows(4000, 3, 4, 0.0), k);
+        }
+    }
+
+    #[test]
+    fn bounds_change_nothing_where_numbers_are_large_beside_their_differences() {
+        for offset in [1e3, 1e5] {
+            check_bounds_change_nothing(&rows(4000, 4, 1000, offset), 32);
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! model that comes out labels a new row with the very arithmetic of the fit, so training rows keep their labels. (rows,
 //! parameters, seed) decide the result, bit for bit, on any number of threads.
 
+mod bounds;
+mod carry;
 mod choose;
 mod error;
 mod fit;

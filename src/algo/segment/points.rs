@@ -16,33 +16,35 @@ pub(super) struct Points {
     pub(super) values: Vec<f32>,
 }
 
-/// Blocks that are converted between two looks at the watch, by one thread.
-const BLOCKS: usize = 64;
+/// Rows that are converted between two looks at the watch, by one thread.
+pub(super) const TOGETHER: usize = 64 * LANES;
 
 impl Points {
-    /// Fills each row of `n_rows` by `fill(row, feature)`.
+    /// Fills `n_rows` rows: `fill(feature, first, values)` gives a feature of the rows from `first` on, at most [`TOGETHER`].
     pub(super) fn collect(
         n_rows: usize,
         n_features: usize,
         watch: &Watch,
-        fill: impl Fn(usize, usize) -> f32 + Sync,
+        fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self, Stopped> {
         let block_len = n_features * LANES;
         let mut values = vec![0f32; n_rows.div_ceil(LANES) * block_len];
-        values.par_chunks_mut(block_len * BLOCKS).enumerate().try_for_each(
-            |(chunk_idx, chunk)| {
-                watch.check()?;
-                for (block_idx, block) in chunk.chunks_exact_mut(block_len).enumerate() {
-                    let first = (chunk_idx * BLOCKS + block_idx) * LANES;
-                    for lane in 0..LANES.min(n_rows - first) {
-                        for feature in 0..n_features {
-                            block[feature * LANES + lane] = fill(first + lane, feature);
-                        }
-                    }
+        let chunks = values.par_chunks_mut(n_features * TOGETHER).enumerate();
+        chunks.try_for_each(|(chunk_idx, chunk)| {
+            watch.check()?;
+            let first = chunk_idx * TOGETHER;
+            let n_here = TOGETHER.min(n_rows - first);
+            let mut column = [0f32; TOGETHER];
+            for feature in 0..n_features {
+                fill(feature, first, &mut column[..n_here]);
+                column[n_here..].fill(0.0);
+                let blocks = chunk.chunks_exact_mut(block_len);
+                for (block, values) in blocks.zip(column.chunks_exact(LANES)) {
+                    block[feature * LANES..][..LANES].copy_from_slice(values);
                 }
-                Ok(())
-            },
-        )?;
+            }
+            Ok(())
+        })?;
         Ok(Self { n_rows, n_features, values })
     }
 

@@ -62,8 +62,10 @@ fn silhouette(
     let affordable = (SILHOUETTE_PRODUCTS / points.n_features).isqrt();
     let n_sample = points.n_rows.min(SILHOUETTE_ROWS).min(affordable.max(2));
     let rows = even_sample_rows(points.n_rows, n_sample, &mut Random::new(seed, u64::MAX));
-    let sample = Points::collect(n_sample, points.n_features, watch, |row, feature| {
-        points.value(rows[row], feature)
+    let sample = Points::collect(n_sample, points.n_features, watch, |feature, first, values| {
+        for (&row, value) in rows[first..].iter().zip(values) {
+            *value = points.value(row, feature);
+        }
     })?;
     let labels: Vec<usize> = rows.iter().map(|&row| usize::from(run.labels[row])).collect();
     let mut sizes = vec![0usize; run.sizes.len()];

@@ -4,13 +4,20 @@
 
 use std::cmp::Ordering;
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
 pub trait Rows: Sync {
     fn n_rows(&self) -> usize;
     fn n_features(&self) -> usize;
     fn value(&self, row: usize, feature: usize) -> f64;
+
+    /// Copies a feature of the rows from `first` on.
+    fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
+        for (row, out) in (first..).zip(out) {
+            *out = self.value(row, feature);
+        }
+    }
 }
 
 impl<T: Copy + Into<f64> + Sync> Rows for ArrayView2<'_, T> {
@@ -26,6 +33,13 @@ impl<T: Copy + Into<f64> + Sync> Rows for ArrayView2<'_, T> {
     fn value(&self, row: usize, feature: usize) -> f64 {
         self[[row, feature]].into()
     }
+
+    fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
+        let part = self.slice(s![first..first + out.len(), feature]);
+        for (out, value) in out.iter_mut().zip(part) {
+            *out = (*value).into();
+        }
+    }
 }
 
 impl<R: Rows> Rows for &R {
@@ -40,6 +54,10 @@ impl<R: Rows> Rows for &R {
     #[inline]
     fn value(&self, row: usize, feature: usize) -> f64 {
         (**self).value(row, feature)
+    }
+
+    fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
+        (**self).copy(feature, first, out);
     }
 }
 
@@ -58,6 +76,10 @@ impl Rows for Columns<'_> {
     #[inline]
     fn value(&self, row: usize, feature: usize) -> f64 {
         self.0[feature][row]
+    }
+
+    fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
+        out.copy_from_slice(&self.0[feature][first..][..out.len()]);
     }
 }
 
@@ -79,6 +101,17 @@ impl<R: Rows> Rows for Ordered<R> {
     #[inline]
     fn value(&self, row: usize, feature: usize) -> f64 {
         self.rows.value(original(self.order.as_deref(), row), feature)
+    }
+
+    fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
+        match &self.order {
+            None => self.rows.copy(feature, first, out),
+            Some(order) => {
+                for (&row, out) in order[first..].iter().zip(out) {
+                    *out = self.rows.value(row as usize, feature);
+                }
+            }
+        }
     }
 }
 

@@ -62,8 +62,10 @@ fn even_sample(
     watch: &Watch,
 ) -> Result<Points, Stopped> {
     let rows = even_sample_rows(points.n_rows, n_sample, random);
-    Points::collect(n_sample, points.n_features, watch, |row, feature| {
-        points.value(rows[row], feature)
+    Points::collect(n_sample, points.n_features, watch, |feature, first, values| {
+        for (&row, value) in rows[first..].iter().zip(values) {
+            *value = points.value(row, feature);
+        }
     })
 }
 

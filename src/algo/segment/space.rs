@@ -3,7 +3,8 @@
 //! Standard scaling divides by the feature's own deviation. Without scaling all features are divided by one number, which
 //! leaves the geometry alone and keeps 1e-300 and 1e140 alike within f32; `unit` turns lengths back into the user's.
 
-use ndarray::{Array2, ArrayView2};
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::error::Error;
@@ -65,6 +66,14 @@ impl Space {
         self.scaled_wide(feature, value) as f32
     }
 
+    /// As [`Self::scaled`], of many values of one feature.
+    pub(super) fn scale_all(&self, feature: usize, values: &[f64], scaled: &mut [f32]) {
+        let (center, scale) = (self.center[feature], self.scale[feature]);
+        for (scaled, value) in scaled.iter_mut().zip(values) {
+            *scaled = ((value - center) / scale).clamp(-MAX_SCALED, MAX_SCALED) as f32;
+        }
+    }
+
     pub(super) fn scaled_wide(&self, feature: usize, value: f64) -> f64 {
         ((value - self.center[feature]) / self.scale[feature]).clamp(-MAX_SCALED, MAX_SCALED)
     }
@@ -88,12 +97,19 @@ pub(super) fn population(
         .map(|chunk_idx| {
             watch.check()?;
             let first = chunk_idx * ROWS;
-            let chunk =
-                Array2::from_shape_fn((ROWS.min(n_rows - first), n_features), |(row, feature)| {
-                    rows.value(first + row, feature)
-                });
-            check_values(chunk.view(), limit, first, feature_names)?;
-            Ok(Moments::of(chunk.view()))
+            let mut values = [0f64; ROWS];
+            let values = &mut values[..ROWS.min(n_rows - first)];
+            let mut moments = Moments::none(n_features);
+            moments.n = values.len() as f64;
+            for feature in 0..n_features {
+                rows.copy(feature, first, values);
+                // Comparing with the limit also catches NaN and infinity.
+                if !values.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
+                    return Err(refused(rows, limit, first..first + values.len(), feature_names));
+                }
+                moments.set(feature, values);
+            }
+            Ok(moments)
         })
         .collect::<Result<_, Error>>()?;
     let mut all = Moments::none(n_features);
@@ -103,28 +119,21 @@ pub(super) fn population(
     Ok(all.population())
 }
 
-/// The first offending cell in row order of its chunk.
-fn check_values(
-    chunk: ArrayView2<f64>,
-    limit: f64,
-    first: usize,
-    feature_names: &[String],
-) -> Result<(), Error> {
-    // Comparing with the limit also catches NaN and infinity; the search for the cell is made only when there is one.
-    if chunk.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
-        return Ok(());
-    }
-    for ((row_idx, feature_idx), &value) in chunk.indexed_iter() {
-        let feature = || feature_names.get(feature_idx).cloned().unwrap_or_default();
-        let row = first + row_idx;
-        if value.is_nan() {
-            return Err(Error::MissingValue { feature: feature(), row });
-        }
-        if value.abs() > limit {
-            return Err(Error::TooLarge { feature: feature(), row, value, limit });
+/// What is wrong with the first offending cell of these rows, in row order.
+fn refused(rows: &impl Rows, limit: f64, of: Range<usize>, feature_names: &[String]) -> Error {
+    for row in of {
+        for feature_idx in 0..rows.n_features() {
+            let value = rows.value(row, feature_idx);
+            let feature = || feature_names.get(feature_idx).cloned().unwrap_or_default();
+            if value.is_nan() {
+                return Error::MissingValue { feature: feature(), row };
+            }
+            if value.abs() > limit {
+                return Error::TooLarge { feature: feature(), row, value, limit };
+            }
         }
     }
-    Ok(())
+    Error::EmptyInput
 }
 
 /// Count, mean, sum of squared deviations and extremes of every feature over some rows.
@@ -147,26 +156,14 @@ impl Moments {
         }
     }
 
-    /// Two passes over a chunk that stays in the cache: first the mean, then the deviations from it.
-    fn of(chunk: ArrayView2<f64>) -> Self {
-        let mut moments = Self::none(chunk.ncols());
-        moments.n = chunk.nrows() as f64;
-        for row in chunk.rows() {
-            for (feature, value) in row.iter().copied().enumerate() {
-                moments.mean[feature] += value;
-                moments.min[feature] = moments.min[feature].min(value);
-                moments.max[feature] = moments.max[feature].max(value);
-            }
-        }
-        for mean in &mut moments.mean {
-            *mean /= moments.n;
-        }
-        for row in chunk.rows() {
-            for (feature, value) in row.iter().copied().enumerate() {
-                moments.squares[feature] += (value - moments.mean[feature]).powi(2);
-            }
-        }
-        moments
+    /// Sets a feature's moments to those of some values: two passes over what stays in the cache, first the mean, then the
+    /// deviations from it.
+    fn set(&mut self, feature: usize, values: &[f64]) {
+        let mean = sum(values, |value| value) / values.len() as f64;
+        self.mean[feature] = mean;
+        self.squares[feature] = sum(values, |value| (value - mean) * (value - mean));
+        self.min[feature] = values.iter().copied().fold(f64::INFINITY, f64::min);
+        self.max[feature] = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     }
 
     /// Chan, Golub and LeVeque's pairwise update (1983).
@@ -198,4 +195,17 @@ impl Moments {
         }
         population
     }
+}
+
+/// In eight sums, which the compiler keeps in registers; always in the same order.
+fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let mut sums = [0f64; 8];
+    let parts = values.chunks_exact(8);
+    let rest: f64 = parts.remainder().iter().map(|&value| of(value)).sum();
+    for part in parts {
+        for (sum, &value) in sums.iter_mut().zip(part) {
+            *sum += of(value);
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }

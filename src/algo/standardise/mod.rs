@@ -1,5 +1,8 @@
 //! Features on comparable scales: mergeable summaries, and the scalers that are read off them.
 
 mod observe;
+pub mod outliers;
+pub mod power;
+pub mod quantiles;
 pub mod scaler;
 pub mod stats;

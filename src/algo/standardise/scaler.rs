@@ -1,7 +1,11 @@
-//! Scalers: per feature `(x - center) / scale + offset`, fitted from a summary. The reference is scikit-learn.
+//! Scalers, fitted from a summary: per feature `(x - center) / scale + offset`, after a power transformation for a power scaler;
+//! a quantile scaler looks the value up among quantiles instead. The reference is scikit-learn.
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, Normal};
 
+use super::power;
+use super::quantiles::FeatureQuantiles;
 use super::stats::FeatureStats;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,8 +13,20 @@ use super::stats::FeatureStats;
 pub enum Kind {
     /// Mean 0, population standard deviation 1.
     Standard,
-    /// Least value 0, greatest 1.
+    /// Least value and greatest to two given ones.
     Minmax,
+    /// Greatest absolute value 1; 0 stays 0.
+    Maxabs,
+    /// Median 0, interquartile range 1.
+    Robust,
+    /// ln(1 + x), then as standard.
+    Log1p,
+    /// Yeo and Johnson's power of the greatest likelihood, then as standard.
+    YeoJohnson,
+    /// The share of the values that are below: uniform in 0 … 1.
+    Uniform,
+    /// The same made normal.
+    Normal,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +39,21 @@ pub struct Scaler {
     pub center: Vec<Option<f64>>,
     /// Never 0: a constant feature has scale 1.
     pub scale: Vec<f64>,
+    /// Added at the end: the low end of a minmax scaler.
+    #[serde(default)]
+    pub offset: f64,
+    /// Of a Yeo-Johnson scaler, one a feature; else empty.
+    #[serde(default)]
+    pub lambda: Vec<f64>,
+    /// Of a uniform or normal scaler, some quantiles of each feature at equal steps; else empty.
+    #[serde(default)]
+    pub quantiles: Vec<Vec<f64>>,
 }
+
+/// Quantiles of a quantile scaler, as scikit-learn's n_quantiles.
+pub const GRID: usize = 1000;
+/// Shares this near to 0 and 1 are those of the normal distribution's tails, as in scikit-learn.
+const TAIL: f64 = 1e-7 - f64::EPSILON;
 
 /// A spread this small against the values is rounding, and the feature constant: scikit-learn's bound.
 const CONSTANT: f64 = 10.0 * f64::EPSILON;
@@ -53,26 +83,110 @@ impl Scaler {
         });
         let scale = scale.collect::<Result<_, _>>()?;
         Ok(Self {
-            kind: Kind::Standard,
-            features: stats.features.clone(),
-            scale,
             center: stats.mean.clone(),
+            ..Self::of(Kind::Standard, stats.features.clone(), scale)
         })
     }
 
-    pub fn minmax(stats: &FeatureStats) -> Self {
+    /// `low` and `high` are finite, and `low` is less.
+    pub fn minmax(stats: &FeatureStats, low: f64, high: f64) -> Self {
         let scale = stats.min.iter().zip(&stats.max).map(|(min, max)| {
             // Halved, so that the range of the greatest and the least float does not overflow; doubled back below.
             let half_range = max.unwrap_or(0.0) / 2.0 - min.unwrap_or(0.0) / 2.0;
             let range = (half_range * 2.0).min(f64::MAX);
-            if range < CONSTANT { 1.0 } else { range }
+            let range = if range < CONSTANT { 1.0 } else { range };
+            range / (high - low)
         });
+        let scale = scale.collect();
         Self {
-            kind: Kind::Minmax,
-            features: stats.features.clone(),
-            scale: scale.collect(),
             center: stats.min.clone(),
+            offset: low,
+            ..Self::of(Kind::Minmax, stats.features.clone(), scale)
         }
+    }
+
+    pub fn maxabs(stats: &FeatureStats) -> Self {
+        let scale = stats.min.iter().zip(&stats.max).map(|(min, max)| {
+            let greatest = min.unwrap_or(0.0).abs().max(max.unwrap_or(0.0).abs());
+            if greatest < CONSTANT { 1.0 } else { greatest }
+        });
+        let center = stats.min.iter().map(|min| min.map(|_| 0.0)).collect();
+        let scale = scale.collect();
+        Self { center, ..Self::of(Kind::Maxabs, stats.features.clone(), scale) }
+    }
+
+    /// Median and interquartile range. An `Err` says why the quantiles cannot be read.
+    pub fn robust(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+        let (mut center, mut scale) = (Vec::new(), Vec::new());
+        for one in &quantiles.of {
+            let mut ready = one.ready()?;
+            let [q25, median, q75] = [0.25, 0.5, 0.75].map(|q| ready.quantile(q));
+            let spread = q75.unwrap_or(0.0) - q25.unwrap_or(0.0);
+            center.push(median);
+            scale.push(if spread < CONSTANT { 1.0 } else { spread.min(f64::MAX) });
+        }
+        Ok(Self { center, ..Self::of(Kind::Robust, quantiles.features.clone(), scale) })
+    }
+
+    /// ln(1 + x), standardised; a value of -1 and below has none.
+    pub fn log1p(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+        let scaler =
+            Self::of(Kind::Log1p, quantiles.features.clone(), vec![1.0; quantiles.of.len()]);
+        scaler.standardised(quantiles)
+    }
+
+    pub fn yeo_johnson(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+        let mut scaler =
+            Self::of(Kind::YeoJohnson, quantiles.features.clone(), vec![1.0; quantiles.of.len()]);
+        for one in &quantiles.of {
+            let values = representatives(one)?;
+            scaler.lambda.push(if values.is_empty() { 1.0 } else { power::most_likely(&values) });
+        }
+        scaler.standardised(quantiles)
+    }
+
+    /// A quantile scaler to a uniform or a normal distribution.
+    pub fn quantile(quantiles: &FeatureQuantiles, kind: Kind) -> Result<Self, String> {
+        let n = quantiles.of.len();
+        let mut scaler = Self::of(kind, quantiles.features.clone(), vec![1.0; n]);
+        scaler.center.clear();
+        for one in &quantiles.of {
+            // Missing values count, as in scikit-learn.
+            let n_grid = (one.n()? + one.nulls).clamp(2, GRID as u64) as usize;
+            let grid = one.ready()?.grid(n_grid);
+            scaler.center.push(grid.as_ref().map(|_| 0.0));
+            scaler.quantiles.push(grid.unwrap_or_default());
+        }
+        Ok(scaler)
+    }
+
+    fn of(kind: Kind, features: Option<Vec<String>>, scale: Vec<f64>) -> Self {
+        let center = vec![None; scale.len()];
+        let (lambda, quantiles) = (Vec::new(), Vec::new());
+        Self { kind, features, center, scale, offset: 0.0, lambda, quantiles }
+    }
+
+    /// Takes center and scale from the mean and the standard deviation of the transformed values.
+    fn standardised(mut self, quantiles: &FeatureQuantiles) -> Result<Self, String> {
+        for (feature, one) in quantiles.of.iter().enumerate() {
+            let values = representatives(one)?;
+            let values: Vec<f64> = values
+                .into_iter()
+                .map(|x| self.powered(feature, x))
+                .filter(|x| x.is_finite())
+                .collect();
+            if values.is_empty() {
+                continue;
+            }
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            let sd = variance.sqrt();
+            self.center[feature] = Some(mean);
+            self.scale[feature] =
+                if sd <= CONSTANT * mean.abs() || !sd.is_finite() { 1.0 } else { sd };
+        }
+        Ok(self)
     }
 
     pub fn n_features(&self) -> usize {
@@ -81,15 +195,69 @@ impl Scaler {
 
     /// Scales a row in place; NaN is a missing value, before and after. `row` has `n_features` numbers.
     pub fn scale(&self, row: &mut [f64]) {
+        if !self.quantiles.is_empty() {
+            for (x, grid) in row.iter_mut().zip(&self.quantiles) {
+                *x = self.spread(share_below(grid, *x));
+            }
+            return;
+        }
+        if matches!(self.kind, Kind::Log1p | Kind::YeoJohnson) {
+            for (feature, x) in row.iter_mut().enumerate() {
+                *x = self.powered(feature, *x);
+            }
+        }
         for ((x, center), scale) in row.iter_mut().zip(&self.center).zip(&self.scale) {
-            *x = (*x - center.unwrap_or(f64::NAN)) / scale;
+            *x = (*x - center.unwrap_or(f64::NAN)) / scale + self.offset;
         }
     }
 
-    /// The inverse of [`Self::scale`].
+    /// The inverse of [`Self::scale`]; a quantile scaler's is within the range of the values it was fitted on.
     pub fn unscale(&self, row: &mut [f64]) {
+        if !self.quantiles.is_empty() {
+            for (x, grid) in row.iter_mut().zip(&self.quantiles) {
+                let share = match self.kind {
+                    Kind::Normal => standard_normal().map_or(f64::NAN, |normal| normal.cdf(*x)),
+                    _ => *x,
+                };
+                *x = if share.is_nan() {
+                    f64::NAN
+                } else {
+                    super::quantiles::interpolated(grid, share).unwrap_or(f64::NAN)
+                };
+            }
+            return;
+        }
         for ((x, center), scale) in row.iter_mut().zip(&self.center).zip(&self.scale) {
-            *x = *x * scale + center.unwrap_or(f64::NAN);
+            *x = (*x - self.offset) * scale + center.unwrap_or(f64::NAN);
+        }
+        match self.kind {
+            Kind::Log1p => row.iter_mut().for_each(|x| *x = x.exp_m1()),
+            Kind::YeoJohnson => {
+                for (x, &lambda) in row.iter_mut().zip(&self.lambda) {
+                    *x = power::original(*x, lambda);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// NaN where there is no such power.
+    fn powered(&self, feature: usize, x: f64) -> f64 {
+        match self.kind {
+            Kind::Log1p if x > -1.0 => x.ln_1p(),
+            Kind::Log1p => f64::NAN,
+            Kind::YeoJohnson => {
+                power::transformed(x, self.lambda.get(feature).copied().unwrap_or(1.0))
+            }
+            _ => x,
+        }
+    }
+
+    fn spread(&self, share: f64) -> f64 {
+        match self.kind {
+            Kind::Normal if !share.is_nan() => standard_normal()
+                .map_or(f64::NAN, |normal| normal.inverse_cdf(share.clamp(TAIL, 1.0 - TAIL))),
+            _ => share,
         }
     }
 
@@ -106,8 +274,65 @@ impl Scaler {
         if self.scale.iter().any(|&scale| !(scale.is_finite() && scale > 0.0)) {
             return Err("a scale is not a positive number".into());
         }
+        if !self.offset.is_finite() || !self.center.iter().flatten().all(|x| x.is_finite()) {
+            return Err("a center or the offset is not a finite number".into());
+        }
+        let is_power = self.kind == Kind::YeoJohnson;
+        if self.lambda.len() != if is_power { d } else { 0 }
+            || !self.lambda.iter().all(|lambda| lambda.is_finite())
+        {
+            return Err("its lambdas are not those of its features".into());
+        }
+        let is_quantile = matches!(self.kind, Kind::Uniform | Kind::Normal);
+        let fits = |grid: &Vec<f64>| {
+            grid.len() <= GRID && grid.iter().all(|x| x.is_finite()) && grid.is_sorted()
+        };
+        if self.quantiles.len() != if is_quantile { d } else { 0 }
+            || !self.quantiles.iter().all(fits)
+        {
+            return Err("its quantiles are not those of its features".into());
+        }
         Ok(())
     }
+}
+
+fn standard_normal() -> Option<Normal> {
+    Normal::new(0.0, 1.0).ok()
+}
+
+/// All values while they are kept; of a digest, as many quantiles at equal steps as stand for them.
+fn representatives(one: &super::quantiles::Quantiles) -> Result<Vec<f64>, String> {
+    const OF_DIGEST: usize = 10_001;
+    Ok(match one.ready()? {
+        super::quantiles::Ready::Exact(values) => values,
+        mut digest => digest.grid(OF_DIGEST).unwrap_or_default(),
+    })
+}
+
+/// Which share of the values is below, by linear interpolation between the quantiles of a grid; in the middle of the shares where
+/// several quantiles are equal. 0 and 1 outside; NaN for NaN and without a grid.
+fn share_below(grid: &[f64], x: f64) -> f64 {
+    if x.is_nan() || grid.is_empty() {
+        return f64::NAN;
+    }
+    let steps = (grid.len() - 1).max(1) as f64;
+    let (first, end) = (grid.partition_point(|&q| q < x), grid.partition_point(|&q| q <= x));
+    if end == 0 {
+        return 0.0;
+    }
+    if first == grid.len() {
+        return 1.0;
+    }
+    if first < end {
+        // On a quantile, or on a run of equal ones; the ends are exactly 0 and 1, as the least and the greatest value.
+        return match (first, end) {
+            (0, _) => 0.0,
+            (_, end) if end == grid.len() => 1.0,
+            _ => (first + end - 1) as f64 / 2.0 / steps,
+        };
+    }
+    let (low, high) = (grid[first - 1], grid[first]);
+    ((first - 1) as f64 + (x - low) / (high - low)) / steps
 }
 
 #[cfg(test)]
@@ -143,7 +368,8 @@ mod tests {
     #[test]
     fn minmax_scaling_is_scikit_learns() {
         // MinMaxScaler().fit([[-1, 2], [-.5, 6], [0, 10], [1, 18]]).transform([[2, 2]]) -> [[1.5, 0]]
-        let scaler = Scaler::minmax(&stats(&[[-1.0, 2.0], [-0.5, 6.0], [0.0, 10.0], [1.0, 18.0]]));
+        let scaler =
+            Scaler::minmax(&stats(&[[-1.0, 2.0], [-0.5, 6.0], [0.0, 10.0], [1.0, 18.0]]), 0.0, 1.0);
         check_scaled(&scaler, [2.0, 2.0], [1.5, 0.0]);
     }
 
@@ -151,7 +377,7 @@ mod tests {
     fn a_constant_feature_has_scale_one() {
         let rows = [[0.1, 1e300], [0.1, 1e300], [0.1, 1e300]];
         assert_eq!(Scaler::standard(&stats(&rows)).unwrap().scale, [1.0, 1.0]);
-        assert_eq!(Scaler::minmax(&stats(&rows)).scale, [1.0, 1.0]);
+        assert_eq!(Scaler::minmax(&stats(&rows), 0.0, 1.0).scale, [1.0, 1.0]);
     }
 
     #[test]
@@ -166,8 +392,119 @@ mod tests {
 
     #[test]
     fn the_whole_range_of_floats_does_not_overflow() {
-        let scaler = Scaler::minmax(&stats(&[[-1e308, 0.0], [1e308, 1.0]]));
+        let scaler = Scaler::minmax(&stats(&[[-1e308, 0.0], [1e308, 1.0]]), 0.0, 1.0);
         assert!(scaler.scale.iter().all(|scale| scale.is_finite()));
         assert_eq!(scaler.check(), Ok(()));
+    }
+
+    /// [[0, 1], [0, 3], [1, 3], [2, 3], [5, 9], [NaN, -2], [7, 8]], the fit of the figures below.
+    fn rows() -> [[f64; 2]; 7] {
+        [[0., 1.], [0., 3.], [1., 3.], [2., 3.], [5., 9.], [f64::NAN, -2.], [7., 8.]]
+    }
+
+    fn quantiles() -> FeatureQuantiles {
+        let mut all = FeatureQuantiles::new(None, 2);
+        for row in rows() {
+            for (one, x) in all.of.iter_mut().zip(row) {
+                if x.is_nan() { one.nulls += 1 } else { one.values.push(x) }
+            }
+        }
+        all
+    }
+
+    #[track_caller]
+    fn check_scikit_learn(scaler: &Scaler, tolerance: f64, expected: [[f64; 2]; 3]) {
+        assert_eq!(scaler.check(), Ok(()));
+        for (row, expected) in [[1.0, 4.0], [5.0, 3.0], [-3.0, 20.0]].into_iter().zip(expected) {
+            let mut scaled = row;
+            scaler.scale(&mut scaled);
+            for (found, expected) in scaled.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() <= tolerance * expected.abs().max(1.0),
+                    "{row:?}: {scaled:?}"
+                );
+            }
+        }
+        let mut missing = [f64::NAN; 2];
+        scaler.scale(&mut missing);
+        assert!(missing.iter().all(|x| x.is_nan()));
+    }
+
+    #[test]
+    fn other_scalers_of_a_summary_are_scikit_learns() {
+        let stats = stats(&rows());
+        let maxabs = [[1. / 7., 4. / 9.], [5. / 7., 3. / 9.], [-3. / 7., 20. / 9.]];
+        check_scikit_learn(&Scaler::maxabs(&stats), 1e-15, maxabs);
+        let minmax = [
+            [-0.4285714285714286, 1.1818181818181819],
+            [1.8571428571428568, 0.8181818181818181],
+            [-2.7142857142857144, 7.000000000000001],
+        ];
+        check_scikit_learn(&Scaler::minmax(&stats, -1.0, 3.0), 1e-14, minmax);
+    }
+
+    #[test]
+    fn scalers_of_quantiles_are_scikit_learns() {
+        let quantiles = quantiles();
+        let robust = [[-0.125, 0.2857142857142857], [0.875, 0.0], [-1.125, 4.857142857142857]];
+        check_scikit_learn(&Scaler::robust(&quantiles).unwrap(), 1e-15, robust);
+        // 3 lies in the middle of the three values that equal it; scikit-learn gives 0.583, as rounding parts them there.
+        let uniform = [[0.4, 0.7], [0.8095238095238095, 0.5], [0.0, 1.0]];
+        check_scikit_learn(&Scaler::quantile(&quantiles, Kind::Uniform).unwrap(), 1e-14, uniform);
+        let normal = [
+            [-0.2533471031357997, 0.5244005127080407],
+            [0.8761428492468408, 0.0],
+            [-5.199337582605575, 5.19933758270342],
+        ];
+        check_scikit_learn(&Scaler::quantile(&quantiles, Kind::Normal).unwrap(), 1e-9, normal);
+        let power = [
+            [-0.26830570889446326, 0.1703590813426613],
+            [1.054167042464603, -0.10424299735144563],
+            [-13.05827275463024, 4.102151208572581],
+        ];
+        check_scikit_learn(&Scaler::yeo_johnson(&quantiles).unwrap(), 1e-6, power);
+    }
+
+    #[test]
+    fn a_feature_without_values_scales_to_missing_and_a_constant_one_to_its_middle() {
+        let mut all = FeatureQuantiles::new(None, 2);
+        all.of[0].values = vec![4.0; 9];
+        all.of[1].nulls = 9;
+        for scaler in [
+            Scaler::robust(&all),
+            Scaler::log1p(&all),
+            Scaler::yeo_johnson(&all),
+            Scaler::quantile(&all, Kind::Uniform),
+            Scaler::quantile(&all, Kind::Normal),
+        ] {
+            let scaler = scaler.unwrap();
+            assert_eq!(scaler.check(), Ok(()));
+            let mut row = [4.0, 1.0];
+            scaler.scale(&mut row);
+            assert!(row[0].is_finite() && row[1].is_nan(), "{:?}: {row:?}", scaler.kind);
+        }
+    }
+
+    #[test]
+    fn unscaling_takes_every_scaler_back() {
+        let quantiles = quantiles();
+        for scaler in [
+            Scaler::minmax(&stats(&rows()), -1.0, 3.0),
+            Scaler::maxabs(&stats(&rows())),
+            Scaler::robust(&quantiles).unwrap(),
+            Scaler::log1p(&quantiles).unwrap(),
+            Scaler::yeo_johnson(&quantiles).unwrap(),
+            Scaler::quantile(&quantiles, Kind::Uniform).unwrap(),
+            Scaler::quantile(&quantiles, Kind::Normal).unwrap(),
+        ] {
+            let mut row = [1.5, 5.0];
+            scaler.scale(&mut row);
+            scaler.unscale(&mut row);
+            assert!(
+                (row[0] - 1.5).abs() + (row[1] - 5.0).abs() < 1e-6,
+                "{:?}: {row:?}",
+                scaler.kind
+            );
+        }
     }
 }

@@ -220,6 +220,25 @@ impl FeatureStats {
             .map(|(&n, m2)| m2.filter(|_| n > 1).map(|m2| (m2 / (n - 1) as f64).sqrt()))
             .collect()
     }
+
+    /// Third standardised moment per feature, of the population (g1, as scipy.stats.skew); None for a constant feature.
+    pub fn skewness(&self) -> Vec<Option<f64>> {
+        self.standardised(|n, m2, stats, j| Some(n.sqrt() * stats.m3[j]? / m2.powf(1.5)))
+    }
+
+    /// Fourth standardised moment less the normal distribution's 3 per feature, of the population (g2, as scipy.stats.kurtosis);
+    /// None for a constant feature.
+    pub fn kurtosis(&self) -> Vec<Option<f64>> {
+        self.standardised(|n, m2, stats, j| Some(n * stats.m4[j]? / (m2 * m2) - 3.0))
+    }
+
+    fn standardised(&self, of: impl Fn(f64, f64, &Self, usize) -> Option<f64>) -> Vec<Option<f64>> {
+        let feature = |j: usize| {
+            let m2 = self.m2[j].filter(|m2| *m2 > 0.0)?;
+            of(self.n[j] as f64, m2, self, j).filter(|moment| moment.is_finite())
+        };
+        (0..self.n.len()).map(feature).collect()
+    }
 }
 
 #[cfg(test)]
@@ -308,5 +327,14 @@ mod tests {
     fn a_constant_feature_has_no_spread() {
         let stats = FeatureStats::from_block(None, &summarise(&[4.2; 100]));
         assert_eq!(stats.m2, [Some(0.0)]);
+        assert_eq!((stats.skewness(), stats.kurtosis()), (vec![None], vec![None]));
+    }
+
+    #[test]
+    fn skewness_and_kurtosis_are_scipys() {
+        // scipy.stats.skew and kurtosis of [2, 8, 0, 4, 1, 9, 9, 0]
+        let stats = FeatureStats::from_block(None, &summarise(&[2., 8., 0., 4., 1., 9., 9., 0.]));
+        check_close(stats.skewness()[0].unwrap(), 0.2650554122698573, 1e-12);
+        check_close(stats.kurtosis()[0].unwrap(), -1.6660010752838508, 1e-12);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString};
 
+use pgrx::Internal;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
@@ -121,6 +122,16 @@ fn behaviour_in(text: &CStr) -> Result<Value<Behaviour>, Report> {
 #[pg_extern]
 fn behaviour_out(behaviour: Value<Behaviour>) -> Result<CString, Report> {
     value::print(&behaviour)
+}
+
+#[pg_extern]
+fn behaviour_send(value: Bytes) -> Vec<u8> {
+    value::send(value)
+}
+
+#[pg_extern]
+fn behaviour_recv(message: Internal) -> Result<Value<Behaviour>, Report> {
+    value::receive(message)
 }
 
 #[pg_extern]

@@ -3,10 +3,10 @@
 
 use std::ffi::{CStr, CString};
 
-use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
+use pgrx::{Internal, IntoDatum};
 
 use crate::algo::customers::day_of;
 use crate::algo::customers::rfm::{self, BINS, HEAD, Rfm, Scored, Totals, Unit, WIDTH};
@@ -170,6 +170,16 @@ fn rfm_in(text: &CStr) -> Result<Value<Rfm>, Report> {
 #[pg_extern]
 fn rfm_out(rfm: Value<Rfm>) -> Result<CString, Report> {
     value::print(&rfm)
+}
+
+#[pg_extern]
+fn rfm_send(value: Bytes) -> Vec<u8> {
+    value::send(value)
+}
+
+#[pg_extern]
+fn rfm_recv(message: Internal) -> Result<Value<Rfm>, Report> {
+    value::receive(message)
 }
 
 #[pg_extern]

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString};
 
+use pgrx::Internal;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
@@ -122,6 +123,16 @@ fn categories_in(text: &CStr) -> Result<Value<Categories>, Report> {
 #[pg_extern]
 fn categories_out(categories: Value<Categories>) -> Result<CString, Report> {
     value::print(&categories)
+}
+
+#[pg_extern]
+fn categories_send(value: Bytes) -> Vec<u8> {
+    value::send(value)
+}
+
+#[pg_extern]
+fn categories_recv(message: Internal) -> Result<Value<Categories>, Report> {
+    value::receive(message)
 }
 
 #[pg_extern]

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{FromDatum, JsonB};
+use pgrx::{FromDatum, Internal, JsonB};
 
 use crate::algo::clean;
 use crate::algo::encode::target::{
@@ -211,6 +211,16 @@ fn target_encoder_in(text: &CStr) -> Result<Value<TargetEncoder>, Report> {
 #[pg_extern]
 fn target_encoder_out(encoder: Value<TargetEncoder>) -> Result<CString, Report> {
     value::print(&encoder)
+}
+
+#[pg_extern]
+fn target_encoder_send(value: Bytes) -> Vec<u8> {
+    value::send(value)
+}
+
+#[pg_extern]
+fn target_encoder_recv(message: Internal) -> Result<Value<TargetEncoder>, Report> {
+    value::receive(message)
 }
 
 #[pg_extern]

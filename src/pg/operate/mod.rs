@@ -1,7 +1,9 @@
 //! What is done with models: versions, rights, refits, and tables that are kept up to date from them.
 
+mod history;
 mod models;
 mod profile;
 pub(crate) mod publish;
+mod readable;
 mod refit;
 pub(crate) mod table;

@@ -5,9 +5,10 @@ use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::Report;
-use crate::pg::names::find_relation;
 use crate::pg::registry::spi_failed;
-use crate::pg::security::{current_role, with_catalog_names};
+use crate::pg::security::with_catalog_names;
+
+use super::readable::{Readable, readable};
 
 type Row = (String, String, Option<String>, JsonB);
 
@@ -74,32 +75,11 @@ struct Published {
     key_type: String,
 }
 
-/// The published tables that the caller may read. Anybody may name a table in a publication, and reading another's table
-/// can run another's code with the caller's rights: so it must be the caller's very own (a superuser has the rights
-/// of every owner), or hold nothing that runs (no view,
-/// no row-level security, built-in types alone).
+/// The published tables that the caller may read.
 fn published() -> Result<Vec<Published>, Report> {
     let mut found = Vec::new();
     for [model, kind, target, key] in publications()? {
-        let Some(table) = find_relation(&target)? else { continue };
-        let key_type = Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) \
-                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a \
-                 ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attname OPERATOR(pg_catalog.=) $2 AND a.attnum OPERATOR(pg_catalog.>) 0 \
-                 WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid AND c.relkind IN ('r', 'p') \
-                 AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
-                 AND (c.relowner OPERATOR(pg_catalog.=) $3 OR NOT c.relrowsecurity AND NOT EXISTS ( \
-                     SELECT FROM pg_catalog.pg_attribute o JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) o.atttypid \
-                     WHERE o.attrelid OPERATOR(pg_catalog.=) c.oid AND o.attnum OPERATOR(pg_catalog.>) 0 AND NOT o.attisdropped \
-                     AND t.typnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace))",
-                Some(1),
-                &[table.as_str().into(), key.as_str().into(), current_role().into()],
-            )?;
-            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
-        })
-        .map_err(spi_failed)?;
-        if let Some(key_type) = key_type {
+        if let Some(Readable { table, key_type }) = readable(&target, &key)? {
             found.push(Published { model, kind, table, key, key_type });
         }
     }

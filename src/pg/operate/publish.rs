@@ -5,12 +5,13 @@
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
-use crate::pg::error::{Error, Report};
+use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Version, spi_failed};
 use crate::pg::security::{as_owner, with_catalog_first, with_catalog_names};
 
+use super::history;
 use super::table::{Written, qualified_name, select_one, write_query};
 
 /// A table that is kept up to date from a model.
@@ -24,20 +25,42 @@ pub(crate) struct Publication {
     pub(crate) key_type: String,
     /// Items per customer, for a recommender.
     pub(crate) n: Option<i32>,
+    /// Qualified and quoted: keeps when each key entered a segment and left it.
+    pub(crate) history: Option<String>,
     pub(crate) search_path: String,
 }
 
-/// Remembers that the table is kept up to date from the model.
+/// Remembers that the table, which was just written, is kept up to date from the model; and brings its history up to date, if
+/// one is kept.
 pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
+    remember_alone(version, publication)?;
+    let history = with_catalog_names(|| {
+        select_one::<String>(&format!(
+            "SELECT pg_catalog.min(history) FROM persona.publication WHERE model_id = {} AND target = {}",
+            version.model_id,
+            quote_literal(&publication.target)
+        ))
+    })?;
+    match history {
+        None => Ok(()),
+        Some(history) => with_catalog_first(|| {
+            let Publication { target, key_column, key_type, .. } = publication;
+            history::keep(&history, target, key_column, key_type)
+        }),
+    }
+}
+
+fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Report> {
     with_catalog_names(|| {
         Spi::connect_mut(|client| {
             client
                 .update(
                     "INSERT INTO persona.publication \
-             (model_id, target, source, key_column, key_type, n, search_path, published_version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+             (model_id, target, source, key_column, key_type, n, history, search_path, published_version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
              ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
              key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
+             history = coalesce(excluded.history, publication.history), \
              search_path = excluded.search_path, published_version = excluded.published_version, \
              published_at = pg_catalog.clock_timestamp()",
                     None,
@@ -48,6 +71,7 @@ pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(
                         publication.key_column.as_str().into(),
                         publication.key_type.as_str().into(),
                         publication.n.into(),
+                        publication.history.as_deref().into(),
                         publication.search_path.as_str().into(),
                         version.version.into(),
                     ],
@@ -63,7 +87,7 @@ pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
     with_catalog_names(|| {
         Spi::connect(|client| {
             let rows = client.select(
-            "SELECT target, source, key_column, key_type, n, search_path FROM persona.publication \
+            "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
              WHERE model_id = $1 ORDER BY target",
             None,
             &[model_id.into()],
@@ -75,7 +99,8 @@ pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
                     key_column: row.get(3)?.unwrap_or_default(),
                     key_type: row.get(4)?.unwrap_or_default(),
                     n: row.get(5)?,
-                    search_path: row.get(6)?.unwrap_or_default(),
+                    history: row.get(6)?,
+                    search_path: row.get(7)?.unwrap_or_default(),
                 })
             })
             .collect::<Result<Vec<_>, pgrx::spi::Error>>()
@@ -98,7 +123,7 @@ pub(crate) fn publish_again(
     })
 }
 
-/// publish(model, target_table, source, key, n)
+/// publish(model, target_table, source, key, n, history_table)
 #[pg_extern]
 fn publish(
     model: Option<&str>,
@@ -106,6 +131,7 @@ fn publish(
     source: Option<&str>,
     key: Option<&str>,
     n: Option<i32>,
+    history_table: Option<&str>,
 ) -> Result<
     TableIterator<'static, (name!(inserted, i64), name!(updated, i64), name!(deleted, i64))>,
     Report,
@@ -119,6 +145,15 @@ fn publish(
         return Err(
             Error::InvalidOption { option: "n".into(), value, valid: "1 and more".into() }.into()
         );
+    }
+    if history_table.is_some() && version.kind != "segments" {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("model \"{model}\" is of kind {}, of which no history is kept", version.kind),
+        )
+        .set_hint(
+            "Leave history_table out: a history is of the segments of a model of segments.",
+        ));
     }
     let key_column = match (key, version.kind.as_str()) {
         (Some(key), _) => key.to_owned(),
@@ -136,6 +171,7 @@ fn publish(
             key_column,
             key_type: String::new(),
             n,
+            history: history_table.map(qualified_name).transpose()?,
             search_path: registry::current_search_path(),
         };
         publication.key_type = key_type(&version, &publication)?;
@@ -232,4 +268,32 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
          (SELECT (SELECT s.{key} FROM ({source}) AS s LIMIT 1) AS v) AS k"
     );
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
+}
+
+/// segment_changes(model, since): who moved between segments, by the histories that publish keeps.
+#[pg_extern]
+fn segment_changes(
+    model: &str,
+    since: TimestampWithTimeZone,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(key, Option<String>),
+            name!(from_segment, Option<i32>),
+            name!(to_segment, Option<i32>),
+            name!(changed_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+    Report,
+> {
+    let version = registry::active(model, "segments")?;
+    let changes = history::changes(version.model_id, since)?.ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("no history is kept of the segments of model \"{model}\""),
+        )
+        .set_hint("Keep one with persona.publish(…, history_table => 'name').")
+    })?;
+    Ok(TableIterator::new(changes))
 }

@@ -5,12 +5,11 @@
 
 use std::ffi::CString;
 
-use pgrx::JsonB;
 use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::registry::{self, Recipe, Version, spi_failed};
 use crate::pg::security::{as_role, is_transaction_block, with_catalog_names, with_search_path};
 use crate::pg::{recommend, score, segment};
 
@@ -19,7 +18,7 @@ use super::publish;
 /// Refits the model and returns its new version; NULL when another session is refitting it.
 #[pg_extern]
 fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report> {
-    if !(max_loss >= 0.0) {
+    if max_loss.is_nan() || max_loss < 0.0 {
         return Err(Error::InvalidOption {
             option: "max_loss".into(),
             value: max_loss.to_string(),
@@ -33,10 +32,9 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
         return Ok(None);
     }
     let live = registry::find(model, None)?;
-    let fit = Fit::of(&live)?;
-    let path = CString::new(fit.search_path.as_str()).unwrap_or_default();
+    let fit = registry::recipe(&live)?;
     let fresh = as_role(live.owner, true, || {
-        with_search_path(&path, || {
+        with_search_path(&fit.search_path, || {
             let fresh = again(&live, &fit)?;
             let found = Found::of(&fresh)?;
             if !force {
@@ -62,54 +60,7 @@ fn in_transaction_block() -> bool {
     is_transaction_block()
 }
 
-/// How the live version was fitted.
-struct Fit {
-    source: String,
-    search_path: String,
-    parameters: serde_json::Value,
-    n_rows: i64,
-}
-
-impl Fit {
-    fn of(live: &Version) -> Result<Self, Report> {
-        let (source, search_path, parameters, n_rows) = with_catalog_names(|| {
-            Spi::connect(|client| {
-                let rows = client.select(
-                    "SELECT source, search_path, parameters, n_rows FROM persona.model_version \
-                     WHERE model_id = $1 AND version = $2",
-                    Some(1),
-                    &[live.model_id.into(), live.version.into()],
-                )?;
-                let row = rows.first();
-                Ok((
-                    row.get::<String>(1)?,
-                    row.get::<String>(2)?,
-                    row.get::<JsonB>(3)?,
-                    row.get::<i64>(4)?,
-                ))
-            })
-        })
-        .map_err(spi_failed)?;
-        let Some(source) = source else {
-            return Err(report(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!(
-                    "model \"{}\" was imported and has no source to be refitted from",
-                    live.name
-                ),
-            )
-            .set_hint("Import a new version with persona.import_onnx."));
-        };
-        Ok(Self {
-            source,
-            search_path: search_path.unwrap_or_default(),
-            parameters: parameters.map(|JsonB(parameters)| parameters).unwrap_or_default(),
-            n_rows: n_rows.unwrap_or(0),
-        })
-    }
-}
-
-fn again(live: &Version, fit: &Fit) -> Result<Version, Report> {
+fn again(live: &Version, fit: &Recipe) -> Result<Version, Report> {
     match live.kind.as_str() {
         "segments" => segment::fit_again(live, &fit.source, &fit.parameters),
         "scorer" => score::fit_again(live, &fit.source, &fit.parameters),

@@ -112,14 +112,14 @@ pub(crate) fn qualified_name(target: &str) -> Result<String, Report> {
 }
 
 /// The table's name, qualified and quoted, if it is there.
-fn existing(target: &str) -> Result<Option<String>, Report> {
+pub(super) fn existing(target: &str) -> Result<Option<String>, Report> {
     // Text that is no name is refused, here and on every server alike.
     parsed_name(target)?;
     find_relation(target)
 }
 
 /// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.
-fn parsed_name(target: &str) -> Result<String, Report> {
+pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
     let query = format!(
         "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part), '.') \
          FROM pg_catalog.unnest(pg_catalog.parse_ident({})) AS part",
@@ -198,7 +198,7 @@ pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option
 }
 
 /// Runs a statement as the caller, and returns how many rows it changed.
-fn run(statement: &str) -> Result<usize, Report> {
+pub(super) fn run(statement: &str) -> Result<usize, Report> {
     Spi::connect_mut(|client| client.update(statement, None, &[]).map(|rows| rows.len()))
         .map_err(spi_failed)
 }

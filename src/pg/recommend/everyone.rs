@@ -68,6 +68,7 @@ fn recommend_all_into(
                 key_column: own_name(user).to_owned(),
                 key_type: usable_type(user, version.owner)?,
                 n,
+                history: None,
                 search_path: registry::current_search_path(),
             },
         )?;

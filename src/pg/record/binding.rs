@@ -198,6 +198,14 @@ impl Binding {
         Ok(())
     }
 
+    /// Appends the features bound last as 32-bit floats. False, and nothing appended, where they cannot be read in place or one is
+    /// no finite float. Calls nothing of PostgreSQL.
+    #[inline]
+    pub(crate) fn floats_in_place(&self, record: Record, out: &mut Vec<f32>) -> bool {
+        // SAFETY: the record's datum is a composite value.
+        self.layout.as_ref().is_some_and(|layout| unsafe { layout.floats(record.datum, out) })
+    }
+
     /// Reads all slots of a row that can be read in place; false, and nothing read, of another one.
     #[inline]
     fn read_in_place(&mut self, record: Record) -> Result<bool, Report> {

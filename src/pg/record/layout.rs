@@ -14,6 +14,7 @@ pub(super) struct Layout {
     row_type: (Oid, i32),
     n_columns: u16,
     places: Vec<Place>,
+    are_float8: bool,
 }
 
 struct Place {
@@ -73,7 +74,9 @@ impl Layout {
             };
             (by_value && kind.is_number()).then_some(Place { offset, width, kind })
         });
-        Some(Self { row_type, n_columns: n_columns as u16, places: places.collect::<Option<_>>()? })
+        let places = places.collect::<Option<Vec<Place>>>()?;
+        let are_float8 = places.iter().all(|place| place.kind == Kind::Float8);
+        Some(Self { row_type, n_columns: n_columns as u16, places, are_float8 })
     }
 
     /// The row, if it is one of those that have this layout.
@@ -106,6 +109,33 @@ impl Layout {
             let has_layout = row_type == self.row_type && n_stored >= self.n_columns && !has_null;
             has_layout.then(|| Fixed(tuple.add(usize::from(first))))
         }
+    }
+
+    /// Appends the wanted numbers of a record as 32-bit floats. False, and nothing appended, of a record without this layout or
+    /// with a number that is no finite float.
+    ///
+    /// # Safety
+    /// As [`Self::row`].
+    #[inline]
+    pub(super) unsafe fn floats(&self, record: Datum, out: &mut Vec<f32>) -> bool {
+        // SAFETY: by the caller's promise.
+        let Some(row) = (unsafe { self.row(record) }) else { return false };
+        let start = out.len();
+        if self.are_float8 {
+            out.resize(start + self.places.len(), 0.0);
+            for (out, place) in out[start..].iter_mut().zip(&self.places) {
+                // SAFETY: as in `numbers`.
+                *out = unsafe { row.0.add(place.offset).cast::<f64>().read_unaligned() as f32 };
+            }
+        } else {
+            out.extend(self.numbers(&row).map(|number| number as f32));
+        }
+        // Without a branch for each: 0 x is 0 for finite x and NaN otherwise.
+        let is_finite = out[start..].iter().map(|x| 0.0 * x).sum::<f32>() == 0.0;
+        if !is_finite {
+            out.truncate(start);
+        }
+        is_finite
     }
 
     /// The wanted numbers of a row, in the order wanted. They may be NaN or infinite.

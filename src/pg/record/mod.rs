@@ -30,6 +30,13 @@ impl Record<'_> {
     pub(crate) unsafe fn from_datum(datum: Datum) -> Self {
         Self { datum, _call: std::marker::PhantomData }
     }
+
+    /// The bytes that the row takes.
+    #[inline]
+    pub(crate) fn n_bytes(self) -> usize {
+        // SAFETY: a composite value is a varlena.
+        unsafe { pgrx::varsize_any(self.datum.cast_mut_ptr()) }
+    }
 }
 
 // SAFETY: the argument's type is a pseudo-type `record`, so its datum is a composite value.

@@ -6,6 +6,8 @@
 mod load;
 mod store;
 
+use std::ffi::CString;
+
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
@@ -82,6 +84,52 @@ pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> 
         .set_hint("The view persona.model_versions lists the versions of each model.")),
         _ => Err(unknown()),
     }
+}
+
+/// How a version was fitted, so that it can be fitted again.
+pub(crate) struct Recipe {
+    pub(crate) source: String,
+    pub(crate) search_path: CString,
+    pub(crate) parameters: serde_json::Value,
+    pub(crate) n_rows: i64,
+}
+
+/// Refuses a version that has no source.
+pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
+    let (source, search_path, parameters, n_rows) = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT source, search_path, parameters, n_rows FROM persona.model_version \
+                 WHERE model_id = $1 AND version = $2",
+                Some(1),
+                &[version.model_id.into(), version.version.into()],
+            )?;
+            let row = rows.first();
+            Ok((
+                row.get::<String>(1)?,
+                row.get::<String>(2)?,
+                row.get::<JsonB>(3)?,
+                row.get::<i64>(4)?,
+            ))
+        })
+    })
+    .map_err(spi_failed)?;
+    let Some(source) = source else {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!(
+                "model \"{}\" was imported and has no source to be refitted from",
+                version.name
+            ),
+        )
+        .set_hint("Import a new version with persona.import_onnx."));
+    };
+    Ok(Recipe {
+        source,
+        search_path: CString::new(search_path.unwrap_or_default()).unwrap_or_default(),
+        parameters: parameters.map(|JsonB(parameters)| parameters).unwrap_or_default(),
+        n_rows: n_rows.unwrap_or(0),
+    })
 }
 
 /// The arguments of a version's fit or import.

@@ -33,13 +33,23 @@ struct Batch {
     asked: Asked,
 }
 
+/// A row as it is handed out.
+#[derive(Clone, Copy)]
+enum Row<'a> {
+    /// As it lies in the window's memory.
+    InPlace(Record<'a>),
+    Copied(Option<Record<'a>>),
+}
+
 /// Batches grow fourfold, so that LIMIT 1 pays for few rows and a large table for few trips.
 const FIRST: usize = 16;
 const LARGEST: usize = 4096;
 /// A scorer of our own gains little from more rows than this, and they would leave the cache.
 const LARGEST_NATIVE: usize = 256;
-/// Rows that are taken together from PostgreSQL; thousands of them would not stay in the cache.
+/// Rows that are copied together out of PostgreSQL; thousands of them would not stay in the cache.
 const TOGETHER: usize = 32;
+/// Rows that are read in place under one guard against errors.
+const IN_PLACE: usize = 256;
 /// An answer of this size waits in the socket, however long it takes until somebody fetches from a cursor again.
 const WAITING_BYTES: usize = 64 << 10;
 
@@ -76,10 +86,11 @@ impl Ahead {
                 By::Native(native, binding) => {
                     self.size = (self.size * 4).clamp(FIRST, LARGEST_NATIVE);
                     let mut scores = std::mem::take(&mut self.scores);
-                    self.take(partition, position, |record| {
+                    self.take(partition, position, |row| {
+                        let Row::Copied(record) = row else { return Ok(false) };
                         let score = record.map(|record| native.score(binding, record));
                         scores.push(score.transpose()?);
-                        Ok(())
+                        Ok(true)
                     })?;
                     self.scores = scores;
                 }
@@ -119,23 +130,34 @@ impl Ahead {
         let mut is_there = Vec::with_capacity(self.size);
         // SAFETY: by the caller's promise.
         unsafe {
-            self.take(partition, first, |record| {
-                is_there.push(record.is_some());
-                record.map_or(Ok(()), |record| imported.push(&mut rows, binding, record))
+            self.take(partition, first, |row| {
+                let is_taken = match row {
+                    Row::InPlace(record) => imported.push_in_place(&mut rows, binding, record),
+                    Row::Copied(Some(record)) => {
+                        imported.push(&mut rows, binding, record)?;
+                        true
+                    }
+                    Row::Copied(None) => true,
+                };
+                if is_taken {
+                    is_there.push(matches!(row, Row::InPlace(_) | Row::Copied(Some(_))));
+                }
+                Ok(is_taken)
             })?;
         }
         Ok(Batch { is_there, asked: imported.ask(rows)? })
     }
 
-    /// Hands out `size` rows from `first` on; fewer where the partition ends, or where they are large.
+    /// Hands out `size` rows from `first` on; fewer where the partition ends, or where they are large. Each comes in place, and
+    /// copied where that was not taken.
     ///
     /// # Safety
-    /// The partition's second argument is a record.
+    /// The partition's second argument is a record. Of a row in place `each` neither fails, nor panics, nor calls PostgreSQL.
     unsafe fn take(
         &mut self,
         partition: Partition,
         first: i64,
-        mut each: impl FnMut(Option<Record>) -> Result<(), Report>,
+        mut each: impl FnMut(Row) -> Result<bool, Report>,
     ) -> Result<(), Report> {
         // SAFETY: an int that only this thread writes.
         let budget = unsafe { pg_sys::work_mem } as usize * 1024 / 4;
@@ -143,13 +165,28 @@ impl Ahead {
         let (mut n, mut n_bytes) = (0, 0);
         while n < self.size && n_bytes < budget {
             check_for_interrupts!();
+            let wanted = IN_PLACE.min(self.size - n);
+            // SAFETY: by the caller's promise.
+            let taken = unsafe {
+                partition.take_records(1, first + n as i64, wanted, |record| {
+                    let is_taken = n_bytes < budget && each(Row::InPlace(record)).unwrap_or(false);
+                    n_bytes += if is_taken { record.n_bytes() } else { 0 };
+                    is_taken
+                })
+            };
+            n += taken;
+            if taken == wanted || n_bytes >= budget {
+                continue;
+            }
             let wanted = TOGETHER.min(self.size - n);
             // SAFETY: by the caller's promise; nothing of the rows before is in use any more.
             let taken = unsafe {
                 scratch.reset();
                 scratch.switch_to(|_| {
                     partition.copy_records(1, first + n as i64, wanted, &mut self.records);
-                    self.records.iter().try_for_each(&mut each)?;
+                    self.records
+                        .iter()
+                        .try_for_each(|record| each(Row::Copied(record)).map(drop))?;
                     Ok::<_, Report>(self.records.iter().len())
                 })?
             };

@@ -109,6 +109,19 @@ impl Imported {
         Ok(())
     }
 
+    /// Adds a row that can be read in place; false, and nothing added, of another one. Calls nothing of PostgreSQL.
+    #[inline]
+    pub(super) fn push_in_place(
+        &self,
+        rows: &mut Gathered,
+        binding: &Binding,
+        record: Record,
+    ) -> bool {
+        let is_added = self.floats.is_some() && binding.floats_in_place(record, &mut rows.floats);
+        rows.n_rows += u32::from(is_added);
+        is_added
+    }
+
     #[inline]
     fn push_number(&self, rows: &mut Gathered, index: usize, value: f64) -> Result<(), Report> {
         let name = || self.bound.columns().nth(index).map_or("", |(name, _)| name).to_owned();

@@ -166,9 +166,9 @@ pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>
     Ok(names)
 }
 
-/// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4); the points as f32, which a
-/// refit holds no more than once.
-pub(super) const WORK: Work = Work { per_row: 20, per_number: 4 };
+/// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4) and bounds on distances (12); the
+/// points as f32, which a refit holds no more than once.
+pub(super) const WORK: Work = Work { per_row: 32, per_number: 4 };
 
 /// What was read of a source.
 struct Data {
@@ -393,7 +393,7 @@ fn store(
 }
 
 /// The columns of a source that features come from: `v` for `v[1]`, `v[2]`, ….
-fn source_columns(features: &[String]) -> Vec<String> {
+pub(super) fn source_columns(features: &[String]) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     for feature in features {
         let column = feature

@@ -65,6 +65,7 @@ pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Resu
             key_column: rows.key.name.clone(),
             key_type: rows.key_type.to_owned(),
             n: None,
+            history: None,
             search_path: current_search_path(),
         },
     )

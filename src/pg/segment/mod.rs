@@ -4,6 +4,7 @@ mod aggregate;
 mod choose;
 mod error;
 mod fit;
+mod flow;
 mod labels;
 mod model;
 mod value;

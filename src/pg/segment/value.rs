@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
+use pgrx::Internal;
 use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
@@ -27,6 +28,16 @@ fn kmeans_in(text: &CStr) -> Result<Value<KMeans>, Report> {
 #[pg_extern]
 fn kmeans_out(kmeans: Value<KMeans>) -> Result<CString, Report> {
     value::print(&kmeans)
+}
+
+#[pg_extern]
+fn kmeans_send(kmeans: Bytes) -> Vec<u8> {
+    value::send(kmeans)
+}
+
+#[pg_extern]
+fn kmeans_recv(message: Internal) -> Result<Value<KMeans>, Report> {
+    value::receive(message)
 }
 
 /// What a fit on arrays calls its features: 1, 2, 3, ….

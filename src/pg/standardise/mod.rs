@@ -1,4 +1,6 @@
 //! Summaries and scalers in SQL.
 
+mod moments;
+mod quantiles;
 mod scaler;
 mod stats;

@@ -2,15 +2,17 @@
 
 use std::ffi::{CStr, CString};
 
+use pgrx::Internal;
 use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::standardise::scaler::{Overflow, Scaler};
+use crate::algo::standardise::scaler::{Kind, Overflow, Scaler};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Record};
 use crate::pg::value::{self, Bytes, Floats, FloatsOut, Kept, SqlType, Value};
 
+use super::quantiles::Sketch;
 use super::stats::Stats;
 
 impl SqlType for Scaler {
@@ -44,8 +46,71 @@ fn standard_scaler(summary: Stats) -> Result<Value<Scaler>, Report> {
 }
 
 #[pg_extern]
+fn scaler_send(scaler: Bytes) -> Vec<u8> {
+    value::send(scaler)
+}
+
+#[pg_extern]
+fn scaler_recv(message: Internal) -> Result<Value<Scaler>, Report> {
+    value::receive(message)
+}
+
+#[pg_extern]
+fn minmax_scaler_to(summary: Stats, low: f64, high: f64) -> Result<Value<Scaler>, Report> {
+    if !(low < high && (high - low).is_finite()) {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("low {low} and high {high} are no range to scale to"),
+        )
+        .set_hint("Give two finite numbers, low below high, as in low => 0, high => 1."));
+    }
+    Ok(Value(Scaler::minmax(&summary.0, low, high)))
+}
+
+#[pg_extern]
 fn minmax_scaler(summary: Stats) -> Value<Scaler> {
-    Value(Scaler::minmax(&summary.0))
+    Value(Scaler::minmax(&summary.0, 0.0, 1.0))
+}
+
+#[pg_extern]
+fn maxabs_scaler(summary: Stats) -> Value<Scaler> {
+    Value(Scaler::maxabs(&summary.0))
+}
+
+#[pg_extern]
+fn robust_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
+    Scaler::robust(&quantiles.0).map(Value).map_err(broken)
+}
+
+#[pg_extern]
+fn log1p_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
+    Scaler::log1p(&quantiles.0).map(Value).map_err(broken)
+}
+
+#[pg_extern]
+fn yeo_johnson_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
+    Scaler::yeo_johnson(&quantiles.0).map(Value).map_err(broken)
+}
+
+#[pg_extern]
+fn quantile_scaler(quantiles: Sketch, distribution: &str) -> Result<Value<Scaler>, Report> {
+    let kind = match distribution {
+        "uniform" => Kind::Uniform,
+        "normal" => Kind::Normal,
+        other => {
+            return Err(Error::InvalidOption {
+                option: "distribution".into(),
+                value: other.into(),
+                valid: "uniform, normal".into(),
+            }
+            .into());
+        }
+    };
+    Scaler::quantile(&quantiles.0, kind).map(Value).map_err(broken)
+}
+
+fn broken(why: String) -> Report {
+    Error::InvalidValue { type_name: "feature_quantiles", why }.into()
 }
 
 /// What a call site of `scale` keeps between rows.

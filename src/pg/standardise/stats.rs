@@ -76,8 +76,7 @@ unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> p
         let other = Summary::of(other).unwrap_or_report();
         let Some(state) = argument(fcinfo, 0) else {
             // A copy of our own: the argument may be short-headed, and is not ours to change.
-            let context = aggregate_context(fcinfo).unwrap_or(pg_sys::CurrentMemoryContext);
-            return new_state(context, &other.block, other.names).into();
+            return new_state(pg_sys::CurrentMemoryContext, &other.block, other.names).into();
         };
         other.check_same_features(&Summary::of(state).unwrap_or_report()).unwrap_or_report();
         // In place as an aggregate; a state may be changed only where it is one.
@@ -129,12 +128,12 @@ unsafe fn add(
                         Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into()
                     );
                 }
-                let context = aggregate_context(fcinfo).unwrap_or(pg_sys::CurrentMemoryContext);
                 let mut block = vec![0.0; PARTS * row.len()];
                 stats::clear(&mut block);
                 let packed: Vec<u8> =
                     names.iter().flat_map(|name| name.bytes().chain([0])).collect();
-                new_state(context, &block, &packed)
+                // PostgreSQL copies a new state into the aggregate's memory.
+                new_state(pg_sys::CurrentMemoryContext, &block, &packed)
             }
         };
         let block = block_mut(state);
@@ -255,6 +254,22 @@ impl<'a> Summary<'a> {
     }
 }
 
+/// A summary from bytes that may come from anywhere, which begin after the varlena header.
+pub(super) fn parse(bytes: &[u8]) -> Result<Stats, Report> {
+    let invalid = |why| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
+    let summary = Summary::parse(bytes)
+        .ok_or_else(|| invalid(format!("{} bytes that are not a summary", bytes.len())))?;
+    let n_names = summary.names.iter().filter(|byte| **byte == 0).count();
+    let d = summary.block.len() / PARTS;
+    let is_text = std::str::from_utf8(summary.names).is_ok();
+    if !is_text || !(n_names == 0 && summary.names.is_empty() || n_names == d) {
+        return Err(invalid("its names are not those of its features".into()));
+    }
+    let stats = FeatureStats::from_block(summary.features(), &summary.block);
+    stats.check().map_err(invalid)?;
+    Ok(Stats(stats))
+}
+
 /// A summary argument or result of an ordinary function.
 pub(super) struct Stats(pub(super) FeatureStats);
 
@@ -334,14 +349,18 @@ fn feature_stats_rows(
         name!(stddev_samp, Option<f64>),
         name!(min, Option<f64>),
         name!(max, Option<f64>),
+        name!(skewness, Option<f64>),
+        name!(kurtosis, Option<f64>),
     ),
 > {
     let summary = summary.0;
     let (pop, samp) = (summary.stddev_pop(), summary.stddev_samp());
+    let (skewness, kurtosis) = (summary.skewness(), summary.kurtosis());
     TableIterator::new((0..summary.n.len()).map(move |j| {
         let name =
             summary.features.as_ref().map_or_else(|| (j + 1).to_string(), |names| names[j].clone());
         let (n, nulls) = (summary.n[j] as i64, summary.nulls[j] as i64);
-        (name, n, nulls, summary.mean[j], pop[j], samp[j], summary.min[j], summary.max[j])
+        let (min, max) = (summary.min[j], summary.max[j]);
+        (name, n, nulls, summary.mean[j], pop[j], samp[j], min, max, skewness[j], kurtosis[j])
     }))
 }

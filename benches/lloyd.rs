@@ -1,0 +1,157 @@
+//! Lloyd's iterations alone, from given centroids, for `benches/segment.py` to set beside scikit-learn and faiss; and what the
+//! machine could do at most.
+//!
+//! `lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE]` reads raw little-endian f32, row after row, fits on two threads and
+//! prints `seconds inertia iterations`; reading the files is not timed. `lloyd peak` prints the multiply-adds of f32 that one
+//! thread and two can do, and the bytes that two can read, each in billions a second.
+#![allow(unsafe_code, reason = "instructions that only some processors have")]
+
+use std::time::Instant;
+
+use ndarray::{Array2, ArrayView2};
+use pg_persona::algo::segment::{Ended, FORMAT, KMeans, Params, Scaling, fit_from};
+use pg_persona::algo::stop::Watch;
+use rayon::prelude::*;
+
+const THREADS: usize = 2;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global().expect("a pool starts");
+    match arguments[..] {
+        ["peak"] => peak(),
+        [points, centroids, features, iterations, ref tolerance @ ..] => {
+            let features = features.parse().expect("FEATURES is a number");
+            let iterations = iterations.parse().expect("ITERATIONS is a number");
+            let tolerance =
+                tolerance.first().map(|one| one.parse().expect("TOLERANCE is a number"));
+            run(&read(points, features), &read(centroids, features), iterations, tolerance);
+        }
+        _ => eprintln!("lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE] | lloyd peak"),
+    }
+}
+
+fn run(points: &Array2<f32>, centroids: &Array2<f32>, max_iterations: i64, tolerance: Option<f64>) {
+    let names: Vec<String> = (0..points.ncols()).map(|feature| format!("f{feature}")).collect();
+    let k = centroids.nrows();
+    let params =
+        Params { scaling: Scaling::None, max_iterations, tolerance, ..Params::new(k as i64) };
+    let params = params.check(points.nrows(), points.ncols()).expect("the parameters are valid");
+    let start = start_model(&names, centroids.view());
+    let began = Instant::now();
+    let fit = fit_from(points.view(), &names, &start, &params, &Watch::new()).expect("it fits");
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{seconds} {} {}", fit.inertia, fit.iterations);
+}
+
+/// The least model that carries centroids.
+fn start_model(names: &[String], centroids: ArrayView2<f32>) -> KMeans {
+    let d = names.len();
+    KMeans {
+        format: FORMAT,
+        features: names.to_vec(),
+        scaling: Scaling::None,
+        center: vec![0.0; d],
+        scale: vec![1.0; d],
+        centroids: centroids.iter().copied().map(f64::from).collect(),
+        sizes: vec![1; centroids.nrows()],
+        population_mean: vec![0.0; d],
+        population_sd: vec![1.0; d],
+        inertia: 0.0,
+        iterations: 0,
+        ended: Ended::MaxIterations,
+        seed: 0,
+        n_rows: centroids.nrows() as u64,
+    }
+}
+
+fn read(path: &str, features: usize) -> Array2<f32> {
+    let bytes = std::fs::read(path).expect("the file can be read");
+    let values =
+        bytes.chunks_exact(4).map(|word| f32::from_le_bytes(word.try_into().unwrap_or_default()));
+    let values: Vec<f32> = values.collect();
+    Array2::from_shape_vec((values.len() / features, features), values).expect("whole rows")
+}
+
+fn peak() {
+    let best = |measure: &dyn Fn() -> f64| (0..5).map(|_| measure()).fold(0.0, f64::max);
+    let one = best(&|| multiply_adds(1));
+    let two = best(&|| multiply_adds(THREADS));
+    let values = vec![1f32; 64 << 20];
+    let bytes = best(&|| {
+        let began = Instant::now();
+        let sum: f32 = values
+            .par_chunks(1 << 20)
+            .map(|part| {
+                part.chunks_exact(16)
+                    .fold([0f32; 16], |mut sums, part| {
+                        sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+                        sums
+                    })
+                    .iter()
+                    .sum::<f32>()
+            })
+            .sum();
+        std::hint::black_box(sum);
+        4e-9 * values.len() as f64 / began.elapsed().as_secs_f64()
+    });
+    println!("{one} {two} {bytes}");
+}
+
+/// Billions of multiply-adds a second over all threads, twelve independent chains of the widest vectors each.
+fn multiply_adds(threads: usize) -> f64 {
+    const ROUNDS: usize = 4_000_000;
+    let began = Instant::now();
+    (0..threads).into_par_iter().for_each(|_| {
+        let mut sums = [[0f32; LANES]; CHAINS];
+        fma_rounds(&mut sums, &std::hint::black_box([1.000_001; LANES]), ROUNDS);
+        std::hint::black_box(sums);
+    });
+    1e-9 * (threads * CHAINS * LANES * ROUNDS) as f64 / began.elapsed().as_secs_f64()
+}
+
+const CHAINS: usize = 12;
+const LANES: usize = 16;
+type Sums = [[f32; LANES]; CHAINS];
+
+/// The widest vectors that the fit's kernel would take too.
+fn fma_rounds(sums: &mut Sums, factor: &[f32; LANES], rounds: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the processor has the instructions.
+        if std::is_x86_feature_detected!("avx512f") {
+            return unsafe { fma_avx512(sums, factor, rounds) };
+        }
+        // SAFETY: as above.
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            return unsafe { fma_avx2(sums, factor, rounds) };
+        }
+    }
+    fma_portable(sums, factor, rounds);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn fma_avx512(sums: &mut Sums, factor: &[f32; LANES], rounds: usize) {
+    fma_portable(sums, factor, rounds);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn fma_avx2(sums: &mut Sums, factor: &[f32; LANES], rounds: usize) {
+    fma_portable(sums, factor, rounds);
+}
+
+#[inline(always)]
+fn fma_portable(sums: &mut Sums, factor: &[f32; LANES], rounds: usize) {
+    let mut local = *sums;
+    for _ in 0..rounds {
+        for chain in &mut local {
+            for (sum, factor) in chain.iter_mut().zip(factor) {
+                *sum = sum.mul_add(*factor, 1.0);
+            }
+        }
+    }
+    *sums = local;
+}

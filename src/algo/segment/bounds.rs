@@ -1,0 +1,289 @@
+//! Bounds on a row's distances that tell, without computing any, that its label cannot change.
+//!
+//! After Hamerly (2010), each row has an upper bound u on the distance to its own centroid and a lower bound l on that to every
+//! other one; while u < l the row stays where it is. When the centroids move, u grows by how far its own moved. For l the other
+//! centroids are split, as in Newling and Fleuret (2016), by how near they are to the row's own: those of a neighbourhood took
+//! at most the farthest of their moves off l, and those outside are at least as far as the nearest of them is from the own
+//! centroid, less u. That holds for a neighbourhood of any size, and the best of a few sizes counts: a centroid that still
+//! travels disturbs only the rows near it.
+//!
+//! The kernel works in f32, so it may take for nearer what is farther by its rounding. For a row x and centroids no longer than
+//! C, its |c|^2 / 2 - x.c is off by less than e = (d + 4) 2^-24 (|x| + C)^2; a row is passed over only where l^2 - u^2 is
+//! more than twice what two such errors make. So the labels are the same, bit for bit, as without bounds.
+
+use rayon::prelude::*;
+
+use super::carry::{Move, NEIGHBOURS, carry};
+use super::kernel::{LANES, Path};
+use super::lloyd::UNLABELLED;
+use super::points::Points;
+use crate::algo::stop::{Stopped, Watch};
+
+/// Below so many segments the kernel takes no longer than the bounds.
+pub(super) const MIN_SEGMENTS: usize = 24;
+/// Distances among the centroids are computed where they cost less than this share of a pass over the rows.
+const PAIRS_SHARE: usize = 8;
+/// More than a rounding of f32 upwards, and downwards.
+pub(super) const UP: f32 = 1.0 + 4.0 * f32::EPSILON;
+pub(super) const DOWN: f32 = 1.0 - 4.0 * f32::EPSILON;
+
+pub(super) struct Bounds {
+    /// One a row, and the padding's.
+    upper: Vec<f32>,
+    lower: Vec<f32>,
+    /// |x|.
+    norms: Vec<f32>,
+    /// The scaled centroids that they are bounds for; none before the first pass.
+    centroids: Vec<f32>,
+}
+
+/// The bounds of some rows.
+pub(super) struct Part<'a> {
+    upper: &'a mut [f32],
+    lower: &'a mut [f32],
+    norms: &'a [f32],
+}
+
+/// What a move of the centroids does to the bounds of the rows of each segment.
+pub(super) struct Moves {
+    of_segment: Vec<Move>,
+    rounding: Rounding,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rounding {
+    pub(super) per_square: f32,
+    pub(super) longest: f32,
+}
+
+impl Bounds {
+    pub(super) fn new(points: &Points) -> Self {
+        let n = points.n_blocks() * LANES;
+        let mut norms = vec![0f32; n];
+        let blocks = points.values.par_chunks(points.block_len());
+        norms.par_chunks_mut(LANES).zip(blocks).with_min_len(256).for_each(|(norms, block)| {
+            for values in block.chunks_exact(LANES) {
+                for lane in 0..LANES {
+                    norms[lane] += values[lane] * values[lane];
+                }
+            }
+            norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
+        });
+        Self { upper: vec![f32::INFINITY; n], lower: vec![0.0; n], norms, centroids: Vec::new() }
+    }
+
+    /// The bounds of so many rows each.
+    pub(super) fn parts(&mut self, n_rows: usize) -> impl IndexedParallelIterator<Item = Part<'_>> {
+        let bounds = self.upper.par_chunks_mut(n_rows).zip(self.lower.par_chunks_mut(n_rows));
+        let parts = bounds.zip(self.norms.par_chunks(n_rows));
+        parts.map(|((upper, lower), norms)| Part { upper, lower, norms })
+    }
+
+    /// From the centroids of the last pass to these; None when there was no pass.
+    pub(super) fn moved(
+        &mut self,
+        centroids: &[f32],
+        n_features: usize,
+        watch: &Watch,
+    ) -> Result<(Rounding, Option<Moves>), Stopped> {
+        let rounding = Rounding::new(centroids, n_features);
+        let before = std::mem::replace(&mut self.centroids, centroids.to_vec());
+        if before.is_empty() {
+            return Ok((rounding, None));
+        }
+        let moves = Moves::new(&before, centroids, n_features, self.upper.len(), rounding, watch)?;
+        Ok((rounding, Some(moves)))
+    }
+
+    /// Forgets what is known of a row that was given another label.
+    pub(super) fn forget(&mut self, row: usize) {
+        self.upper[row] = f32::INFINITY;
+    }
+
+    /// The segments have other numbers: segment `order[i]` has become `i`.
+    pub(super) fn renumber(&mut self, order: &[usize], n_features: usize) {
+        let reordered =
+            order.iter().flat_map(|&old| &self.centroids[old * n_features..][..n_features]);
+        self.centroids = reordered.copied().collect();
+    }
+}
+
+impl<'a> Part<'a> {
+    /// So many rows each.
+    pub(super) fn pieces(self, n_rows: usize) -> impl Iterator<Item = Part<'a>> {
+        let bounds = self.upper.chunks_mut(n_rows).zip(self.lower.chunks_mut(n_rows));
+        let pieces = bounds.zip(self.norms.chunks(n_rows));
+        pieces.map(|((upper, lower), norms)| Part { upper, lower, norms })
+    }
+
+    /// Sets the bounds of all rows from the scores of the nearest centroid and of the second nearest.
+    pub(super) fn set_all(&mut self, scores: [&[f32]; 2], rounding: Rounding) {
+        let (upper, _) = self.upper.as_chunks_mut::<LANES>();
+        let (lower, _) = self.lower.as_chunks_mut::<LANES>();
+        let bounds = upper.iter_mut().zip(lower).zip(self.norms.as_chunks::<LANES>().0);
+        let [best, second] = scores.map(|scores| scores.as_chunks::<LANES>().0);
+        for (((upper, lower), norms), scores) in bounds.zip(best.iter().zip(second)) {
+            rounding.bounds(norms, scores, upper, lower);
+        }
+    }
+
+    /// As [`Self::set_all`], of these rows alone; the scores are in whole blocks.
+    pub(super) fn set(&mut self, rows: &[u32], scores: [&[f32]; 2], rounding: Rounding) {
+        let [best, second] = scores.map(|scores| scores.as_chunks::<LANES>().0);
+        let [mut norms, mut upper, mut lower] = [[0f32; LANES]; 3];
+        for (rows, scores) in rows.chunks(LANES).zip(best.iter().zip(second)) {
+            for (norm, &row) in norms.iter_mut().zip(rows) {
+                *norm = self.norms[row as usize];
+            }
+            rounding.bounds(&norms, scores, &mut upper, &mut lower);
+            for (&row, (&upper, &lower)) in rows.iter().zip(upper.iter().zip(&lower)) {
+                (self.upper[row as usize], self.lower[row as usize]) = (upper, lower);
+            }
+        }
+    }
+
+    /// Carries the bounds along, and lists the rows whose label may change.
+    pub(super) fn doubtful(
+        &mut self,
+        path: Path,
+        labels: &[u16],
+        moves: &Moves,
+        found: &mut Vec<u32>,
+    ) {
+        found.resize(labels.len(), 0);
+        let mut n_found = 0;
+        let (upper, _) = self.upper.as_chunks_mut::<LANES>();
+        let (lower, _) = self.lower.as_chunks_mut::<LANES>();
+        let bounds = upper.iter_mut().zip(lower).zip(self.norms.as_chunks::<LANES>().0);
+        let blocks = bounds.zip(labels.as_chunks::<LANES>().0).enumerate();
+        for (block_idx, (((upper, lower), norms), labels)) in blocks {
+            let (moves, rounding) = (&moves.of_segment, moves.rounding);
+            let mut doubtful = carry(path, moves, rounding, upper, lower, norms, labels);
+            while doubtful != 0 {
+                found[n_found] = (block_idx * LANES) as u32 + doubtful.trailing_zeros();
+                n_found += 1;
+                doubtful &= doubtful - 1;
+            }
+        }
+        found.truncate(n_found);
+        // The padding is at the end.
+        while found.last().is_some_and(|&row| labels[row as usize] == UNLABELLED) {
+            found.pop();
+        }
+    }
+}
+
+impl Moves {
+    fn new(
+        before: &[f32],
+        after: &[f32],
+        n_features: usize,
+        n_rows: usize,
+        rounding: Rounding,
+        watch: &Watch,
+    ) -> Result<Self, Stopped> {
+        let k = after.len() / n_features;
+        let pairs = before.chunks_exact(n_features).zip(after.chunks_exact(n_features));
+        let grow: Vec<f32> = pairs.map(|(a, b)| distance(a, b) * UP).collect();
+        // The farthest move, and the farthest of the others for the segment that made it.
+        let mut farthest = [(usize::MAX, 0f32); 2];
+        for (segment, &grow) in grow.iter().enumerate() {
+            if grow > farthest[0].1 {
+                farthest = [(segment, grow), farthest[0]];
+            } else if grow > farthest[1].1 {
+                farthest[1] = (segment, grow);
+            }
+        }
+        let looks_around = k * PAIRS_SHARE <= n_rows;
+        let of_segment = |segment: usize| {
+            watch.check()?;
+            let far = farthest[usize::from(farthest[0].0 == segment)].1;
+            let mut found = Move::new(grow[segment], far);
+            if looks_around {
+                look_around(&mut found, segment, after, n_features, &grow);
+            }
+            Ok(found)
+        };
+        let of_segment = (0..k).into_par_iter().with_min_len(16).map(of_segment);
+        Ok(Self { of_segment: of_segment.collect::<Result<_, Stopped>>()?, rounding })
+    }
+}
+
+/// Finds the nearest other centroids, and how far they moved.
+fn look_around(
+    found: &mut Move,
+    segment: usize,
+    centroids: &[f32],
+    n_features: usize,
+    grow: &[f32],
+) {
+    let own = &centroids[segment * n_features..][..n_features];
+    let others = centroids.chunks_exact(n_features).zip(grow).enumerate();
+    let others = others.filter(|(other, _)| *other != segment);
+    let mut others: Vec<(f32, f32)> =
+        others.map(|(_, (other, &grow))| (squared(own, other), grow)).collect();
+    let nearer = |a: &(f32, f32), b: &(f32, f32)| a.0.total_cmp(&b.0);
+    let n_looked = NEIGHBOURS[1] + 1;
+    if n_looked < others.len() {
+        others.select_nth_unstable_by(n_looked, nearer);
+        others.truncate(n_looked);
+    }
+    others.sort_unstable_by(nearer);
+    let beyond = |size: usize| others.get(size).map_or(0.0, |other| other.0.sqrt() * DOWN);
+    let near = |size: usize| others.iter().take(size).fold(0f32, |far, other| far.max(other.1));
+    found.beyond_none = beyond(0);
+    found.near = NEIGHBOURS.map(near);
+    found.beyond = NEIGHBOURS.map(beyond);
+}
+
+impl Rounding {
+    fn new(centroids: &[f32], n_features: usize) -> Self {
+        let origin = vec![0.0; n_features];
+        let squares = centroids.chunks_exact(n_features).map(|one| squared(one, &origin));
+        let longest = squares.fold(0f32, f32::max).sqrt() * UP;
+        Self { per_square: (n_features + 4) as f32 * f32::EPSILON, longest }
+    }
+
+    #[inline]
+    pub(super) fn of(self, norm: f32) -> f32 {
+        let length = norm + self.longest;
+        self.per_square * length * length
+    }
+
+    /// The upper and the lower bounds of rows from the scores of the nearest centroid and of the second nearest.
+    #[inline]
+    fn bounds(
+        self,
+        norms: &[f32; LANES],
+        (best, second): (&[f32; LANES], &[f32; LANES]),
+        upper: &mut [f32; LANES],
+        lower: &mut [f32; LANES],
+    ) {
+        // Not by f32::max, which looks at NaN too: the loop is to become vector instructions.
+        let positive = |x: f32| if x > 0.0 { x } else { 0.0 };
+        for lane in 0..LANES {
+            let (square, error) = (norms[lane] * norms[lane], 4.0 * self.of(norms[lane]));
+            upper[lane] = (positive(square + 2.0 * best[lane]) + error).sqrt() * UP;
+            lower[lane] = positive(square + 2.0 * second[lane] - error).sqrt() * DOWN;
+        }
+    }
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let squares = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+    squares.sum::<f64>().sqrt() as f32
+}
+
+/// In eight sums, which the compiler keeps in registers.
+fn squared(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0f32; 8];
+    let (a_parts, b_parts) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = a_parts.remainder().iter().zip(b_parts.remainder());
+    let rest: f32 = rest.map(|(a, b)| (a - b) * (a - b)).sum();
+    for (a, b) in a_parts.zip(b_parts) {
+        for lane in 0..8 {
+            sums[lane] += (a[lane] - b[lane]) * (a[lane] - b[lane]);
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}

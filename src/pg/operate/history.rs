@@ -1,0 +1,97 @@
+//! When each key of a published table entered a segment and left it, in a table beside it.
+//!
+//! The history is made equal to the published table after each writing of it: rows that it has open and the table no longer
+//! says are closed, and those that it lacks are opened. So it also heals what was changed by hand.
+
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+
+use crate::pg::error::Report;
+use crate::pg::registry::spi_failed;
+use crate::pg::security::with_catalog_names;
+
+use super::readable::{Readable, readable};
+use super::table::{existing, parsed_name, run};
+
+/// Brings the history up to date from the published table of segments; makes it if it is not there.
+pub(super) fn keep(history: &str, target: &str, key: &str, key_type: &str) -> Result<(), Report> {
+    let key = quote_identifier(key);
+    let history = match existing(history)? {
+        Some(name) => name,
+        None => {
+            let name = parsed_name(history)?;
+            run(&format!(
+                "CREATE TABLE {name} ({key} {key_type} NOT NULL, segment integer, label text, \
+                 entered_at timestamptz NOT NULL, left_at timestamptz)"
+            ))?;
+            run(&format!("CREATE INDEX ON {name} ({key}, entered_at)"))?;
+            name
+        }
+    };
+    run(&format!(
+        "UPDATE {history} AS h SET left_at = pg_catalog.now() WHERE h.left_at IS NULL AND NOT EXISTS \
+         (SELECT FROM {target} AS t WHERE t.{key} = h.{key} AND t.segment IS NOT DISTINCT FROM h.segment)"
+    ))?;
+    run(&format!(
+        "INSERT INTO {history} ({key}, segment, label, entered_at) \
+         SELECT t.{key}, t.segment, t.label, t.since FROM {target} AS t WHERE NOT EXISTS \
+         (SELECT FROM {history} AS h WHERE h.{key} = t.{key} AND h.left_at IS NULL)"
+    ))?;
+    Ok(())
+}
+
+/// Key, segment before, segment after, when.
+pub(super) type Change = (Option<String>, Option<i32>, Option<i32>, Option<TimestampWithTimeZone>);
+
+/// Who moved between segments from then on, oldest first, by the histories of a model that the caller may read; None when there
+/// are none.
+pub(super) fn changes(
+    model_id: i64,
+    since: TimestampWithTimeZone,
+) -> Result<Option<Vec<Change>>, Report> {
+    with_catalog_names(|| {
+        let mut stays = Vec::new();
+        for (history, key) in histories(model_id)? {
+            if let Some(Readable { table, .. }) = readable(&history, &key)? {
+                let key = quote_identifier(&key);
+                stays.push(format!(
+                    "SELECT h.{key}::text AS key, h.segment, h.entered_at, h.left_at, \
+                     lead(h.entered_at) OVER w AS next_at, lag(h.segment) OVER w AS before, lag(h.left_at) OVER w AS left_before \
+                     FROM {table} AS h WINDOW w AS (PARTITION BY h.{key} ORDER BY h.entered_at, h.left_at)"
+                ));
+            }
+        }
+        if stays.is_empty() {
+            return Ok(None);
+        }
+        let query = format!(
+            "WITH stays AS ({}) \
+             SELECT key, CASE WHEN left_before = entered_at THEN before END, segment, entered_at FROM stays WHERE entered_at >= $1 \
+             UNION ALL \
+             SELECT key, segment, NULL, left_at FROM stays WHERE left_at >= $1 AND next_at IS DISTINCT FROM left_at \
+             ORDER BY 4, 1, 3",
+            stays.join(" UNION ALL ")
+        );
+        Spi::connect(|client| {
+            let rows = client.select(&query, None, &[since.into()])?;
+            rows.map(|row| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+                .collect::<Result<Vec<Change>, pgrx::spi::Error>>()
+        })
+        .map(Some)
+        .map_err(spi_failed)
+    })
+}
+
+/// The tables that keep a model's histories, each with its key column.
+fn histories(model_id: i64) -> Result<Vec<(String, String)>, Report> {
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
+            None,
+            &[model_id.into()],
+        )?;
+        rows.map(|row| Ok((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default())))
+            .collect::<Result<Vec<_>, pgrx::spi::Error>>()
+    })
+    .map_err(spi_failed)
+}

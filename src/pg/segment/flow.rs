@@ -1,0 +1,128 @@
+//! `segment_flow`: how the customers of a model's source lie in the segments of two versions.
+
+use pgrx::prelude::*;
+use rayon::prelude::*;
+
+use crate::algo::segment::{Columns, Rows};
+use crate::algo::stop::Watch;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::progress::Progress;
+use crate::pg::registry::{self, Version};
+use crate::pg::security::{as_role, current_role, has_rights_of, with_search_path};
+use crate::pg::threads;
+
+use super::fit::{numbers, source_columns};
+use super::model::{KIND, Segments};
+
+/// Rows that one thread labels between two looks at the watch.
+const ROWS: usize = 4096;
+
+/// segment_flow(model, from_version, to_version)
+#[pg_extern]
+fn segment_flow(
+    model: Option<&str>,
+    from_version: Option<i32>,
+    to_version: Option<i32>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(from_segment, Option<i32>),
+            name!(to_segment, Option<i32>),
+            name!(n_rows, i64),
+            name!(share, f64),
+        ),
+    >,
+    Report,
+> {
+    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
+    let live = registry::active(model, KIND)?;
+    if !has_rights_of(current_role(), live.owner) {
+        return Err(Error::NotOwner { name: live.name }.into());
+    }
+    let to = match to_version {
+        Some(version) => registry::find(model, Some(version))?,
+        None => live.clone(),
+    };
+    let from = match from_version {
+        Some(version) => registry::find(model, Some(version))?,
+        None => before(&to)?,
+    };
+    let versions = [registry::load::<Segments>(&from)?, registry::load::<Segments>(&to)?];
+    let features = versions.iter().flat_map(|segments| segments.model.features.iter().cloned());
+    let columns = source_columns(&features.collect::<Vec<_>>());
+    let recipe = registry::recipe(&live)?;
+    let mut progress = Progress::start("segment_flow", model);
+    let columns = columns.iter().map(|name| (name.as_str(), Role::Number)).collect();
+    let request = Request { source: &recipe.source, columns, others: Others::Ignore };
+    let read = || ingest(&request, &mut progress);
+    // As a refit does: the source is the owner's.
+    let Ingested { frame, .. } =
+        as_role(live.owner, true, || with_search_path(&recipe.search_path, read))?;
+    let of_version = |segments: &Segments| {
+        let column = |name: &String| {
+            frame.column(name).and_then(numbers).ok_or_else(|| {
+                Report::from(Error::MissingColumn {
+                    column: name.clone(),
+                    available: frame.names(),
+                })
+            })
+        };
+        Ok::<_, Report>(Columns(
+            segments.model.features.iter().map(column).collect::<Result<_, _>>()?,
+        ))
+    };
+    let rows = [of_version(&versions[0])?, of_version(&versions[1])?];
+    let prepared = [&versions[0].prepared, &versions[1].prepared];
+    let k = [0, 1].map(|which| versions[which].model.k());
+    progress.phase("labelling");
+    let counts = threads::run(&progress, |watch: &Watch| {
+        let none = || vec![0u64; (k[0] + 1) * (k[1] + 1)];
+        let pieces = (0..frame.n_rows.div_ceil(ROWS)).into_par_iter().map(|piece| {
+            watch.check()?;
+            let mut counts = none();
+            let [mut before, mut after] = [0, 1].map(|which| vec![0f64; rows[which].n_features()]);
+            for row in piece * ROWS..((piece + 1) * ROWS).min(frame.n_rows) {
+                // 0 for a row that has no segment: a feature is NULL.
+                let segment = |which: usize, values: &mut Vec<f64>| {
+                    for (feature, value) in values.iter_mut().enumerate() {
+                        *value = rows[which].value(row, feature);
+                    }
+                    prepared[which].segment(values).unwrap_or(0) as usize
+                };
+                counts[segment(0, &mut before) * (k[1] + 1) + segment(1, &mut after)] += 1;
+            }
+            Ok(counts)
+        });
+        pieces.try_reduce(none, |mut all, counts| {
+            all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+            Ok(all)
+        })
+    })?
+    .map_err(crate::algo::segment::Error::Stopped)?;
+    let segment = |number: usize| (number > 0).then_some(number as i32);
+    let mut flow = Vec::new();
+    for (from, counts) in counts.chunks_exact(k[1] + 1).enumerate() {
+        let n_from: u64 = counts.iter().sum();
+        for (to, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            flow.push((segment(from), segment(to), count as i64, count as f64 / n_from as f64));
+        }
+    }
+    Ok(TableIterator::new(flow))
+}
+
+/// The newest version that is older than this one.
+fn before(version: &Version) -> Result<Version, Report> {
+    let older = (1..version.version).rev().find_map(|older| {
+        let found = registry::find(&version.name, Some(older));
+        found.ok()
+    });
+    older.ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("model \"{}\" has no version before {}", version.name, version.version),
+        )
+        .set_hint("Refit it, or name two versions of persona.model_versions.")
+    })
+}

@@ -1,0 +1,104 @@
+//! What is read off summaries: moments as arrays, missing values filled in, outliers.
+
+use pgrx::Internal;
+use pgrx::prelude::*;
+
+use crate::algo::standardise::outliers;
+use crate::pg::error::{Error, Report};
+use crate::pg::value::{Bytes, Floats, FloatsOut, received, send};
+
+use super::quantiles::Sketch;
+use super::stats::{Stats, parse};
+
+/// NaN, which becomes NULL, for a feature that has none.
+fn array(numbers: Vec<Option<f64>>) -> FloatsOut {
+    FloatsOut(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+}
+
+#[pg_extern]
+fn stats_mean(stats: Stats) -> FloatsOut {
+    array(stats.0.mean)
+}
+
+#[pg_extern]
+fn stats_stddev_pop(stats: Stats) -> FloatsOut {
+    array(stats.0.stddev_pop())
+}
+
+#[pg_extern]
+fn stats_stddev_samp(stats: Stats) -> FloatsOut {
+    array(stats.0.stddev_samp())
+}
+
+#[pg_extern]
+fn stats_skewness(stats: Stats) -> FloatsOut {
+    array(stats.0.skewness())
+}
+
+#[pg_extern]
+fn stats_kurtosis(stats: Stats) -> FloatsOut {
+    array(stats.0.kurtosis())
+}
+
+#[pg_extern]
+fn feature_stats_send(stats: Bytes) -> Vec<u8> {
+    send(stats)
+}
+
+#[pg_extern]
+fn feature_stats_recv(message: Internal) -> Result<Stats, Report> {
+    parse(received(message))
+}
+
+/// The features with each missing one replaced.
+#[pg_extern]
+fn impute(features: Floats, fill: Floats) -> Result<FloatsOut, Report> {
+    let (Floats(mut features), Floats(fill)) = (features, fill);
+    check_width(features.len(), fill.len())?;
+    for (x, fill) in features.iter_mut().zip(fill) {
+        if x.is_nan() {
+            *x = fill;
+        }
+    }
+    Ok(FloatsOut(features))
+}
+
+#[pg_extern]
+fn zscore_outliers(
+    features: Floats,
+    stats: Stats,
+    threshold: f64,
+) -> Result<Vec<Option<bool>>, Report> {
+    check_width(features.0.len(), stats.0.n.len())?;
+    check_positive("threshold", threshold)?;
+    Ok(outliers::by_zscore(&features.0, &stats.0, threshold))
+}
+
+#[pg_extern]
+fn iqr_outliers(
+    features: Floats,
+    quantiles: Sketch,
+    factor: f64,
+) -> Result<Vec<Option<bool>>, Report> {
+    check_width(features.0.len(), quantiles.0.of.len())?;
+    check_positive("factor", factor)?;
+    outliers::by_iqr(&features.0, &quantiles.0, factor)
+        .map_err(|why| Error::InvalidValue { type_name: "feature_quantiles", why }.into())
+}
+
+fn check_width(found: usize, expected: usize) -> Result<(), Report> {
+    let column = "the feature array".to_owned();
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::WrongDimension { column, expected, found }.into())
+    }
+}
+
+fn check_positive(option: &str, value: f64) -> Result<(), Report> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    let (option, value, valid) = (option.into(), value.to_string(), "a positive number".into());
+    Err(Error::InvalidOption { option, value, valid }.into())
+}

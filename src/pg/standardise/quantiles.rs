@@ -1,0 +1,381 @@
+//! `feature_quantiles`: an aggregate whose state is its result, flat and appended to in place.
+//!
+//! Layout of the varlena, aligned to 8: header, format u16, unused u16, number of features u32, bytes of the head u32, rows in
+//! the buffer u32, rows that it has room for u32; then the head, which is the algorithm's structure without the buffered
+//! values; then, from a multiple of 8 on, the buffer: rows of f64, NaN for a missing value. A row is copied behind the last
+//! one; a full buffer makes a new state, four times as large or with the values digested. PostgreSQL copies that into the
+//! aggregate's memory and frees the old one.
+#![allow(unsafe_code, reason = "the state is appended to in place, in memory of the aggregate")]
+
+use std::ffi::{CStr, CString};
+
+use pgrx::Internal;
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::standardise::quantiles::{FeatureQuantiles, MAX_EXACT, Ready};
+use crate::pg::call_site::CallSite;
+use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
+use crate::pg::error::{Error, Report};
+use crate::pg::ingest::MAX_FEATURES;
+use crate::pg::raw::{self, argument};
+use crate::pg::record::{Binding, Record};
+use crate::pg::value::{Bytes, FloatsOut, received, send};
+
+const HEADER: usize = 24;
+const FORMAT: u16 = 1;
+/// Rows that a new state has room for; it grows fourfold.
+const FIRST_ROWS: usize = 4;
+const NAME: &str = "feature_quantiles";
+
+raw::declare! {
+    feature_quantiles_add_array, pg_finfo_feature_quantiles_add_array;
+    feature_quantiles_add_record, pg_finfo_feature_quantiles_add_record;
+    feature_quantiles_combine, pg_finfo_feature_quantiles_combine;
+}
+
+/// Adds a row given as float8[].
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn feature_quantiles_add_array(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (feature_quantiles, float8[]), as the transition function of an aggregate.
+    unsafe {
+        let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        if let Some(state) = argument(fcinfo, 0)
+            && raw::in_aggregate(fcinfo)
+            && let Some(row) = plain_floats(array)
+            && row.iter().all(|x| x.is_finite())
+            && append(state, row)
+        {
+            return state;
+        }
+        let row: &mut Vec<f64> =
+            CallSite::of(fcinfo).remember(|| Ok(Vec::new())).unwrap_or_report();
+        row.clear();
+        Kind::Numbers(Element::Float8).numbers(array, "features", row).unwrap_or_report();
+        add(fcinfo, row, None).unwrap_or_report()
+    }
+}
+
+/// Adds a row given as a record, whose column names are kept.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn feature_quantiles_add_record(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (feature_quantiles, record), as the transition function of an aggregate.
+    unsafe {
+        let binding: &mut Binding =
+            CallSite::of(fcinfo).remember(|| Ok(Binding::default())).unwrap_or_report();
+        let Some(record) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        binding.all_numbers(Record::from_datum(record)).unwrap_or_report();
+        let (row, names) = binding.row();
+        add(fcinfo, row, Some(names)).unwrap_or_report()
+    }
+}
+
+/// The state of two states; a plain function too, by which `rollup` merges stored ones.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn feature_quantiles_combine(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (feature_quantiles, feature_quantiles), as the transition and combine function of aggregates.
+    unsafe {
+        let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        let other = read(other).unwrap_or_report();
+        let Some(state) = argument(fcinfo, 0) else { return state_of(other, 0) };
+        let mut state = read(state).unwrap_or_report();
+        check_same_features(&state, &other).unwrap_or_report();
+        state.merge(&other).map_err(invalid).unwrap_or_report();
+        state_of(state, 0)
+    }
+}
+
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
+unsafe fn keep(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the caller's promise.
+    unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
+}
+
+/// Appends a row to the buffer of an aggregate's own state; false where it is full or has another number of features.
+///
+/// # Safety
+/// `state` was made by [`state_of`] and is referred to by nobody else.
+unsafe fn append(state: Datum, row: &[f64]) -> bool {
+    // SAFETY: by the caller's promise the fields are those of the allocation, which is aligned to 8.
+    unsafe {
+        let bytes = state.cast_mut_ptr::<u8>();
+        let field = |at: usize| bytes.add(at).cast::<u32>().read() as usize;
+        let (d, n_head, n_rows, room) = (field(8), field(12), field(16), field(20));
+        if d != row.len() || n_rows == room {
+            return false;
+        }
+        let buffer = bytes.add((HEADER + n_head).next_multiple_of(8)).cast::<f64>();
+        std::ptr::copy_nonoverlapping(row.as_ptr(), buffer.add(n_rows * d), d);
+        bytes.add(16).cast::<u32>().write(n_rows as u32 + 1);
+        true
+    }
+}
+
+/// Adds a row to the state in the first argument, made at the first row.
+///
+/// # Safety
+/// As [`keep`].
+unsafe fn add(
+    fcinfo: FunctionCallInfo,
+    row: &[f64],
+    names: Option<&[String]>,
+) -> Result<Datum, Report> {
+    if row.is_empty() {
+        return Err(Error::NoFeatures.into());
+    }
+    if row.len() > MAX_FEATURES {
+        return Err(Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into());
+    }
+    // SAFETY: the first argument is NULL or a state.
+    unsafe {
+        let Some(state) = argument(fcinfo, 0) else {
+            let mut all = FeatureQuantiles::new(names.map(<[String]>::to_vec), row.len());
+            push(&mut all, row);
+            return Ok(state_of(all, FIRST_ROWS));
+        };
+        if raw::in_aggregate(fcinfo) && append(state, row) {
+            return Ok(state);
+        }
+        let mut all = read(state)?;
+        if all.of.len() != row.len() {
+            let (column, expected) = ("the feature array".to_owned(), all.of.len());
+            return Err(Error::WrongDimension { column, expected, found: row.len() }.into());
+        }
+        let n_rows = rows_of(state);
+        if n_rows >= MAX_EXACT {
+            for one in &mut all.of {
+                one.digest_values().map_err(invalid)?;
+            }
+            push(&mut all, row);
+            return Ok(state_of(all, MAX_EXACT));
+        }
+        push(&mut all, row);
+        Ok(state_of(all, (4 * n_rows).clamp(FIRST_ROWS, MAX_EXACT)))
+    }
+}
+
+fn push(all: &mut FeatureQuantiles, row: &[f64]) {
+    for (one, &x) in all.of.iter_mut().zip(row) {
+        if x.is_nan() { one.nulls += 1 } else { one.values.push(x) }
+    }
+}
+
+/// A state, in the current memory context, whose buffer has room for so many rows at least.
+fn state_of(mut all: FeatureQuantiles, room: usize) -> Datum {
+    let d = all.of.len();
+    let n_rows = all.of.iter().map(|one| one.values.len()).max().unwrap_or(0);
+    let mut buffer = vec![f64::NAN; n_rows.max(room) * d];
+    for (feature, one) in all.of.iter_mut().enumerate() {
+        // The padding of features with fewer values is read as missing, so it is taken off here: below 0 where text gave a
+        // feature fewer rows than another, which is right again when it is read.
+        let padding = (n_rows - one.values.len()) as u64;
+        for (place, value) in one.values.drain(..).enumerate() {
+            buffer[place * d + feature] = value;
+        }
+        one.nulls = one.nulls.wrapping_sub(padding);
+    }
+    let head = postcard::to_stdvec(&all).unwrap_or_default();
+    let buffer_at = (HEADER + head.len()).next_multiple_of(8);
+    // SAFETY: the writes are within the length that is allocated, in a live context.
+    unsafe {
+        let state = raw::new_varlena(pg_sys::CurrentMemoryContext, buffer_at + 8 * buffer.len());
+        let bytes = state.cast::<u8>();
+        bytes.add(4).cast::<u16>().write(FORMAT);
+        for (at, field) in [(8, d), (12, head.len()), (16, n_rows), (20, n_rows.max(room))] {
+            bytes.add(at).cast::<u32>().write(field as u32);
+        }
+        std::ptr::copy_nonoverlapping(head.as_ptr(), bytes.add(HEADER), head.len());
+        std::ptr::copy_nonoverlapping(buffer.as_ptr(), bytes.add(buffer_at).cast(), buffer.len());
+        state.into()
+    }
+}
+
+/// The rows in the buffer of an aggregate's own state.
+///
+/// # Safety
+/// `state` was made by [`state_of`].
+unsafe fn rows_of(state: Datum) -> usize {
+    // SAFETY: by the caller's promise.
+    unsafe { state.cast_mut_ptr::<u8>().add(16).cast::<u32>().read_unaligned() as usize }
+}
+
+/// # Safety
+/// `datum` is a feature_quantiles, not NULL.
+unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
+    // SAFETY: by the caller's promise it is a varlena.
+    parse(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+}
+
+/// `bytes` begin after the varlena header, and may come from anywhere.
+fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
+    let broken = || invalid(format!("{} bytes that are none", bytes.len()));
+    let field = |at: usize| {
+        let word = bytes.get(at - 4..at)?;
+        Some(u32::from_ne_bytes(word.try_into().ok()?) as usize)
+    };
+    let fields = || Some([field(8)?, field(12)?, field(16)?, field(20)?]);
+    let [d, n_head, n_rows, room] = fields().ok_or_else(broken)?;
+    if bytes[..2] != FORMAT.to_ne_bytes() || n_rows > room || n_rows > MAX_EXACT {
+        return Err(broken());
+    }
+    let head = bytes.get(HEADER - 4..).and_then(|rest| rest.get(..n_head)).ok_or_else(broken)?;
+    let mut all: FeatureQuantiles =
+        postcard::from_bytes(head).map_err(|error| invalid(error.to_string()))?;
+    let buffer_at = (HEADER + n_head).next_multiple_of(8) - 4;
+    let n_bytes = d.checked_mul(8 * n_rows).ok_or_else(broken)?;
+    let buffer = bytes.get(buffer_at..).and_then(|rest| rest.get(..n_bytes)).ok_or_else(broken)?;
+    if all.of.len() != d || d == 0 || all.of.iter().any(|one| !one.values.is_empty()) {
+        return Err(broken());
+    }
+    let (words, _) = buffer.as_chunks::<8>();
+    for row in words.chunks_exact(d) {
+        for (one, word) in all.of.iter_mut().zip(row) {
+            let x = f64::from_ne_bytes(*word);
+            if x.is_nan() {
+                one.nulls = one.nulls.wrapping_add(1);
+            } else {
+                one.values.push(x);
+            }
+        }
+    }
+    all.check().map_err(invalid)?;
+    Ok(all)
+}
+
+fn invalid(why: String) -> Report {
+    Error::InvalidValue { type_name: NAME, why }.into()
+}
+
+fn check_same_features(state: &FeatureQuantiles, other: &FeatureQuantiles) -> Result<(), Report> {
+    let (expected, found) = (state.of.len(), other.of.len());
+    if expected != found {
+        let column = "a summary to be merged".to_owned();
+        return Err(Error::WrongDimension { column, expected, found }.into());
+    }
+    if state.features != other.features {
+        let available = state.features.clone().unwrap_or_default();
+        let missing = other.features.iter().flatten().find(|name| !available.contains(name));
+        let column = missing.cloned().unwrap_or_else(|| "features in the same order".into());
+        return Err(Error::MissingColumn { column, available }.into());
+    }
+    Ok(())
+}
+
+/// A feature_quantiles argument or result of an ordinary function.
+pub(super) struct Sketch(pub(super) FeatureQuantiles);
+
+impl pgrx::FromDatum for Sketch {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the datum is a feature_quantiles.
+        Some(Sketch(unsafe { read(datum) }.unwrap_or_report()))
+    }
+}
+
+// SAFETY: SQL declares such arguments as feature_quantiles.
+unsafe impl<'fcx> ArgAbi<'fcx> for Sketch {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        let sketch = unsafe { arg.unbox_arg_using_from_datum::<Sketch>() };
+        sketch.unwrap_or_else(|| Sketch(FeatureQuantiles::new(None, 0)))
+    }
+}
+
+// SAFETY: the datum is a varlena of the layout above.
+unsafe impl BoxRet for Sketch {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        // SAFETY: the datum is of the declared type.
+        unsafe { fcinfo.return_raw_datum(state_of(self.0, 0)) }
+    }
+}
+
+/// The state without room for more rows.
+#[pg_extern]
+fn feature_quantiles_final(sketch: Sketch) -> Sketch {
+    sketch
+}
+
+#[pg_extern]
+fn feature_quantiles_in(text: &CStr) -> Result<Sketch, Report> {
+    let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
+    let all: FeatureQuantiles =
+        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    all.check().map_err(invalid)?;
+    let is_nameless = |name: &String| name.is_empty() || name.contains('\0');
+    if all.of.len() > MAX_FEATURES || all.features.iter().flatten().any(is_nameless) {
+        return Err(invalid("a feature has no name, or there are too many".into()));
+    }
+    Ok(Sketch(all))
+}
+
+#[pg_extern]
+fn feature_quantiles_out(sketch: Sketch) -> Result<CString, Report> {
+    let text = serde_json::to_string(&sketch.0).map_err(|error| invalid(error.to_string()))?;
+    CString::new(text).map_err(|error| invalid(error.to_string()))
+}
+
+#[pg_extern]
+fn feature_quantiles_send(sketch: Bytes) -> Vec<u8> {
+    send(sketch)
+}
+
+#[pg_extern]
+fn feature_quantiles_recv(message: Internal) -> Result<Sketch, Report> {
+    parse(received(message)).map(Sketch)
+}
+
+/// One number a feature; NULL for a feature without a value.
+fn each(
+    sketch: &FeatureQuantiles,
+    ask: impl Fn(&mut Ready) -> Option<f64>,
+) -> Result<FloatsOut, Report> {
+    let numbers = sketch.of.iter().map(|one| {
+        let mut ready = one.ready().map_err(invalid)?;
+        Ok::<_, Report>(ask(&mut ready).unwrap_or(f64::NAN))
+    });
+    Ok(FloatsOut(numbers.collect::<Result<_, _>>()?))
+}
+
+#[pg_extern]
+fn quantile(sketch: Sketch, q: f64) -> Result<FloatsOut, Report> {
+    if !(0.0..=1.0).contains(&q) {
+        let (option, value) = ("q".to_owned(), q.to_string());
+        return Err(Error::InvalidOption { option, value, valid: "0 to 1".into() }.into());
+    }
+    each(&sketch.0, |ready| ready.quantile(q))
+}
+
+#[pg_extern]
+fn median(sketch: Sketch) -> Result<FloatsOut, Report> {
+    each(&sketch.0, |ready| ready.quantile(0.5))
+}
+
+/// The inner edges of n bins of equally many rows, for width_bucket; equal edges, of values that repeat, are one.
+#[pg_extern]
+fn quantile_bins(
+    sketch: Sketch,
+    n: i32,
+) -> Result<TableIterator<'static, (name!(feature, String), name!(edges, Vec<f64>))>, Report> {
+    if !(2..=10_000).contains(&n) {
+        let (option, value) = ("n".to_owned(), n.to_string());
+        return Err(Error::InvalidOption { option, value, valid: "2 to 10000".into() }.into());
+    }
+    let mut rows = Vec::new();
+    for (feature, one) in sketch.0.of.iter().enumerate() {
+        let mut ready = one.ready().map_err(invalid)?;
+        let edges = (1..n).filter_map(|bin| ready.quantile(f64::from(bin) / f64::from(n)));
+        let mut edges: Vec<f64> = edges.collect();
+        edges.dedup();
+        rows.push((sketch.0.name(feature), edges));
+    }
+    Ok(TableIterator::new(rows))
+}
