@@ -5,6 +5,7 @@ from random import Random
 
 from lib.corpus import ARRAYS, CLASSES, COLUMNS, COUNTS, INTEGERS, NAMES, NUMBERS, OPTIONS, SOURCES, TEXTS, TIMES, VALUES, check_calls
 from lib.pgwire import ServerError
+from lib.processes import peak_memory
 
 
 def test_odd_sources_and_columns_are_described(cluster):
@@ -127,3 +128,16 @@ def test_values_go_out_and_in_in_binary_form_and_broken_ones_are_refused(cluster
                     assert error.sqlstate.startswith(CLASSES), f"{name}: {error}"
                 session.query("ROLLBACK")
             session.query("DROP TABLE there, back")
+
+
+def test_values_of_very_many_groups_spill(cluster):
+    """A quarter of a million customers stay within twice the hash table's memory and 100 MB."""
+    for name, made in MADE.items():
+        with cluster.connect(options="-c work_mem=16MB -c hash_mem_multiplier=1 -c enable_sort=off -c max_parallel_workers_per_gather=0") as session:
+            session.query("CREATE TEMPORARY TABLE many AS SELECT i % 250000 AS g, i % 1000 AS i, 'kind ' || i % 3 AS t, i::float8 AS x FROM generate_series(1, 500000) AS i; ANALYZE many")
+            work = f"SELECT count(v) FROM (SELECT {made} AS v FROM many GROUP BY g) AS groups"
+            plan = "\n".join(line for (line,) in session.rows(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {work}"))
+            assert "HashAggregate" in plan and "Disk Usage" in plan, plan
+            assert session.scalar(work) == 250_000
+            peak = peak_memory(session.pid)
+            assert peak <= 2 * (16 << 20) + (100 << 20), f"{name}: {peak >> 20} MiB"
