@@ -72,6 +72,15 @@ def standard_scale(psql, table, columns, into):
     return {"seconds": time.perf_counter() - began}
 
 
+def describe(psql, table):
+    """COPY out, parsed, and what pandas says of numbers and of texts."""
+    began = time.perf_counter()
+    with subprocess.Popen([*psql, "-q", "-c", f"COPY {table} TO STDOUT (FORMAT csv, HEADER)"], stdout=subprocess.PIPE) as pipe:
+        loaded = pd.read_csv(pipe.stdout)
+    loaded.describe(include="all")
+    return {"seconds": time.perf_counter() - began}
+
+
 def kmeans(psql, table, k, seed, max_iter, labels_into=None):
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import StandardScaler
@@ -257,7 +266,7 @@ def ranking(recommended, test, n):
     return {"ndcg": float(np.mean(ndcg)), "precision": float(np.mean(precision)), "recall": float(np.mean(recall))}
 
 
-COMMANDS = {one.__name__: one for one in (make_data, make_points, standard_scale, kmeans, lloyd, inertia, export_models, onnx, sample_data, sample_inertia, movielens_split, ranking)}
+COMMANDS = {one.__name__: one for one in (make_data, make_points, standard_scale, describe, kmeans, lloyd, inertia, export_models, onnx, sample_data, sample_inertia, movielens_split, ranking)}
 
 
 def serve():

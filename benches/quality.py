@@ -1,6 +1,8 @@
 """Models' quality against published or independently computed figures: `make quality`."""
 
 import argparse
+import json
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -49,7 +51,45 @@ def digits(bench):
     yield Row("k-means, digits z-scored, k = 10, best of 10 starts: inertia", f"{found:.6g}", f"bar {DIGITS}", found / DIGITS, 1.0)
 
 
-TASKS = [iris, digits, run.movielens]
+def encode(bench):
+    """Encodings against scikit-learn's, by tests/quality/encode.py: the largest difference of any row."""
+    run.DATA.mkdir(parents=True, exist_ok=True)
+    script, data, answers = house.ROOT / "tests" / "quality" / "encode.py", run.DATA / "encode.csv", run.DATA / "encode.json"
+
+    def peer(*arguments):
+        return subprocess.run([house.venv("bench"), script, *arguments], check=True, capture_output=True, text=True, timeout=300).stdout
+
+    peer("data", data)
+    bench.sql("CREATE TABLE pixels (id bigint, category text, f10 float8, f11 float8, f12 float8, f13 float8, digit float8, is_even float8)")
+    bench.connection.copy_in("COPY pixels FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+    # The rows, and one whose category is not among them.
+    rows = "(SELECT id, category FROM pixels UNION ALL SELECT 9999, 'none such') AS p"
+    fitted = "(SELECT persona.categories(category) AS c, persona.categories(category, 5) AS d FROM pixels) AS fitted"
+    ours = {}
+
+    def ask(name, expression, source):
+        text = bench.sql(f"SELECT json_agg({expression} ORDER BY id)::text FROM {source}").scalar()
+        ours[name] = json.loads(text)
+
+    ask("names", "persona.category_names(c)", f"{fitted}, (VALUES (1)) AS v (id)")
+    ask("capped_names", "persona.category_names(d)", f"{fitted}, (VALUES (1)) AS v (id)")
+    ours["names"], ours["capped_names"] = ours["names"][0], ours["capped_names"][0]
+    for name, expression in (("one_hot", "persona.one_hot(c, category)"), ("ordinal", "persona.ordinal(c, category)"), ("capped", "persona.one_hot(d, category)")):
+        ask(name, expression, f"{rows}, {fitted}")
+    for target in ("digit", "is_even"):
+        for name, options in (("auto", "{}"), ("rows", '{"smoothing": 10}')):
+            ask(f"{target}_{name}", "persona.encode_target(e, category)",
+                f"{rows}, (SELECT persona.target_encoder(category, {target}, id::text, '{options}') AS e FROM pixels) AS fitted")
+    ask("folds", "persona.fold(id, 5)", "pixels")
+    ask("out_of_fold", "persona.encode_target(e, category, id::text)", "pixels, (SELECT persona.target_encoder(category, digit, id::text) AS e FROM pixels) AS fitted")
+    for function in ("polynomial", "interactions"):
+        ask(function, f"persona.{function}(ARRAY[f10, f11, f12, f13])", "pixels")
+    answers.write_text(json.dumps(ours))
+    for what, difference in json.loads(peer("compare", data, answers)):
+        yield Row(f"{what}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
+
+
+TASKS = [iris, digits, encode, run.movielens]
 
 
 def body():

@@ -60,7 +60,8 @@ def parse():
 
 
 def pure(tally, long):
-    cargo_test("cargo test (pure; no PostgreSQL)", tally, [], ["--include-ignored"] if long else [], long)
+    # Properties that do not say how many cases they want are tried on 256, or in the long form on 10,000.
+    cargo_test("cargo test (pure; no PostgreSQL)", tally, [], ["--include-ignored"] if long else [], long, {"PROPTEST_CASES": "10000"} if long else None)
     try:
         setup.onnxruntime()
     except house.Trouble as trouble:

@@ -1,9 +1,15 @@
 //! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
 
+pub mod flat_map;
 pub mod frame;
+pub mod hash;
 pub mod random;
 pub mod stop;
 
+pub mod clean;
+pub mod customers;
+pub mod describe;
+pub mod encode;
 pub mod metrics;
 pub mod recommend;
 pub mod score;

@@ -7,6 +7,7 @@ mod bulk;
 mod call_site;
 mod datum;
 mod error;
+mod flat;
 mod guc;
 mod ingest;
 mod names;
@@ -19,6 +20,10 @@ mod threads;
 mod value;
 mod window;
 
+mod clean;
+mod customers;
+mod describe;
+mod encode;
 mod operate;
 mod recommend;
 mod score;

@@ -18,6 +18,15 @@ pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
     const NAME: &'static str;
     /// Whether the parts fit together: text and bytes may come from anywhere.
     fn check(&self) -> Result<(), String>;
+
+    /// The bytes of the stored value. A type whose value is the state of an aggregate has its own.
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        postcard::to_stdvec(self).map_err(|error| error.to_string())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        postcard::from_bytes(bytes).map_err(|error| error.to_string())
+    }
 }
 
 /// A value given to or returned from a SQL function.
@@ -103,14 +112,14 @@ pub(crate) fn send(value: Bytes) -> Vec<u8> {
 
 pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
     let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
-    let value: T = postcard::from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
+    let value = T::from_bytes(bytes).map_err(invalid)?;
     value.check().map_err(invalid)?;
     Ok(value)
 }
 
 impl<T: SqlType> IntoDatum for Value<T> {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        postcard::to_stdvec(&self.0).ok().and_then(IntoDatum::into_datum)
+        self.0.to_bytes().ok().and_then(IntoDatum::into_datum)
     }
 
     fn type_oid() -> Oid {

@@ -221,6 +221,33 @@ impl Kind {
     }
 }
 
+/// A number of a column of this kind and type as SQL writes it: a date is a date again.
+pub(crate) fn written(kind: Kind, type_oid: Oid, number: f64) -> String {
+    let microseconds =
+        |seconds: f64| ((seconds - DAYS_1970_TO_2000 * 86_400.0) * 1e6).round() as i64;
+    let datum = match kind {
+        Kind::Bool => Datum::from(number != 0.0),
+        Kind::Int2 => Datum::from(number as i16),
+        Kind::Int4 => Datum::from(number as i32),
+        Kind::Int8 => Datum::from(number as i64),
+        Kind::Float4 => Datum::from((number as f32).to_bits()),
+        Kind::Date => Datum::from((number / 86_400.0 - DAYS_1970_TO_2000).round() as i32),
+        Kind::Timestamp => Datum::from(microseconds(number)),
+        _ => Datum::from(number.to_bits()),
+    };
+    // A numeric was read as a float8, and is written as one.
+    let is_itself = !matches!(kind, Kind::Numeric | Kind::Float8);
+    let type_oid = if is_itself { type_oid } else { pg_sys::FLOAT8OID };
+    // SAFETY: the datum is of the base type, by value; the output function's string is copied and freed.
+    unsafe {
+        let output = output_function(pg_sys::getBaseType(type_oid));
+        let printed = pg_sys::OidOutputFunctionCall(output, datum);
+        let text = CStr::from_ptr(printed).to_string_lossy().into_owned();
+        pg_sys::pfree(printed.cast());
+        text
+    }
+}
+
 /// The name of a type as SQL writes it.
 pub(crate) fn type_name(type_oid: Oid) -> String {
     // SAFETY: a catalogue look-up; the string is PostgreSQL's own, copied.

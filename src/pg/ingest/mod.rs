@@ -3,24 +3,20 @@
 //! The query runs through SPI with a DestReceiver of our own that appends each slot's datums to column builders: the time
 //! of `sum()` over the same columns, a seventh of an SPI cursor's. Types are checked before the first row; the builders
 //! stop at the memory budget before they allocate.
-#![allow(unsafe_code, reason = "SPI is called as C")]
 
 mod column;
 mod receiver;
 mod source;
-
-use std::ffi::CString;
-
-use pgrx::pg_sys;
-use pgrx::prelude::*;
+mod stream;
 
 use crate::algo::frame::Frame;
 
-use super::error::{Report, report};
+use super::error::Report;
 use super::progress::Progress;
 
 use receiver::Receiver;
 pub(crate) use source::query_of;
+pub(crate) use stream::{Sink, stream};
 
 /// What a fit wants of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,25 +86,7 @@ pub(crate) fn ingest_for(
     progress: &mut Progress,
 ) -> Result<Ingested, Report> {
     progress.phase("reading");
-    let query = query_of(request.source)?;
-    let query = CString::new(query).map_err(|_| {
-        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
-    })?;
     let mut receiver = Receiver::new(work, request, progress);
-    Spi::connect(|_| {
-        let options = pg_sys::SPIExecuteOptions {
-            read_only: true,
-            must_return_tuples: true,
-            dest: (&raw mut receiver).cast(),
-            ..Default::default()
-        };
-        // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
-        // through here, where it is dropped.
-        let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
-        Spi::check_status(status).map(|_| ())
-    })
-    .map_err(|error| {
-        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("the source cannot be run: {error}"))
-    })?;
+    stream(request.source, &mut receiver)?;
     receiver.finish()
 }

@@ -1,8 +1,7 @@
-//! Takes each row of the running query apart and appends it to the columns, within the memory budget.
-#![allow(unsafe_code, reason = "a DestReceiver is a C structure of callbacks")]
+//! Appends each row of the running query to the columns, within the memory budget.
+#![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
 use pgrx::pg_sys;
-use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame, Values};
@@ -10,25 +9,22 @@ use crate::pg::datum::{Kind, type_name};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::progress::Progress;
-use crate::pg::record::{Attribute, attributes, check_names};
+use crate::pg::record::{Attribute, check_names};
 
 use super::column::{Builder, Building, builder};
+use super::stream::Sink;
 use super::{Ingested, MAX_FEATURES, Others, Request, Role, Work};
 
 /// Text is counted as it comes, and held against the budget every so many bytes.
 const TEXT_STEP: usize = 1 << 18;
 
-/// PostgreSQL's receiver of rows, with what it collects.
-#[repr(C)]
+/// The columns as they grow.
 pub(super) struct Receiver<'a> {
-    /// First, as PostgreSQL takes the whole for it.
-    callbacks: pg_sys::DestReceiver,
     request: &'a Request<'a>,
     work: Work,
     builders: Vec<Builder>,
     /// Where each builder's next values go, when all are of fixed width; empty when not. Made anew with the room for rows.
     direct: Vec<Direct>,
-    last_attribute: i32,
     n_rows: usize,
     capacity: usize,
     text_bytes: usize,
@@ -36,7 +32,6 @@ pub(super) struct Receiver<'a> {
     text_checked: usize,
     budget: usize,
     progress: &'a mut Progress,
-    started: bool,
 }
 
 /// A column whose values are written as they are, without a look at its builder.
@@ -56,72 +51,41 @@ enum How {
     Key(Kind),
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn persona_ingest_start(
-    receiver: *mut pg_sys::DestReceiver,
-    _operation: i32,
-    descriptor: pg_sys::TupleDesc,
-) {
-    // SAFETY: PostgreSQL calls this with the receiver that `ingest` passed, and the descriptor of the rows to come.
-    let (receiver, attributes) =
-        unsafe { (&mut *receiver.cast::<Receiver>(), attributes(descriptor)) };
-    receiver.start(attributes).unwrap_or_report();
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn persona_ingest_receive(
-    slot: *mut pg_sys::TupleTableSlot,
-    receiver: *mut pg_sys::DestReceiver,
-) -> bool {
-    // SAFETY: as above; the slot holds a row of that descriptor, of which the attributes up to the last wanted one are
-    // taken apart here and so valid.
-    unsafe {
-        let receiver = &mut *receiver.cast::<Receiver>();
-        if i32::from((*slot).tts_nvalid) < receiver.last_attribute {
-            // The slot's own function costs 20 ns less than the one that looks for columns added with a default as well. An
-            // error in it (there is none for a tuple in a buffer) leaves nothing to drop in this frame.
-            if let Some(take_apart) = (*(*slot).tts_ops).getsomeattrs {
-                take_apart(slot, receiver.last_attribute);
-            }
-            if i32::from((*slot).tts_nvalid) < receiver.last_attribute {
-                pg_sys::slot_getsomeattrs_int(slot, receiver.last_attribute);
-            }
-        }
-        receiver.receive((*slot).tts_values, (*slot).tts_isnull).unwrap_or_report();
+impl Sink for Receiver<'_> {
+    fn start(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report> {
+        self.choose(attributes)
     }
-    true
-}
 
-unsafe extern "C-unwind" fn ignore(_: *mut pg_sys::DestReceiver) {}
+    #[inline]
+    unsafe fn row(
+        &mut self,
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+    ) -> Result<(), Report> {
+        // SAFETY: as the caller promises.
+        unsafe { self.receive(values, nulls) }
+    }
+}
 
 impl<'a> Receiver<'a> {
     pub(super) fn new(work: Work, request: &'a Request<'a>, progress: &'a mut Progress) -> Self {
         Self {
-            callbacks: pg_sys::DestReceiver {
-                receiveSlot: Some(persona_ingest_receive),
-                rStartup: Some(persona_ingest_start),
-                rShutdown: Some(ignore),
-                rDestroy: Some(ignore),
-                mydest: pg_sys::CommandDest::DestNone,
-            },
             request,
             work,
             builders: Vec::new(),
             direct: Vec::new(),
-            last_attribute: 0,
             n_rows: 0,
             capacity: 0,
             text_bytes: 0,
             text_checked: 0,
             budget: guc::max_fit_memory(),
             progress,
-            started: false,
         }
     }
 
-    fn start(&mut self, attributes: Vec<Attribute>) -> Result<(), Report> {
+    /// As of [`Sink::start`].
+    fn choose(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report> {
         check_names(&attributes, false)?;
-        self.started = true;
         for (name, role) in &self.request.columns {
             let attribute =
                 attributes.iter().find(|attribute| attribute.name == *name).ok_or_else(|| {
@@ -149,17 +113,12 @@ impl<'a> Receiver<'a> {
             })
             .collect();
         self.builders.extend(others);
-        self.last_attribute = self
-            .builders
-            .iter()
-            .map(|builder| builder.attribute.position as i32 + 1)
-            .max()
-            .unwrap_or(0);
-        Ok(())
+        let last = self.builders.iter().map(|builder| builder.attribute.position + 1).max();
+        Ok(last.unwrap_or(0))
     }
 
     /// # Safety
-    /// Both point to the values of a row of the descriptor that `start` saw.
+    /// Both point to the values of a row of the columns that `start` saw.
     #[inline]
     unsafe fn receive(
         &mut self,
@@ -329,9 +288,6 @@ impl<'a> Receiver<'a> {
     /// The columns that were read.
     pub(super) fn finish(mut self) -> Result<Ingested, Report> {
         self.keep_direct_rows();
-        if !self.started {
-            return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
-        }
         self.progress.rows(self.n_rows as u64);
         self.check_budget()?;
         let n_rows = self.n_rows;

@@ -1,8 +1,7 @@
-//! Summaries, scalers and RFM in SQL.
+//! Summaries and scalers in SQL.
 
 mod moments;
 mod quantiles;
-mod rfm;
 mod scaler;
 mod stats;
 mod windows;

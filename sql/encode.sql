@@ -1,0 +1,230 @@
+-- Encode: text and angles as numbers. States of aggregates are SQL types, as those of summaries are.
+
+-- Categories ---------------------------------------------------------------------------------------------------------
+
+CREATE TYPE persona.categories;
+
+CREATE FUNCTION persona.categories_in(cstring) RETURNS persona.categories
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_in_wrapper';
+COMMENT ON FUNCTION persona.categories_in(cstring) IS 'input: JSON text of levels';
+
+CREATE FUNCTION persona.categories_out(persona.categories) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_out_wrapper';
+COMMENT ON FUNCTION persona.categories_out(persona.categories) IS 'output: JSON text of levels';
+
+CREATE FUNCTION persona.categories_recv(internal) RETURNS persona.categories
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_recv_wrapper';
+COMMENT ON FUNCTION persona.categories_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.categories_send(persona.categories) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_send_wrapper';
+COMMENT ON FUNCTION persona.categories_send(persona.categories) IS 'binary output';
+
+CREATE TYPE persona.categories (
+    INPUT = persona.categories_in, OUTPUT = persona.categories_out, RECEIVE = persona.categories_recv, SEND = persona.categories_send,
+    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
+);
+COMMENT ON TYPE persona.categories IS
+    'the levels of a text column with their counts, the most frequent first and equal ones by text (by bytes); mergeable with rollup';
+
+CREATE FUNCTION persona.categories_add(persona.categories, value text) RETURNS persona.categories
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
+COMMENT ON FUNCTION persona.categories_add(persona.categories, text) IS 'transition function of categories';
+
+CREATE FUNCTION persona.categories_add(persona.categories, value text, max_levels integer) RETURNS persona.categories
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
+COMMENT ON FUNCTION persona.categories_add(persona.categories, text, integer) IS 'transition function of categories with a cap';
+
+CREATE FUNCTION persona.categories_combine(persona.categories, persona.categories) RETURNS persona.categories
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_combine';
+COMMENT ON FUNCTION persona.categories_combine(persona.categories, persona.categories) IS 'the levels of both';
+
+CREATE FUNCTION persona.categories_final(persona.categories) RETURNS persona.categories
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_final_wrapper';
+COMMENT ON FUNCTION persona.categories_final(persona.categories) IS 'final function: the state in its smallest form';
+
+CREATE AGGREGATE persona.categories(value text) (
+    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
+);
+COMMENT ON AGGREGATE persona.categories(text) IS
+    'the levels of a column: every one has a place of its own, and a value that is none of them has no place; NULL is skipped';
+
+CREATE AGGREGATE persona.categories(value text, max_levels integer) (
+    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
+);
+COMMENT ON AGGREGATE persona.categories(text, integer) IS
+    'the levels of a column, of which the max_levels most frequent have a place of their own; all other values, unknown ones too, share '
+    'one more, the last. All levels are counted, so that rollup is exact; NULL is skipped';
+
+CREATE AGGREGATE persona.rollup(persona.categories) (
+    SFUNC = persona.categories_combine, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
+);
+COMMENT ON AGGREGATE persona.rollup(persona.categories) IS 'merges stored levels, as of days into a month';
+
+CREATE FUNCTION persona.category_names(categories persona.categories) RETURNS text[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'category_names_wrapper';
+COMMENT ON FUNCTION persona.category_names(persona.categories) IS
+    'the names of the places, in their order; the shared one is called (other)';
+
+CREATE FUNCTION persona.category_counts(categories persona.categories) RETURNS bigint[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'category_counts_wrapper';
+COMMENT ON FUNCTION persona.category_counts(persona.categories) IS
+    'how often each place occurred, in their order';
+
+CREATE FUNCTION persona.most_frequent(categories persona.categories) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'most_frequent_wrapper';
+COMMENT ON FUNCTION persona.most_frequent(persona.categories) IS
+    'the most frequent level, to fill in for NULL: coalesce(value, persona.most_frequent(categories))';
+
+CREATE FUNCTION persona.one_hot(categories persona.categories, value text) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'one_hot_wrapper';
+COMMENT ON FUNCTION persona.one_hot(persona.categories, text) IS
+    '1 at the value''s place and 0 elsewhere; all 0 for NULL, and for an unknown value when no place is shared, as scikit-learn''s '
+    'handle_unknown=ignore';
+
+CREATE FUNCTION persona.ordinal(categories persona.categories, value text) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'ordinal_wrapper';
+COMMENT ON FUNCTION persona.ordinal(persona.categories, text) IS
+    'the value''s place from 1, so that category_names has its name there; NULL for NULL, and for an unknown value when no place is shared';
+
+-- Target encoding ----------------------------------------------------------------------------------------------------
+
+CREATE TYPE persona.target_encoder;
+
+CREATE FUNCTION persona.target_encoder_in(cstring) RETURNS persona.target_encoder
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_in_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_in(cstring) IS 'input: JSON text of a target encoder';
+
+CREATE FUNCTION persona.target_encoder_out(persona.target_encoder) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_out_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_out(persona.target_encoder) IS 'output: JSON text of a target encoder';
+
+CREATE FUNCTION persona.target_encoder_recv(internal) RETURNS persona.target_encoder
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_recv_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_recv(internal) IS 'binary input';
+
+CREATE FUNCTION persona.target_encoder_send(persona.target_encoder) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_send_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_send(persona.target_encoder) IS 'binary output';
+
+CREATE TYPE persona.target_encoder (
+    INPUT = persona.target_encoder_in, OUTPUT = persona.target_encoder_out, RECEIVE = persona.target_encoder_recv, SEND = persona.target_encoder_send,
+    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
+);
+COMMENT ON TYPE persona.target_encoder IS
+    'per category and fold: n, mean and sum of squared deviations of a target; mergeable with rollup';
+
+CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category text, target double precision)
+RETURNS persona.target_encoder LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_add';
+COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, text, double precision) IS
+    'transition function of target_encoder';
+
+CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category text, target double precision, key text)
+RETURNS persona.target_encoder LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_add';
+COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, text, double precision, text) IS
+    'transition function of target_encoder with a key';
+
+CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category text, target double precision, key text, options jsonb)
+RETURNS persona.target_encoder LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_add';
+COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, text, double precision, text, jsonb) IS
+    'transition function of target_encoder with a key and options';
+
+CREATE FUNCTION persona.target_encoder_combine(persona.target_encoder, persona.target_encoder) RETURNS persona.target_encoder
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_combine';
+COMMENT ON FUNCTION persona.target_encoder_combine(persona.target_encoder, persona.target_encoder) IS 'the rows of both';
+
+CREATE FUNCTION persona.target_encoder_final(persona.target_encoder) RETURNS persona.target_encoder
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_final_wrapper';
+COMMENT ON FUNCTION persona.target_encoder_final(persona.target_encoder) IS 'final function: the state in its smallest form';
+
+CREATE AGGREGATE persona.target_encoder(category text, target double precision) (
+    SFUNC = persona.target_encoder_add, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
+    COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
+);
+COMMENT ON AGGREGATE persona.target_encoder(text, double precision) IS
+    'the mean of a target per category, drawn towards the overall mean by the variances (empirical Bayes, as scikit-learn''s '
+    'TargetEncoder by default); for use on other rows than those of the fit. A NULL category or target is skipped';
+
+CREATE AGGREGATE persona.target_encoder(category text, target double precision, key text) (
+    SFUNC = persona.target_encoder_add, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
+    COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
+);
+COMMENT ON AGGREGATE persona.target_encoder(text, double precision, text) IS
+    'a target encoder, kept in 5 folds of the rows'' keys, so that encode_target with a key encodes a row of the fit from the other folds';
+
+CREATE AGGREGATE persona.target_encoder(category text, target double precision, key text, options jsonb) (
+    SFUNC = persona.target_encoder_add, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
+    COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
+);
+COMMENT ON AGGREGATE persona.target_encoder(text, double precision, text, jsonb) IS
+    'a target encoder in folds, with options: smoothing, auto or the number of rows that the overall mean counts for (Micci-Barreca 2001); folds, 2 to '
+    '20; seed of the folds, which are those of persona.fold(key, folds, seed)';
+
+CREATE AGGREGATE persona.rollup(persona.target_encoder) (
+    SFUNC = persona.target_encoder_combine, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
+    COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
+);
+COMMENT ON AGGREGATE persona.rollup(persona.target_encoder) IS 'merges stored target encoders with the same options, as of days into a month';
+
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category text) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_wrapper';
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, text) IS
+    'the category''s encoding from all rows of the fit, for new rows; the overall mean for NULL and for an unknown category';
+
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category text, key text) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_of_key_wrapper';
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, text, text) IS
+    'the category''s encoding from the rows outside of the key''s fold, for rows of the fit: their own target is not in it';
+
+-- Without a fit ------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.hash_features(texts text[], n integer) RETURNS double precision[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'hash_features_wrapper';
+COMMENT ON FUNCTION persona.hash_features(text[], integer) IS
+    '1 or -1 for each text at one of n places (signed feature hashing, Weinberger et al. 2009), as ARRAY[''city='' || city]; NULL '
+    'elements count nothing. The hash is FNV-1a of 64 bits over the UTF-8 bytes, then SplitMix64''s finaliser: the place is '
+    'hash * n / 2^64, the sign 1 for an even hash; it never changes';
+
+CREATE FUNCTION persona.cyclic(value double precision, period double precision) RETURNS double precision[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'cyclic_wrapper';
+COMMENT ON FUNCTION persona.cyclic(double precision, double precision) IS
+    'sine and cosine of a value whose cycle is period long, so that its end is near its start: cyclic(extract(hour FROM at), 24)';
+
+CREATE FUNCTION persona.hour_cycle(at timestamptz) RETURNS double precision[]
+LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN persona.cyclic(extract(epoch FROM at::time)::double precision / 3600, 24);
+COMMENT ON FUNCTION persona.hour_cycle(timestamptz) IS 'the time of day as sine and cosine in the session''s time zone, on which it depends: cast at AT TIME ZONE a zone to fix one';
+
+CREATE FUNCTION persona.hour_cycle(at timestamp) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN persona.cyclic(extract(epoch FROM at::time)::double precision / 3600, 24);
+COMMENT ON FUNCTION persona.hour_cycle(timestamp) IS 'the time of day as sine and cosine';
+
+CREATE FUNCTION persona.weekday_cycle(at timestamptz) RETURNS double precision[]
+LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN persona.cyclic(extract(isodow FROM at)::double precision, 7);
+COMMENT ON FUNCTION persona.weekday_cycle(timestamptz) IS 'the day of the week as sine and cosine in the session''s time zone, on which it depends: cast at AT TIME ZONE a zone to fix one';
+
+CREATE FUNCTION persona.weekday_cycle(at timestamp) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN persona.cyclic(extract(isodow FROM at)::double precision, 7);
+COMMENT ON FUNCTION persona.weekday_cycle(timestamp) IS 'the day of the week as sine and cosine';
+
+CREATE FUNCTION persona.month_cycle(at timestamptz) RETURNS double precision[]
+LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN persona.cyclic(extract(month FROM at)::double precision, 12);
+COMMENT ON FUNCTION persona.month_cycle(timestamptz) IS 'the month as sine and cosine in the session''s time zone, on which it depends: cast at AT TIME ZONE a zone to fix one';
+
+CREATE FUNCTION persona.month_cycle(at timestamp) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN persona.cyclic(extract(month FROM at)::double precision, 12);
+COMMENT ON FUNCTION persona.month_cycle(timestamp) IS 'the month as sine and cosine';
+
+CREATE FUNCTION persona.interactions(features double precision[]) RETURNS double precision[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'interactions_wrapper';
+COMMENT ON FUNCTION persona.interactions(double precision[]) IS
+    'the products of each two different features, (1, 2), (1, 3), …, (2, 3), …: scikit-learn''s PolynomialFeatures with interaction_only, '
+    'without the features themselves; NULL where one is NULL';
+
+CREATE FUNCTION persona.polynomial(features double precision[]) RETURNS double precision[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'polynomial_wrapper';
+COMMENT ON FUNCTION persona.polynomial(double precision[]) IS
+    'the features, then the products of each two, squares among them: (1, 1), (1, 2), …, (2, 2), …: scikit-learn''s '
+    'PolynomialFeatures of degree 2 without bias; NULL where one is NULL';

@@ -1,0 +1,320 @@
+//! A customer's events by UTC day and kind: how many, and the sum of their amounts. Features at any day are read off it.
+//!
+//! As the state of an aggregate it is a flat map from day and kind to count and sum, with one more entry for each kind by itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::algo::flat_map::{self, FlatMap, Word};
+
+pub const MAX_KINDS: usize = 64;
+pub const MAX_KIND_BYTES: usize = 63;
+/// Words of a value of the flat map, and of its head (the number of kinds).
+pub const WIDTH: usize = 2;
+pub const HEAD: usize = 1;
+/// The windows of features, in days.
+pub const WINDOWS: [i32; 3] = [7, 30, 90];
+/// The order in which customers come to buy; other kinds follow by name.
+const FUNNEL: [&str; 5] = ["view", "search", "cart", "purchase", "review"];
+/// The day of the entry of a kind by itself; no event has it.
+const NO_DAY: i32 = i32::MIN;
+
+/// Per kind the days with events in their order, each with the number of events and the sum of amounts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Behaviour {
+    pub events: BTreeMap<String, Vec<(i32, u64, f64)>>,
+}
+
+/// An empty state.
+pub fn empty() -> Vec<u8> {
+    flat_map::empty(WIDTH, &[0])
+}
+
+/// A key on the stack.
+pub type Key = [u8; 4 + MAX_KIND_BYTES];
+
+/// The key of a day and a kind, so that keys are in the order of days. The kind is one by [`is_kind`].
+#[inline]
+pub fn key_in<'a>(key: &'a mut Key, day: i32, kind: &str) -> &'a [u8] {
+    let length = 4 + kind.len();
+    key[..4].copy_from_slice(&((day as u32) ^ (1 << 31)).to_be_bytes());
+    key[4..length].copy_from_slice(kind.as_bytes());
+    &key[..length]
+}
+
+/// The key of the kind by itself.
+pub fn kind_key_in<'a>(key: &'a mut Key, kind: &str) -> &'a [u8] {
+    key_in(key, NO_DAY, kind)
+}
+
+pub const EMPTY_KEY: Key = [0; 4 + MAX_KIND_BYTES];
+
+/// Adds events to the words of a key.
+#[inline]
+pub fn add(words: &mut [Word], n: u64, amount: f64) {
+    if let [count, sum] = words {
+        *count = (u64::from_le_bytes(*count).saturating_add(n)).to_le_bytes();
+        *sum = (f64::from_le_bytes(*sum) + amount).to_le_bytes();
+    }
+}
+
+/// The days and kinds of a state: day, kind, count, sum.
+pub fn cells<'a>(map: FlatMap<'a>) -> impl Iterator<Item = (i32, &'a str, u64, f64)> {
+    map.iter().filter_map(|(key, words)| {
+        let (day, kind) = key.split_first_chunk()?;
+        let day = (u32::from_be_bytes(*day) ^ (1 << 31)) as i32;
+        let [count, sum] = words else { return None };
+        let kind = std::str::from_utf8(kind).ok()?;
+        (day != NO_DAY).then(|| (day, kind, u64::from_le_bytes(*count), f64::from_le_bytes(*sum)))
+    })
+}
+
+impl Behaviour {
+    pub fn from_flat(bytes: &[u8]) -> Option<Self> {
+        let mut behaviour = Self::default();
+        for (day, kind, n, sum) in cells(FlatMap::read(bytes, WIDTH, HEAD)?) {
+            match behaviour.events.get_mut(kind) {
+                Some(days) => days.push((day, n, sum)),
+                None => _ = behaviour.events.insert(kind.to_owned(), vec![(day, n, sum)]),
+            }
+        }
+        behaviour.events.values_mut().for_each(|days| days.sort_unstable_by_key(|day| day.0));
+        Some(behaviour)
+    }
+
+    pub fn to_flat(&self) -> Vec<u8> {
+        let mut entries = Vec::new();
+        for (kind, days) in &self.events {
+            let mut key = EMPTY_KEY;
+            entries.push((kind_key_in(&mut key, kind).to_vec(), vec![0; WIDTH]));
+            for (day, n, sum) in days {
+                let words = vec![*n, sum.to_bits()];
+                entries.push((key_in(&mut key, *day, kind).to_vec(), words));
+            }
+        }
+        flat_map::of(WIDTH, &[self.events.len() as u64], entries)
+    }
+
+    pub fn check(&self) -> Result<(), String> {
+        if self.events.len() > MAX_KINDS {
+            return Err(format!("{} kinds of events are more than {MAX_KINDS}", self.events.len()));
+        }
+        for (kind, days) in &self.events {
+            if !is_kind(kind) {
+                return Err(format!("a kind of event has 1 to {MAX_KIND_BYTES} bytes"));
+            }
+            let ascends = days.windows(2).all(|pair| pair[0].0 < pair[1].0);
+            let is_fine = |(day, n, sum): &(i32, u64, f64)| {
+                // As PostgreSQL's timestamps.
+                (-2_500_000..=110_000_000).contains(day) && *n > 0 && sum.is_finite()
+            };
+            if days.is_empty() || !ascends || !days.iter().all(is_fine) {
+                return Err(format!("the days of \"{kind}\" do not fit together"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The kinds, in the order of the funnel.
+    pub fn kinds(&self) -> Vec<String> {
+        let mut kinds: Vec<String> = self.events.keys().cloned().collect();
+        let place = |kind: &String| FUNNEL.iter().position(|known| known == kind).unwrap_or(99);
+        kinds.sort_by_key(|kind| (place(kind), kind.clone()));
+        kinds
+    }
+
+    /// The features of [`feature_names`], from whole days before `as_of`; None where there is nothing to tell.
+    pub fn features(&self, as_of: i32, kinds: &[String]) -> Vec<Option<f64>> {
+        let none = Vec::new();
+        let mut features = Vec::new();
+        let mut all_days = Vec::new();
+        for days in self.events.values() {
+            all_days.extend(days.iter().map(|day| day.0).filter(|day| *day < as_of));
+        }
+        all_days.sort_unstable();
+        all_days.dedup();
+        push_days(&mut features, &all_days, as_of);
+        let mut counts = Vec::new();
+        for kind in kinds {
+            let days = self.events.get(kind).unwrap_or(&none);
+            let days = &days[..days.partition_point(|day| day.0 < as_of)];
+            let since = |first: i64| {
+                let days = &days[days.partition_point(|day| i64::from(day.0) < first)..];
+                (
+                    days.iter().map(|day| day.1).sum::<u64>() as f64,
+                    days.iter().fold(0.0, |sum, day| sum + day.2),
+                )
+            };
+            let starts = WINDOWS.map(|window| i64::from(as_of) - i64::from(window));
+            let windows: Vec<(f64, f64)> =
+                starts.into_iter().chain([i64::MIN]).map(since).collect();
+            features.extend(windows.iter().map(|(n, _)| Some(*n)));
+            features.extend(windows.iter().map(|(_, sum)| Some(*sum)));
+            features.extend(windows.iter().map(|(n, sum)| (*n > 0.0).then(|| sum / n)));
+            for (window, (recent, _)) in WINDOWS.into_iter().zip(&windows) {
+                let both: (f64, f64) = since(i64::from(as_of) - 2 * i64::from(window));
+                let before = both.0 - recent;
+                features.push(Some(if both.0 > 0.0 { (recent - before) / both.0 } else { 0.0 }));
+            }
+            let active: Vec<i32> = days.iter().map(|day| day.0).collect();
+            push_days(&mut features, &active, as_of);
+            counts.push(windows[WINDOWS.len()].0);
+        }
+        for (from, count) in counts.iter().enumerate() {
+            features.extend(counts[from + 1..].iter().map(|to| (*count > 0.0).then(|| to / count)));
+        }
+        features
+    }
+}
+
+/// Names of the features: of all events, of each kind, and of each pair of kinds in the given order.
+pub fn feature_names(kinds: &[String]) -> Vec<String> {
+    const DAYS: [&str; 5] =
+        ["active_days", "mean_gap", "last_gap", "days_since_first", "days_since_last"];
+    let mut names: Vec<String> = DAYS.iter().map(|name| (*name).to_owned()).collect();
+    for kind in kinds {
+        for what in ["count", "sum", "mean"] {
+            names.extend(WINDOWS.iter().map(|window| format!("{kind}_{what}_{window}")));
+            names.push(format!("{kind}_{what}"));
+        }
+        names.extend(WINDOWS.iter().map(|window| format!("{kind}_trend_{window}")));
+        names.extend(DAYS.iter().map(|name| format!("{kind}_{name}")));
+    }
+    for (from, kind) in kinds.iter().enumerate() {
+        names.extend(kinds[from + 1..].iter().map(|to| format!("{kind}_to_{to}")));
+    }
+    names
+}
+
+pub fn is_kind(kind: &str) -> bool {
+    (1..=MAX_KIND_BYTES).contains(&kind.len()) && !kind.contains('\0')
+}
+
+/// Of ascending days: how many, mean and last gap between them, days from the first and the last to `as_of`.
+fn push_days(features: &mut Vec<Option<f64>>, days: &[i32], as_of: i32) {
+    let between = |a: i32, b: i32| f64::from(b) - f64::from(a);
+    let gap = |pair: &[i32]| between(pair[0], pair[1]);
+    let ends = days.first().zip(days.last());
+    let several = ends.filter(|_| days.len() > 1);
+    features.extend([
+        Some(days.len() as f64),
+        several.map(|(first, last)| between(*first, *last) / (days.len() - 1) as f64),
+        days.windows(2).last().map(gap),
+        ends.map(|(first, _)| between(*first, as_of)),
+        ends.map(|(_, last)| between(*last, as_of)),
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algo::flat_map::{Updated, grown, update};
+    use proptest::prelude::*;
+
+    fn observe(state: &mut Vec<u8>, one: &[u8], n: u64, amount: f64) {
+        while update(state, one, |words| add(words, n, amount)) == Updated::Full {
+            *state = grown(state, one);
+        }
+    }
+
+    fn of(events: &[(i32, u8, i32)]) -> Vec<u8> {
+        let (mut state, mut key) = (empty(), EMPTY_KEY);
+        for (day, kind, amount) in events {
+            let key = key_in(&mut key, *day, &format!("kind {kind}"));
+            observe(&mut state, key, 1, f64::from(*amount));
+        }
+        state
+    }
+
+    fn merged(a: &[u8], b: &[u8]) -> Vec<u8> {
+        let (mut state, mut key) = (a.to_vec(), EMPTY_KEY);
+        for (day, kind, n, sum) in cells(FlatMap::read(b, WIDTH, HEAD).unwrap()) {
+            observe(&mut state, key_in(&mut key, day, kind), n, sum);
+        }
+        state
+    }
+
+    fn read(state: &[u8]) -> Behaviour {
+        Behaviour::from_flat(state).unwrap()
+    }
+
+    fn event() -> impl Strategy<Value = (i32, u8, i32)> {
+        (-30..30_i32, 0..4_u8, -50..50_i32)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn parts_in_any_order_merge_to_the_whole(
+            a in prop::collection::vec(event(), 0..40),
+            b in prop::collection::vec(event(), 0..40),
+            c in prop::collection::vec(event(), 0..40),
+        ) {
+            let whole: Vec<_> = [a.clone(), b.clone(), c.clone()].concat();
+            let (sa, sb, sc) = (of(&a), of(&b), of(&c));
+            prop_assert_eq!(read(&merged(&merged(&sa, &sb), &sc)), read(&of(&whole)));
+            prop_assert_eq!(read(&merged(&sa, &merged(&sb, &sc))), read(&of(&whole)));
+            prop_assert_eq!(read(&merged(&sc, &merged(&sb, &sa))), read(&of(&whole)));
+            prop_assert_eq!(read(&merged(&empty(), &sa)), read(&sa));
+        }
+
+        #[test]
+        fn text_and_bytes_give_the_value_back(events in prop::collection::vec(event(), 0..60)) {
+            let value = read(&of(&events));
+            prop_assert_eq!(value.check(), Ok(()));
+            let text = serde_json::to_string(&value).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Behaviour>(&text).unwrap(), &value);
+            prop_assert_eq!(&read(&value.to_flat()), &value);
+        }
+
+        #[test]
+        fn features_see_nothing_of_the_day_and_after(
+            events in prop::collection::vec(event(), 0..60), as_of in -30..30_i32,
+        ) {
+            let before: Vec<_> = events.iter().copied().filter(|event| event.0 < as_of).collect();
+            let kinds: Vec<String> = (0..4).map(|kind| format!("kind {kind}")).collect();
+            let features = read(&of(&events)).features(as_of, &kinds);
+            prop_assert_eq!(&features, &read(&of(&before)).features(as_of, &kinds));
+            prop_assert_eq!(features.len(), feature_names(&kinds).len());
+        }
+    }
+
+    #[test]
+    fn features_are_those_computed_by_hand() {
+        let mut behaviour = Behaviour::default();
+        behaviour.events.insert("view".into(), vec![(80, 2, 0.0), (95, 4, 0.0), (99, 2, 0.0)]);
+        behaviour.events.insert("purchase".into(), vec![(99, 1, 30.0), (100, 5, 9.0)]);
+        let kinds = behaviour.kinds();
+        assert_eq!(kinds, ["view", "purchase"]);
+        let values = behaviour.features(100, &kinds);
+        let names = feature_names(&kinds);
+        let value = |name: &str| values[names.iter().position(|other| other == name).unwrap()];
+        assert_eq!(value("active_days"), Some(3.0));
+        assert_eq!(value("view_count_7"), Some(6.0));
+        assert_eq!(value("view_count"), Some(8.0));
+        assert_eq!(value("purchase_sum"), Some(30.0));
+        assert_eq!(value("purchase_mean_30"), Some(30.0));
+        assert_eq!(value("view_mean_gap"), Some(9.5));
+        assert_eq!(value("view_last_gap"), Some(4.0));
+        assert_eq!(value("view_trend_7"), Some(1.0));
+        assert_eq!(value("view_trend_30"), Some(1.0));
+        assert_eq!(value("view_to_purchase"), Some(0.125));
+        assert_eq!(value("purchase_days_since_last"), Some(1.0));
+        assert_eq!(value("purchase_mean_gap"), None);
+    }
+
+    #[test]
+    fn values_that_do_not_fit_together_are_refused() {
+        let refused = |text: &str| {
+            serde_json::from_str::<Behaviour>(text).unwrap().check().unwrap_err();
+        };
+        refused(r#"{"events": {"view": [[2, 1, 0], [1, 1, 0]]}}"#);
+        refused(r#"{"events": {"view": [[2, 0, 0]]}}"#);
+        refused(r#"{"events": {"view": []}}"#);
+        refused(r#"{"events": {"": [[1, 1, 0]]}}"#);
+        refused(r#"{"events": {"view": [[2147483647, 1, 0]]}}"#);
+    }
+}

@@ -1,0 +1,81 @@
+//! What a column holds, in one pass and constant memory: moments, quartiles, distinct and frequent values, outliers and shape.
+//!
+//! Up to 8,192 distinct values everything is exact. Beyond, numbers are counted in buckets that do not depend on the order of the
+//! rows, distinct values by HyperLogLog, and frequent values by majority votes.
+
+mod buckets;
+mod counts;
+mod frequent;
+mod numbers;
+mod texts;
+
+pub use numbers::Numbers;
+pub use texts::Texts;
+
+/// How many distinct values or buckets a column is counted by.
+pub const MOST_COUNTED: usize = 8192;
+
+/// What there is to say about a column of numbers, or of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Description<Value> {
+    /// Values that are not NULL.
+    pub n: u64,
+    pub nulls: u64,
+    /// Of n, those that are NaN or infinite, and left out of all that follows.
+    pub not_finite: u64,
+    pub n_distinct: u64,
+    pub min: Option<Value>,
+    pub max: Option<Value>,
+    /// The most frequent values, then the least.
+    pub top: Vec<(Value, u64)>,
+    pub numeric: Option<Numeric>,
+}
+
+/// What only numbers have; a moment beyond the range of f64 is None.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Numeric {
+    pub mean: Option<f64>,
+    /// Of a sample: the divisor is n - 1.
+    pub sd: Option<f64>,
+    /// At 25, 50 and 75 %, interpolated as numpy does by default.
+    pub quartiles: [f64; 3],
+    /// The third standardised moment of the population, as scipy.stats.skew; None for a constant.
+    pub skew: Option<f64>,
+    /// Further than 3 standard deviations from the mean.
+    pub outliers_z: u64,
+    /// Further than 1.5 times the distance of the quartiles beyond them.
+    pub outliers_iqr: u64,
+    /// Counts in equal intervals from the least to the greatest value; one interval for a constant.
+    pub histogram: Vec<u64>,
+}
+
+/// A histogram as a line of blocks, the highest count as a full one; a count that is not 0 shows.
+pub fn sparkline(counts: &[u64]) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let height = |count: u64| ((count as f64 / most as f64 * 7.0).ceil() as usize).min(7);
+    counts.iter().map(|&count| BLOCKS[height(count)]).collect()
+}
+
+/// The most frequent first, equal ones by value.
+fn most_frequent<V>(
+    mut found: Vec<(V, u64)>,
+    n: usize,
+    order: impl Fn(&V, &V) -> std::cmp::Ordering,
+) -> Vec<(V, u64)> {
+    found.sort_by(|(a, n_a), (b, n_b)| n_b.cmp(n_a).then_with(|| order(a, b)));
+    found.truncate(n);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_shows_every_count_that_is_not_zero() {
+        assert_eq!(sparkline(&[0, 1, 50, 100]), "▁▂▅█");
+        assert_eq!(sparkline(&[]), "");
+        assert_eq!(sparkline(&[0, 0]), "▁▁");
+    }
+}

@@ -1,0 +1,247 @@
+//! A column of numbers. Values are taken in batches, so that one column's tables are in the cache at a time.
+
+use crate::algo::standardise::stats::{self, PARTS, Part};
+
+use super::buckets::{Buckets, Sorted, between, order_of};
+use super::frequent::Frequent;
+use super::{Description, Numeric, most_frequent};
+
+const BATCH: usize = 1024;
+
+#[derive(Debug)]
+pub struct Numbers {
+    batch: Vec<f64>,
+    nulls: u64,
+    not_finite: u64,
+    /// As of [`stats`], of one feature.
+    moments: [f64; PARTS],
+    buckets: Buckets,
+    /// From when the buckets no longer hold one value each.
+    frequent: Option<Box<Frequent<f64>>>,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        let mut moments = [0.0; PARTS];
+        stats::clear(&mut moments);
+        Self {
+            batch: Vec::with_capacity(BATCH),
+            nulls: 0,
+            not_finite: 0,
+            moments,
+            buckets: Buckets::default(),
+            frequent: None,
+        }
+    }
+}
+
+impl Numbers {
+    pub fn add_null(&mut self) {
+        self.nulls += 1;
+    }
+
+    /// Adds a value, which may be NaN or infinite.
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        if !value.is_finite() {
+            self.not_finite += 1;
+            return;
+        }
+        self.batch.push(value);
+        if self.batch.len() == BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if let Some(moments) = moments_of(&batch) {
+            stats::merge(&mut self.moments, &moments);
+        }
+        for &value in &batch {
+            if self.buckets.add(value) {
+                self.widen(value);
+            } else if let Some(frequent) = &mut self.frequent {
+                frequent.add(order_of(value), 1, || value);
+            }
+        }
+        self.batch = batch;
+        self.batch.clear();
+    }
+
+    /// The value has just been added to the buckets, and they are too many.
+    #[cold]
+    fn widen(&mut self, value: f64) {
+        match &mut self.frequent {
+            Some(frequent) => frequent.add(order_of(value), 1, || value),
+            None => {
+                let mut frequent = Box::new(Frequent::new());
+                for (value, n) in self.buckets.values() {
+                    frequent.add(order_of(value), n, || value);
+                }
+                self.frequent = Some(frequent);
+            }
+        }
+        self.buckets.widen();
+    }
+
+    pub fn describe(mut self, n_bins: usize, n_top: usize) -> Description<f64> {
+        self.flush();
+        let of = |part: Part| self.moments[part as usize];
+        let n = of(Part::Count);
+        let top = match &self.frequent {
+            None => self.buckets.values().collect(),
+            Some(frequent) => frequent.winners(),
+        };
+        let n_distinct = match &self.frequent {
+            None => self.buckets.len() as u64,
+            Some(frequent) => frequent.n_distinct().min(n as u64),
+        };
+        let (min, max) = (of(Part::Min), of(Part::Max));
+        Description {
+            n: n as u64 + self.not_finite,
+            nulls: self.nulls,
+            not_finite: self.not_finite,
+            n_distinct,
+            min: (n > 0.0).then_some(min),
+            max: (n > 0.0).then_some(max),
+            top: most_frequent(top, n_top, f64::total_cmp),
+            numeric: (n > 0.0).then(|| {
+                let sorted = self.buckets.sorted(min, max);
+                self.numeric(&sorted, min, max, n_bins)
+            }),
+        }
+    }
+
+    fn numeric(&self, sorted: &Sorted, min: f64, max: f64, n_bins: usize) -> Numeric {
+        let of = |part: Part| self.moments[part as usize];
+        let (n, m2) = (of(Part::Count), of(Part::M2));
+        let finite = |x: f64| Some(x).filter(|x| x.is_finite());
+        let mean = finite(of(Part::Mean));
+        let sd = if n > 1.0 { finite((m2 / (n - 1.0)).sqrt()) } else { None };
+        let skew = of(Part::M3) / n / (m2 / n).powf(1.5);
+        let quartiles = [0.25, 0.5, 0.75].map(|share| sorted.quantile(share));
+        let reach = 1.5 * (quartiles[2] - quartiles[0]);
+        let outside =
+            |low: f64, high: f64| (sorted.n_below(low) + sorted.n_above(high)).round() as u64;
+        let outliers_z = match (mean, sd) {
+            (Some(mean), Some(sd)) if sd > 0.0 => outside(mean - 3.0 * sd, mean + 3.0 * sd),
+            _ => 0,
+        };
+        Numeric {
+            mean,
+            sd,
+            quartiles,
+            skew: if m2 > 0.0 { finite(skew) } else { None },
+            outliers_z,
+            outliers_iqr: outside(quartiles[0] - reach, quartiles[2] + reach),
+            histogram: histogram(sorted, min, max, n_bins),
+        }
+    }
+}
+
+fn histogram(sorted: &Sorted, min: f64, max: f64, n_bins: usize) -> Vec<u64> {
+    let n_bins = if min == max { 1 } else { n_bins };
+    let mut counted = 0;
+    // Counts up to each bound are rounded, so that the bins add up to n.
+    let up_to = |bin: usize| match bin + 1 == n_bins {
+        true => f64::INFINITY,
+        false => between(min, max, (bin + 1) as f64 / n_bins as f64),
+    };
+    (0..n_bins)
+        .map(|bin| {
+            let n = sorted.n_below(up_to(bin)).round() as u64;
+            n - std::mem::replace(&mut counted, n)
+        })
+        .collect()
+}
+
+/// The moments of a batch by two passes over it, which takes no division a value.
+fn moments_of(batch: &[f64]) -> Option<[f64; PARTS]> {
+    let first = *batch.first()?;
+    let n = batch.len() as f64;
+    // From the first value, so that a constant is its own mean, to the bit.
+    let mean = first + batch.iter().map(|x| x - first).sum::<f64>() / n;
+    let (mut m2, mut m3, mut m4) = (0.0, 0.0, 0.0);
+    let (mut min, mut max) = (first, first);
+    for x in batch {
+        let delta = x - mean;
+        let square = delta * delta;
+        m2 += square;
+        m3 += square * delta;
+        m4 += square * square;
+        min = if *x < min { *x } else { min };
+        max = if *x > max { *x } else { max };
+    }
+    Some([n, 0.0, mean, m2, m3, m4, min, max])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(values: impl IntoIterator<Item = f64>) -> Description<f64> {
+        let mut numbers = Numbers::default();
+        values.into_iter().for_each(|value| numbers.add(value));
+        numbers.describe(4, 2)
+    }
+
+    #[test]
+    fn few_values_are_described_exactly() {
+        let d = described([1.0, 2.0, 2.0, 3.0, 100.0, f64::NAN]);
+        assert_eq!((d.n, d.not_finite, d.n_distinct), (6, 1, 4));
+        assert_eq!(d.top, [(2.0, 2), (1.0, 1)]);
+        let numeric = d.numeric.unwrap();
+        assert_eq!(numeric.mean, Some(21.6));
+        assert_eq!(numeric.quartiles, [2.0, 2.0, 3.0]);
+        assert_eq!((numeric.outliers_z, numeric.outliers_iqr), (0, 1));
+        assert_eq!(numeric.histogram, [4, 0, 0, 1]);
+        // scipy.stats.skew([1, 2, 2, 3, 100])
+        assert!((numeric.skew.unwrap() - 1.499_024_187).abs() < 1e-6, "{:?}", numeric.skew);
+    }
+
+    #[test]
+    fn a_constant_has_no_spread_no_skew_and_no_outliers() {
+        let numeric = described(std::iter::repeat_n(0.1, 3000)).numeric.unwrap();
+        assert_eq!((numeric.mean, numeric.sd, numeric.skew), (Some(0.1), Some(0.0), None));
+        assert_eq!((numeric.outliers_z, numeric.outliers_iqr), (0, 0));
+        assert_eq!(numeric.histogram, [3000]);
+    }
+
+    #[test]
+    fn no_value_and_one_value_are_described() {
+        assert_eq!(described([]).numeric, None);
+        let d = described([5.0]);
+        assert_eq!((d.min, d.max), (Some(5.0), Some(5.0)));
+        assert_eq!(d.numeric.unwrap().sd, None);
+        let greatest = described([f64::MAX, f64::MIN, 0.0]);
+        assert_eq!(greatest.numeric.unwrap().histogram, [1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn many_values_are_described_within_a_thousandth_and_in_any_order() {
+        let n = 100_000;
+        let mut values: Vec<f64> =
+            (0..n).map(|i| (f64::from(i * 7919 % n) + 0.5) / f64::from(n)).collect();
+        values.extend(std::iter::repeat_n(0.25, 2_000));
+        let d = described(values.iter().copied());
+        assert!(d.n_distinct.abs_diff(100_000) < 2_500, "{}", d.n_distinct);
+        assert_eq!(d.top[0].0, 0.25);
+        assert!(d.top[0].1.abs_diff(2_000) < 150, "{:?}", d.top);
+        let numeric = d.numeric.clone().unwrap();
+        assert!((numeric.quartiles[1] - 0.49).abs() < 1e-3, "{:?}", numeric.quartiles);
+        assert_eq!(numeric.histogram.iter().sum::<u64>(), 102_000);
+        values.reverse();
+        let again = described(values).numeric.unwrap();
+        assert_eq!(again.quartiles, numeric.quartiles);
+        assert_eq!(again.histogram, numeric.histogram);
+    }
+
+    #[test]
+    fn outliers_of_many_values_are_counted_to_a_bucket() {
+        let mut values: Vec<f64> = (0..50_000).map(|i| f64::from(i % 20_011) / 20_011.0).collect();
+        values.extend((0..500).map(|i| 50.0 + f64::from(i)));
+        let numeric = described(values).numeric.unwrap();
+        assert_eq!(numeric.outliers_iqr, 500);
+    }
+}

@@ -1,0 +1,5 @@
+//! Text and angles as numbers: levels by frequency, signed hashing, target encoding, cycles, and products of features.
+
+pub mod categories;
+pub mod numbers;
+pub mod target;

@@ -1,0 +1,117 @@
+//! `fold` and `keep` of keys, and the window function `copies`.
+#![allow(unsafe_code, reason = "a window function is called as C")]
+
+use std::collections::HashMap;
+
+use pgrx::IntoDatum;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::clean;
+
+use super::datum::Kind;
+use super::error::{Error, Report};
+use super::raw;
+use super::window::Partition;
+
+raw::declare! {
+    copies, pg_finfo_copies;
+}
+
+const MOST_FOLDS: i32 = 1_000_000;
+
+#[pg_extern]
+fn fold_text(key: &str, k: i32, seed: i64) -> Result<i32, Report> {
+    Ok(clean::fold(key.as_bytes(), folds(k)?, seed) as i32)
+}
+
+/// The fold of the number's text: a key may change its type.
+#[pg_extern]
+fn fold_bigint(key: i64, k: i32, seed: i64) -> Result<i32, Report> {
+    fold_text(&key.to_string(), k, seed)
+}
+
+#[pg_extern]
+fn keep_text(key: &str, fraction: f64, seed: i64) -> Result<bool, Report> {
+    if !(0.0..=1.0).contains(&fraction) {
+        return Err(Error::InvalidOption {
+            option: "fraction".into(),
+            value: fraction.to_string(),
+            valid: "a number from 0 to 1".into(),
+        }
+        .into());
+    }
+    Ok(clean::keep(key.as_bytes(), fraction, seed))
+}
+
+#[pg_extern]
+fn keep_bigint(key: i64, fraction: f64, seed: i64) -> Result<bool, Report> {
+    keep_text(&key.to_string(), fraction, seed)
+}
+
+fn folds(k: i32) -> Result<u32, Report> {
+    u32::try_from(k).ok().filter(|_| (1..=MOST_FOLDS).contains(&k)).ok_or_else(|| {
+        Error::InvalidOption {
+            option: "k".into(),
+            value: k.to_string(),
+            valid: format!("a whole number from 1 to {MOST_FOLDS}"),
+        }
+        .into()
+    })
+}
+
+/// (label anyelement) OVER (…): how often to take the row.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn copies(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares the function WINDOW, with one argument and bigint as its result.
+    unsafe {
+        let partition = Partition::of(fcinfo);
+        let copies = match partition.kept::<Vec<Option<u64>>>() {
+            Some(copies) => copies,
+            None => {
+                let type_oid = pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 0);
+                partition.keep(all_copies(partition, type_oid).unwrap_or_report())
+            }
+        };
+        let here = copies.get(partition.position() as usize).copied().flatten();
+        here.and_then(|n| (n as i64).into_datum()).unwrap_or_else(|| raw::null(fcinfo))
+    }
+}
+
+/// The copies of every row of the partition; None where the label is NULL.
+///
+/// # Safety
+/// The partition is of a running call whose argument is of this type.
+unsafe fn all_copies(
+    partition: Partition,
+    type_oid: pg_sys::Oid,
+) -> Result<Vec<Option<u64>>, Report> {
+    let kind = Kind::of(type_oid).as_written(type_oid);
+    // Each row's class and its number within it.
+    let (mut rows, mut counts, mut classes) = (Vec::new(), Vec::<u64>::new(), HashMap::new());
+    while let Some(label) = partition.argument_at(0, rows.len() as i64) {
+        let row = match label {
+            None => None,
+            // SAFETY: by the caller's promise the label is of this type.
+            Some(label) => unsafe {
+                let class = kind.text(label, "label", |text| match classes.get(text) {
+                    Some(class) => *class,
+                    None => {
+                        counts.push(0);
+                        *classes.entry(text.to_owned()).or_insert(counts.len() - 1)
+                    }
+                })?;
+                counts[class] += 1;
+                Some((class, counts[class] - 1))
+            },
+        };
+        rows.push(row);
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let copies = rows.into_iter().map(|row| {
+        row.map(|(class, index): (usize, u64)| clean::copies(index, counts[class], most))
+    });
+    Ok(copies.collect())
+}

@@ -1,0 +1,4 @@
+//! What customers did, in SQL: RFM, and behaviour by day and kind of event.
+
+mod behaviour;
+mod rfm;

@@ -1,0 +1,210 @@
+//! `describe(source)`: one row per column of any query, from one pass over its rows in constant memory.
+#![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
+
+use pgrx::pg_sys::Datum;
+use pgrx::prelude::*;
+
+use crate::algo::describe::{Description, Numbers, Texts, sparkline};
+use crate::pg::datum::{type_name, written};
+use crate::pg::error::{Error, Report};
+use crate::pg::ingest::{Sink, stream};
+use crate::pg::progress::Progress;
+use crate::pg::record::Attribute;
+
+/// The columns as their values come in.
+struct Described<'a> {
+    columns: Vec<(Attribute, Values)>,
+    n_rows: u64,
+    progress: &'a Progress,
+}
+
+/// What is collected of a column, by its type.
+enum Values {
+    Numbers(Box<Numbers>),
+    Texts(Box<Texts>),
+    /// Arrays: only whether a value is there.
+    Present {
+        n: u64,
+        nulls: u64,
+    },
+}
+
+const PROGRESS_STEP: u64 = 1 << 16;
+
+impl Sink for Described<'_> {
+    fn start(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report> {
+        let n_wanted = attributes.last().map_or(0, |last| last.position + 1);
+        self.columns = attributes
+            .into_iter()
+            .map(|attribute| {
+                let values = match attribute.kind {
+                    kind if kind.is_number() => Values::Numbers(Box::default()),
+                    kind if kind.is_array() => Values::Present { n: 0, nulls: 0 },
+                    _ => Values::Texts(Box::default()),
+                };
+                (attribute, values)
+            })
+            .collect();
+        Ok(n_wanted)
+    }
+
+    unsafe fn row(&mut self, values: *const Datum, nulls: *const bool) -> Result<(), Report> {
+        for (attribute, column) in &mut self.columns {
+            // SAFETY: the caller promises values of these columns; each is of its column's type.
+            unsafe {
+                let is_null = *nulls.add(attribute.position);
+                let value = *values.add(attribute.position);
+                match column {
+                    Values::Numbers(numbers) if is_null => numbers.add_null(),
+                    Values::Numbers(numbers) => numbers.add(attribute.kind.number(value)),
+                    Values::Texts(texts) if is_null => texts.add_null(),
+                    Values::Texts(texts) => {
+                        attribute.kind.text(value, &attribute.name, |text| texts.add(text))?;
+                    }
+                    Values::Present { nulls, .. } if is_null => *nulls += 1,
+                    Values::Present { n, .. } => *n += 1,
+                }
+            }
+        }
+        self.n_rows += 1;
+        if self.n_rows.is_multiple_of(PROGRESS_STEP) {
+            self.progress.rows(self.n_rows);
+        }
+        Ok(())
+    }
+}
+
+#[pg_extern]
+fn describe(
+    source: Option<&str>,
+    bins: Option<i32>,
+    top: Option<i32>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(column_name, String),
+            name!(data_type, String),
+            name!(n, i64),
+            name!(nulls, i64),
+            name!(not_finite, i64),
+            name!(n_distinct, Option<i64>),
+            name!(mean, Option<f64>),
+            name!(sd, Option<f64>),
+            name!(min, Option<f64>),
+            name!(q25, Option<f64>),
+            name!(median, Option<f64>),
+            name!(q75, Option<f64>),
+            name!(max, Option<f64>),
+            name!(skew, Option<f64>),
+            name!(min_text, Option<String>),
+            name!(max_text, Option<String>),
+            name!(outliers_z, Option<i64>),
+            name!(outliers_iqr, Option<i64>),
+            name!(top_values, Option<Vec<String>>),
+            name!(top_counts, Option<Vec<i64>>),
+            name!(histogram, Option<Vec<i64>>),
+            name!(sparkline, Option<String>),
+        ),
+    >,
+    Report,
+> {
+    let source = source.ok_or(Error::NullArgument { argument: "source" })?;
+    let n_bins = checked("bins", bins, 1)?;
+    let n_top = checked("top", top, 0)?;
+    let progress = Progress::start("describe", "");
+    progress.phase("reading");
+    let mut described = Described { columns: Vec::new(), n_rows: 0, progress: &progress };
+    stream(source, &mut described)?;
+    let columns = described.columns;
+    let rows = columns.into_iter().map(move |(attribute, values)| {
+        let d = summary(&attribute, values, n_bins, n_top);
+        let numeric = d.numeric.as_ref();
+        let quartile = |j: usize| numeric.map(|numeric| numeric.quartiles[j]);
+        let count = |of: fn(&crate::algo::describe::Numeric) -> u64| {
+            numeric.map(|numeric| of(numeric) as i64)
+        };
+        let (values, counts): (Vec<String>, Vec<i64>) =
+            d.top.iter().map(|(value, n)| (value.1.clone(), *n as i64)).unzip();
+        let is_counted = !attribute.kind.is_array();
+        (
+            attribute.name,
+            type_name(attribute.type_oid),
+            d.n as i64,
+            d.nulls as i64,
+            d.not_finite as i64,
+            is_counted.then_some(d.n_distinct as i64),
+            numeric.and_then(|numeric| numeric.mean),
+            numeric.and_then(|numeric| numeric.sd),
+            d.min.as_ref().and_then(|min| min.0),
+            quartile(0),
+            quartile(1),
+            quartile(2),
+            d.max.as_ref().and_then(|max| max.0),
+            numeric.and_then(|numeric| numeric.skew),
+            d.min.map(|min| min.1),
+            d.max.map(|max| max.1),
+            count(|numeric| numeric.outliers_z),
+            count(|numeric| numeric.outliers_iqr),
+            is_counted.then_some(values),
+            is_counted.then_some(counts),
+            numeric.map(|numeric| numeric.histogram.iter().map(|&n| n as i64).collect()),
+            numeric.map(|numeric| sparkline(&numeric.histogram)),
+        )
+    });
+    // Collected, so that the dates are written while the call's own settings hold.
+    Ok(TableIterator::new(rows.collect::<Vec<_>>()))
+}
+
+/// A value as a number, if it is one, and as SQL writes it.
+type Shown = (Option<f64>, String);
+
+fn summary(
+    attribute: &Attribute,
+    values: Values,
+    n_bins: usize,
+    n_top: usize,
+) -> Description<Shown> {
+    match values {
+        Values::Numbers(numbers) => shown(numbers.describe(n_bins, n_top), |number| {
+            (Some(number), written(attribute.kind, attribute.type_oid, number))
+        }),
+        Values::Texts(texts) => shown(texts.describe(n_top), |text| (None, text)),
+        Values::Present { n, nulls } => Description {
+            n,
+            nulls,
+            not_finite: 0,
+            n_distinct: 0,
+            min: None,
+            max: None,
+            top: Vec::new(),
+            numeric: None,
+        },
+    }
+}
+
+fn shown<V>(d: Description<V>, show: impl Fn(V) -> Shown) -> Description<Shown> {
+    Description {
+        n: d.n,
+        nulls: d.nulls,
+        not_finite: d.not_finite,
+        n_distinct: d.n_distinct,
+        min: d.min.map(&show),
+        max: d.max.map(&show),
+        top: d.top.into_iter().map(|(value, n)| (show(value), n)).collect(),
+        numeric: d.numeric,
+    }
+}
+
+fn checked(option: &'static str, value: Option<i32>, least: i32) -> Result<usize, Report> {
+    let value = value.ok_or(Error::NullArgument { argument: option })?;
+    if !(least..=1000).contains(&value) {
+        return Err(Error::InvalidOption {
+            option: option.into(),
+            value: value.to_string(),
+            valid: format!("a whole number from {least} to 1000"),
+        }
+        .into());
+    }
+    Ok(value as usize)
+}

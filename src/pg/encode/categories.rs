@@ -1,0 +1,190 @@
+//! `categories`: an aggregate whose state is its result; one-hot and ordinal encoding by it.
+#![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
+
+use std::ffi::{CStr, CString};
+
+use pgrx::Internal;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::encode::categories::{self, Categories, Encoder, HEAD, MAX_LEVELS, NO_CAP, WIDTH};
+use crate::algo::flat_map::{FlatMap, frozen};
+use crate::pg::call_site::CallSite;
+use crate::pg::datum::Kind;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::flat::{BytesOut, State, bytes_of};
+use crate::pg::raw::{self, argument};
+use crate::pg::value::{self, Bytes, FloatsOut, Kept, SqlType, Value};
+
+raw::declare! {
+    categories_add, pg_finfo_categories_add;
+    categories_combine, pg_finfo_categories_combine;
+}
+
+impl SqlType for Categories {
+    const NAME: &'static str = "categories";
+
+    fn check(&self) -> Result<(), String> {
+        Categories::check(self)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        Ok(self.to_flat())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::from_flat(bytes).ok_or_else(|| format!("{} bytes that are not one", bytes.len()))
+    }
+}
+
+/// Counts a value: (categories, value text [, max_levels integer]). NULL is skipped.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn categories_add(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares these arguments.
+    unsafe {
+        let Some(value) = argument(fcinfo, 1) else {
+            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
+        };
+        let cap = match (*fcinfo).nargs > 2 {
+            true => cap(argument(fcinfo, 2)).unwrap_or_report(),
+            false => NO_CAP,
+        };
+        let mut state = State::of(fcinfo, || categories::empty(cap));
+        check_cap(state.bytes(), cap).unwrap_or_report();
+        Kind::Text
+            .text(value, "value", |value| {
+                state.update(value.as_bytes(), |words| categories::add(words, 1))
+            })
+            .unwrap_or_report()
+            .unwrap_or_report();
+        state.into()
+    }
+}
+
+/// The state of two states; a plain function too, by which `rollup` merges stored ones.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn categories_combine(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (categories, categories).
+    unsafe {
+        let Some(other) = argument(fcinfo, 1) else {
+            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
+        };
+        let other = map(bytes_of(other)).unwrap_or_report();
+        let mut state = State::of(fcinfo, || categories::empty(other.head(0)));
+        check_cap(state.bytes(), other.head(0)).unwrap_or_report();
+        for (level, n) in categories::levels(other) {
+            state.update(level.as_bytes(), |words| categories::add(words, n)).unwrap_or_report();
+        }
+        state.into()
+    }
+}
+
+fn cap(max_levels: Option<Datum>) -> Result<u64, Report> {
+    let found = max_levels.map(|cap| cap.value() as i32);
+    let valid = found.filter(|cap| (1..=MAX_LEVELS as i32).contains(cap));
+    valid.map(|cap| cap as u64).ok_or_else(|| {
+        Error::InvalidOption {
+            option: "max_levels".into(),
+            value: found.map_or("NULL".into(), |cap| cap.to_string()),
+            valid: format!("a whole number from 1 to {MAX_LEVELS}"),
+        }
+        .into()
+    })
+}
+
+fn check_cap(state: &[u8], cap: u64) -> Result<(), Report> {
+    if map(state)?.head(0) == cap {
+        return Ok(());
+    }
+    Err(report(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        "the categories have different max_levels",
+    )
+    .set_hint(
+        "Give the same max_levels for all rows, and for all categories that are to be merged.",
+    ))
+}
+
+fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
+    FlatMap::read(bytes, WIDTH, HEAD).ok_or_else(|| {
+        let why = format!("{} bytes that are not one", bytes.len());
+        Error::InvalidValue { type_name: Categories::NAME, why }.into()
+    })
+}
+
+#[pg_extern]
+fn categories_in(text: &CStr) -> Result<Value<Categories>, Report> {
+    value::parse(text)
+}
+
+#[pg_extern]
+fn categories_out(categories: Value<Categories>) -> Result<CString, Report> {
+    value::print(&categories)
+}
+
+#[pg_extern]
+fn categories_send(value: Bytes) -> Vec<u8> {
+    value::send(value)
+}
+
+#[pg_extern]
+fn categories_recv(message: Internal) -> Result<Value<Categories>, Report> {
+    value::receive(message)
+}
+
+#[pg_extern]
+fn categories_final(state: Bytes) -> Result<BytesOut, Report> {
+    Ok(BytesOut(frozen(map(state.0)?)))
+}
+
+#[pg_extern]
+fn category_names(categories: Value<Categories>) -> Vec<String> {
+    categories.0.names()
+}
+
+#[pg_extern]
+fn category_counts(categories: Value<Categories>) -> Vec<i64> {
+    categories.0.counts().into_iter().map(|n| n as i64).collect()
+}
+
+#[pg_extern]
+fn most_frequent(categories: Value<Categories>) -> Option<String> {
+    categories.0.most_frequent().map(str::to_owned)
+}
+
+#[pg_extern]
+fn one_hot(
+    categories: Option<Bytes>,
+    value: Option<&str>,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<FloatsOut>, Report> {
+    let Some(categories) = categories else { return Ok(None) };
+    let encoder = encoder(categories, fcinfo)?;
+    if encoder.n_places() > MAX_LEVELS + 1 {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("{} levels are more than the limit of {MAX_LEVELS}", encoder.n_places()),
+        )
+        .set_hint("Give categories a cap, as in persona.categories(value, 50)."));
+    }
+    Ok(Some(FloatsOut(encoder.one_hot(value))))
+}
+
+#[pg_extern]
+fn ordinal(
+    categories: Bytes,
+    value: &str,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<i32>, Report> {
+    Ok(encoder(categories, fcinfo)?.place(value).map(|place| place as i32 + 1))
+}
+
+/// The encoder of a call site, which is mostly given the same categories row by row.
+fn encoder(categories: Bytes, fcinfo: FunctionCallInfo) -> Result<&'static Encoder, Report> {
+    let site: &mut Kept<Encoder> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
+    let (encoder, _) = site.get(categories, |categories: Categories| Ok(categories.encoder()))?;
+    Ok(encoder)
+}

@@ -1,0 +1,5 @@
+//! Text and angles as numbers, in SQL.
+
+mod categories;
+mod numbers;
+mod target;

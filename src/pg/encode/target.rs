@@ -1,0 +1,267 @@
+//! `target_encoder`: an aggregate whose state is its result; categories encoded by it, in and out of fold.
+#![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
+
+use std::ffi::{CStr, CString};
+
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+use pgrx::{FromDatum, Internal, JsonB};
+
+use crate::algo::clean;
+use crate::algo::encode::target::{
+    self, Encodings, HEAD, MAX_FOLDS, Moments, Options, Smoothing, TargetEncoder,
+};
+use crate::algo::flat_map::{FlatMap, frozen};
+use crate::pg::call_site::CallSite;
+use crate::pg::datum::Kind;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::flat::{BytesOut, State, bytes_of};
+use crate::pg::raw::{self, argument};
+use crate::pg::value::{self, Bytes, Kept, SqlType, Value};
+
+raw::declare! {
+    target_encoder_add, pg_finfo_target_encoder_add;
+    target_encoder_combine, pg_finfo_target_encoder_combine;
+}
+
+/// Folds when there is a key and no option.
+const FOLDS: usize = 5;
+
+impl SqlType for TargetEncoder {
+    const NAME: &'static str = "target_encoder";
+
+    fn check(&self) -> Result<(), String> {
+        TargetEncoder::check(self)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        Ok(self.to_flat())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::from_flat(bytes).ok_or_else(|| format!("{} bytes that are not one", bytes.len()))
+    }
+}
+
+/// What a call site read of the options, and their bytes.
+struct Read {
+    bytes: Vec<u8>,
+    options: Options,
+}
+
+/// Adds a row: (target_encoder, category text, target float8 [, key text [, options jsonb]]). A NULL target is skipped, and so is a
+/// NULL category.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn target_encoder_add(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares these arguments.
+    unsafe {
+        let (Some(category), Some(target)) = (argument(fcinfo, 1), argument(fcinfo, 2)) else {
+            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
+        };
+        let target = Kind::Float8.number(target);
+        if !target.is_finite() {
+            Err(Report::from(Error::NotFinite { column: "target".into(), value: target }))
+                .unwrap_or_report()
+        }
+        let options = options(fcinfo).unwrap_or_report();
+        let fold = match (*fcinfo).nargs > 3 {
+            false => 0,
+            true => match argument(fcinfo, 3) {
+                None => {
+                    Err(Report::from(Error::NullArgument { argument: "key" })).unwrap_or_report()
+                }
+                Some(key) => Kind::Text
+                    .text(key, "key", |key| fold_of(key, options.folds, options.seed))
+                    .unwrap_or_report(),
+            },
+        };
+        let mut state = State::of(fcinfo, || target::empty(&options));
+        check_options(state.bytes(), &options).unwrap_or_report();
+        Kind::Text
+            .text(category, "category", |category| {
+                state.update(category.as_bytes(), |words| {
+                    target::add(words, fold, &Moments::one(target));
+                })
+            })
+            .unwrap_or_report()
+            .unwrap_or_report();
+        state.into()
+    }
+}
+
+/// The state of two states; a plain function too, by which `rollup` merges stored ones.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn target_encoder_combine(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (target_encoder, target_encoder).
+    unsafe {
+        let Some(other) = argument(fcinfo, 1) else {
+            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
+        };
+        let other = map(bytes_of(other)).unwrap_or_report();
+        let options = Options::of(&other);
+        let mut state = State::of(fcinfo, || target::empty(&options));
+        check_options(state.bytes(), &options).unwrap_or_report();
+        for (category, folds) in target::categories(other) {
+            state
+                .update(category, |words| {
+                    for (fold, moments) in folds.iter().enumerate() {
+                        target::add(words, fold, moments);
+                    }
+                })
+                .unwrap_or_report();
+        }
+        state.into()
+    }
+}
+
+/// The options of the call, read once for the same bytes.
+///
+/// # Safety
+/// `fcinfo` is of the running call of `target_encoder_add`.
+unsafe fn options(fcinfo: FunctionCallInfo) -> Result<Options, Report> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let folds = if (*fcinfo).nargs > 3 { FOLDS } else { 1 };
+        let defaults = Options { smoothing: Smoothing::AUTO, folds, seed: 0 };
+        if (*fcinfo).nargs <= 4 {
+            return Ok(defaults);
+        }
+        let Some(given) = argument(fcinfo, 4) else { return Ok(defaults) };
+        let bytes = bytes_of(given);
+        let read: &mut Option<Read> = CallSite::of(fcinfo).remember(|| Ok(None))?;
+        if let Some(read) = read.as_ref().filter(|read| read.bytes == bytes) {
+            return Ok(read.options);
+        }
+        let json = JsonB::from_datum(given, false).map(|json| json.0).unwrap_or_default();
+        let options = parse_options(&json, defaults)?;
+        *read = Some(Read { bytes: bytes.to_vec(), options });
+        Ok(options)
+    }
+}
+
+fn parse_options(json: &serde_json::Value, mut options: Options) -> Result<Options, Report> {
+    let invalid = |option: &str, value: &serde_json::Value, valid: &str| {
+        Report::from(Error::InvalidOption {
+            option: option.into(),
+            value: value.to_string(),
+            valid: valid.into(),
+        })
+    };
+    let Some(given) = json.as_object() else {
+        return Err(invalid("options", json, "an object, as {\"folds\": 5}"));
+    };
+    for (option, value) in given {
+        match option.as_str() {
+            "smoothing" => {
+                let valid = "auto, or a number of rows from 0";
+                options.smoothing = match (value.as_str(), value.as_f64()) {
+                    (Some("auto"), _) => Smoothing::AUTO,
+                    (_, Some(rows)) if rows >= 0.0 => Smoothing::Rows(rows),
+                    _ => return Err(invalid(option, value, valid)),
+                }
+            }
+            "folds" => {
+                let folds = value.as_u64().filter(|folds| (2..=MAX_FOLDS as u64).contains(folds));
+                let valid = format!("a whole number from 2 to {MAX_FOLDS}");
+                options.folds = folds.ok_or_else(|| invalid(option, value, &valid))? as usize;
+            }
+            "seed" => {
+                let seed = value.as_i64();
+                options.seed = seed.ok_or_else(|| invalid(option, value, "a whole number"))?;
+            }
+            _ => {
+                let valid = "smoothing, folds, seed".into();
+                return Err(Error::UnknownOption { option: option.clone(), valid }.into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn check_options(state: &[u8], options: &Options) -> Result<(), Report> {
+    if map(state).map(|map| [map.head(0), map.head(1), map.head(2)])? == options.head() {
+        return Ok(());
+    }
+    Err(report(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        "the target encoders have different options",
+    )
+    .set_hint("Give the same options for all rows, and for all encoders that are to be merged."))
+}
+
+fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
+    FlatMap::read_any(bytes, HEAD).ok_or_else(|| {
+        let why = format!("{} bytes that are not one", bytes.len());
+        Error::InvalidValue { type_name: TargetEncoder::NAME, why }.into()
+    })
+}
+
+fn fold_of(key: &str, folds: usize, seed: i64) -> usize {
+    clean::fold(key.as_bytes(), folds as u32, seed) as usize - 1
+}
+
+#[pg_extern]
+fn target_encoder_in(text: &CStr) -> Result<Value<TargetEncoder>, Report> {
+    value::parse(text)
+}
+
+#[pg_extern]
+fn target_encoder_out(encoder: Value<TargetEncoder>) -> Result<CString, Report> {
+    value::print(&encoder)
+}
+
+#[pg_extern]
+fn target_encoder_send(value: Bytes) -> Vec<u8> {
+    value::send(value)
+}
+
+#[pg_extern]
+fn target_encoder_recv(message: Internal) -> Result<Value<TargetEncoder>, Report> {
+    value::receive(message)
+}
+
+#[pg_extern]
+fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {
+    Ok(BytesOut(frozen(map(state.0)?)))
+}
+
+#[pg_extern]
+fn encode_target(
+    encoder: Option<Bytes>,
+    category: Option<&str>,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<f64>, Report> {
+    let Some(encoder) = encoder else { return Ok(None) };
+    Ok(encodings(encoder, fcinfo)?.encode(category, None))
+}
+
+#[pg_extern]
+fn encode_target_of_key(
+    encoder: Option<Bytes>,
+    category: Option<&str>,
+    key: Option<&str>,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<f64>, Report> {
+    let Some(encoder) = encoder else { return Ok(None) };
+    let encodings = encodings(encoder, fcinfo)?;
+    let key = key.ok_or(Error::NullArgument { argument: "key" })?;
+    if encodings.folds < 2 {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "the target encoder was fitted without keys",
+        )
+        .set_hint("Fit it with persona.target_encoder(category, target, key)."));
+    }
+    let fold = fold_of(key, encodings.folds, encodings.seed);
+    Ok(encodings.encode(category, Some(fold)))
+}
+
+/// The encodings of a call site, which is mostly given the same encoder row by row.
+fn encodings(encoder: Bytes, fcinfo: FunctionCallInfo) -> Result<&'static Encodings, Report> {
+    let site: &mut Kept<Encodings> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
+    let (encodings, _) = site.get(encoder, |encoder: TargetEncoder| Ok(encoder.encodings()))?;
+    Ok(encodings)
+}

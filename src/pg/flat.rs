@@ -1,0 +1,128 @@
+//! States of aggregates that are flat maps: SQL types, changed in place, which grow by doubling.
+//!
+//! A state has room behind its entries, and the aggregate's final function takes it off. PostgreSQL copies what a transition
+//! function returns into the aggregate's memory when it is another value than the one it passed, and frees that one: so a
+//! larger state is made in the memory of the row.
+#![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
+
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::PgSqlErrorCode as Code;
+use pgrx::{IntoDatum, pg_sys::varlena};
+
+use crate::algo::flat_map::{Updated, Word, grown, update};
+
+use super::datum::varlena_bytes;
+use super::error::{Report, report};
+use super::raw;
+
+/// A state grows no further.
+const MOST_BYTES: usize = 1 << 28;
+
+/// The state of a running call.
+pub(crate) struct State {
+    value: *mut varlena,
+}
+
+impl State {
+    /// The state in the first argument: as it is in an aggregate, else a copy; `empty` when it is NULL.
+    ///
+    /// # Safety
+    /// `fcinfo` is of the running call of a function whose first argument is such a state.
+    #[inline]
+    pub(crate) unsafe fn of(fcinfo: FunctionCallInfo, empty: impl FnOnce() -> Vec<u8>) -> Self {
+        // SAFETY: by the caller's promise. A state in an aggregate was made by `new`, or is PostgreSQL's copy of that.
+        unsafe {
+            match raw::argument(fcinfo, 0) {
+                Some(state) if raw::in_aggregate(fcinfo) => Self { value: state.cast_mut_ptr() },
+                Some(state) => Self::new(bytes_of(state)),
+                None => Self::new(&empty()),
+            }
+        }
+    }
+
+    /// # Safety
+    /// Called in a running function.
+    unsafe fn new(bytes: &[u8]) -> Self {
+        // SAFETY: the copy is within the allocation.
+        unsafe {
+            let value = raw::new_varlena(pg_sys::CurrentMemoryContext, 4 + bytes.len());
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast::<u8>().add(4), bytes.len());
+            Self { value }
+        }
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the value has a full header and is this call's own, or its aggregate's.
+        unsafe {
+            let n = pgrx::varsize_any_exhdr(self.value);
+            std::slice::from_raw_parts_mut(self.value.cast::<u8>().add(4), n)
+        }
+    }
+
+    /// Changes the words of a key, and says whether the key is new.
+    #[inline]
+    pub(crate) fn update(
+        &mut self,
+        key: &[u8],
+        change: impl Fn(&mut [Word]),
+    ) -> Result<bool, Report> {
+        loop {
+            match update(self.bytes(), key, &change) {
+                Updated::Found => return Ok(false),
+                Updated::Added => return Ok(true),
+                Updated::Full => self.grow(key)?,
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, key: &[u8]) -> Result<(), Report> {
+        let larger = grown(self.bytes(), key);
+        if larger.is_empty() {
+            return Err(report(
+                Code::ERRCODE_DATA_CORRUPTED,
+                "the bytes are no state of this type",
+            ));
+        }
+        if larger.len() > MOST_BYTES {
+            return Err(report(
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("the state needs {} MB, more than the limit of 256 MB", larger.len() >> 20),
+            )
+            .set_hint("Group the rows, or leave out values that are nearly as many as the rows."));
+        }
+        // SAFETY: a function is running.
+        *self = unsafe { Self::new(&larger) };
+        Ok(())
+    }
+}
+
+impl From<State> for Datum {
+    fn from(state: State) -> Datum {
+        state.value.into()
+    }
+}
+
+/// The bytes of a stored state.
+///
+/// # Safety
+/// `state` is a varlena that outlives the slice.
+pub(crate) unsafe fn bytes_of<'a>(state: Datum) -> &'a [u8] {
+    // SAFETY: by the caller's promise.
+    unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(state.cast_mut_ptr())) }
+}
+
+/// A state as the result of a final function.
+pub(crate) struct BytesOut(pub(crate) Vec<u8>);
+
+// SAFETY: the datum is a varlena, as all value types are.
+unsafe impl BoxRet for BytesOut {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        match self.0.into_datum() {
+            // SAFETY: the datum is of the function's declared type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+-- What customers did, by day and kind of event.
+SET search_path = public;
+SET timezone = 'UTC';
+CREATE TABLE event (customer text, kind text, at timestamptz, amount numeric);
+INSERT INTO event VALUES ('ann', 'view', '2024-01-01 10:00', NULL), ('ann', 'view', '2024-01-01 23:59:59', NULL), ('ann', 'purchase', '2024-01-02', 30),
+    ('ann', 'view', '2024-01-20', NULL), ('ann', 'purchase', '2024-01-31 12:00', 10), ('bob', 'review', '2023-10-01', 4), ('bob', NULL, '2023-10-02', 5),
+    ('bob', 'view', NULL, 1), ('cid', 'wish list', '2024-01-31', NULL);
+
+SELECT customer, persona.behaviour(kind, at, amount::float8) FROM event GROUP BY customer ORDER BY customer;
+-- the zone of the session does not matter
+SET timezone = 'Asia/Tokyo';
+SELECT persona.behaviour(kind, at, amount::float8) FROM event WHERE customer = 'ann';
+SET timezone = 'UTC';
+
+SELECT feature, value FROM persona.features((SELECT persona.behaviour(kind, at, amount::float8) FROM event WHERE customer = 'ann'), '2024-02-01');
+-- the day of as_of itself is not seen
+SELECT feature, value FROM persona.features((SELECT persona.behaviour(kind, at, amount::float8) FROM event WHERE customer = 'ann'), '2024-01-31 23:00', '{purchase}')
+WHERE feature IN ('purchase_count', 'purchase_days_since_last', 'active_days');
+-- as arrays of one length, with their names
+SELECT customer, persona.behaviour_vector(persona.behaviour(kind, at, amount::float8), '2024-02-01', '{view,purchase}', missing => 0) AS features
+FROM event GROUP BY customer ORDER BY customer;
+SELECT persona.behaviour_feature_names('{view,purchase}') = (SELECT array_agg(feature) FROM persona.features('{"events":{}}', '2024-02-01', '{view,purchase}')) AS named;
+SELECT cardinality(persona.behaviour_vector(NULL, '2024-02-01', '{view}')), (SELECT count(*) FROM persona.features(NULL, '2024-02-01'));
+
+-- stored days merge to all rows, also in parallel
+CREATE TABLE many AS SELECT (i * 7919) % 500 AS customer, (ARRAY['view', 'cart', 'purchase'])[1 + (i * 31) % 3] AS kind, timestamptz '2024-01-01' + (i * 17 % 9000) * interval '1 hour' AS at,
+    (i % 50)::float8 AS amount FROM generate_series(1, 50000) AS i;
+CREATE TABLE daily AS SELECT customer, at::date AS day, persona.behaviour(kind, at, amount) AS b FROM many GROUP BY 1, 2;
+CREATE TABLE whole AS SELECT customer, persona.behaviour(kind, at, amount) AS b FROM many GROUP BY 1;
+SELECT count(*), bool_and(d.b::text = w.b::text) AS equal FROM (SELECT customer, persona.rollup(b) AS b FROM daily GROUP BY customer) AS d JOIN whole AS w USING (customer);
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 2;
+SELECT (SELECT persona.behaviour(kind, at, amount)::text FROM many) = (SELECT persona.rollup(b)::text FROM whole) AS equal;
+SELECT count(*), bool_and(p.b::text = w.b::text) AS equal FROM (SELECT customer, persona.behaviour(kind, at, amount) AS b FROM many GROUP BY 1) AS p JOIN whole AS w USING (customer);
+RESET ALL;
+SET timezone = 'UTC';
+-- text comes back as the same value, and stored ones can be added to
+SELECT bool_and(b::text::persona.behaviour::text = b::text) AS equal FROM whole;
+SELECT persona.behaviour_add(persona.behaviour_add('{"events":{"view":[[1,2,0.0]]}}', 'view', 'epoch', 1), 'cart', 'epoch', NULL);
+SELECT persona.behaviour_combine('{"events":{"view":[[1,2,0.5]]}}', '{"events":{"view":[[1,1,1.0],[2,1,0.0]]}}');
+-- running
+SELECT customer, at, persona.behaviour(kind, at, amount::float8) OVER (PARTITION BY customer ORDER BY at) FROM event WHERE customer = 'ann' ORDER BY at;
+
+-- what is refused
+SELECT persona.behaviour('view', 'infinity', 1);
+SELECT persona.behaviour('view', 'epoch', 'NaN');
+SELECT persona.behaviour('', 'epoch', 1);
+SELECT persona.behaviour(repeat('x', 64), 'epoch', 1);
+SELECT persona.behaviour('kind ' || i, 'epoch', 1) FROM generate_series(1, 65) AS i;
+SELECT persona.features('{"events":{}}', NULL);
+SELECT persona.features('{"events":{}}', 'infinity');
+SELECT persona.behaviour_feature_names('{view,view}');
+SELECT persona.behaviour_feature_names('{view,NULL}');
+SELECT persona.behaviour_vector('{"events":{}}', 'epoch', NULL);
+SELECT '{"events":{"view":[[2,1,0],[1,1,0]]}}'::persona.behaviour;
+SELECT '{"events":{"view":[[2,0,0]]}}'::persona.behaviour;
