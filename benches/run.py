@@ -25,6 +25,7 @@ import ours
 import segment
 import setup
 import standardise
+import windows
 from frame import SHORT, Row, interleave, seconds
 from house import CACHE, ROOT, say
 from lib.cluster import Cluster
@@ -227,7 +228,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, *standardise.BARS, *describe.BARS, *segment.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):

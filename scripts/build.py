@@ -57,7 +57,7 @@ def build(configs):
 
 def install_script():
     parts = [ROOT / "sql" / f"{name}.sql" for name in SQL_PARTS]
-    text = "\n".join(part.read_text() for part in parts if part.exists())
+    text = "\n".join(part.read_text() for part in parts)
     guard = r'\echo Use "CREATE EXTENSION pg_persona" to load this file. \quit'
     return f"-- Made of sql/*.sql by scripts/build.py.\n{guard}\n\n{text}"
 

@@ -31,6 +31,9 @@ def test_summaries_and_scalers_never_give_an_internal_error(cluster):
         calls += [f"persona.minmax_scaler({stats}, {number}, {other})" for other in NUMBERS]
     for count in ("NULL", "0", "1", "2", "-1", "2147483647", "10000"):
         calls.append(f"persona.quantile_bins({few}, {count})")
+        calls += [f"persona.{function}(x) OVER ({window}) FROM (VALUES ({number}::float8), (1), (NULL)) AS v (x)"
+                  for function in ("zscore", "minmax", "robust") for window in ("", "ORDER BY x", "ROWS 1 PRECEDING EXCLUDE CURRENT ROW")]
+        calls += [f"persona.winsorize(x, {number}, {other}) OVER () FROM (VALUES (1::float8), (2)) AS v (x)" for other in NUMBERS]
     for value in VALUES:
         calls += [f"({value})::text::persona.feature_quantiles", f"persona.quantile_scaler({few}, {value})"]
     check_calls(cluster, calls)

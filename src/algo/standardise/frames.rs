@@ -137,9 +137,10 @@ impl Frame {
                 (x - self.mean) / sd
             }
             Answer::Minmax => {
-                let range = (self.max / 2.0 - self.min / 2.0) * 2.0;
-                let range = if range < CONSTANT { 1.0 } else { range.min(f64::MAX) };
-                if self.min > self.max { f64::NAN } else { x / range - self.min / range }
+                // In halves, so that the range of the greatest and the least float does not overflow.
+                let half_range = self.max / 2.0 - self.min / 2.0;
+                let half_range = if half_range < CONSTANT / 2.0 { 0.5 } else { half_range };
+                if self.min > self.max { f64::NAN } else { (x / 2.0 - self.min / 2.0) / half_range }
             }
             Answer::Robust => {
                 let [q25, median, q75] =

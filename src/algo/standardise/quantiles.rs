@@ -232,9 +232,10 @@ mod tests {
     #[test]
     fn the_ranks_of_a_digest_of_a_million_values_are_off_by_little() {
         let random = Random::new(2, 0);
-        let shapes: [(fn(f64) -> f64, f64); 3] =
-            [(|u| u, 0.002), (|u| (8.0 * u).exp(), 0.002), (|u| (u * 40.0).floor(), 0.025)];
-        for (shape, most) in shapes {
+        type Shape = fn(f64) -> f64;
+        let (even, tailed, repeated): (Shape, Shape, Shape) =
+            (|u| u, |u| (8.0 * u).exp(), |u| (u * 40.0).floor());
+        for (shape, most) in [(even, 0.002), (tailed, 0.002), (repeated, 0.025)] {
             let values: Vec<f64> = (0..1_000_000)
                 .map(|place| shape(crate::algo::random::unit(random.at(place))))
                 .collect();
