@@ -51,14 +51,58 @@ def digits(bench):
     yield Row("k-means, digits z-scored, k = 10, best of 10 starts: inertia", f"{found:.6g}", f"bar {DIGITS}", found / DIGITS, 1.0)
 
 
+def peer_script(name):
+    """A script of tests/quality, asked in the venv of the benchmarks."""
+    def ask(*arguments):
+        command = [house.venv("bench"), house.ROOT / "tests" / "quality" / f"{name}.py", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+
+    run.DATA.mkdir(parents=True, exist_ok=True)
+    return ask, run.DATA / f"{name}.csv", run.DATA / f"{name}.json"
+
+
+# Of each data set, what a scaler may differ by; of more than 1,024 rows quantiles come from a sketch. A column that is
+# continuous tells of those: quantiles of repeated values depend on rounding.
+EXACT = {"standard": 1e-12, "minmax": 1e-12, "maxabs": 1e-12}
+SKETCHED = {"robust": 0.02, "uniform": 0.005}
+SCALED = {
+    "iris": (EXACT | {"robust": 1e-12, "uniform": 1e-12, "normal": 1e-9, "yeo_johnson": 1e-6}, None),
+    "digits": (EXACT, None),
+    "adult": (EXACT | SKETCHED, 1),
+    "shoppers": (EXACT | SKETCHED, 5),
+}
+SCALERS = {
+    "standard": "standard_scaler(s)", "minmax": "minmax_scaler(s, low => -1, high => 1)", "maxabs": "maxabs_scaler(s)", "robust": "robust_scaler(q)",
+    "uniform": "quantile_scaler(q)", "normal": "quantile_scaler(q, 'normal')", "yeo_johnson": "yeo_johnson_scaler(q)",
+}
+
+
+def scale(bench):
+    """Scalers against scikit-learn's, by tests/quality/scale.py: the largest difference of any cell."""
+    peer, data, answers = peer_script("scale")
+    for name, (bars, continuous) in SCALED.items():
+        columns = json.loads(peer("data", name, data))
+        if not columns:
+            say(f"{name} is not at hand")
+            continue
+        bench.sql(f"CREATE TABLE scaled_{name} (id bigint, {', '.join(f'{column} float8' for column in columns)})")
+        bench.connection.copy_in(f"COPY scaled_{name} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+        found = {}
+        for scaler in bars:
+            places = [continuous] if scaler in SKETCHED and continuous is not None else list(range(len(columns)))
+            features = f"ARRAY[{', '.join(columns[place] for place in places)}]"
+            fitted = f"(SELECT persona.feature_stats({features}) AS s, persona.feature_quantiles({features}) AS q FROM scaled_{name}) AS f"
+            scaled = f"persona.scale((SELECT persona.{SCALERS[scaler]} FROM {fitted}), {features})"
+            rows = json.loads(bench.sql(f"SELECT json_agg({scaled} ORDER BY id)::text FROM scaled_{name}").scalar())
+            found[scaler] = {"columns": places, "rows": rows}
+        answers.write_text(json.dumps(found))
+        for scaler, difference in json.loads(peer("compare", data, answers)):
+            yield Row(f"{scaler} scaler, {name}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, bars[scaler])
+
+
 def encode(bench):
     """Encodings against scikit-learn's, by tests/quality/encode.py: the largest difference of any row."""
-    run.DATA.mkdir(parents=True, exist_ok=True)
-    script, data, answers = house.ROOT / "tests" / "quality" / "encode.py", run.DATA / "encode.csv", run.DATA / "encode.json"
-
-    def peer(*arguments):
-        return subprocess.run([house.venv("bench"), script, *arguments], check=True, capture_output=True, text=True, timeout=300).stdout
-
+    peer, data, answers = peer_script("encode")
     peer("data", data)
     bench.sql("CREATE TABLE pixels (id bigint, category text, f10 float8, f11 float8, f12 float8, f13 float8, digit float8, is_even float8)")
     bench.connection.copy_in("COPY pixels FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
@@ -89,7 +133,7 @@ def encode(bench):
         yield Row(f"{what}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
 
 
-TASKS = [iris, digits, encode, run.movielens]
+TASKS = [iris, digits, scale, encode, run.movielens]
 
 
 def body():
