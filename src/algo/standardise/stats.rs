@@ -244,6 +244,7 @@ impl FeatureStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn summarise(rows: &[f64]) -> Vec<f64> {
         let mut block = vec![0.0; PARTS];
@@ -301,7 +302,7 @@ mod tests {
     fn summaries_reach_the_certified_values_of_nist() {
         let text = include_str!("../../../tests/data/nist_univariate.txt");
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(lines.len(), 8);
+        assert_eq!(lines.len(), 10);
         let numbers = |line: &str| -> Vec<f64> {
             line.split_whitespace().map(|number| number.parse().unwrap()).collect()
         };
@@ -369,5 +370,45 @@ mod tests {
         let stats = FeatureStats::from_block(None, &summarise(&[2., 8., 0., 4., 1., 9., 9., 0.]));
         check_close(stats.skewness()[0].unwrap(), 0.2650554122698573, 1e-12);
         check_close(stats.kurtosis()[0].unwrap(), -1.6660010752838508, 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative_and_an_empty_summary_changes_nothing(
+            rows in proptest::collection::vec(-1e6f64..1e6, 0..60), first in 0usize..60, second in 0usize..60,
+        ) {
+            let (first, second) = (first.min(rows.len()), second.min(rows.len()));
+            let (low, high) = (first.min(second), first.max(second));
+            let parts = [&rows[..low], &rows[low..high], &rows[high..]].map(summarise);
+            let mut left = parts[0].clone();
+            merge(&mut left, &parts[1]);
+            merge(&mut left, &parts[2]);
+            let mut right = parts[1].clone();
+            merge(&mut right, &parts[2]);
+            let mut both = parts[0].clone();
+            merge(&mut both, &right);
+            // Beside the moments' own size: a third moment may be nearly 0.
+            let m2 = part(&both, Part::M2)[0].max(1.0);
+            let n = rows.len().max(1) as f64;
+            let sizes = [1.0, 1.0, 1e6, m2, m2.powf(1.5), m2 * m2, 1e6, 1e6];
+            for (place, size) in sizes.into_iter().enumerate() {
+                let (a, b) = (left[place], both[place]);
+                prop_assert!(a == b || (a - b).abs() <= 1e-12 * size * n, "{} {} {}", place, a, b);
+            }
+            let empty = summarise(&[]);
+            let mut same = both.clone();
+            merge(&mut same, &empty);
+            prop_assert_eq!(&same, &both);
+            let mut same = empty;
+            merge(&mut same, &both);
+            prop_assert_eq!(&same, &both);
+        }
+
+        #[test]
+        fn text_gives_the_same_again(rows in proptest::collection::vec(proptest::num::f64::NORMAL, 0..20)) {
+            let stats = FeatureStats::from_block(Some(vec!["x".into()]), &summarise(&rows));
+            let text = serde_json::to_string(&stats).unwrap();
+            prop_assert_eq!(serde_json::from_str::<FeatureStats>(&text).unwrap(), stats);
+        }
     }
 }
