@@ -10,6 +10,7 @@ mod choose;
 mod error;
 mod fit;
 mod kernel;
+mod label;
 mod lloyd;
 mod matching;
 mod model;
