@@ -48,6 +48,24 @@ unsafe extern "C-unwind" {
 const WINDOW_SEEK_HEAD: i32 = 1;
 const WINDOW_SEEK_TAIL: i32 = 2;
 
+type WinGet = unsafe extern "C-unwind" fn(
+    *mut std::ffi::c_void,
+    i32,
+    i32,
+    i32,
+    bool,
+    *mut bool,
+    *mut bool,
+) -> Datum;
+
+/// Rows from one on, counted from the start of the partition or of the current row's frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows {
+    OfPartition(i64),
+    /// Without those that an EXCLUDE leaves out.
+    OfFrame(i64),
+}
+
 /// What frames are like in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameKind {
@@ -124,28 +142,14 @@ impl Partition {
     ) {
         records.words.clear();
         records.starts.clear();
-        // SAFETY: as above. What an error may jump over holds nothing to be dropped.
+        // SAFETY: a copy of a record has nothing to be dropped when an error jumps over it.
         unsafe {
-            pg_guard_ffi_boundary(|| {
-                for position in first..first + n as i64 {
-                    let (mut is_null, mut is_out) = (false, false);
-                    let datum = WinGetFuncArgInPartition(
-                        self.0,
-                        argument,
-                        position as i32,
-                        WINDOW_SEEK_HEAD,
-                        false,
-                        &mut is_null,
-                        &mut is_out,
-                    );
-                    if is_out {
-                        return;
-                    }
-                    match is_null {
-                        true => records.starts.push(None),
-                        false => records.push(datum.cast_mut_ptr()),
-                    }
+            self.visit(argument, Rows::OfPartition(first), n, |datum| {
+                match datum {
+                    None => records.starts.push(None),
+                    Some(datum) => records.push(datum.cast_mut_ptr()),
                 }
+                true
             });
         }
     }
@@ -163,21 +167,47 @@ impl Partition {
         n: usize,
         mut take: impl FnMut(Record) -> bool,
     ) -> usize {
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise.
+        unsafe {
+            self.visit(argument, Rows::OfPartition(first), n, |datum| {
+                datum.is_some_and(|datum| take(Record::from_datum(datum)))
+            })
+        }
+    }
+
+    /// Hands an argument at some rows to `take`, None for NULL, under one guard against errors. Ends where the rows do and before
+    /// the first row that `take` refuses; returns how many it took.
+    ///
+    /// # Safety
+    /// `take` does not panic, for nothing may unwind through the guard; and what it holds while it calls PostgreSQL needs no drop.
+    #[inline]
+    unsafe fn visit(
+        self,
+        argument: i32,
+        rows: Rows,
+        n: usize,
+        mut take: impl FnMut(Option<Datum>) -> bool,
+    ) -> usize {
+        let (get, first): (WinGet, i64) = match rows {
+            Rows::OfPartition(first) => (WinGetFuncArgInPartition, first),
+            Rows::OfFrame(first) => (WinGetFuncArgInFrame, first),
+        };
+        // SAFETY: the window object is of the running call, which has the argument. The position is taken as an int by PostgreSQL.
         unsafe {
             pg_guard_ffi_boundary(|| {
                 for taken in 0..n {
                     let (mut is_null, mut is_out) = (false, false);
-                    let datum = WinGetFuncArgInPartition(
+                    let position = (first + taken as i64) as i32;
+                    let datum = get(
                         self.0,
                         argument,
-                        (first + taken as i64) as i32,
+                        position,
                         WINDOW_SEEK_HEAD,
                         false,
                         &mut is_null,
                         &mut is_out,
                     );
-                    if is_out || is_null || !take(Record::from_datum(datum)) {
+                    if is_out || !take((!is_null).then_some(datum)) {
                         return taken;
                     }
                 }
@@ -233,72 +263,15 @@ impl Partition {
         }
     }
 
-    /// An argument that is a float8 at some rows of the partition, from `first` on; fewer where it ends.
-    pub(crate) fn floats(self, argument: i32, first: i64, n: usize, out: &mut Vec<f64>) {
+    /// An argument that is a float8 at some rows, at most `n`; fewer where they end.
+    pub(crate) fn floats(self, argument: i32, rows: Rows, n: usize, out: &mut Vec<f64>) {
         out.reserve(n);
-        // SAFETY: as above; there is room for n numbers, so nothing is allocated that an error could jump over.
+        // SAFETY: there is room for n numbers.
         unsafe {
-            pg_guard_ffi_boundary(|| {
-                for position in first..first + n as i64 {
-                    let (mut is_null, mut is_out) = (false, false);
-                    let datum = WinGetFuncArgInPartition(
-                        self.0,
-                        argument,
-                        position as i32,
-                        WINDOW_SEEK_HEAD,
-                        false,
-                        &mut is_null,
-                        &mut is_out,
-                    );
-                    if is_out {
-                        return;
-                    }
-                    out.push(if is_null {
-                        Self::NULL
-                    } else {
-                        f64::from_bits(datum.value() as u64)
-                    });
-                }
+            self.visit(argument, rows, n, |datum| {
+                out.push(datum.map_or(Self::NULL, |datum| f64::from_bits(datum.value() as u64)));
+                true
             });
-        }
-    }
-
-    /// An argument that is a float8 at the rows of the current row's frame.
-    pub(crate) fn frame_floats(self, argument: i32, out: &mut Vec<f64>) {
-        const TOGETHER: i32 = 256;
-        let mut first = 0;
-        loop {
-            out.reserve(TOGETHER as usize);
-            let before = out.len();
-            // SAFETY: as in `floats`.
-            unsafe {
-                pg_guard_ffi_boundary(|| {
-                    for position in first..first + TOGETHER {
-                        let (mut is_null, mut is_out) = (false, false);
-                        let datum = WinGetFuncArgInFrame(
-                            self.0,
-                            argument,
-                            position,
-                            WINDOW_SEEK_HEAD,
-                            false,
-                            &mut is_null,
-                            &mut is_out,
-                        );
-                        if is_out {
-                            return;
-                        }
-                        out.push(if is_null {
-                            Self::NULL
-                        } else {
-                            f64::from_bits(datum.value() as u64)
-                        });
-                    }
-                });
-            }
-            if out.len() - before < TOGETHER as usize {
-                return;
-            }
-            first += TOGETHER;
         }
     }
 

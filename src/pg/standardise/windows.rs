@@ -13,7 +13,7 @@ use crate::algo::standardise::frames::{Answer, Frame};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::raw;
-use crate::pg::window::{FrameKind, Partition};
+use crate::pg::window::{FrameKind, Partition, Rows};
 
 raw::declare! {
     persona_zscore, pg_finfo_persona_zscore;
@@ -142,7 +142,7 @@ impl Site {
         loop {
             check_for_interrupts!();
             part.clear();
-            partition.floats(0, position, TOGETHER, &mut part);
+            partition.floats(0, Rows::OfPartition(position), TOGETHER, &mut part);
             check_finite(&part, answer)?;
             self.frame.extend_unordered(&part);
             if keeps && self.values.len() + part.len() > kept {
@@ -168,7 +168,7 @@ impl Site {
             check_for_interrupts!();
             let wanted = (tail - self.tail).min(TOGETHER as i64) as usize;
             part.clear();
-            partition.floats(0, self.tail, wanted, &mut part);
+            partition.floats(0, Rows::OfPartition(self.tail), wanted, &mut part);
             check_finite(&part, answer)?;
             self.frame.extend(&part);
             self.tail += part.len() as i64;
@@ -185,9 +185,15 @@ impl Site {
 
     /// Reads the frame of the current row, without the rows that it excludes.
     fn read_frame(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
-        check_for_interrupts!();
         let mut values = Vec::new();
-        partition.frame_floats(0, &mut values);
+        loop {
+            check_for_interrupts!();
+            let before = values.len();
+            partition.floats(0, Rows::OfFrame(before as i64), TOGETHER, &mut values);
+            if values.len() < before + TOGETHER {
+                break;
+            }
+        }
         check_finite(&values, answer)?;
         self.frame.clear();
         self.frame.extend(&values);
