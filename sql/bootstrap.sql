@@ -69,10 +69,10 @@ CREATE TABLE persona.publication (
     key_column text NOT NULL,
     key_type text NOT NULL,
     n integer,
-    history text,
     search_path text NOT NULL,
     published_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     published_version integer NOT NULL,
+    history text,
     PRIMARY KEY (model_id, target)
 );
 COMMENT ON TABLE persona.publication IS 'tables that are kept up to date from a model: a refit publishes into them again';

@@ -28,6 +28,7 @@ READS = [
     "SELECT * FROM persona.similar_items('rec', 1)",
     "SELECT * FROM persona.similar_items('rec', '1'::text)",
     "SELECT * FROM persona.profile('1')",
+    "SELECT * FROM persona.segment_changes('seg')",
     "SELECT * FROM persona.models",
     "SELECT * FROM persona.model_versions",
     "SELECT * FROM persona.activity",
@@ -43,7 +44,7 @@ READS = [
 def test_no_read_takes_a_transaction_id(cluster):
     with cluster.connect() as owner:
         models.make_models(owner)
-        owner.query("SELECT FROM persona.publish('seg', 'labels')")
+        owner.query("SELECT FROM persona.publish('seg', 'labels', history_table => 'moves')")
     for read in READS:
         for mode in ("", " READ ONLY"):
             # A session of its own: the first look at a model loads it.
@@ -515,6 +516,9 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
                 INSERT INTO persona.publication SELECT model_id, 'public.injected', source, key_column,
                     'text AND public.trap(1) = 1', n, search_path,
                     published_at, published_version FROM persona.publication WHERE target = 'public.labels';
+                CREATE VIEW sly_moves AS SELECT trap(id) AS id, segment, label, since AS entered_at, NULL::timestamptz AS left_at FROM labels;
+                GRANT SELECT ON sly_moves TO PUBLIC;
+                UPDATE persona.publication SET history = 'public.sly_moves' WHERE target = 'public.typed';
                 INSERT INTO persona.publication SELECT model_id, 'nowhere.at_all', source, key_column, key_type, n, search_path,
                     published_at, published_version FROM persona.publication WHERE target = 'public.labels';
             """)
@@ -522,7 +526,8 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
             "SELECT * FROM persona.profile('1')", "SELECT * FROM persona.profile('it''s')",
             "SELECT * FROM persona.models", "SELECT * FROM persona.recommend_all('rec', 2)",
             "SELECT persona.publish('seg', 'labels')", "SELECT persona.publish('sco', 'scores', key => 'id')",
-            "SELECT persona.publish('rec', 'offers')",
+            "SELECT persona.publish('rec', 'offers')", "SELECT * FROM persona.segment_changes('seg')",
+            "SELECT * FROM persona.segment_flow('seg', 1, 1)",
         ]
         for model in MODELS:
             statements.append(f"SELECT persona.refit('{model}')")
