@@ -40,7 +40,22 @@ pub(crate) fn active(name: &str, kind: &'static str) -> Result<Version, Report> 
 
 /// A version of a model: the active one, or the one asked for.
 pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> {
-    let unknown = || Report::from(Error::UnknownModel { name: name.to_owned() });
+    look_up(name, version)?.ok_or_else(|| match version {
+        Some(version) => report(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("model \"{name}\" has no version {version}"),
+        )
+        .set_hint("The view persona.model_versions lists the versions of each model."),
+        None => Error::UnknownModel { name: name.to_owned() }.into(),
+    })
+}
+
+/// The active version of the model of this name, if there is one.
+pub(crate) fn existing(name: &str) -> Result<Option<Version>, Report> {
+    look_up(name, None)
+}
+
+fn look_up(name: &str, version: Option<i32>) -> Result<Option<Version>, Report> {
     let found = with_catalog_names(|| {
         Spi::connect(|client| {
             let rows = client.select(
@@ -67,7 +82,7 @@ pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> 
         })
     })
     .map_err(spi_failed)?;
-    match found {
+    Ok(match found {
         Some((
             Some(model_id),
             Some(name),
@@ -76,14 +91,9 @@ pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> 
             Some(version),
             Some(algorithm),
             Some(sha256),
-        )) => Ok(Version { model_id, name, kind, owner, version, algorithm, sha256 }),
-        _ if version.is_some() => Err(report(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("model \"{name}\" has no version {}", version.unwrap_or_default()),
-        )
-        .set_hint("The view persona.model_versions lists the versions of each model.")),
-        _ => Err(unknown()),
-    }
+        )) => Some(Version { model_id, name, kind, owner, version, algorithm, sha256 }),
+        _ => None,
+    })
 }
 
 /// How a version was fitted, so that it can be fitted again.

@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 use rayon::prelude::*;
 
-use crate::algo::segment::{Columns, Rows};
+use crate::algo::segment::{Rows, bind};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -12,7 +12,6 @@ use crate::pg::registry::{self, Version};
 use crate::pg::security::{as_role, current_role, has_rights_of, with_search_path};
 use crate::pg::threads;
 
-use super::fit::{numbers, source_columns};
 use super::model::{KIND, Segments};
 
 /// Rows that one thread labels between two looks at the watch.
@@ -50,28 +49,20 @@ fn segment_flow(
         None => before(&to)?,
     };
     let versions = [registry::load::<Segments>(&from)?, registry::load::<Segments>(&to)?];
-    let features = versions.iter().flat_map(|segments| segments.model.features.iter().cloned());
-    let columns = source_columns(&features.collect::<Vec<_>>());
+    let mut columns = versions[0].model.columns();
+    columns.extend(versions[1].model.columns());
+    columns.sort();
+    columns.dedup();
     let recipe = registry::recipe(&live)?;
     let mut progress = Progress::start("segment_flow", model);
-    let columns = columns.iter().map(|name| (name.as_str(), Role::Number)).collect();
+    let columns = columns.iter().map(|name| (name.as_str(), Role::Feature)).collect();
     let request = Request { source: &recipe.source, columns, others: Others::Ignore };
     let read = || ingest(&request, &mut progress);
     // As a refit does: the source is the owner's.
     let Ingested { frame, .. } =
         as_role(live.owner, true, || with_search_path(&recipe.search_path, read))?;
     let of_version = |segments: &Segments| {
-        let column = |name: &String| {
-            frame.column(name).and_then(numbers).ok_or_else(|| {
-                Report::from(Error::MissingColumn {
-                    column: name.clone(),
-                    available: frame.names(),
-                })
-            })
-        };
-        Ok::<_, Report>(Columns(
-            segments.model.features.iter().map(column).collect::<Result<_, _>>()?,
-        ))
+        bind(&frame.columns, &segments.model.features, &segments.model.categories)
     };
     let rows = [of_version(&versions[0])?, of_version(&versions[1])?];
     let prepared = [&versions[0].prepared, &versions[1].prepared];

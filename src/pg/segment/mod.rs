@@ -7,6 +7,7 @@ mod fit;
 mod flow;
 mod labels;
 mod model;
+mod names;
 mod value;
 
 pub(crate) use fit::fit_again;
