@@ -206,6 +206,12 @@ COMMENT ON FUNCTION persona.segment_flow(text, integer, integer) IS
     'how the rows that the model''s source has now lie in the segments of two versions, by default the active one and the one '
     'before it; share is of the rows of from_segment. NULL stands for rows with a NULL feature';
 
+CREATE FUNCTION persona.report(model text, with_rows boolean DEFAULT true) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME', 'report_wrapper';
+COMMENT ON FUNCTION persona.report(text, boolean) IS
+    'a self-contained HTML page about a model of segments: sizes, what sets each apart, quality; and for its owner, from the rows that '
+    'the source has now, a map, silhouettes, and who moved since the version before. with_rows => false leaves the source alone';
+
 CREATE FUNCTION persona.name_segment(model text, segment integer, name text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'name_segment_wrapper';
 COMMENT ON FUNCTION persona.name_segment(text, integer, text) IS

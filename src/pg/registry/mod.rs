@@ -55,6 +55,33 @@ pub(crate) fn existing(name: &str) -> Result<Option<Version>, Report> {
     look_up(name, None)
 }
 
+/// The newest version of the model that is older than this one.
+pub(crate) fn before(version: &Version) -> Result<Option<Version>, Report> {
+    let older = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let query = "SELECT max(version) FROM persona.model_version WHERE model_id = $1 AND version < $2";
+            let arguments = [version.model_id.into(), version.version.into()];
+            client.select(query, Some(1), &arguments)?.first().get_one::<i32>()
+        })
+    })
+    .map_err(spi_failed)?;
+    older.map_or(Ok(None), |older| look_up(&version.name, Some(older)))
+}
+
+/// When a version was made, in the session's time zone.
+pub(crate) fn fitted_at(version: &Version) -> Result<String, Report> {
+    let text = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let query = "SELECT to_char(created_at, 'YYYY-MM-DD HH24:MI TZ') FROM persona.model_version \
+                         WHERE model_id = $1 AND version = $2";
+            let arguments = [version.model_id.into(), version.version.into()];
+            client.select(query, Some(1), &arguments)?.first().get_one::<String>()
+        })
+    })
+    .map_err(spi_failed)?;
+    Ok(text.unwrap_or_default())
+}
+
 fn look_up(name: &str, version: Option<i32>) -> Result<Option<Version>, Report> {
     let found = with_catalog_names(|| {
         Spi::connect(|client| {

@@ -8,6 +8,7 @@ mod flow;
 mod labels;
 mod model;
 mod names;
+mod report;
 mod value;
 
 pub(crate) use fit::fit_again;
