@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use ndarray::Array2;
 use pg_persona::algo::random::Random;
-use pg_persona::algo::segment::{Params, fit};
+use pg_persona::algo::segment::{Features, Params, fit};
 use pg_persona::algo::stop::Watch;
 
 fn main() {
     let (rows, features, seeds) =
         (argument("--rows", 1_000_000), argument("--features", 8), argument("--seeds", 1));
-    let names: Vec<String> = (0..features).map(|feature| format!("f{feature}")).collect();
+    let names = (0..features).map(|feature| format!("f{feature}"));
+    let dimensions = Features::numbers(names.collect());
     for (kind, points) in
         [("mixture", mixture(rows, features)), ("uniform", uniform(rows, features))]
     {
@@ -30,7 +31,7 @@ fn main() {
                     let params = Params { seed, max_iterations, ..Params::new(k) };
                     let params = params.check(rows, features).expect("the parameters are valid");
                     let start = Instant::now();
-                    let fit = fit(points.view(), &names, &params, &Watch::new())
+                    let fit = fit(points.view(), &dimensions, &params, &Watch::new())
                         .expect("the fit succeeds");
                     let seconds = start.elapsed().as_secs_f64();
                     println!(

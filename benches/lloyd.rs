@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
-use pg_persona::algo::segment::{Ended, FORMAT, KMeans, Params, Scaling, fit_from};
+use pg_persona::algo::segment::{Ended, FORMAT, Features, KMeans, Params, Scaling, fit_from};
 use pg_persona::algo::stop::Watch;
 use rayon::prelude::*;
 
@@ -33,29 +33,33 @@ fn main() {
 }
 
 fn run(points: &Array2<f32>, centroids: &Array2<f32>, max_iterations: i64, tolerance: Option<f64>) {
-    let names: Vec<String> = (0..points.ncols()).map(|feature| format!("f{feature}")).collect();
+    let names = (0..points.ncols()).map(|feature| format!("f{feature}"));
+    let features = Features::numbers(names.collect());
     let k = centroids.nrows();
     let params =
         Params { scaling: Scaling::None, max_iterations, tolerance, ..Params::new(k as i64) };
     let params = params.check(points.nrows(), points.ncols()).expect("the parameters are valid");
-    let start = start_model(&names, centroids.view());
+    let start = start_model(&features, centroids.view());
     let began = Instant::now();
-    let fit = fit_from(points.view(), &names, &start, &params, &Watch::new()).expect("it fits");
+    let fit = fit_from(points.view(), &features, &start, &params, &Watch::new()).expect("it fits");
     let seconds = began.elapsed().as_secs_f64();
     println!("{seconds} {} {}", fit.inertia, fit.iterations);
 }
 
 /// The least model that carries centroids.
-fn start_model(names: &[String], centroids: ArrayView2<f32>) -> KMeans {
-    let d = names.len();
+fn start_model(features: &Features, centroids: ArrayView2<f32>) -> KMeans {
+    let d = features.len();
     KMeans {
         format: FORMAT,
-        features: names.to_vec(),
+        features: features.names.clone(),
+        categories: Vec::new(),
         scaling: Scaling::None,
         center: vec![0.0; d],
         scale: vec![1.0; d],
+        unit: 1.0,
         centroids: centroids.iter().copied().map(f64::from).collect(),
         sizes: vec![1; centroids.nrows()],
+        spread: vec![0.0; centroids.nrows()],
         population_mean: vec![0.0; d],
         population_sd: vec![1.0; d],
         inertia: 0.0,

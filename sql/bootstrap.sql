@@ -56,11 +56,14 @@ COMMENT ON TABLE persona.model_chunk IS 'the bytes of a version, in pieces of 1 
 
 CREATE TABLE persona.segment_name (
     model_id bigint NOT NULL,
+    numbering integer NOT NULL,
     segment integer NOT NULL CHECK (segment >= 1),
     name text NOT NULL CHECK (name <> ''),
-    PRIMARY KEY (model_id, segment)
+    PRIMARY KEY (model_id, numbering, segment)
 );
 COMMENT ON TABLE persona.segment_name IS 'names that people gave to segments; they outlive a refit';
+COMMENT ON COLUMN persona.segment_name.numbering IS
+    'the version of the fit that numbered the segments; all its refits number them alike';
 
 CREATE TABLE persona.publication (
     model_id bigint NOT NULL,

@@ -96,6 +96,27 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_dis
 COMMENT ON FUNCTION persona.distance(persona.kmeans, record) IS
     'distance of a row, its features found by name, to the centroid of its segment, in the space of the fit';
 
+CREATE FUNCTION persona.second_segment(kmeans persona.kmeans, features double precision[]) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_second_segment_array_wrapper';
+COMMENT ON FUNCTION persona.second_segment(persona.kmeans, double precision[]) IS
+    'the segment whose centroid is nearest to a row but for its own; NULL where a feature is NULL or there is one segment';
+
+CREATE FUNCTION persona.second_segment(kmeans persona.kmeans, features record) RETURNS integer
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_second_segment_record_wrapper';
+COMMENT ON FUNCTION persona.second_segment(persona.kmeans, record) IS
+    'the segment whose centroid is nearest to a row, its features found by name, but for its own';
+
+CREATE FUNCTION persona.anomaly(kmeans persona.kmeans, features double precision[]) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_anomaly_array_wrapper';
+COMMENT ON FUNCTION persona.anomaly(persona.kmeans, double precision[]) IS
+    'how odd a row is: its distance to its centroid over the root mean square distance of the segment''s rows at the fit; 1 is '
+    'ordinary, 3 is rare';
+
+CREATE FUNCTION persona.anomaly(kmeans persona.kmeans, features record) RETURNS double precision
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_anomaly_record_wrapper';
+COMMENT ON FUNCTION persona.anomaly(persona.kmeans, record) IS
+    'how odd a row is, its features found by name: its distance to its centroid over the segment''s root mean square distance';
+
 CREATE FUNCTION persona.centroids(kmeans persona.kmeans, OUT segment integer, OUT size bigint, OUT feature text,
     OUT centroid double precision)
 RETURNS SETOF record LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 50
@@ -107,21 +128,23 @@ COMMENT ON FUNCTION persona.centroids(persona.kmeans) IS 'centroids in original 
 CREATE FUNCTION persona.fit_segments(model text, source text, key text, k integer DEFAULT NULL,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', save_to text DEFAULT NULL, seed bigint DEFAULT 0,
     max_iterations integer DEFAULT 100, n_init integer DEFAULT 1, activate boolean DEFAULT true,
+    weights jsonb DEFAULT NULL,
     OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
-COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean)
-IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model; '
-    'save_to writes key, segment and label of each row';
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb)
+IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
+    'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers. '
+    'weights, as {"monetary": 2}, multiply a column''s squared differences. save_to writes key, segment and label of each row';
 
 CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',
-    sample_rows integer DEFAULT 10000, seed bigint DEFAULT 0,
+    sample_rows integer DEFAULT 10000, seed bigint DEFAULT 0, weights jsonb DEFAULT NULL,
     OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT davies_bouldin double precision,
     OUT calinski_harabasz double precision, OUT stability double precision, OUT is_best boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 9
 AS 'MODULE_PATHNAME', 'choose_k_wrapper';
-COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint) IS
+COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb) IS
     'fits an even sample of a source with each k: silhouette (more is better), Davies-Bouldin (less), Calinski-Harabasz (more), '
     'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four';
 
@@ -134,6 +157,23 @@ CREATE FUNCTION persona.distance(model text, features record) RETURNS double pre
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_distance_wrapper';
 COMMENT ON FUNCTION persona.distance(text, record) IS
     'distance of a row to the centroid of its segment by the model''s active version';
+
+CREATE FUNCTION persona.second_segment(model text, features record) RETURNS integer
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_second_segment_wrapper';
+COMMENT ON FUNCTION persona.second_segment(text, record) IS
+    'the segment that is nearest to a row but for its own, by the model''s active version; NULL where a feature is NULL';
+
+CREATE FUNCTION persona.anomaly(model text, features record) RETURNS double precision
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_anomaly_wrapper';
+COMMENT ON FUNCTION persona.anomaly(text, record) IS
+    'how odd a row is by the model''s active version: its distance to its centroid over the root mean square distance of the '
+    'segment''s rows at the fit; 1 is ordinary, 3 is rare';
+
+CREATE FUNCTION persona.anomaly_reasons(model text, features record, n integer DEFAULT 3) RETURNS jsonb
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'model_anomaly_reasons_wrapper';
+COMMENT ON FUNCTION persona.anomaly_reasons(text, record, integer) IS
+    'what puts a row away from its centroid, most first: an array of feature, share of the squared distance, value, and the '
+    'centroid''s value as expected';
 
 CREATE FUNCTION persona.segments(model text, OUT segment integer, OUT name text, OUT size bigint,
     OUT share double precision, OUT label text)
@@ -165,6 +205,12 @@ AS 'MODULE_PATHNAME', 'segment_flow_wrapper';
 COMMENT ON FUNCTION persona.segment_flow(text, integer, integer) IS
     'how the rows that the model''s source has now lie in the segments of two versions, by default the active one and the one '
     'before it; share is of the rows of from_segment. NULL stands for rows with a NULL feature';
+
+CREATE FUNCTION persona.report(model text, with_rows boolean DEFAULT true) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME', 'report_wrapper';
+COMMENT ON FUNCTION persona.report(text, boolean) IS
+    'a self-contained HTML page about a model of segments: sizes, what sets each apart, quality; and for its owner, from the rows that '
+    'the source has now, a map, silhouettes, and who moved since the version before. with_rows => false leaves the source alone';
 
 CREATE FUNCTION persona.name_segment(model text, segment integer, name text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'name_segment_wrapper';

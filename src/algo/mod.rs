@@ -12,6 +12,7 @@ pub mod describe;
 pub mod encode;
 pub mod metrics;
 pub mod recommend;
+pub mod report;
 pub mod score;
 pub mod segment;
 pub mod standardise;

@@ -88,7 +88,7 @@ SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, scaling => 'robus
 SELECT * FROM persona.fit_segments('bad', 'customer', 'nope', 3);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{recency,nope}');
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{recency,recency}');
-SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{city}');
+SELECT * FROM persona.fit_segments('bad', 'SELECT id, ''{}''::jsonb AS doc FROM customer', 'id', 3, features => '{doc}');
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{}');
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{NULL}');
 SELECT * FROM persona.fit_segments('bad', 'SELECT id, city FROM customer', 'id', 3);

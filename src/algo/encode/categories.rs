@@ -93,6 +93,19 @@ impl Categories {
         &self.levels[..n.min(self.levels.len())]
     }
 
+    /// The levels of these counts; where there are more than `cap`, the most frequent so many, and a place for all others.
+    pub fn most_frequent_of(mut levels: Vec<(String, u64)>, cap: usize) -> Self {
+        levels.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+        let max_levels = (levels.len() > cap).then_some(cap as u32);
+        levels.truncate(cap);
+        Self { levels, max_levels }
+    }
+
+    /// How many places there are.
+    pub fn n_names(&self) -> usize {
+        self.named().len() + usize::from(self.max_levels.is_some())
+    }
+
     /// The names of the places, in their order.
     pub fn names(&self) -> Vec<String> {
         let named = self.named().iter().map(|(level, _)| level.clone());
@@ -117,7 +130,7 @@ impl Categories {
         let named = self.named().iter().enumerate();
         Encoder {
             places: named.map(|(place, (level, _))| (level.clone(), place)).collect(),
-            n_places: self.names().len(),
+            n_places: self.n_names(),
             has_other: self.max_levels.is_some(),
         }
     }

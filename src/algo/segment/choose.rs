@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::error::Error;
+use super::features::Features;
 use super::fit::fit;
 use super::params::Params;
 use super::quality::Quality;
@@ -59,7 +60,7 @@ const HALVES: usize = 5;
 /// which there are too few distinct rows, but refuses when that is the first one.
 pub fn choose_k(
     rows: &impl Rows,
-    feature_names: &[String],
+    features: &Features,
     params: &Params,
     range: RangeInclusive<i64>,
     n_sample: usize,
@@ -71,7 +72,7 @@ pub fn choose_k(
     let mut candidates = Vec::new();
     for k in range {
         let params = Params { k, quality: true, ..params.clone() };
-        match candidate(&sample, &halves, feature_names, &params, watch) {
+        match candidate(&sample, &halves, features, &params, watch) {
             Ok(candidate) => candidates.push(candidate),
             Err(Error::TooFewDistinctRows { .. }) if !candidates.is_empty() => break,
             Err(error) => return Err(error),
@@ -96,16 +97,16 @@ pub fn best(candidates: &[Candidate], criterion: Criterion) -> Option<usize> {
 fn candidate<R: Rows>(
     sample: &Picked<R>,
     halves: &[Picked<R>],
-    feature_names: &[String],
+    features: &Features,
     params: &Params,
     watch: &Watch,
 ) -> Result<Candidate, Error> {
-    let d = feature_names.len();
-    let whole = fit(sample, feature_names, &params.check(sample.n_rows(), d)?, watch)?;
+    let d = features.len();
+    let whole = fit(sample, features, &params.check(sample.n_rows(), d)?, watch)?;
     let mut agreements = Vec::with_capacity(halves.len());
     for half in halves {
         let params = Params { quality: false, ..params.clone() }.check(half.n_rows(), d)?;
-        let prepared = match fit(half, feature_names, &params, watch) {
+        let prepared = match fit(half, features, &params, watch) {
             Ok(fit) => fit.model.prepare(),
             // The half lacks rare values; the sample has them.
             Err(Error::TooFewDistinctRows { .. }) => continue,

@@ -21,6 +21,12 @@ pub enum Error {
     TooManyRows { n_rows: usize },
     #[error("expected {expected} features, found {found}")]
     DimensionMismatch { expected: usize, found: usize },
+    #[error("column \"{column}\" has a weight but is no feature")]
+    UnknownWeight { column: String },
+    #[error("weight of column \"{column}\" must be between 1e-9 and 1e9, not {weight}")]
+    InvalidWeight { column: String, weight: f64 },
+    #[error("column \"{column}\" is missing, or is no longer of the type it had")]
+    MissingColumn { column: String },
     #[error("cannot make {k} segments of {distinct} distinct rows")]
     TooFewDistinctRows { k: usize, distinct: usize },
     /// `row` counts from 0.
@@ -47,6 +53,8 @@ pub enum Malformed {
     Length { field: &'static str, found: usize, expected: usize },
     #[error("k-means model: {field} holds a number out of range")]
     Range { field: &'static str },
+    #[error("k-means model: its categories do not fit its features")]
+    Category,
     #[error("k-means model: sizes do not add up to the number of rows")]
     Sizes,
 }

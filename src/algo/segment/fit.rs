@@ -3,6 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::error::Error;
+use super::features::Features;
 use super::lloyd::{Limits, Numbering, Run, lloyd};
 use super::model::{Ended, FORMAT, KMeans};
 use super::params::{Scaling, ValidParams};
@@ -30,45 +31,45 @@ pub struct Fit {
 /// Fits k-means to rows in original units (n x d).
 pub fn fit(
     points: impl Rows,
-    feature_names: &[String],
+    features: &Features,
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(&points, MAX_MAGNITUDE, feature_names, watch)?;
-    let space = Space::new(&population, params.scaling);
-    fit_in(&points, space, population, feature_names, params, Start::Seeds, watch)
+    let population = population(&points, MAX_MAGNITUDE, features, watch)?;
+    let space = Space::new(&population, params.scaling, features);
+    fit_in(&points, space, population, features, params, Start::Seeds, watch)
 }
 
-/// Fits from the centroids of an earlier model, which must have the same features and k, and keeps its segments' numbers;
-/// `n_init` does not matter.
+/// Fits from the centroids of an earlier model, which must have the same k and the same features but for levels that came or
+/// went, and keeps its segments' numbers; `n_init` does not matter.
 pub fn fit_from(
     points: impl Rows,
-    feature_names: &[String],
+    features: &Features,
     earlier: &KMeans,
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    if earlier.features.len() != params.n_features || earlier.k() != params.k {
-        let (expected, found) = (params.n_features * params.k, earlier.centroids.len());
-        return Err(Error::DimensionMismatch { expected, found });
+    let centroids = earlier.centroids_among(&features.names, &features.categories)?;
+    if earlier.k() != params.k {
+        return Err(Error::DimensionMismatch { expected: params.k, found: earlier.k() });
     }
-    let population = population(&points, MAX_MAGNITUDE, feature_names, watch)?;
-    let space = Space::new(&population, params.scaling);
-    let start = Start::Centroids(&earlier.centroids);
-    fit_in(&points, space, population, feature_names, params, start, watch)
+    let population = population(&points, MAX_MAGNITUDE, features, watch)?;
+    let space = Space::new(&population, params.scaling, features);
+    let start = Start::Centroids(&centroids);
+    fit_in(&points, space, population, features, params, start, watch)
 }
 
 /// Fits to rows (n x d) as they are, whatever the parameters' scaling: for callers that scaled them.
 pub fn fit_points(
     points: ArrayView2<f32>,
-    feature_names: &[String],
+    features: &Features,
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(&points, MAX_SCALED, feature_names, watch)?;
+    let population = population(&points, MAX_SCALED, features, watch)?;
     let space = Space::identity(points.ncols());
     let params = ValidParams { scaling: Scaling::None, ..params.clone() };
-    fit_in(&points, space, population, feature_names, &params, Start::Seeds, watch)
+    fit_in(&points, space, population, features, &params, Start::Seeds, watch)
 }
 
 #[derive(Clone, Copy)]
@@ -82,12 +83,12 @@ fn fit_in(
     points: &impl Rows,
     space: Space,
     population: Population,
-    feature_names: &[String],
+    features: &Features,
     params: &ValidParams,
     start: Start,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    for found in [points.n_features(), feature_names.len()] {
+    for found in [points.n_features(), features.len()] {
         if found != params.n_features {
             return Err(Error::DimensionMismatch { expected: params.n_features, found });
         }
@@ -121,13 +122,21 @@ fn fit_in(
         true => Some(quality(&scaled, &space, &run, params.seed, watch)?),
         false => None,
     };
+    let spread = run
+        .inertias
+        .iter()
+        .zip(&run.sizes)
+        .map(|(inertia, &size)| (inertia / size.max(1) as f64).sqrt() * space.unit);
     let model = KMeans {
         format: FORMAT,
-        features: feature_names.to_vec(),
+        features: features.names.clone(),
+        categories: features.categories.clone(),
         scaling: params.scaling,
         inertia: run.inertia * space.unit * space.unit,
         center: space.center,
+        spread: spread.collect(),
         scale: space.scale,
+        unit: space.unit,
         centroids: run.centroids,
         sizes: run.sizes,
         population_mean: population.mean,

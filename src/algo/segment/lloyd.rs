@@ -54,6 +54,8 @@ pub(super) struct Run {
     pub(super) sizes: Vec<u64>,
     /// In the scaled space.
     pub(super) inertia: f64,
+    /// Each segment's part of it.
+    pub(super) inertias: Vec<f64>,
     pub(super) iterations: u32,
     pub(super) ended: Ended,
 }
@@ -129,10 +131,11 @@ pub(super) fn lloyd_by(
             centroids = state.renumber(&order, &centroids);
         }
     }
-    let inertia = state.inertia(&centroids, watch)?;
+    let inertias = state.inertias(&centroids, watch)?;
     state.labels.truncate(points.n_rows);
     let sizes = state.counts.iter().map(|&count| count as u64).collect();
-    Ok(Run { centroids, labels: state.labels, sizes, inertia, iterations, ended })
+    let inertia = inertias.iter().sum();
+    Ok(Run { centroids, labels: state.labels, sizes, inertia, inertias, iterations, ended })
 }
 
 pub(super) struct State<'a> {
@@ -243,8 +246,8 @@ impl<'a> State<'a> {
         (self.squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
     }
 
-    /// Sum of squared distances of the rows to their own centroids, computed term by term.
-    fn inertia(&self, centroids: &[f64], watch: &Watch) -> Result<f64, Stopped> {
+    /// Sum of squared distances of each segment's rows to its centroid, computed term by term.
+    fn inertias(&self, centroids: &[f64], watch: &Watch) -> Result<Vec<f64>, Stopped> {
         let points = self.points;
         let centroids = scaled_centroids(self.space, centroids);
         let rows = self.slot_blocks * LANES;
@@ -252,23 +255,28 @@ impl<'a> State<'a> {
             .labels
             .par_chunks(rows)
             .zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
-        let sums: Vec<f64> = slots
+        let parts: Vec<Vec<f64>> = slots
             .map(|(labels, blocks)| {
-                let mut sum = 0.0;
+                let mut sums = vec![0.0; self.k];
                 for (labels, block) in
                     labels.chunks_exact(LANES).zip(blocks.chunks_exact(points.block_len()))
                 {
-                    sum += repair::own_distances(block, labels, &centroids)
-                        .iter()
-                        .copied()
-                        .map(f64::from)
-                        .sum::<f64>();
+                    let distances = repair::own_distances(block, labels, &centroids);
+                    for (&label, distance) in labels.iter().zip(distances) {
+                        if label != UNLABELLED {
+                            sums[usize::from(label)] += f64::from(distance);
+                        }
+                    }
                 }
                 watch.check()?;
-                Ok(sum)
+                Ok(sums)
             })
             .collect::<Result<_, Stopped>>()?;
-        Ok(sums.iter().sum())
+        let mut inertias = vec![0.0; self.k];
+        for part in parts {
+            inertias.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        Ok(inertias)
     }
 
     /// Gives a row, by itself, another label.

@@ -4,6 +4,8 @@
 //! segments, where its cube of k would take longer than the fit, the closest pairs are taken greedily.
 
 use super::error::Error;
+use super::model::KMeans;
+use super::prepared::scaled_centroids;
 use crate::algo::stop::{Stopped, Watch};
 
 const EXACT: usize = 1024;
@@ -20,11 +22,37 @@ pub(super) fn matching(
     }
     let k = old.len() / n_features.max(1);
     let cost = |from: usize, to: usize| -> f64 {
-        let (a, b) =
-            (&old[from * n_features..][..n_features], &new[to * n_features..][..n_features]);
-        a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+        squared_distance(
+            &old[from * n_features..][..n_features],
+            &new[to * n_features..][..n_features],
+        )
     };
     Ok(if k <= EXACT { exact(k, cost, watch)? } else { greedy(k, cost, watch)? })
+}
+
+/// For each segment of a model the one (from 1) of another, later model of the same features that succeeds it: the nearest there,
+/// where the nearest the other way round is the same. None where there is none, and for models of other features.
+pub fn successors(old: &KMeans, new: &KMeans) -> Vec<Option<u32>> {
+    let Ok(centroids) = old.centroids_among(&new.features, &new.categories) else {
+        return vec![None; old.k()];
+    };
+    let space = new.space();
+    let scaled = [scaled_centroids(&space, &centroids), scaled_centroids(&space, &new.centroids)];
+    let d = new.features.len();
+    let nearest = |from: usize, to: usize| -> Vec<usize> {
+        let nearest = |one: &[f32]| {
+            let others = scaled[to].chunks_exact(d).map(|other| squared_distance(one, other));
+            others.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(idx, _)| idx)
+        };
+        scaled[from].chunks_exact(d).map(nearest).collect()
+    };
+    let (forward, back) = (nearest(0, 1), nearest(1, 0));
+    let is_mutual = |(from, &to): (usize, &usize)| (back[to] == from).then_some(to as u32 + 1);
+    forward.iter().enumerate().map(is_mutual).collect()
+}
+
+fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
 }
 
 fn exact(

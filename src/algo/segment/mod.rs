@@ -8,6 +8,7 @@ mod bounds;
 mod carry;
 mod choose;
 mod error;
+mod features;
 mod fit;
 mod kernel;
 mod label;
@@ -15,6 +16,7 @@ mod lloyd;
 mod matching;
 mod model;
 mod params;
+mod picture;
 mod points;
 mod prepared;
 mod profile;
@@ -26,16 +28,21 @@ mod space;
 mod start;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use choose::{Candidate, Criterion, best, choose_k};
 pub use error::{Error, Malformed};
+pub use features::{Category, Features, MAX_LEVELS, Wanted, base_name, bind, wanted};
 pub use fit::{Fit, fit, fit_from, fit_points};
+pub use matching::successors;
 pub use model::{Ended, FORMAT, KMeans};
 pub use params::{MAX_FEATURES, MAX_K, Params, Scaling, ValidParams};
+pub use picture::{Picture, picture};
 pub use prepared::Prepared;
-pub use profile::{ProfileRow, label_in_plain_words, profile, profile_of_model};
+pub use profile::{ProfileRow, profile};
 pub use quality::Quality;
 pub use rows::{
-    Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,
+    Cells, Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,
 };
 pub use space::MAX_MAGNITUDE;
+pub use words::label_in_plain_words;

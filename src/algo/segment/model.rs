@@ -1,14 +1,18 @@
 //! The model that a fit leaves: everything to label a row and to describe the segments, without the rows.
 
+use std::collections::{HashMap, HashSet};
+use std::iter::zip;
+
 use serde::{Deserialize, Serialize};
 
-use super::error::Malformed;
+use super::error::{Error, Malformed};
+use super::features::{Category, Wanted, base_name, indicators, wanted};
 use super::params::{MAX_FEATURES, MAX_K, Scaling};
 use super::prepared::Prepared;
 use super::space::{MAX_MAGNITUDE, Space};
 
 /// Version of the stored form.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,15 +26,21 @@ pub enum Ended {
 pub struct KMeans {
     pub format: u16,
     pub features: Vec<String>,
+    /// Which of the features are indicators of the levels of a text column.
+    pub categories: Vec<Category>,
     pub scaling: Scaling,
-    /// Subtracted from each feature before distances are computed.
+    /// Subtracted from each feature before distances are computed: its mean, or 0 for an indicator.
     pub center: Vec<f64>,
-    /// Divides each feature after that. Without scaling it is one number for all, which only keeps the arithmetic in range:
-    /// distances and inertia are reported in the features' own units.
+    /// Divides each feature after that: its deviation, or 1 for an indicator, or without scaling one number for all, which only
+    /// keeps the arithmetic in range; over the square root of the feature's weight.
     pub scale: Vec<f64>,
+    /// What distances are multiplied by when they are reported: that one number, so that they are in the features' own units.
+    pub unit: f64,
     /// k x d, row after row, in original units; the largest segment first.
     pub centroids: Vec<f64>,
     pub sizes: Vec<u64>,
+    /// Root mean square distance of each segment's rows to its centroid.
+    pub spread: Vec<f64>,
     pub population_mean: Vec<f64>,
     /// Population standard deviation (divided by n).
     pub population_sd: Vec<f64>,
@@ -46,10 +56,58 @@ impl KMeans {
         self.sizes.len()
     }
 
+    /// The columns of a source that the features come from: `v` for `v[1]`, `v[2]`, ….
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::new();
+        for wanted in wanted(&self.features, &self.categories) {
+            let column = match wanted {
+                Wanted::Number(name, _) => base_name(name),
+                Wanted::Category(column, _) => column,
+            };
+            if !columns.iter().any(|known| known == column) {
+                columns.push(column.to_owned());
+            }
+        }
+        columns
+    }
+
     /// A segment's centroid in original units; segments count from 1.
     pub fn centroid(&self, segment: u32) -> Option<&[f64]> {
         let idx = (segment as usize).checked_sub(1)?;
         self.centroids.chunks_exact(self.features.len().max(1)).nth(idx)
+    }
+
+    /// The centroids (k x d, original units) as they are among the features of another fit: 0 for a level that is new there. Refuses
+    /// other features than levels that came or went.
+    pub(super) fn centroids_among(
+        &self,
+        features: &[String],
+        categories: &[Category],
+    ) -> Result<Vec<f64>, Error> {
+        let kept: HashSet<_> = wanted(features, categories).map(Wanted::column).collect();
+        let mut before = wanted(&self.features, &self.categories).map(Wanted::column);
+        if let Some((name, _)) = before.find(|column| !kept.contains(column)) {
+            return Err(Error::MissingColumn { column: name.to_owned() });
+        }
+        let here = indicators(self.features.len(), &self.categories);
+        let there = indicators(features.len(), categories);
+        let known: HashMap<(&str, bool), usize> = zip(&self.features, here)
+            .enumerate()
+            .map(|(place, (name, is))| ((name.as_str(), is), place))
+            .collect();
+        let mut places = Vec::with_capacity(features.len());
+        for (name, is_indicator) in zip(features, there) {
+            let place = known.get(&(name.as_str(), is_indicator)).copied();
+            if place.is_none() && !is_indicator {
+                let (expected, found) = (self.features.len(), features.len());
+                return Err(Error::DimensionMismatch { expected, found });
+            }
+            places.push(place);
+        }
+        let cells = |row: &[f64]| -> Vec<f64> {
+            places.iter().map(|place| place.map_or(0.0, |place| row[place])).collect()
+        };
+        Ok(self.centroids.chunks_exact(self.features.len()).flat_map(cells).collect())
     }
 
     /// Validates a model that was parsed from bytes of any origin. Nothing else may be called on one that fails.
@@ -72,8 +130,15 @@ impl KMeans {
         numbers("population_mean", &self.population_mean, d, bounded)?;
         numbers("population_sd", &self.population_sd, d, |sd| sd >= 0.0 && bounded(sd))?;
         numbers("inertia", &[self.inertia], 1, |inertia| inertia >= 0.0 && inertia.is_finite())?;
-        if self.scaling == Scaling::None && self.scale.iter().any(|&scale| scale != self.scale[0]) {
-            return Err(Malformed::Range { field: "scale" });
+        numbers("unit", &[self.unit], 1, |unit| unit > 0.0 && bounded(unit))?;
+        numbers("spread", &self.spread, k, |spread| spread >= 0.0 && spread.is_finite())?;
+        let mut end = 0;
+        for category in &self.categories {
+            category.check(d)?;
+            if category.dimensions().start < end {
+                return Err(Malformed::Category);
+            }
+            end = category.dimensions().end;
         }
         let n_rows = self.sizes.iter().try_fold(0u64, |sum, &size| sum.checked_add(size));
         if n_rows != Some(self.n_rows) || self.n_rows == 0 {
@@ -82,14 +147,16 @@ impl KMeans {
         Ok(())
     }
 
+    pub(super) fn space(&self) -> Space {
+        Space { center: self.center.clone(), scale: self.scale.clone(), unit: self.unit }
+    }
+
     /// The form that labels many rows fast.
     pub fn prepare(&self) -> Prepared {
-        let unit = match self.scaling {
-            Scaling::Standard => 1.0,
-            Scaling::None => self.scale.first().copied().unwrap_or(1.0),
-        };
-        let space = Space { center: self.center.clone(), scale: self.scale.clone(), unit };
-        Prepared::new(space, &self.centroids)
+        // A segment of equal rows says nothing of what is ordinary; all rows together do.
+        let overall = (self.inertia / self.n_rows.max(1) as f64).sqrt();
+        let typical = |&spread: &f64| if spread > 0.0 { spread } else { overall };
+        Prepared::new(self.space(), &self.centroids, self.spread.iter().map(typical).collect())
     }
 
     /// As [`Prepared::segment`], for a single row.
@@ -126,16 +193,20 @@ fn numbers(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algo::encode::categories::Categories;
 
     fn model() -> KMeans {
         KMeans {
             format: FORMAT,
             features: vec!["age".into(), "income".into()],
+            categories: Vec::new(),
             scaling: Scaling::Standard,
             center: vec![40.0, 0.1],
             scale: vec![10.0, 1.0 / 3.0],
+            unit: 1.0,
             centroids: vec![30.0, 0.1, 50.0, 0.3],
             sizes: vec![2, 1],
+            spread: vec![0.5, 0.0],
             population_mean: vec![40.0, 0.1],
             population_sd: vec![10.0, 1.0 / 3.0],
             inertia: 0.7,
@@ -174,7 +245,15 @@ mod tests {
         check_refused(|m| m.center[0] = f64::INFINITY, Malformed::Range { field: "center" });
         check_refused(|m| m.scale[0] = 0.0, Malformed::Range { field: "scale" });
         check_refused(|m| m.scale[0] = -1.0, Malformed::Range { field: "scale" });
-        check_refused(|m| m.scaling = Scaling::None, Malformed::Range { field: "scale" });
+        check_refused(|m| m.unit = 0.0, Malformed::Range { field: "unit" });
+        check_refused(|m| m.spread[0] = f64::NAN, Malformed::Range { field: "spread" });
+        for first in [1, 2, u32::MAX] {
+            let levels = Categories::most_frequent_of(vec![("n".into(), 2), ("s".into(), 1)], 64);
+            let category = Category { column: "region".into(), first, levels };
+            check_refused(|m| m.categories = vec![category.clone()], Malformed::Category);
+            let twice = || vec![Category { first: 0, ..category.clone() }; 2];
+            check_refused(|m| m.categories = twice(), Malformed::Category);
+        }
         check_refused(|m| m.population_sd[0] = -1.0, Malformed::Range { field: "population_sd" });
         check_refused(|m| m.inertia = f64::NAN, Malformed::Range { field: "inertia" });
         let length = Malformed::Length { field: "centroids", found: 3, expected: 4 };

@@ -11,14 +11,16 @@ pub struct Prepared {
     /// k x d, scaled.
     centroids: Vec<f32>,
     packed: Packed,
+    /// k: what an ordinary distance to each centroid is.
+    typical: Vec<f64>,
 }
 
 /// Rows up to this width are scaled on the stack.
 const NARROW: usize = 32;
 
 impl Prepared {
-    /// `centroids` are k x d in original units.
-    pub(super) fn new(space: Space, centroids: &[f64]) -> Self {
+    /// `centroids` are k x d in original units, `typical` the k distances that anomalies are measured by.
+    pub(super) fn new(space: Space, centroids: &[f64], typical: Vec<f64>) -> Self {
         let n_features = space.center.len();
         let centroids = scaled_centroids(&space, centroids);
         Self {
@@ -26,6 +28,7 @@ impl Prepared {
             packed: Packed::for_rows(&centroids, n_features),
             space,
             centroids,
+            typical,
         }
     }
 
@@ -47,6 +50,41 @@ impl Prepared {
     pub fn nearest<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<(u32, f64)> {
         let idx = self.nearest_idx(features)?;
         Some((idx + 1, self.distance_to(idx as usize, features)))
+    }
+
+    /// The segment that is nearest but for the row's own; None with one segment as well.
+    pub fn second_segment<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<u32> {
+        let own = self.nearest_idx(features)? as usize;
+        let others = (0..self.typical.len()).filter(|&idx| idx != own);
+        let distances = others.map(|idx| (self.distance_to(idx, features), idx));
+        distances.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, idx)| idx as u32 + 1)
+    }
+
+    /// How odd a row is: its distance to its centroid over the root mean square distance of the segment's rows at the fit. About 1
+    /// is ordinary; without any spread at the fit it is 0 on a centroid and infinite elsewhere.
+    pub fn anomaly<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<f64> {
+        let idx = self.nearest_idx(features)? as usize;
+        let distance = self.squares(idx, features).sum::<f64>().sqrt() * self.space.unit;
+        Some(if distance == 0.0 { 0.0 } else { distance / self.typical[idx] })
+    }
+
+    /// The part that each feature has in the squared distance of a row to its centroid, and the feature's place: the largest
+    /// first, none that is 0.
+    pub fn distance_shares<T: Copy + Into<f64>>(
+        &self,
+        features: &[T],
+    ) -> Option<Vec<(usize, f64)>> {
+        let idx = self.nearest_idx(features)? as usize;
+        let squares: Vec<f64> = self.squares(idx, features).collect();
+        let sum: f64 = squares.iter().sum();
+        let mut shares: Vec<(usize, f64)> = squares
+            .iter()
+            .map(|square| square / sum)
+            .enumerate()
+            .filter(|(_, share)| *share > 0.0)
+            .collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Some(shares)
     }
 
     fn nearest_idx<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<u32> {
@@ -71,12 +109,28 @@ impl Prepared {
     }
 
     fn distance_to<T: Copy + Into<f64>>(&self, idx: usize, features: &[T]) -> f64 {
-        let centroid = &self.centroids[idx * features.len()..][..features.len()];
+        let centroid = self.centroid(idx);
         let squares =
             features.iter().zip(centroid).enumerate().map(|(feature, (&value, &centroid))| {
                 (self.space.scaled_wide(feature, value.into()) - f64::from(centroid)).powi(2)
             });
         squares.sum::<f64>().sqrt() * self.space.unit
+    }
+
+    fn centroid(&self, idx: usize) -> &[f32] {
+        let n_features = self.n_features();
+        &self.centroids[idx * n_features..][..n_features]
+    }
+
+    /// The squared difference of each feature from a centroid, scaled, of the row as the fit saw it: 0 for one that lay there.
+    fn squares<T: Copy + Into<f64>>(
+        &self,
+        idx: usize,
+        features: &[T],
+    ) -> impl Iterator<Item = f64> {
+        features.iter().zip(self.centroid(idx)).enumerate().map(|(feature, (&value, &centroid))| {
+            f64::from(self.space.scaled(feature, value.into()) - centroid).powi(2)
+        })
     }
 }
 

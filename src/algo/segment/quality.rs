@@ -59,8 +59,7 @@ fn silhouette(
     seed: i64,
     watch: &Watch,
 ) -> Result<(Option<f64>, usize), Stopped> {
-    let affordable = (SILHOUETTE_PRODUCTS / points.n_features).isqrt();
-    let n_sample = points.n_rows.min(SILHOUETTE_ROWS).min(affordable.max(2));
+    let n_sample = points.n_rows.min(silhouette_rows(points.n_features));
     let rows = even_sample_rows(points.n_rows, n_sample, &mut Random::new(seed, u64::MAX));
     let sample = Points::collect(n_sample, points.n_features, watch, |feature, first, values| {
         for (&row, value) in rows[first..].iter().zip(values) {
@@ -68,12 +67,30 @@ fn silhouette(
         }
     })?;
     let labels: Vec<usize> = rows.iter().map(|&row| usize::from(run.labels[row])).collect();
-    let mut sizes = vec![0usize; run.sizes.len()];
+    let widths = silhouette_widths(&sample, &labels, run.sizes.len(), watch)?;
+    let mean = |widths: Vec<f64>| widths.iter().sum::<f64>() / n_sample as f64;
+    Ok((widths.map(mean), n_sample))
+}
+
+/// How many rows a silhouette of so many features takes.
+pub(super) fn silhouette_rows(n_features: usize) -> usize {
+    let affordable = (SILHOUETTE_PRODUCTS / n_features.max(1)).isqrt();
+    SILHOUETTE_ROWS.min(affordable.max(2))
+}
+
+/// The silhouette width of each row among the others; None unless they lie in two segments at least. Labels count from 0.
+pub(super) fn silhouette_widths(
+    sample: &Points,
+    labels: &[usize],
+    k: usize,
+    watch: &Watch,
+) -> Result<Option<Vec<f64>>, Stopped> {
+    let mut sizes = vec![0usize; k];
     labels.iter().for_each(|&label| sizes[label] += 1);
     if sizes.iter().filter(|&&size| size > 0).count() < 2 {
-        return Ok((None, n_sample));
+        return Ok(None);
     }
-    let widths: Vec<f64> = (0..n_sample)
+    let widths = (0..sample.n_rows)
         .into_par_iter()
         .with_min_len(16)
         .map(|row| {
@@ -91,7 +108,7 @@ fn silhouette(
             Ok(width(&sums, &sizes, labels[row]))
         })
         .collect::<Result<_, Stopped>>()?;
-    Ok((Some(widths.iter().sum::<f64>() / n_sample as f64), n_sample))
+    Ok(Some(widths))
 }
 
 /// One row's width, from its summed distances to the rows of each segment; 0 for a segment of one row.

@@ -3,6 +3,7 @@
 //! Scan order must not matter to a fit, so rows can be read in an order of their own: by key, or by content.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
@@ -61,12 +62,45 @@ impl<R: Rows> Rows for &R {
     }
 }
 
+/// One dimension of every row.
+#[derive(Debug, Clone)]
+pub enum Cells<'a> {
+    Numbers(&'a [f64]),
+    /// 1 where the row's code has its place at `level`, else 0; a missing code is a missing value.
+    Indicator {
+        codes: &'a [u32],
+        /// By code; shared by all levels of a column.
+        places: Arc<[Option<usize>]>,
+        level: usize,
+    },
+}
+
+impl Cells<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Cells::Numbers(values) => values.len(),
+            Cells::Indicator { codes, .. } => codes.len(),
+        }
+    }
+
+    #[inline]
+    fn value(&self, row: usize) -> f64 {
+        match self {
+            Cells::Numbers(values) => values[row],
+            Cells::Indicator { codes, places, level } => match places.get(codes[row] as usize) {
+                Some(place) => f64::from(u8::from(*place == Some(*level))),
+                None => f64::NAN,
+            },
+        }
+    }
+}
+
 /// Columns of one length, side by side.
-pub struct Columns<'a>(pub Vec<&'a [f64]>);
+pub struct Columns<'a>(pub Vec<Cells<'a>>);
 
 impl Rows for Columns<'_> {
     fn n_rows(&self) -> usize {
-        self.0.first().map_or(0, |column| column.len())
+        self.0.first().map_or(0, Cells::len)
     }
 
     fn n_features(&self) -> usize {
@@ -75,11 +109,18 @@ impl Rows for Columns<'_> {
 
     #[inline]
     fn value(&self, row: usize, feature: usize) -> f64 {
-        self.0[feature][row]
+        self.0[feature].value(row)
     }
 
     fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
-        out.copy_from_slice(&self.0[feature][first..][..out.len()]);
+        match &self.0[feature] {
+            Cells::Numbers(values) => out.copy_from_slice(&values[first..][..out.len()]),
+            cells => {
+                for (row, out) in (first..).zip(out) {
+                    *out = cells.value(row);
+                }
+            }
+        }
     }
 }
 
@@ -183,7 +224,7 @@ mod tests {
 
     #[test]
     fn rows_are_ordered_by_key_and_rows_of_one_key_by_content() {
-        let rows = Columns(vec![&[9.0, 8.0, 7.0, 6.0]]);
+        let rows = Columns(vec![Cells::Numbers(&[9.0, 8.0, 7.0, 6.0])]);
         assert_eq!(order_by_integer(&[2, -1, 2, 0], &rows), Some(vec![1, 3, 2, 0]));
         assert_eq!(order_by_integer(&[1, 2, 3, 4], &rows), None);
         let dictionary = ["b".to_owned(), "a".to_owned()];

@@ -8,6 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::error::Error;
+use super::features::Features;
 use super::params::Scaling;
 use super::rows::Rows;
 use crate::algo::stop::Watch;
@@ -39,7 +40,7 @@ impl Space {
         Self { center: vec![0.0; n_features], scale: vec![1.0; n_features], unit: 1.0 }
     }
 
-    pub(super) fn new(population: &Population, scaling: Scaling) -> Self {
+    pub(super) fn new(population: &Population, scaling: Scaling, features: &Features) -> Self {
         // A deviation whose squares vanish in f64 is replaced with the range: any positive scale will do there.
         let spread: Vec<f64> = population
             .sd
@@ -47,19 +48,27 @@ impl Space {
             .zip(&population.range)
             .map(|(&sd, &range)| if sd > 1e-140 { sd } else { range })
             .collect();
-        let center = population.mean.clone();
-        match scaling {
-            Scaling::Standard => {
-                let scale =
-                    spread.iter().map(|&spread| if spread > 0.0 { spread } else { 1.0 }).collect();
-                Self { center, scale, unit: 1.0 }
-            }
+        let indicators = features.indicators();
+        let mut center = population.mean.clone();
+        let (mut scale, unit) = match scaling {
+            Scaling::Standard => (
+                spread.iter().map(|&spread| if spread > 0.0 { spread } else { 1.0 }).collect(),
+                1.0,
+            ),
             Scaling::None => {
                 let widest = spread.iter().copied().fold(0.0, f64::max);
                 let common = if widest > 0.0 { widest } else { 1.0 };
-                Self { scale: vec![common; center.len()], center, unit: common }
+                (vec![common; center.len()], common)
             }
+        };
+        for place in (0..center.len()).filter(|&place| indicators[place]) {
+            center[place] = 0.0;
+            scale[place] = unit;
         }
+        for (scale, weight) in scale.iter_mut().zip(&features.weights) {
+            *scale /= weight.sqrt();
+        }
+        Self { center, scale, unit }
     }
 
     pub(super) fn scaled(&self, feature: usize, value: f64) -> f32 {
@@ -87,7 +96,7 @@ impl Space {
 pub(super) fn population(
     rows: &impl Rows,
     limit: f64,
-    feature_names: &[String],
+    features: &Features,
     watch: &Watch,
 ) -> Result<Population, Error> {
     const ROWS: usize = 1024;
@@ -105,7 +114,7 @@ pub(super) fn population(
                 rows.copy(feature, first, values);
                 // Comparing with the limit also catches NaN and infinity.
                 if !values.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
-                    return Err(refused(rows, limit, first..first + values.len(), feature_names));
+                    return Err(refused(rows, limit, first..first + values.len(), features));
                 }
                 moments.set(feature, values);
             }
@@ -120,11 +129,11 @@ pub(super) fn population(
 }
 
 /// What is wrong with the first offending cell of these rows, in row order.
-fn refused(rows: &impl Rows, limit: f64, of: Range<usize>, feature_names: &[String]) -> Error {
+fn refused(rows: &impl Rows, limit: f64, of: Range<usize>, features: &Features) -> Error {
     for row in of {
         for feature_idx in 0..rows.n_features() {
             let value = rows.value(row, feature_idx);
-            let feature = || feature_names.get(feature_idx).cloned().unwrap_or_default();
+            let feature = || features.column(feature_idx).to_owned();
             if value.is_nan() {
                 return Error::MissingValue { feature: feature(), row };
             }

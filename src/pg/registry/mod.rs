@@ -40,7 +40,49 @@ pub(crate) fn active(name: &str, kind: &'static str) -> Result<Version, Report> 
 
 /// A version of a model: the active one, or the one asked for.
 pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> {
-    let unknown = || Report::from(Error::UnknownModel { name: name.to_owned() });
+    look_up(name, version)?.ok_or_else(|| match version {
+        Some(version) => report(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("model \"{name}\" has no version {version}"),
+        )
+        .set_hint("The view persona.model_versions lists the versions of each model."),
+        None => Error::UnknownModel { name: name.to_owned() }.into(),
+    })
+}
+
+/// The active version of the model of this name, if there is one.
+pub(crate) fn existing(name: &str) -> Result<Option<Version>, Report> {
+    look_up(name, None)
+}
+
+/// The newest version of the model that is older than this one.
+pub(crate) fn before(version: &Version) -> Result<Option<Version>, Report> {
+    let older = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let query = "SELECT max(version) FROM persona.model_version WHERE model_id = $1 AND version < $2";
+            let arguments = [version.model_id.into(), version.version.into()];
+            client.select(query, Some(1), &arguments)?.first().get_one::<i32>()
+        })
+    })
+    .map_err(spi_failed)?;
+    older.map_or(Ok(None), |older| look_up(&version.name, Some(older)))
+}
+
+/// When a version was made, in the session's time zone.
+pub(crate) fn fitted_at(version: &Version) -> Result<String, Report> {
+    let text = with_catalog_names(|| {
+        Spi::connect(|client| {
+            let query = "SELECT to_char(created_at, 'YYYY-MM-DD HH24:MI TZ') FROM persona.model_version \
+                         WHERE model_id = $1 AND version = $2";
+            let arguments = [version.model_id.into(), version.version.into()];
+            client.select(query, Some(1), &arguments)?.first().get_one::<String>()
+        })
+    })
+    .map_err(spi_failed)?;
+    Ok(text.unwrap_or_default())
+}
+
+fn look_up(name: &str, version: Option<i32>) -> Result<Option<Version>, Report> {
     let found = with_catalog_names(|| {
         Spi::connect(|client| {
             let rows = client.select(
@@ -67,7 +109,7 @@ pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> 
         })
     })
     .map_err(spi_failed)?;
-    match found {
+    Ok(match found {
         Some((
             Some(model_id),
             Some(name),
@@ -76,14 +118,9 @@ pub(crate) fn find(name: &str, version: Option<i32>) -> Result<Version, Report> 
             Some(version),
             Some(algorithm),
             Some(sha256),
-        )) => Ok(Version { model_id, name, kind, owner, version, algorithm, sha256 }),
-        _ if version.is_some() => Err(report(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("model \"{name}\" has no version {}", version.unwrap_or_default()),
-        )
-        .set_hint("The view persona.model_versions lists the versions of each model.")),
-        _ => Err(unknown()),
-    }
+        )) => Some(Version { model_id, name, kind, owner, version, algorithm, sha256 }),
+        _ => None,
+    })
 }
 
 /// How a version was fitted, so that it can be fitted again.

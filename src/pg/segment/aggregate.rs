@@ -9,7 +9,7 @@ use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 use pgrx::{FromDatum, IntoDatum, JsonB};
 
-use crate::algo::segment::{self, Ordered, Params, Scaling, order_by_content};
+use crate::algo::segment::{self, Features, Ordered, Params, Scaling, order_by_content};
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind, varlena_bytes};
 use crate::pg::error::{Error, Report, report};
@@ -375,13 +375,13 @@ fn fit(state: &State, values: &[f64], pool: &Pool) -> Result<Value<segment::KMea
     let params =
         Params { scaling, max_iterations, n_init, seed, ..Params::new(k) }.check(n_rows, d)?;
     state.check_budget()?;
-    let names = state.feature_names();
+    let features = Features::numbers(state.feature_names());
     let progress = Progress::start("kmeans", "");
     progress.rows(n_rows as u64);
     progress.phase("fitting");
     let fit = pool.run(&progress, |watch| {
         let rows = Ordered { order: order_by_content(&rows), rows };
-        segment::fit(rows, &names, &params, watch)
+        segment::fit(rows, &features, &params, watch)
     })??;
     Ok(Value(fit.model))
 }

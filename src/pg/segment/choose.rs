@@ -2,10 +2,11 @@
 
 use std::ops::RangeInclusive;
 
+use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Candidate, Columns, Criterion, Ordered, Params, Rows, best, order_by_content,
+    self, Candidate, Criterion, Features, Ordered, Params, Rows, best, bind, order_by_content,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
@@ -13,7 +14,7 @@ use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
-use super::fit::{WORK, feature_names, numbers, parse_scaling};
+use super::fit::{WORK, dimensions, feature_names, parse_scaling, parse_weights};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
 pub(super) const RANGE: RangeInclusive<i64> = 2..=10;
@@ -36,6 +37,7 @@ fn choose_k(
     criterion: Option<&str>,
     sample_rows: Option<i32>,
     seed: Option<i64>,
+    weights: Option<JsonB>,
 ) -> Result<
     TableIterator<
         'static,
@@ -74,23 +76,21 @@ fn choose_k(
         })
     })?;
     let mut progress = Progress::start("choose_k", "");
-    let columns = features.iter().flatten().map(|name| (name.as_str(), Role::Number));
+    let columns = features.iter().flatten().map(|name| (name.as_str(), Role::Feature));
     let others = match features {
         Some(_) => Others::Ignore,
         None => Others::Numbers { except: &[] },
     };
     let request = Request { source, columns: columns.collect(), others };
     let Ingested { frame, .. } = ingest_for(WORK, &request, &mut progress)?;
-    let names: Vec<String> = frame.columns.iter().map(|column| column.name.clone()).collect();
-    if names.is_empty() {
-        return Err(Error::NoFeatures.into());
-    }
-    let columns = Columns(frame.columns.iter().filter_map(numbers).collect());
+    let weights = weights.map(parse_weights).transpose()?.unwrap_or_default();
+    let features = dimensions(&frame.columns, &weights)?;
+    let columns = bind(&frame.columns, &features.names, &features.categories)?;
     progress.phase("fitting");
     let candidates = threads::run(&progress, |watch: &Watch| {
         // Without a key the rows' content decides their order, so that the order of a scan does not.
         let rows = Ordered { order: order_by_content(&columns), rows: columns };
-        segment::choose_k(&rows, &names, &params, range, n_sample, watch)
+        segment::choose_k(&rows, &features, &params, range, n_sample, watch)
     })??;
     let best = best(&candidates, criterion);
     Ok(TableIterator::new(candidates.into_iter().map(move |one| {
@@ -110,11 +110,11 @@ fn choose_k(
 /// The candidates of a fit that was given no k.
 pub(super) fn candidates(
     rows: &impl Rows,
-    names: &[String],
+    features: &Features,
     params: &Params,
     watch: &Watch,
 ) -> Result<Vec<Candidate>, segment::Error> {
-    segment::choose_k(rows, names, params, RANGE, SAMPLE_ROWS, watch)
+    segment::choose_k(rows, features, params, RANGE, SAMPLE_ROWS, watch)
 }
 
 /// The best of them, told to the user.

@@ -20,6 +20,12 @@ impl From<Error> for Report {
             | Error::InvalidTolerance { .. } => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
             }
+            Error::UnknownWeight { .. } => report(Code::ERRCODE_UNDEFINED_COLUMN, message)
+                .set_hint("Give weights by the names of the columns that are fitted."),
+            Error::InvalidWeight { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Leave a column that is not to count out of the features."),
+            Error::MissingColumn { .. } => report(Code::ERRCODE_UNDEFINED_COLUMN, message)
+                .set_hint("The fit needs the columns that the model was fitted on."),
             Error::TooManyRows { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
                 .set_hint("Fit on a sample: a model labels any number of rows."),
             Error::DimensionMismatch { .. } => report(Code::ERRCODE_ARRAY_ELEMENT_ERROR, message)

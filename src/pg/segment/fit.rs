@@ -1,11 +1,15 @@
 //! `fit_segments`: from a source to a version of a model, to rows, and to a table of labels. Also the fit of a refit.
 
+use std::collections::BTreeMap;
+
+use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::{
-    self, Columns, Fit, KMeans, Ordered, Params, Scaling, order_by_integer, order_by_text, original,
+    self, Columns, Features, Fit, KMeans, MAX_LEVELS, Ordered, Params, Scaling, bind,
+    order_by_integer, order_by_text, original,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
@@ -17,6 +21,7 @@ use crate::pg::threads;
 use super::choose;
 use super::labels::{self, Labelled};
 use super::model::{self, KIND, Segments};
+use super::names;
 
 const ALGORITHM: &str = "kmeans";
 
@@ -31,6 +36,8 @@ struct Arguments {
     seed: i64,
     max_iterations: i64,
     n_init: i64,
+    #[serde(default)]
+    weights: BTreeMap<String, f64>,
 }
 
 #[pg_extern]
@@ -50,6 +57,7 @@ fn fit_segments(
     max_iterations: Option<i32>,
     n_init: Option<i32>,
     activate: Option<bool>,
+    weights: Option<JsonB>,
 ) -> Result<
     TableIterator<
         'static,
@@ -74,6 +82,7 @@ fn fit_segments(
         seed: seed.ok_or_else(|| missing("seed"))?,
         max_iterations: max_iterations.ok_or_else(|| missing("max_iterations"))?.into(),
         n_init: n_init.ok_or_else(|| missing("n_init"))?.into(),
+        weights: weights.map(parse_weights).transpose()?.unwrap_or_default(),
     };
     let activate = activate.ok_or_else(|| missing("activate"))?;
     if save_to.is_some() && !activate {
@@ -85,13 +94,17 @@ fn fit_segments(
     }
     arguments.params().check(1, 1)?;
     registry::lock(model, Some(KIND), true)?;
+    let before = registry::existing(model)?;
     let mut progress = Progress::start("fit_segments", model);
     let data = read(source, &arguments, &mut progress)?;
     if k.is_none() {
         arguments.k = data.choose_k(&arguments, &mut progress)?;
     }
     let fitted = fit(&data, &arguments, save_to.is_some(), None, &mut progress)?;
-    let version = store(model, source, arguments.clone(), &data, &fitted.fit, activate)?;
+    let version = store(model, source, arguments, &data, &fitted.fit, activate, None)?;
+    if let Some(before) = before {
+        names::carry(&before, &version)?;
+    }
     let described = model::describe(&version, &fitted.fit.model)?;
     if let Some(target) = save_to {
         progress.phase("writing");
@@ -122,7 +135,8 @@ pub(crate) fn fit_again(
     let mut progress = Progress::start("refit", &live.name);
     let data = read(source, &arguments, &mut progress)?;
     let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
-    store(&live.name, source, arguments, &data, &fitted.fit, true)
+    let numbering = names::numbering(live)?;
+    store(&live.name, source, arguments, &data, &fitted.fit, true, Some(numbering))
 }
 
 impl Arguments {
@@ -152,6 +166,22 @@ pub(super) fn parse_scaling(scaling: &str) -> Result<Scaling, Report> {
     }
 }
 
+/// `{"column": 2}`: how much columns count.
+pub(super) fn parse_weights(JsonB(weights): JsonB) -> Result<BTreeMap<String, f64>, Report> {
+    let invalid = |value: &serde_json::Value| {
+        Report::from(Error::InvalidOption {
+            option: "weights".into(),
+            value: value.to_string(),
+            valid: "a JSON object of numbers by column, as {\"monetary\": 2}".into(),
+        })
+    };
+    let object = weights.as_object().ok_or_else(|| invalid(&weights))?;
+    let weight = |(column, value): (&String, &serde_json::Value)| {
+        value.as_f64().map(|weight| (column.clone(), weight)).ok_or_else(|| invalid(value))
+    };
+    object.iter().map(weight).collect()
+}
+
 pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {
     let names: Option<Vec<String>> = features.into_iter().collect();
     let names = names.ok_or(Error::NullArgument { argument: "features" })?;
@@ -175,7 +205,8 @@ struct Data {
     n_rows: usize,
     key: Column,
     key_type: String,
-    features: Vec<Column>,
+    columns: Vec<Column>,
+    features: Features,
 }
 
 /// What stops a fit on its threads, where no report can be made.
@@ -204,19 +235,11 @@ impl From<Failure> for Report {
 }
 
 fn read(source: &str, arguments: &Arguments, progress: &mut Progress) -> Result<Data, Report> {
-    read_columns(source, &arguments.key, arguments.features.as_deref(), progress)
-}
-
-fn read_columns(
-    source: &str,
-    key: &str,
-    features: Option<&[String]>,
-    progress: &mut Progress,
-) -> Result<Data, Report> {
+    let key = arguments.key.as_str();
     let mut columns = vec![(key, Role::Key)];
-    columns.extend(features.unwrap_or_default().iter().map(|name| (name.as_str(), Role::Number)));
+    columns.extend(arguments.features.iter().flatten().map(|name| (name.as_str(), Role::Feature)));
     let except = [key];
-    let others = match features {
+    let others = match arguments.features {
         Some(_) => Others::Ignore,
         None => Others::Numbers { except: &except },
     };
@@ -224,7 +247,7 @@ fn read_columns(
     let Ingested { frame, mut types } = ingest_for(WORK, &request, progress)?;
     let key_type = types.swap_remove(0);
     let mut columns = frame.columns.into_iter();
-    let (Some(key), features) = (columns.next(), columns.collect::<Vec<_>>()) else {
+    let (Some(key), columns) = (columns.next(), columns.collect::<Vec<_>>()) else {
         return Err(Error::NoFeatures.into());
     };
     if ["numeric", "real", "double precision", "date", "timestamp"]
@@ -239,39 +262,40 @@ fn read_columns(
         }
         .into());
     }
+    let features = dimensions(&columns, &arguments.weights)?;
+    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, features })
+}
+
+/// The dimensions of a fit of these columns. A text column with very many levels is told to the user: it may be an identifier.
+pub(super) fn dimensions(
+    columns: &[Column],
+    weights: &BTreeMap<String, f64>,
+) -> Result<Features, Report> {
+    let features = Features::of(columns, weights)?;
     if features.is_empty() {
         return Err(Error::NoFeatures.into());
     }
-    Ok(Data { n_rows: frame.n_rows, key, key_type, features })
+    for category in features.categories.iter().filter(|one| one.levels.max_levels.is_some()) {
+        notice!(
+            "column \"{}\" has more than {MAX_LEVELS} levels: all but the most frequent count as one",
+            category.column
+        );
+    }
+    Ok(features)
 }
 
 impl Data {
-    fn names(&self) -> Vec<String> {
-        self.features.iter().map(|column| column.name.clone()).collect()
-    }
-
-    fn columns(&self) -> Result<Columns<'_>, Report> {
-        self.bind(&self.names())
-    }
-
-    /// The columns of these names.
-    fn bind(&self, names: &[String]) -> Result<Columns<'_>, Report> {
-        let find = |name: &String| {
-            let column = self.features.iter().find(|column| column.name == *name);
-            column.and_then(numbers).ok_or_else(|| {
-                Report::from(Error::MissingColumn { column: name.clone(), available: self.names() })
-            })
-        };
-        Ok(Columns(names.iter().map(find).collect::<Result<_, _>>()?))
+    fn rows(&self) -> Result<Columns<'_>, Report> {
+        Ok(bind(&self.columns, &self.features.names, &self.features.categories)?)
     }
 
     /// A number of segments that suits the rows, told to the user.
     fn choose_k(&self, arguments: &Arguments, progress: &mut Progress) -> Result<i64, Report> {
-        let (columns, names) = (self.columns()?, self.names());
+        let columns = self.rows()?;
         progress.phase("choosing k");
         let candidates = threads::run(progress, |watch: &Watch| {
             let rows = Ordered { order: self.order(&columns), rows: columns };
-            choose::candidates(&rows, &names, &arguments.params(), watch)
+            choose::candidates(&rows, &self.features, &arguments.params(), watch)
         })??;
         Ok(choose::pick(&candidates, self.n_rows)?)
     }
@@ -303,13 +327,6 @@ impl Data {
     }
 }
 
-pub(super) fn numbers(column: &Column) -> Option<&[f64]> {
-    match &column.values {
-        Values::Number(values) => Some(values),
-        _ => None,
-    }
-}
-
 struct Fitted {
     fit: Fit,
     /// The rows that the labels are of: by key.
@@ -326,14 +343,8 @@ fn fit(
     earlier: Option<&KMeans>,
     progress: &mut Progress,
 ) -> Result<Fitted, Report> {
-    let columns = data.columns()?;
-    let names = data.names();
-    if let Some(earlier) = earlier
-        && let Some(gone) = earlier.features.iter().find(|name| !names.contains(name))
-    {
-        return Err(Error::MissingColumn { column: gone.clone(), available: names }.into());
-    }
-    let params = arguments.params().check(data.n_rows, names.len())?;
+    let (columns, features) = (data.rows()?, &data.features);
+    let params = arguments.params().check(data.n_rows, features.len())?;
     progress.phase("fitting");
     let (fitted, fresh) = threads::run(progress, |watch: &Watch| {
         let order = data.order(&columns);
@@ -342,10 +353,10 @@ fn fit(
         }
         let rows = Ordered { rows: columns, order };
         let (fit, fresh) = match earlier {
-            None => (segment::fit(&rows, &names, &params, watch)?, None),
+            None => (segment::fit(&rows, features, &params, watch)?, None),
             Some(earlier) => {
-                let warm = segment::fit_from(&rows, &names, earlier, &params, watch)?;
-                let fresh = segment::fit(&rows, &names, &params, watch).map(|fit| fit.inertia);
+                let warm = segment::fit_from(&rows, features, earlier, &params, watch)?;
+                let fresh = segment::fit(&rows, features, &params, watch).map(|fit| fit.inertia);
                 (warm, fresh.ok())
             }
         };
@@ -367,12 +378,13 @@ fn store(
     data: &Data,
     fit: &Fit,
     activate: bool,
+    numbering: Option<i32>,
 ) -> Result<Version, Report> {
     let json = |error: serde_json::Error| {
         report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, format!("arguments cannot be kept: {error}"))
     };
     // The columns that were found are the ones to look for at a refit.
-    let columns = source_columns(&fit.model.features);
+    let columns = fit.model.columns();
     let arguments = Arguments { features: arguments.features.or(Some(columns)), ..arguments };
     let new = NewVersion {
         model,
@@ -384,27 +396,10 @@ fn store(
         parameters: serde_json::to_value(&arguments).map_err(json)?,
         metrics: serde_json::json!({
             "inertia": fit.inertia, "iterations": fit.iterations, "ended": fit.ended, "k": arguments.k,
-            "quality": fit.quality,
+            "quality": fit.quality, "numbering": numbering,
         }),
         source: Some(source),
         activate,
     };
     registry::store(&new)
-}
-
-/// The columns of a source that features come from: `v` for `v[1]`, `v[2]`, ….
-pub(super) fn source_columns(features: &[String]) -> Vec<String> {
-    let mut columns: Vec<String> = Vec::new();
-    for feature in features {
-        let column = feature
-            .split_once('[')
-            .filter(|(_, rest)| {
-                rest.strip_suffix(']').is_some_and(|element| element.parse::<u32>().is_ok())
-            })
-            .map_or(feature.as_str(), |(column, _)| column);
-        if !columns.iter().any(|known| known == column) {
-            columns.push(column.to_owned());
-        }
-    }
-    columns
 }

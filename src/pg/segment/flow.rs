@@ -3,7 +3,8 @@
 use pgrx::prelude::*;
 use rayon::prelude::*;
 
-use crate::algo::segment::{Columns, Rows};
+use crate::algo::frame::Frame;
+use crate::algo::segment::{KMeans, Rows, bind};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -12,7 +13,6 @@ use crate::pg::registry::{self, Version};
 use crate::pg::security::{as_role, current_role, has_rights_of, with_search_path};
 use crate::pg::threads;
 
-use super::fit::{numbers, source_columns};
 use super::model::{KIND, Segments};
 
 /// Rows that one thread labels between two looks at the watch.
@@ -47,37 +47,55 @@ fn segment_flow(
     };
     let from = match from_version {
         Some(version) => registry::find(model, Some(version))?,
-        None => before(&to)?,
+        None => registry::before(&to)?.ok_or_else(|| no_version_before(&to))?,
     };
     let versions = [registry::load::<Segments>(&from)?, registry::load::<Segments>(&to)?];
-    let features = versions.iter().flat_map(|segments| segments.model.features.iter().cloned());
-    let columns = source_columns(&features.collect::<Vec<_>>());
-    let recipe = registry::recipe(&live)?;
     let mut progress = Progress::start("segment_flow", model);
-    let columns = columns.iter().map(|name| (name.as_str(), Role::Number)).collect();
+    let frame = read_as_owner(&live, &[&versions[0].model, &versions[1].model], &mut progress)?;
+    progress.phase("labelling");
+    let flows = count(&frame, [&versions[0], &versions[1]], &progress)?;
+    let mut rows = Vec::with_capacity(flows.len());
+    for part in flows.chunk_by(|a, b| a.0 == b.0) {
+        let n_from: u64 = part.iter().map(|flow| flow.2).sum();
+        rows.extend(
+            part.iter().map(|&(from, to, n)| (from, to, n as i64, n as f64 / n_from as f64)),
+        );
+    }
+    Ok(TableIterator::new(rows))
+}
+
+/// The rows that the source of a model has now, in the columns of these versions of it; read as the owner, as a refit does.
+pub(super) fn read_as_owner(
+    live: &Version,
+    models: &[&KMeans],
+    progress: &mut Progress,
+) -> Result<Frame, Report> {
+    let mut columns: Vec<String> = models.iter().flat_map(|model| model.columns()).collect();
+    columns.sort();
+    columns.dedup();
+    let recipe = registry::recipe(live)?;
+    let columns = columns.iter().map(|name| (name.as_str(), Role::Feature)).collect();
     let request = Request { source: &recipe.source, columns, others: Others::Ignore };
-    let read = || ingest(&request, &mut progress);
-    // As a refit does: the source is the owner's.
+    let read = || ingest(&request, progress);
     let Ingested { frame, .. } =
         as_role(live.owner, true, || with_search_path(&recipe.search_path, read))?;
+    Ok(frame)
+}
+
+/// How many rows are in each pair of segments of two versions, by the first and then the second; None is no segment, of a row with a
+/// NULL feature.
+pub(super) fn count(
+    frame: &Frame,
+    versions: [&Segments; 2],
+    progress: &Progress,
+) -> Result<Vec<(Option<i32>, Option<i32>, u64)>, Report> {
     let of_version = |segments: &Segments| {
-        let column = |name: &String| {
-            frame.column(name).and_then(numbers).ok_or_else(|| {
-                Report::from(Error::MissingColumn {
-                    column: name.clone(),
-                    available: frame.names(),
-                })
-            })
-        };
-        Ok::<_, Report>(Columns(
-            segments.model.features.iter().map(column).collect::<Result<_, _>>()?,
-        ))
+        bind(&frame.columns, &segments.model.features, &segments.model.categories)
     };
-    let rows = [of_version(&versions[0])?, of_version(&versions[1])?];
+    let rows = [of_version(versions[0])?, of_version(versions[1])?];
     let prepared = [&versions[0].prepared, &versions[1].prepared];
     let k = [0, 1].map(|which| versions[which].model.k());
-    progress.phase("labelling");
-    let counts = threads::run(&progress, |watch: &Watch| {
+    let counts = threads::run(progress, |watch: &Watch| {
         let none = || vec![0u64; (k[0] + 1) * (k[1] + 1)];
         let pieces = (0..frame.n_rows.div_ceil(ROWS)).into_par_iter().map(|piece| {
             watch.check()?;
@@ -102,27 +120,16 @@ fn segment_flow(
     })?
     .map_err(crate::algo::segment::Error::Stopped)?;
     let segment = |number: usize| (number > 0).then_some(number as i32);
-    let mut flow = Vec::new();
-    for (from, counts) in counts.chunks_exact(k[1] + 1).enumerate() {
-        let n_from: u64 = counts.iter().sum();
-        for (to, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            flow.push((segment(from), segment(to), count as i64, count as f64 / n_from as f64));
-        }
-    }
-    Ok(TableIterator::new(flow))
+    let cells = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
+    Ok(cells
+        .map(|(cell, count)| (segment(cell / (k[1] + 1)), segment(cell % (k[1] + 1)), count))
+        .collect())
 }
 
-/// The newest version that is older than this one.
-fn before(version: &Version) -> Result<Version, Report> {
-    let older = (1..version.version).rev().find_map(|older| {
-        let found = registry::find(&version.name, Some(older));
-        found.ok()
-    });
-    older.ok_or_else(|| {
-        report(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("model \"{}\" has no version before {}", version.name, version.version),
-        )
-        .set_hint("Refit it, or name two versions of persona.model_versions.")
-    })
+fn no_version_before(version: &Version) -> Report {
+    report(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("model \"{}\" has no version before {}", version.name, version.version),
+    )
+    .set_hint("Refit it, or name two versions of persona.model_versions.")
 }

@@ -7,6 +7,8 @@ mod fit;
 mod flow;
 mod labels;
 mod model;
+mod names;
+mod report;
 mod value;
 
 pub(crate) use fit::fit_again;

@@ -1,18 +1,19 @@
-//! Named models of segments: label a row, describe the segments, name them.
+//! Named models of segments: label a row, describe the segments.
 
-use std::collections::HashMap;
-
+use pgrx::JsonB;
 use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
+use crate::algo::encode::categories::Encoder;
 use crate::algo::segment::{
-    Ended, KMeans, Prepared, Quality, label_in_plain_words, profile_of_model,
+    Category, Ended, KMeans, Prepared, Quality, Wanted, label_in_plain_words, profile, wanted,
 };
 use crate::pg::call_site::CallSite;
-use crate::pg::error::{Error, Report, report};
-use crate::pg::record::{Binding, Record};
-use crate::pg::registry::{self, Found, LoadError, Model, Version, spi_failed};
-use crate::pg::security::with_catalog_names;
+use crate::pg::error::{Error, Report};
+use crate::pg::record::{self, Binding, Cell, Record};
+use crate::pg::registry::{self, Found, LoadError, Model, Version};
+
+use super::names::names;
 
 pub(super) const KIND: &str = "segments";
 
@@ -20,6 +21,12 @@ pub(super) const KIND: &str = "segments";
 pub(super) struct Segments {
     pub(super) model: KMeans,
     pub(super) prepared: Prepared,
+    /// The columns that a row must have: numbers, then categories.
+    columns: Vec<(String, record::Wanted)>,
+    /// Which feature each of the numbers is.
+    numbers: Vec<usize>,
+    /// The first feature of each category, and which of its features a level is.
+    categories: Vec<(usize, Encoder)>,
 }
 
 impl Model for Segments {
@@ -29,7 +36,21 @@ impl Model for Segments {
         let model: KMeans = registry::decode(version)?;
         model.check().map_err(|error| LoadError::Corrupt(error.to_string()))?;
         let prepared = model.prepare();
-        Ok(Self { model, prepared })
+        let (mut columns, mut numbers) = (Vec::new(), Vec::new());
+        for wanted in wanted(&model.features, &model.categories) {
+            match wanted {
+                Wanted::Number(name, place) => {
+                    columns.push((name.to_owned(), record::Wanted::Number));
+                    numbers.push(place);
+                }
+                Wanted::Category(name, _) => {
+                    columns.push((name.to_owned(), record::Wanted::Category))
+                }
+            }
+        }
+        let category = |category: &Category| (category.first as usize, category.encoder());
+        let categories = model.categories.iter().map(category).collect();
+        Ok(Self { model, prepared, columns, numbers, categories })
     }
 }
 
@@ -38,21 +59,46 @@ impl Model for Segments {
 struct Site {
     found: Found<Segments>,
     binding: Binding,
+    /// Of a model with categories.
+    row: Vec<f64>,
 }
 
 fn with_row<T>(
     model: &str,
     features: Record,
     fcinfo: FunctionCallInfo,
-    answer: impl Fn(&Prepared, &[f64]) -> T,
+    answer: impl Fn(&Segments, &[f64]) -> T,
 ) -> Result<T, Report> {
     let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
     let (_, segments, is_new) = site.found.get(model)?;
     if is_new {
         site.binding.forget();
     }
-    let row = site.binding.numbers(features, &segments.model.features)?;
-    Ok(answer(&segments.prepared, row))
+    let model = &segments.model;
+    if model.categories.is_empty() {
+        return Ok(answer(segments, site.binding.numbers(features, &model.features)?));
+    }
+    let Segments { columns, numbers, categories, .. } = &**segments;
+    let columns = columns.iter().map(|(name, wanted)| (name.as_str(), *wanted));
+    let row = &mut site.row;
+    row.clear();
+    row.resize(model.features.len(), 0.0);
+    site.binding.cells(features, columns, |index, cell| {
+        match cell {
+            Cell::Number(number) => row[numbers[index]] = number,
+            Cell::Category(level) => {
+                let (first, encoder) = &categories[index - numbers.len()];
+                match level.map(|level| encoder.place(level)) {
+                    Some(Some(place)) => row[first + place] = 1.0,
+                    // A level that the fit did not see is none of its levels.
+                    Some(None) => (),
+                    None => row[*first] = f64::NAN,
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(answer(segments, row))
 }
 
 #[pg_extern]
@@ -61,8 +107,8 @@ fn model_segment(
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
-    with_row(model, features, fcinfo, |prepared, row| {
-        prepared.segment(row).map(|segment| segment as i32)
+    with_row(model, features, fcinfo, |segments, row| {
+        segments.prepared.segment(row).map(|segment| segment as i32)
     })
 }
 
@@ -72,7 +118,57 @@ fn model_distance(
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
-    with_row(model, features, fcinfo, |prepared, row| prepared.distance(row))
+    with_row(model, features, fcinfo, |segments, row| segments.prepared.distance(row))
+}
+
+#[pg_extern]
+fn model_second_segment(
+    model: &str,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<i32>, Report> {
+    with_row(model, features, fcinfo, |segments, row| {
+        segments.prepared.second_segment(row).map(|segment| segment as i32)
+    })
+}
+
+#[pg_extern]
+fn model_anomaly(
+    model: &str,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<f64>, Report> {
+    with_row(model, features, fcinfo, |segments, row| segments.prepared.anomaly(row))
+}
+
+/// The features that make a row odd: [{"feature": …, "share": …, "value": …, "expected": …}, …], the first `n`.
+#[pg_extern]
+fn model_anomaly_reasons(
+    model: &str,
+    features: Record,
+    n: i32,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<JsonB>, Report> {
+    let n = usize::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| {
+        Report::from(Error::InvalidOption {
+            option: "n".into(),
+            value: n.to_string(),
+            valid: "1 and more".into(),
+        })
+    })?;
+    with_row(model, features, fcinfo, |segments, row| {
+        let Segments { model, prepared, .. } = segments;
+        let expected = model.centroid(prepared.segment(row)?)?;
+        let reasons = prepared.distance_shares(row)?.into_iter().take(n).map(|(place, share)| {
+            serde_json::json!({
+                "feature": model.features[place],
+                "share": share,
+                "value": row[place],
+                "expected": expected[place],
+            })
+        });
+        Some(JsonB(reasons.collect()))
+    })
 }
 
 /// A segment as people see it.
@@ -86,34 +182,14 @@ pub(super) struct Described {
 
 /// The segments of a version, with the names that people gave them.
 pub(super) fn describe(version: &Version, model: &KMeans) -> Result<Vec<Described>, Report> {
-    let mut names = names(version.model_id)?;
-    let labels = label_in_plain_words(&profile_of_model(model));
+    let mut names = names(version)?;
+    let labels = label_in_plain_words(&profile(model));
     let described = model.sizes.iter().zip(labels).enumerate().map(|(idx, (&size, label))| {
         let segment = idx as i32 + 1;
         let share = size as f64 / model.n_rows.max(1) as f64;
         Described { segment, name: names.remove(&segment), size: size as i64, share, label }
     });
     Ok(described.collect())
-}
-
-fn names(model_id: i64) -> Result<HashMap<i32, String>, Report> {
-    with_catalog_names(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT segment, name FROM persona.segment_name WHERE model_id = $1",
-                None,
-                &[model_id.into()],
-            )?;
-            let mut names = HashMap::new();
-            for row in rows {
-                if let (Some(segment), Some(name)) = (row.get::<i32>(1)?, row.get::<String>(2)?) {
-                    names.insert(segment, name);
-                }
-            }
-            Ok(names)
-        })
-    })
-    .map_err(spi_failed)
 }
 
 pub(super) type SegmentRow = (i32, Option<String>, i64, f64, String);
@@ -162,8 +238,8 @@ fn model_segment_profile(
 > {
     let version = registry::active(model, KIND)?;
     let segments = registry::load::<Segments>(&version)?;
-    let names = names(version.model_id)?;
-    let mut profile = profile_of_model(&segments.model);
+    let names = names(&version)?;
+    let mut profile = profile(&segments.model);
     // What sets a segment apart comes first; equal ones stay in the order of the features.
     profile.sort_by(|a, b| a.segment.cmp(&b.segment).then(b.z.abs().total_cmp(&a.z.abs())));
     Ok(TableIterator::new(profile.into_iter().map(move |row| {
@@ -212,50 +288,4 @@ fn model_segment_quality(
         model.iterations as i32,
         model.ended == Ended::Converged,
     )))
-}
-
-#[pg_extern]
-fn name_segment(
-    model: Option<&str>,
-    segment: Option<i32>,
-    name: Option<&str>,
-) -> Result<(), Report> {
-    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
-    let segment = segment.ok_or(Error::NullArgument { argument: "segment" })?;
-    registry::lock(model, Some(KIND), true)?;
-    let version = registry::active(model, KIND)?;
-    let k = registry::load::<Segments>(&version)?.model.k();
-    if segment < 1 || segment as usize > k {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("model \"{model}\" has no segment {segment}"),
-        )
-        .set_hint(format!("Its segments are numbered from 1 to {k}.")));
-    }
-    if name == Some("") {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            "the name of a segment must not be empty",
-        )
-        .set_hint("NULL takes a name away."));
-    }
-    with_catalog_names(|| {
-        Spi::connect_mut(|client| {
-            match name {
-                Some(name) => client.update(
-                    "INSERT INTO persona.segment_name (model_id, segment, name) VALUES ($1, $2, $3) \
-                     ON CONFLICT (model_id, segment) DO UPDATE SET name = excluded.name",
-                    None,
-                    &[version.model_id.into(), segment.into(), name.into()],
-                )?,
-                None => client.update(
-                    "DELETE FROM persona.segment_name WHERE model_id = $1 AND segment = $2",
-                    None,
-                    &[version.model_id.into(), segment.into()],
-                )?,
-            };
-            Ok(())
-        })
-    })
-    .map_err(spi_failed)
 }

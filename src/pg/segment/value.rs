@@ -102,6 +102,14 @@ fn distance(prepared: &Prepared, row: &[f64]) -> Option<f64> {
     prepared.distance(row)
 }
 
+fn second(prepared: &Prepared, row: &[f64]) -> Option<i32> {
+    prepared.second_segment(row).map(|segment| segment as i32)
+}
+
+fn anomaly(prepared: &Prepared, row: &[f64]) -> Option<f64> {
+    prepared.anomaly(row)
+}
+
 #[pg_extern]
 fn kmeans_segment_array(
     kmeans: Bytes,
@@ -136,6 +144,42 @@ fn kmeans_distance_record(
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
     with_record(kmeans, features, fcinfo, distance)
+}
+
+#[pg_extern]
+fn kmeans_second_segment_array(
+    kmeans: Bytes,
+    features: Floats,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<i32>, Report> {
+    with_array(kmeans, &features, fcinfo, second)
+}
+
+#[pg_extern]
+fn kmeans_second_segment_record(
+    kmeans: Bytes,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<i32>, Report> {
+    with_record(kmeans, features, fcinfo, second)
+}
+
+#[pg_extern]
+fn kmeans_anomaly_array(
+    kmeans: Bytes,
+    features: Floats,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<f64>, Report> {
+    with_array(kmeans, &features, fcinfo, anomaly)
+}
+
+#[pg_extern]
+fn kmeans_anomaly_record(
+    kmeans: Bytes,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<f64>, Report> {
+    with_record(kmeans, features, fcinfo, anomaly)
 }
 
 #[pg_extern]

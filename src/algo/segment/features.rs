@@ -1,0 +1,216 @@
+//! What the dimensions of a fit are: a number each, or an indicator of a level of a text column.
+//!
+//! A text column becomes one indicator per level, 1 where the row has the level and 0 elsewhere. Indicators are
+//! neither centred nor divided by their deviation, which would make a rare level count more than a common one: two rows of
+//! different levels lie the square root of 2 apart, as two rows that differ by 1.4 deviations in a number.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Malformed};
+use super::params::MAX_FEATURES;
+use super::rows::{Cells, Columns};
+use crate::algo::encode::categories::{Categories, Encoder};
+use crate::algo::frame::{Column, MISSING, Values};
+
+/// Levels of a text column that get an indicator of their own, the most frequent; all others share one more.
+pub const MAX_LEVELS: usize = 64;
+/// How much a column may count against others.
+const WEIGHTS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
+
+/// A text column as dimensions: its indicators, in the order of the levels, begin at `first`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Category {
+    pub column: String,
+    pub first: u32,
+    pub levels: Categories,
+}
+
+/// The dimensions of a fit, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    pub names: Vec<String>,
+    pub categories: Vec<Category>,
+    /// What each dimension's squared difference is multiplied by.
+    pub(super) weights: Vec<f64>,
+}
+
+/// What a model looks for in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// The dimension of this place.
+    Number(&'a str, usize),
+    /// The category of this place.
+    Category(&'a str, usize),
+}
+
+impl<'a> Wanted<'a> {
+    /// Its column, and whether that is to hold numbers.
+    pub(super) fn column(self) -> (&'a str, bool) {
+        match self {
+            Wanted::Number(name, _) => (name, true),
+            Wanted::Category(name, _) => (name, false),
+        }
+    }
+}
+
+impl Features {
+    /// Numbers of these names, each counting as much as any other.
+    pub fn numbers(names: Vec<String>) -> Self {
+        Self { weights: vec![1.0; names.len()], categories: Vec::new(), names }
+    }
+
+    /// The dimensions that columns come to. Weights are by column: all elements of an array `v`, which are the columns `v[1]`,
+    /// `v[2]`, …, go by `v` as well.
+    pub fn of(columns: &[Column], weights: &BTreeMap<String, f64>) -> Result<Self, Error> {
+        let known = |name: &String| {
+            columns.iter().any(|column| column.name == *name || base_name(&column.name) == name)
+        };
+        for (name, &weight) in weights {
+            if !known(name) {
+                return Err(Error::UnknownWeight { column: name.clone() });
+            }
+            if !WEIGHTS.contains(&weight) {
+                return Err(Error::InvalidWeight { column: name.clone(), weight });
+            }
+        }
+        let mut features = Self::numbers(Vec::new());
+        for column in columns {
+            let weight = [column.name.as_str(), base_name(&column.name)]
+                .iter()
+                .find_map(|name| weights.get(*name))
+                .copied()
+                .unwrap_or(1.0);
+            match &column.values {
+                Values::Text { codes, dictionary } => {
+                    let levels = levels(codes, dictionary);
+                    let first = features.names.len() as u32;
+                    let names = levels.names();
+                    features.names.extend(names.iter().map(|name| indicator(&column.name, name)));
+                    features.categories.push(Category {
+                        column: column.name.clone(),
+                        first,
+                        levels,
+                    });
+                }
+                Values::Number(_) | Values::Integer(_) => features.names.push(column.name.clone()),
+            }
+            features.weights.resize(features.names.len(), weight);
+        }
+        Ok(features)
+    }
+
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Whether each dimension is an indicator.
+    pub(super) fn indicators(&self) -> Vec<bool> {
+        indicators(self.names.len(), &self.categories)
+    }
+
+    /// The column that a dimension is of, as the source has it.
+    pub(super) fn column(&self, dimension: usize) -> &str {
+        let category =
+            self.categories.iter().find(|category| category.dimensions().contains(&dimension));
+        match category {
+            Some(category) => &category.column,
+            None => self.names.get(dimension).map_or("", String::as_str),
+        }
+    }
+}
+
+impl Category {
+    pub(super) fn dimensions(&self) -> std::ops::Range<usize> {
+        let first = self.first as usize;
+        first..first.saturating_add(self.levels.n_names())
+    }
+
+    /// Validates one that was parsed from bytes of any origin, among so many dimensions.
+    pub(super) fn check(&self, n_features: usize) -> Result<(), Malformed> {
+        let fits = self.levels.levels.len() <= MAX_FEATURES && self.dimensions().end <= n_features;
+        if fits && self.levels.check().is_ok() { Ok(()) } else { Err(Malformed::Category) }
+    }
+
+    pub fn encoder(&self) -> Encoder {
+        self.levels.encoder()
+    }
+}
+
+pub(super) fn indicators(n_features: usize, categories: &[Category]) -> Vec<bool> {
+    let mut indicators = vec![false; n_features];
+    for category in categories {
+        indicators[category.dimensions()].fill(true);
+    }
+    indicators
+}
+
+/// What to look for in a row, in the order of the dimensions.
+pub fn wanted<'a>(
+    names: &'a [String],
+    categories: &'a [Category],
+) -> impl Iterator<Item = Wanted<'a>> + Clone {
+    let is_indicator = indicators(names.len(), categories);
+    let numbers = names.iter().enumerate().filter(move |(place, _)| !is_indicator[*place]);
+    let numbers = numbers.map(|(place, name)| Wanted::Number(name.as_str(), place));
+    let categories = categories.iter().enumerate();
+    numbers.chain(categories.map(|(place, category)| Wanted::Category(&category.column, place)))
+}
+
+/// The columns that hold the dimensions of a model, or the name of one that is missing or of another type.
+pub fn bind<'a>(
+    columns: &'a [Column],
+    names: &[String],
+    categories: &[Category],
+) -> Result<Columns<'a>, Error> {
+    let mut cells: Vec<Option<Cells>> = names.iter().map(|_| None).collect();
+    for wanted in wanted(names, categories) {
+        let (name, _) = wanted.column();
+        let found = columns.iter().find(|column| column.name == name).map(|column| &column.values);
+        match (wanted, found) {
+            (Wanted::Number(_, place), Some(Values::Number(values))) => {
+                cells[place] = Some(Cells::Numbers(values));
+            }
+            (Wanted::Category(_, place), Some(Values::Text { codes, dictionary })) => {
+                let encoder = categories[place].encoder();
+                let places: Arc<[_]> =
+                    dictionary.iter().map(|level| encoder.place(level)).collect();
+                for (level, dimension) in categories[place].dimensions().enumerate() {
+                    let places = places.clone();
+                    cells[dimension] = Some(Cells::Indicator { codes, places, level });
+                }
+            }
+            _ => return Err(Error::MissingColumn { column: name.to_owned() }),
+        }
+    }
+    Ok(Columns(cells.into_iter().flatten().collect()))
+}
+
+/// How an indicator is named.
+fn indicator(column: &str, level: &str) -> String {
+    format!("{column}={level}")
+}
+
+/// The column of a source that a column of a frame comes from: `v` for `v[1]`.
+pub fn base_name(column: &str) -> &str {
+    let array = column.split_once('[').filter(|(_, rest)| {
+        rest.strip_suffix(']').is_some_and(|element| element.parse::<u32>().is_ok())
+    });
+    array.map_or(column, |(array, _)| array)
+}
+
+/// The levels of a column: at most [`MAX_LEVELS`], the most frequent first.
+fn levels(codes: &[u32], dictionary: &[String]) -> Categories {
+    let mut counts: HashMap<u32, u64> = HashMap::new();
+    for &code in codes.iter().filter(|code| **code != MISSING) {
+        *counts.entry(code).or_default() += 1;
+    }
+    let counts = counts.into_iter().map(|(code, n)| (dictionary[code as usize].clone(), n));
+    Categories::most_frequent_of(counts.collect(), MAX_LEVELS)
+}

@@ -1,0 +1,122 @@
+//! Names that people gave to segments.
+//!
+//! A name belongs to a segment's number, and a number means the same from a fit through all its refits: the versions of one
+//! numbering. A new fit numbers anew, whatever its k; a name then goes with its segment to the new one that succeeds it.
+
+use std::collections::HashMap;
+
+use pgrx::prelude::*;
+
+use crate::algo::segment::successors;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::security::with_catalog_names;
+
+use super::model::{KIND, Segments};
+
+/// The version with which the numbering of a version's segments began.
+pub(super) fn numbering(version: &Version) -> Result<i32, Report> {
+    let began = registry::metrics(version)?["numbering"].as_i64();
+    Ok(began.map_or(version.version, |began| began as i32))
+}
+
+/// The names of a version's segments.
+pub(super) fn names(version: &Version) -> Result<HashMap<i32, String>, Report> {
+    let numbering = numbering(version)?;
+    with_catalog_names(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT segment, name FROM persona.segment_name WHERE model_id = $1 AND numbering = $2",
+                None,
+                &[version.model_id.into(), numbering.into()],
+            )?;
+            let mut names = HashMap::new();
+            for row in rows {
+                if let (Some(segment), Some(name)) = (row.get::<i32>(1)?, row.get::<String>(2)?) {
+                    names.insert(segment, name);
+                }
+            }
+            Ok(names)
+        })
+    })
+    .map_err(spi_failed)
+}
+
+#[pg_extern]
+fn name_segment(
+    model: Option<&str>,
+    segment: Option<i32>,
+    name: Option<&str>,
+) -> Result<(), Report> {
+    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
+    let segment = segment.ok_or(Error::NullArgument { argument: "segment" })?;
+    registry::lock(model, Some(KIND), true)?;
+    let version = registry::active(model, KIND)?;
+    let k = registry::load::<Segments>(&version)?.model.k();
+    let numbering = numbering(&version)?;
+    if segment < 1 || segment as usize > k {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("model \"{model}\" has no segment {segment}"),
+        )
+        .set_hint(format!("Its segments are numbered from 1 to {k}.")));
+    }
+    if name == Some("") {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "the name of a segment must not be empty",
+        )
+        .set_hint("NULL takes a name away."));
+    }
+    match name {
+        Some(name) => keep(version.model_id, numbering, segment, name),
+        None => change(
+            "DELETE FROM persona.segment_name WHERE model_id = $1 AND numbering = $2 AND segment = $3",
+            &[version.model_id.into(), numbering.into(), segment.into()],
+        ),
+    }
+}
+
+/// Gives the segments of a fresh fit the names of those that they succeed; what is lost is told to the user.
+pub(super) fn carry(before: &Version, fresh: &Version) -> Result<(), Report> {
+    let names = names(before)?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    let new = registry::load::<Segments>(fresh)?;
+    // A version that cannot be read any more is no reason to fail: this fit is in its place.
+    let successors = registry::load::<Segments>(before)
+        .map_or_else(|_| Vec::new(), |old| successors(&old.model, &new.model));
+    let mut lost: Vec<&str> = Vec::new();
+    for (&segment, name) in &names {
+        let successor = segment.checked_sub(1).and_then(|idx| *successors.get(idx as usize)?);
+        match successor {
+            Some(successor) => keep(fresh.model_id, fresh.version, successor as i32, name)?,
+            None => lost.push(name),
+        }
+    }
+    if !lost.is_empty() {
+        lost.sort_unstable();
+        notice!("no segment of the new fit succeeds those named {}", lost.join(", "));
+    }
+    change(
+        "DELETE FROM persona.segment_name WHERE model_id = $1 AND numbering NOT IN \
+         (SELECT coalesce((metrics->>'numbering')::integer, version) FROM persona.model_version WHERE model_id = $1)",
+        &[fresh.model_id.into()],
+    )
+}
+
+fn keep(model_id: i64, numbering: i32, segment: i32, name: &str) -> Result<(), Report> {
+    change(
+        "INSERT INTO persona.segment_name (model_id, numbering, segment, name) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (model_id, numbering, segment) DO UPDATE SET name = excluded.name",
+        &[model_id.into(), numbering.into(), segment.into(), name.into()],
+    )
+}
+
+fn change(query: &str, arguments: &[pgrx::datum::DatumWithOid]) -> Result<(), Report> {
+    with_catalog_names(|| {
+        Spi::connect_mut(|client| client.update(query, None, arguments).map(|_| ()))
+    })
+    .map_err(spi_failed)
+}

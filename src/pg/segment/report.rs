@@ -1,0 +1,119 @@
+//! `report`: a page about a model of segments, with what its rows look like for those who may read them.
+
+use pgrx::prelude::*;
+
+use crate::algo::report::{
+    Flow, FlowView, MapPoint, MapView, QualityView, SegmentView, SegmentsReport, SilhouetteView,
+    segments_page,
+};
+use crate::algo::segment::{
+    Ended, KMeans, Ordered, Picture, Quality, bind, order_by_content, picture, profile,
+};
+use crate::algo::stop::Watch;
+use crate::pg::error::{Error, Report};
+use crate::pg::progress::Progress;
+use crate::pg::registry::{self, Version};
+use crate::pg::security::{current_role, has_rights_of};
+use crate::pg::threads;
+
+use super::flow::{count, read_as_owner};
+use super::model::{KIND, Segments, describe};
+
+/// report(model, with_rows)
+#[pg_extern]
+fn report(model: Option<&str>, with_rows: Option<bool>) -> Result<String, Report> {
+    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
+    let with_rows = with_rows.ok_or(Error::NullArgument { argument: "with_rows" })?;
+    let version = registry::active(model, KIND)?;
+    let segments = registry::load::<Segments>(&version)?;
+    let mut page = of_model(&version, &segments.model)?;
+    if with_rows && has_rights_of(current_role(), version.owner) {
+        add_rows(&mut page, &version, &segments)?;
+    }
+    Ok(segments_page(&page))
+}
+
+/// What the model alone says.
+fn of_model(version: &Version, model: &KMeans) -> Result<SegmentsReport, Report> {
+    let rows = profile(model);
+    let d = model.features.len();
+    let segments = describe(version, model)?.into_iter().zip(rows.chunks_exact(d));
+    let segments = segments.map(|(one, rows)| SegmentView {
+        segment: one.segment as u32,
+        name: one.name,
+        label: one.label,
+        size: one.size as u64,
+        share: one.share,
+        mean: rows.iter().map(|row| row.mean).collect(),
+        z: rows.iter().map(|row| row.z).collect(),
+    });
+    let quality: Option<Quality> =
+        serde_json::from_value(registry::metrics(version)?["quality"].take()).unwrap_or_default();
+    Ok(SegmentsReport {
+        model: version.name.clone(),
+        version: version.version,
+        fitted_at: registry::fitted_at(version)?,
+        n_rows: model.n_rows,
+        features: model.features.clone(),
+        population_mean: model.population_mean.clone(),
+        segments: segments.collect(),
+        quality: QualityView {
+            inertia: model.inertia,
+            iterations: model.iterations,
+            is_converged: model.ended == Ended::Converged,
+            silhouette: quality.and_then(|quality| quality.silhouette),
+            davies_bouldin: quality.and_then(|quality| quality.davies_bouldin),
+            calinski_harabasz: quality.and_then(|quality| quality.calinski_harabasz),
+        },
+        map: None,
+        silhouette: None,
+        flow: None,
+    })
+}
+
+/// What the rows that the source has now say.
+fn add_rows(
+    page: &mut SegmentsReport,
+    version: &Version,
+    segments: &Segments,
+) -> Result<(), Report> {
+    let mut progress = Progress::start("report", &version.name);
+    let earlier = match registry::before(version)? {
+        Some(earlier) => Some((registry::load::<Segments>(&earlier)?, earlier.version)),
+        None => None,
+    };
+    let mut models = vec![&segments.model];
+    models.extend(earlier.iter().map(|(earlier, _)| &earlier.model));
+    let frame = read_as_owner(version, &models, &mut progress)?;
+    progress.phase("picturing");
+    let rows = bind(&frame.columns, &segments.model.features, &segments.model.categories)?;
+    let Picture { points, centroids, explained, silhouettes } =
+        threads::run(&progress, |watch: &Watch| {
+            let rows = Ordered { order: order_by_content(&rows), rows: &rows };
+            picture(&segments.model, &rows, watch)
+        })?
+        .map_err(crate::algo::segment::Error::Stopped)?;
+    page.map = Some(MapView {
+        n_rows: points.len() as u64,
+        points: points.iter().map(|&(segment, [x, y])| MapPoint { x, y, segment }).collect(),
+        centroids: centroids.iter().map(|&[x, y]| (x, y)).collect(),
+        explained,
+    });
+    page.silhouette =
+        silhouettes.map(|widths| SilhouetteView { n_rows: widths.len() as u64, widths });
+    if let Some((earlier, from_version)) = earlier {
+        let flows = count(&frame, [&earlier, segments], &progress)?;
+        let segment = |segment: Option<i32>| segment.map(|segment| segment as u32);
+        let flow = |(from, to, n_rows): (Option<i32>, Option<i32>, u64)| Flow {
+            from: segment(from),
+            to: segment(to),
+            n_rows,
+        };
+        page.flow = Some(FlowView {
+            from_version,
+            to_version: version.version,
+            flows: flows.into_iter().map(flow).collect(),
+        });
+    }
+    Ok(())
+}
