@@ -128,14 +128,15 @@ COMMENT ON FUNCTION persona.centroids(persona.kmeans) IS 'centroids in original 
 CREATE FUNCTION persona.fit_segments(model text, source text, key text, k integer DEFAULT NULL,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', save_to text DEFAULT NULL, seed bigint DEFAULT 0,
     max_iterations integer DEFAULT 100, n_init integer DEFAULT 1, activate boolean DEFAULT true,
-    weights jsonb DEFAULT NULL,
+    weights jsonb DEFAULT NULL, storage text DEFAULT 'auto',
     OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
-COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb)
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text)
 IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
     'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers. '
-    'weights, as {"monetary": 2}, multiply a column''s squared differences. save_to writes key, segment and label of each row';
+    'weights, as {"monetary": 2}, multiply a column''s squared differences. save_to writes key, segment and label of each row. storage: '
+    'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same';
 
 CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',

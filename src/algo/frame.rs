@@ -5,6 +5,8 @@
 
 use ndarray::Array2;
 
+use super::store::{Place, Store};
+
 /// The code of a missing value in a text column.
 pub const MISSING: u32 = u32::MAX;
 
@@ -23,11 +25,11 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// Finite numbers; NaN is a missing one.
-    Number(Vec<f64>),
+    Number(Store<f64>),
     /// Whole numbers without a missing one: keys.
-    Integer(Vec<i64>),
+    Integer(Store<i64>),
     /// Codes into the dictionary; [`MISSING`] is a missing one.
-    Text { codes: Vec<u32>, dictionary: Vec<String> },
+    Text { codes: Store<u32>, dictionary: Vec<String> },
 }
 
 impl Frame {
@@ -60,11 +62,11 @@ impl Frame {
 
 impl Column {
     pub fn number(name: &str, values: Vec<f64>) -> Self {
-        Self { name: name.to_owned(), values: Values::Number(values) }
+        Self { name: name.to_owned(), values: Values::Number(values.into()) }
     }
 
     pub fn integer(name: &str, values: Vec<i64>) -> Self {
-        Self { name: name.to_owned(), values: Values::Integer(values) }
+        Self { name: name.to_owned(), values: Values::Integer(values.into()) }
     }
 
     /// A text column from its values; `None` is a missing one.
@@ -80,12 +82,22 @@ impl Column {
 /// Collects a text column value by value.
 #[derive(Debug, Default)]
 pub struct TextBuilder {
-    codes: Vec<u32>,
+    codes: Store<u32>,
     dictionary: Vec<String>,
     positions: std::collections::HashMap<String, u32>,
 }
 
 impl TextBuilder {
+    /// With codes that lie in this place.
+    pub fn in_place(place: &Place) -> Self {
+        Self { codes: Store::new(place), ..Self::default() }
+    }
+
+    /// Room for codes up to so many.
+    pub fn reserve(&mut self, rows: usize) -> std::io::Result<()> {
+        self.codes.reserve_exact(rows.saturating_sub(self.codes.len()))
+    }
+
     /// Appends a value and returns by how many bytes the dictionary grew.
     pub fn push(&mut self, value: Option<&str>) -> usize {
         let Some(value) = value else {
@@ -118,7 +130,7 @@ mod tests {
     fn a_text_column_codes_its_values_in_order_of_appearance() {
         let column = Column::text("city", [Some("Kyoto"), None, Some("Oslo"), Some("Kyoto")]);
         let expected = Values::Text {
-            codes: vec![0, MISSING, 1, 0],
+            codes: vec![0, MISSING, 1, 0].into(),
             dictionary: vec!["Kyoto".into(), "Oslo".into()],
         };
         assert_eq!(column.values, expected);

@@ -5,6 +5,7 @@ pub mod frame;
 pub mod hash;
 pub mod random;
 pub mod stop;
+pub mod store;
 
 pub mod clean;
 pub mod customers;

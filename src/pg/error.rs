@@ -2,6 +2,8 @@
 //!
 //! The errors of the plumbing are written here; each room of `algo` has its own typed error, mapped exhaustively below.
 
+use std::io::ErrorKind;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::PgSqlErrorCode as Code;
 
@@ -219,6 +221,28 @@ impl From<Error> for Report {
                 report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("argument \"{argument}\" must not be NULL"))
             }
         }
+    }
+}
+
+/// Room for an array that could not be had, in memory or in a temporary file.
+pub(crate) fn no_room(error: std::io::Error) -> Report {
+    disk_failure(error.kind(), error)
+}
+
+pub(crate) fn disk_failure(kind: ErrorKind, why: impl std::fmt::Display) -> Report {
+    match kind {
+        ErrorKind::OutOfMemory => {
+            report(Code::ERRCODE_OUT_OF_MEMORY, format!("out of memory: {why}"))
+        }
+        ErrorKind::StorageFull => {
+            report(Code::ERRCODE_DISK_FULL, format!("no room for a temporary file: {why}"))
+        }
+        ErrorKind::QuotaExceeded => report(
+            Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            format!("no room for a temporary file: {why}"),
+        )
+        .set_hint("Raise temp_file_limit, or fit on fewer rows or columns."),
+        _ => report(Code::ERRCODE_IO_ERROR, format!("temporary file: {why}")),
     }
 }
 

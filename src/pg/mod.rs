@@ -16,6 +16,7 @@ mod raw;
 mod record;
 mod registry;
 mod security;
+mod temporary;
 mod threads;
 mod value;
 mod window;

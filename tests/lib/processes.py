@@ -117,6 +117,11 @@ def status_of(path, name):
     return None
 
 
+def anonymous_memory(pid):
+    """Bytes that are the process's own, without files that are mapped into it."""
+    return int(status_of(f"/proc/{pid}/status", "RssAnon")) * 1024
+
+
 def peak_memory(pid):
     """Bytes that the process had in memory at most."""
     return int(status_of(f"/proc/{pid}/status", "VmHWM")) * 1024

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from lib.pgwire import ConnectionLost, ServerError
-from lib.processes import peak_memory, status_of
+from lib.processes import anonymous_memory, peak_memory, status_of
 
 SETTINGS = {"max_worker_processes": "8", "max_parallel_workers": "8"}
 
@@ -167,9 +167,9 @@ def test_signals_during_a_fit_change_nothing(cluster):
 # Streams rows without a table, so that the peak is the fit's own and not shared buffers. About how many bytes a row takes.
 SERIES = "FROM (SELECT generate_series(1::bigint, {n}) AS i) s"
 MEMORY_WORK = {
-    "fit_segments": (60, "SELECT FROM persona.fit_segments('m', 'SELECT i AS id, sin(i) AS a, cos(i) AS b, i % 977 AS c, i % 31 AS d " + SERIES + "', 'id', 3)"),
-    "fit_segments by array": (100, "SELECT FROM persona.fit_segments('m', 'SELECT i AS id, ARRAY[sin(i), cos(i), i % 977, i % 31, sin(i + 1)] AS v " + SERIES + "', 'id', 3)"),
-    "fit_segments by text": (80, "SELECT FROM persona.fit_segments('m', 'SELECT (''customer '' || i * 7919 % 1000003) AS id, sin(i) AS a, i % 977 AS c " + SERIES + "', 'id', 3)"),
+    "fit_segments": (60, "SELECT FROM persona.fit_segments('m', 'SELECT i AS id, sin(i) AS a, cos(i) AS b, i % 977 AS c, i % 31 AS d " + SERIES + "', 'id', 3, storage => 'memory')"),
+    "fit_segments by array": (100, "SELECT FROM persona.fit_segments('m', 'SELECT i AS id, ARRAY[sin(i), cos(i), i % 977, i % 31, sin(i + 1)] AS v " + SERIES + "', 'id', 3, storage => 'memory')"),
+    "fit_segments by text": (80, "SELECT FROM persona.fit_segments('m', 'SELECT (''customer '' || i * 7919 % 1000003) AS id, sin(i) AS a, i % 977 AS c " + SERIES + "', 'id', 3, storage => 'memory')"),
     "kmeans": (60, "SELECT persona.kmeans(ARRAY[sin(i), cos(i), i % 977, i % 31, sin(i + 1)], 3) " + SERIES),
     "fit_scorer": (80, "SELECT FROM persona.fit_scorer('m', 'SELECT i % 3 = 0 AS y, sin(i) AS a, cos(i) AS b, i % 977 AS c, i % 31 AS d " + SERIES + "', 'y')"),
     "fit_recommender": (60, "SELECT FROM persona.fit_recommender('m', 'SELECT i / 20 AS user_id, i * 7919 % 499 AS item_id " + SERIES + "')"),
@@ -204,6 +204,21 @@ def test_a_fit_stays_within_its_memory_budget(cluster):
         if not (refused and done):
             wrong.append(f"{name}: {done} done and {refused} refused: the sizes do not meet the budget")
     assert not wrong, "\n".join(wrong) + "\nall:\n" + "\n".join(found)
+
+
+def test_a_fit_on_disk_holds_as_much_memory_for_many_rows_as_for_few(cluster):
+    peaks = {}
+    for n in (200_000, 1_600_000):
+        work = MEMORY_WORK["fit_segments"][1].replace("'memory'", "'auto'").format(n=n)
+        with cluster.connect(options="-c persona.max_fit_memory=8MB") as session:
+            session.send(work)
+            peaks[n] = 0
+            while not session.ready(0.005):
+                peaks[n] = max(peaks[n], anonymous_memory(session.pid))
+            session.fetch()
+            assert session.scalar("SELECT (metrics -> 'on_disk')::boolean FROM persona.models WHERE model = 'm'")
+    few, many = peaks.values()
+    assert many < few + 16 * MIB and many < 96 * MIB, f"{few / MIB:.0f} MiB, and {many / MIB:.0f} MiB for eight times the rows"
 
 
 def test_groups_share_one_memory_budget(cluster):

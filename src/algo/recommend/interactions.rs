@@ -164,7 +164,7 @@ fn length(column: &Column) -> usize {
 
 fn numbers(column: &Column) -> Result<Vec<f64>, Error> {
     match &column.values {
-        Values::Number(values) => Ok(values.clone()),
+        Values::Number(values) => Ok(values.to_vec()),
         Values::Integer(values) => Ok(values.iter().map(|&value| value as f64).collect()),
         Values::Text { .. } => Err(Error::NotANumber { column: column.name.clone() }),
     }

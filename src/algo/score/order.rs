@@ -23,9 +23,9 @@ pub fn by_content(frame: &mut Frame, watch: &Watch) -> Result<(), Stopped> {
     for column in &mut frame.columns {
         watch.check()?;
         match &mut column.values {
-            Values::Number(values) => *values = permuted(values, &order),
-            Values::Integer(values) => *values = permuted(values, &order),
-            Values::Text { codes, .. } => *codes = permuted(codes, &order),
+            Values::Number(values) => *values = permuted(values, &order).into(),
+            Values::Integer(values) => *values = permuted(values, &order).into(),
+            Values::Text { codes, .. } => *codes = permuted(codes, &order).into(),
         }
     }
     Ok(())
@@ -139,7 +139,7 @@ mod tests {
         let Values::Integer(keys) = &frame.columns[2].values else { panic!("keys") };
         let mut sorted = keys.clone();
         sorted.sort_unstable();
-        assert_eq!(sorted, (0..100).map(|row| row / 2).collect::<Vec<i64>>());
+        assert_eq!(*sorted, (0..100).map(|row| row / 2).collect::<Vec<i64>>());
         let Values::Number(x) = &frame.columns[0].values else { panic!("numbers") };
         for (x, key) in x.iter().zip(keys) {
             assert!(x.is_nan() || (x * 3.0 / 2.0).floor() as i64 == *key);

@@ -14,10 +14,12 @@
 use rayon::prelude::*;
 
 use super::carry::{Move, NEIGHBOURS, carry};
+use super::error::Error;
 use super::kernel::{LANES, Path};
 use super::lloyd::UNLABELLED;
 use super::points::Points;
 use crate::algo::stop::{Stopped, Watch};
+use crate::algo::store::Store;
 
 /// Below so many segments the kernel takes no longer than the bounds.
 pub(super) const MIN_SEGMENTS: usize = 24;
@@ -29,10 +31,10 @@ pub(super) const DOWN: f32 = 1.0 - 4.0 * f32::EPSILON;
 
 pub(super) struct Bounds {
     /// One a row, and the padding's.
-    upper: Vec<f32>,
-    lower: Vec<f32>,
+    upper: Store<f32>,
+    lower: Store<f32>,
     /// |x|.
-    norms: Vec<f32>,
+    norms: Store<f32>,
     /// The scaled centroids that they are bounds for; none before the first pass.
     centroids: Vec<f32>,
 }
@@ -57,9 +59,10 @@ pub(super) struct Rounding {
 }
 
 impl Bounds {
-    pub(super) fn new(points: &Points) -> Self {
+    pub(super) fn new(points: &Points) -> Result<Self, Error> {
         let n = points.n_blocks() * LANES;
-        let mut norms = vec![0f32; n];
+        let filled = |value: f32| Store::filled(&points.place, n, value);
+        let mut norms = filled(0.0)?;
         let blocks = points.values.par_chunks(points.block_len());
         norms.par_chunks_mut(LANES).zip(blocks).with_min_len(256).for_each(|(norms, block)| {
             for values in block.chunks_exact(LANES) {
@@ -69,7 +72,8 @@ impl Bounds {
             }
             norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
         });
-        Self { upper: vec![f32::INFINITY; n], lower: vec![0.0; n], norms, centroids: Vec::new() }
+        let (upper, lower) = (filled(f32::INFINITY)?, filled(0.0)?);
+        Ok(Self { upper, lower, norms, centroids: Vec::new() })
     }
 
     /// The bounds of so many rows each.

@@ -34,10 +34,18 @@ pub enum Error {
     MissingValue { feature: String, row: usize },
     #[error("feature \"{feature}\" has a value beyond {limit:e}: {value:e}")]
     TooLarge { feature: String, row: usize, value: f64, limit: f64 },
+    #[error("no room for an array: {message}")]
+    Disk { kind: std::io::ErrorKind, message: String },
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Error::Disk { kind: error.kind(), message: error.to_string() }
+    }
 }
 
 /// Why a parsed model is not one.

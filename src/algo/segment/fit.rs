@@ -14,12 +14,13 @@ use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
 use super::start::start;
 use crate::algo::random::Random;
 use crate::algo::stop::Watch;
+use crate::algo::store::Store;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
     pub model: KMeans,
     /// One a row, from 1.
-    pub labels: Vec<u32>,
+    pub labels: Store<u32>,
     pub iterations: u32,
     pub ended: Ended,
     /// Sum of squared distances to the nearest centroid, in the scaled space.
@@ -97,12 +98,18 @@ fn fit_in(
     if n_rows == 0 {
         return Err(Error::EmptyInput);
     }
-    let scaled = Points::collect(n_rows, points.n_features(), watch, |feature, first, scaled| {
-        let mut values = [0f64; TOGETHER];
-        let values = &mut values[..scaled.len()];
-        points.copy(feature, first, values);
-        space.scale_all(feature, values, scaled);
-    })?;
+    let scaled = Points::collect(
+        &params.place,
+        n_rows,
+        points.n_features(),
+        watch,
+        |feature, first, scaled| {
+            let mut values = [0f64; TOGETHER];
+            let values = &mut values[..scaled.len()];
+            points.copy(feature, first, values);
+            space.scale_all(feature, values, scaled);
+        },
+    )?;
     let variance: f64 =
         population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
     let limits = Limits {
@@ -146,7 +153,10 @@ fn fit_in(
         seed: params.seed,
         n_rows: n_rows as u64,
     };
-    let labels = run.labels.iter().map(|&label| u32::from(label) + 1).collect();
+    let mut labels = Store::filled(&params.place, n_rows, 0u32)?;
+    for (to, &label) in labels.iter_mut().zip(run.labels.iter()) {
+        *to = u32::from(label) + 1;
+    }
     Ok(Fit {
         labels,
         iterations: model.iterations,

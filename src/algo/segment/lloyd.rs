@@ -17,6 +17,7 @@ use super::prepared::scaled_centroids;
 use super::repair;
 use super::space::Space;
 use crate::algo::stop::{Stopped, Watch};
+use crate::algo::store::Store;
 
 /// The label of a row that has none yet, and of the padding.
 pub(super) const UNLABELLED: u16 = u16::MAX;
@@ -49,8 +50,8 @@ pub(super) enum Numbering<'a> {
 pub(super) struct Run {
     /// k x d in original units, in the order of their numbers.
     pub(super) centroids: Vec<f64>,
-    /// From 0.
-    pub(super) labels: Vec<u16>,
+    /// From 0: one a row, and the padding's.
+    pub(super) labels: Store<u16>,
     pub(super) sizes: Vec<u64>,
     /// In the scaled space.
     pub(super) inertia: f64,
@@ -81,7 +82,7 @@ pub(super) fn lloyd_by(
     is_bounded: bool,
     watch: &Watch,
 ) -> Result<Run, Error> {
-    let mut state = State::new(points, space, centroids.len() / points.n_features, is_bounded);
+    let mut state = State::new(points, space, centroids.len() / points.n_features, is_bounded)?;
     let mut iterations = 0;
     let mut settled = false;
     let mut ended = Ended::MaxIterations;
@@ -132,7 +133,6 @@ pub(super) fn lloyd_by(
         }
     }
     let inertias = state.inertias(&centroids, watch)?;
-    state.labels.truncate(points.n_rows);
     let sizes = state.counts.iter().map(|&count| count as u64).collect();
     let inertia = inertias.iter().sum();
     Ok(Run { centroids, labels: state.labels, sizes, inertia, inertias, iterations, ended })
@@ -144,7 +144,7 @@ pub(super) struct State<'a> {
     pub(super) k: usize,
     path: Path,
     /// One a row, and the padding's.
-    pub(super) labels: Vec<u16>,
+    pub(super) labels: Store<u16>,
     /// k x d, of the scaled rows of each segment.
     pub(super) sums: Vec<f64>,
     pub(super) counts: Vec<i64>,
@@ -156,7 +156,12 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    fn new(points: &'a Points, space: &'a Space, k: usize, is_bounded: bool) -> Self {
+    fn new(
+        points: &'a Points,
+        space: &'a Space,
+        k: usize,
+        is_bounded: bool,
+    ) -> Result<Self, Error> {
         let n_sums = k * points.n_features;
         let most = (SLOT_BYTES / (n_sums * size_of::<f64>())).clamp(2, SLOTS);
         let slot_blocks =
@@ -165,19 +170,19 @@ impl<'a> State<'a> {
         let squares =
             points.values.par_chunks(slot_blocks * points.block_len()).map(sum_of_squares);
         let squares = squares.collect::<Vec<f64>>().iter().sum();
-        Self {
+        Ok(Self {
             points,
             space,
             k,
             path: Path::best(),
-            labels: vec![UNLABELLED; points.n_blocks() * LANES],
+            labels: Store::filled(&points.place, points.n_blocks() * LANES, UNLABELLED)?,
             sums: vec![0.0; n_sums],
             counts: vec![0; k],
-            bounds: is_bounded.then(|| Bounds::new(points)),
+            bounds: is_bounded.then(|| Bounds::new(points)).transpose()?,
             squares,
             slots: (0..points.n_blocks().div_ceil(slot_blocks)).map(|_| slot()).collect(),
             slot_blocks,
-        }
+        })
     }
 
     /// Labels every row with its nearest centroid and carries the sums along; returns how many labels changed.
@@ -342,17 +347,24 @@ fn order_by_size(counts: &[i64], centroids: &[f64], n_features: usize) -> Vec<us
 mod tests {
     use super::*;
     use crate::algo::random::Random;
+    use crate::algo::store::Place;
 
     /// Rows on a grid coarse enough for ties, or far from the origin, where f32 rounds most.
     fn rows(n_rows: usize, n_features: usize, steps: usize, offset: f32) -> Points {
         let random = Random::new(3, (n_rows * n_features * steps) as u64);
-        Points::collect(n_rows, n_features, &Watch::new(), |feature, first, values| {
-            for (row, value) in (first..).zip(values) {
-                let draw = random.at((row * n_features + feature) as u64) % steps as u64;
-                let cluster = if row % 3 == 0 { 2.0 } else { 0.0 };
-                *value = offset + cluster + draw as f32 * 4.0 / steps as f32;
-            }
-        })
+        Points::collect(
+            &Place::Memory,
+            n_rows,
+            n_features,
+            &Watch::new(),
+            |feature, first, values| {
+                for (row, value) in (first..).zip(values) {
+                    let draw = random.at((row * n_features + feature) as u64) % steps as u64;
+                    let cluster = if row % 3 == 0 { 2.0 } else { 0.0 };
+                    *value = offset + cluster + draw as f32 * 4.0 / steps as f32;
+                }
+            },
+        )
         .unwrap()
     }
 

@@ -1,6 +1,7 @@
 //! A fit's parameters: raw as a user gives them, then checked against the data's shape.
 
 use super::error::Error;
+use crate::algo::store::Place;
 use serde::{Deserialize, Serialize};
 
 /// Labels are 16 bits wide inside the fit, and the last value marks a row without one.
@@ -30,6 +31,8 @@ pub struct Params {
     pub tolerance: Option<f64>,
     /// Whether to compute [`super::Quality`] as well.
     pub quality: bool,
+    /// Where the arrays lie that are as long as there are rows.
+    pub place: Place,
 }
 
 impl Params {
@@ -42,12 +45,14 @@ impl Params {
             seed: 0,
             tolerance: None,
             quality: false,
+            place: Place::Memory,
         }
     }
 
     /// Refuses what no fit can do. `k` above the number of distinct rows shows only in the fit.
     pub fn check(&self, n_rows: usize, n_features: usize) -> Result<ValidParams, Error> {
-        let Self { k, scaling, max_iterations, n_init, seed, tolerance, quality } = *self;
+        let Self { k, scaling, max_iterations, n_init, seed, tolerance, quality, ref place } =
+            *self;
         if !(1..=MAX_K as i64).contains(&k) {
             return Err(Error::InvalidK { k });
         }
@@ -76,6 +81,7 @@ impl Params {
             seed,
             tolerance,
             quality,
+            place: place.clone(),
         })
     }
 }
@@ -91,6 +97,7 @@ pub struct ValidParams {
     pub(super) seed: i64,
     pub(super) tolerance: Option<f64>,
     pub(super) quality: bool,
+    pub(super) place: Place,
 }
 
 #[cfg(test)]

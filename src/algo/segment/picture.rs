@@ -1,5 +1,6 @@
 //! Rows as a picture shows them: on the plane of their first two principal components, and by silhouette width.
 
+use super::error::Error;
 use super::model::KMeans;
 use super::points::Points;
 use super::prepared::scaled_centroids;
@@ -8,6 +9,7 @@ use super::rows::Rows;
 use super::seeding::even_sample_rows;
 use crate::algo::random::Random;
 use crate::algo::stop::{Stopped, Watch};
+use crate::algo::store::Place;
 
 /// An even sample of the rows that have a segment.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +30,7 @@ const MAX_TURNS: usize = 200;
 const STILL: f64 = 1e-9;
 
 /// Pictures some of the rows, which are in the model's features and in original units.
-pub fn picture(model: &KMeans, rows: &impl Rows, watch: &Watch) -> Result<Picture, Stopped> {
+pub fn picture(model: &KMeans, rows: &impl Rows, watch: &Watch) -> Result<Picture, Error> {
     let (prepared, space) = (model.prepare(), model.space());
     let d = model.features.len();
     let mut random = Random::new(model.seed, u64::MAX - 2);
@@ -62,13 +64,14 @@ fn silhouettes(
     part: &[usize],
     model: &KMeans,
     watch: &Watch,
-) -> Result<Option<Vec<(u32, f32)>>, Stopped> {
+) -> Result<Option<Vec<(u32, f32)>>, Error> {
     let d = model.features.len();
-    let points = Points::collect(part.len(), d, watch, |feature, first, values| {
-        for (&row, value) in part[first..].iter().zip(values) {
-            *value = scaled[row * d + feature];
-        }
-    })?;
+    let points =
+        Points::collect(&Place::Memory, part.len(), d, watch, |feature, first, values| {
+            for (&row, value) in part[first..].iter().zip(values) {
+                *value = scaled[row * d + feature];
+            }
+        })?;
     let places: Vec<usize> = part.iter().map(|&row| labels[row] as usize - 1).collect();
     let widths = silhouette_widths(&points, &places, model.k(), watch)?;
     let labelled = |widths: Vec<f64>| {

@@ -5,15 +5,19 @@
 
 use rayon::prelude::*;
 
+use super::error::Error;
 use super::kernel::LANES;
-use crate::algo::stop::{Stopped, Watch};
+use crate::algo::stop::Watch;
+use crate::algo::store::{Place, Store};
 
 #[derive(Debug)]
 pub(super) struct Points {
     pub(super) n_rows: usize,
     pub(super) n_features: usize,
     /// Block, then feature, then lane.
-    pub(super) values: Vec<f32>,
+    pub(super) values: Store<f32>,
+    /// Where these values lie, and where other arrays of so many rows are to lie.
+    pub(super) place: Place,
 }
 
 /// Rows that are converted between two looks at the watch, by one thread.
@@ -22,15 +26,16 @@ pub(super) const TOGETHER: usize = 64 * LANES;
 impl Points {
     /// Fills `n_rows` rows: `fill(feature, first, values)` gives a feature of the rows from `first` on, at most [`TOGETHER`].
     pub(super) fn collect(
+        place: &Place,
         n_rows: usize,
         n_features: usize,
         watch: &Watch,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) -> Result<Self, Stopped> {
+    ) -> Result<Self, Error> {
         let block_len = n_features * LANES;
-        let mut values = vec![0f32; n_rows.div_ceil(LANES) * block_len];
+        let mut values = Store::filled(place, n_rows.div_ceil(LANES) * block_len, 0f32)?;
         let chunks = values.par_chunks_mut(n_features * TOGETHER).enumerate();
-        chunks.try_for_each(|(chunk_idx, chunk)| {
+        chunks.try_for_each(|(chunk_idx, chunk)| -> Result<(), Error> {
             watch.check()?;
             let first = chunk_idx * TOGETHER;
             let n_here = TOGETHER.min(n_rows - first);
@@ -45,7 +50,7 @@ impl Points {
             }
             Ok(())
         })?;
-        Ok(Self { n_rows, n_features, values })
+        Ok(Self { n_rows, n_features, values, place: place.clone() })
     }
 
     pub(super) fn block_len(&self) -> usize {

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::error::Error;
 use super::kernel::LANES;
 use super::lloyd::{Run, UNLABELLED};
 use super::points::Points;
@@ -13,6 +14,7 @@ use super::seeding::{even_sample_rows, squared_distances};
 use super::space::Space;
 use crate::algo::random::Random;
 use crate::algo::stop::{Stopped, Watch};
+use crate::algo::store::Place;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
@@ -42,7 +44,7 @@ pub(super) fn quality(
     run: &Run,
     seed: i64,
     watch: &Watch,
-) -> Result<Quality, Stopped> {
+) -> Result<Quality, Error> {
     let centroids = scaled_centroids(space, &run.centroids);
     let (silhouette, silhouette_rows) = silhouette(points, run, seed, watch)?;
     Ok(Quality {
@@ -58,14 +60,20 @@ fn silhouette(
     run: &Run,
     seed: i64,
     watch: &Watch,
-) -> Result<(Option<f64>, usize), Stopped> {
+) -> Result<(Option<f64>, usize), Error> {
     let n_sample = points.n_rows.min(silhouette_rows(points.n_features));
     let rows = even_sample_rows(points.n_rows, n_sample, &mut Random::new(seed, u64::MAX));
-    let sample = Points::collect(n_sample, points.n_features, watch, |feature, first, values| {
-        for (&row, value) in rows[first..].iter().zip(values) {
-            *value = points.value(row, feature);
-        }
-    })?;
+    let sample = Points::collect(
+        &Place::Memory,
+        n_sample,
+        points.n_features,
+        watch,
+        |feature, first, values| {
+            for (&row, value) in rows[first..].iter().zip(values) {
+                *value = points.value(row, feature);
+            }
+        },
+    )?;
     let labels: Vec<usize> = rows.iter().map(|&row| usize::from(run.labels[row])).collect();
     let widths = silhouette_widths(&sample, &labels, run.sizes.len(), watch)?;
     let mean = |widths: Vec<f64>| widths.iter().sum::<f64>() / n_sample as f64;
@@ -133,14 +141,12 @@ fn davies_bouldin(
     if !(2..=MAX_COMPARED).contains(&k) {
         return Ok(None);
     }
-    let mut labels = run.labels.clone();
-    labels.resize(points.n_blocks() * LANES, UNLABELLED);
     // As many pieces on any number of threads, added up in order: the same bits on all.
     let piece_blocks = points.n_blocks().div_ceil(PIECES);
     let pieces = points
         .values
         .par_chunks(points.block_len() * piece_blocks)
-        .zip(labels.par_chunks(LANES * piece_blocks));
+        .zip(run.labels.par_chunks(LANES * piece_blocks));
     let pieces: Vec<Vec<f64>> = pieces
         .map(|(blocks, labels)| {
             let mut spreads = vec![0f64; k];

@@ -40,6 +40,9 @@ pub(super) fn fill_empty(
     Ok(filled)
 }
 
+/// Blocks whose distances are held at once.
+const GROUP: usize = 1 << 14;
+
 /// Rows away from their centroids, the farthest first, equal distances in row order.
 fn farthest_rows(
     state: &State,
@@ -48,28 +51,30 @@ fn farthest_rows(
     watch: &Watch,
 ) -> Result<Vec<usize>, Stopped> {
     let centroids = scaled_centroids(state.space, centroids);
-    let blocks = state
-        .points
-        .values
-        .par_chunks(state.points.block_len())
-        .zip(state.labels.par_chunks(LANES));
-    let distances: Vec<[f32; LANES]> = blocks
-        .with_min_len(64)
-        .map(|(block, labels)| {
-            watch.check()?;
-            Ok(own_distances(block, labels, &centroids))
-        })
-        .collect::<Result<_, Stopped>>()?;
-    let distance = |row: u32| distances[row as usize / LANES][row as usize % LANES];
-    let mut rows: Vec<u32> =
-        (0..state.points.n_rows as u32).filter(|&row| distance(row) > 0.0).collect();
-    let farther = |a: &u32, b: &u32| distance(*b).total_cmp(&distance(*a)).then(a.cmp(b));
-    if rows.len() > n {
-        rows.select_nth_unstable_by(n, farther);
-        rows.truncate(n);
+    let points = state.points;
+    let farther = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    let mut farthest: Vec<(f32, usize)> = Vec::new();
+    let groups = points.values.chunks(GROUP * points.block_len());
+    for (group_idx, (blocks, labels)) in groups.zip(state.labels.chunks(GROUP * LANES)).enumerate()
+    {
+        let blocks = blocks.par_chunks(points.block_len()).zip(labels.par_chunks(LANES));
+        let distances: Vec<[f32; LANES]> = blocks
+            .with_min_len(64)
+            .map(|(block, labels)| {
+                watch.check()?;
+                Ok(own_distances(block, labels, &centroids))
+            })
+            .collect::<Result<_, Stopped>>()?;
+        let first = group_idx * GROUP * LANES;
+        let distances = distances.as_flattened().iter().copied();
+        farthest.extend(distances.zip(first..).filter(|(distance, _)| *distance > 0.0));
+        if farthest.len() > n {
+            farthest.select_nth_unstable_by(n, farther);
+            farthest.truncate(n);
+        }
     }
-    rows.sort_unstable_by(farther);
-    Ok(rows.into_iter().map(|row| row as usize).collect())
+    farthest.sort_unstable_by(farther);
+    Ok(farthest.into_iter().map(|(_, row)| row).collect())
 }
 
 /// Squared distances of a block's rows to their own centroids; 0 in the padding.

@@ -11,6 +11,7 @@ use super::kernel::LANES;
 use super::points::Points;
 use crate::algo::random::Random;
 use crate::algo::stop::{Stopped, Watch};
+use crate::algo::store::Place;
 
 /// Rows that seeds are drawn from: this many, or so many for each segment.
 const SAMPLE: usize = 65_536;
@@ -24,7 +25,7 @@ pub(super) fn sample(
     k: usize,
     random: &mut Random,
     watch: &Watch,
-) -> Result<Option<Points>, Stopped> {
+) -> Result<Option<Points>, Error> {
     let n_sample = SAMPLE.max(SAMPLE_PER_SEGMENT * k);
     (points.n_rows > n_sample).then(|| even_sample(points, n_sample, random, watch)).transpose()
 }
@@ -60,9 +61,9 @@ fn even_sample(
     n_sample: usize,
     random: &mut Random,
     watch: &Watch,
-) -> Result<Points, Stopped> {
+) -> Result<Points, Error> {
     let rows = even_sample_rows(points.n_rows, n_sample, random);
-    Points::collect(n_sample, points.n_features, watch, |feature, first, values| {
+    Points::collect(&Place::Memory, n_sample, points.n_features, watch, |feature, first, values| {
         for (&row, value) in rows[first..].iter().zip(values) {
             *value = points.value(row, feature);
         }

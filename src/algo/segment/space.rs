@@ -100,30 +100,35 @@ pub(super) fn population(
     watch: &Watch,
 ) -> Result<Population, Error> {
     const ROWS: usize = 1024;
+    /// Chunks that are held at once: enough for any number of threads.
+    const CHUNKS: usize = 1024;
     let (n_rows, n_features) = (rows.n_rows(), rows.n_features());
-    let chunks: Vec<Moments> = (0..n_rows.div_ceil(ROWS))
-        .into_par_iter()
-        .map(|chunk_idx| {
-            watch.check()?;
-            let first = chunk_idx * ROWS;
-            let mut values = [0f64; ROWS];
-            let values = &mut values[..ROWS.min(n_rows - first)];
-            let mut moments = Moments::none(n_features);
-            moments.n = values.len() as f64;
-            for feature in 0..n_features {
-                rows.copy(feature, first, values);
-                // Comparing with the limit also catches NaN and infinity.
-                if !values.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
-                    return Err(refused(rows, limit, first..first + values.len(), features));
-                }
-                moments.set(feature, values);
-            }
-            Ok(moments)
-        })
-        .collect::<Result<_, Error>>()?;
+    let n_chunks = n_rows.div_ceil(ROWS);
     let mut all = Moments::none(n_features);
-    for chunk in &chunks {
-        all.merge(chunk);
+    for first_chunk in (0..n_chunks).step_by(CHUNKS) {
+        let chunks: Vec<Moments> = (first_chunk..n_chunks.min(first_chunk + CHUNKS))
+            .into_par_iter()
+            .map(|chunk_idx| {
+                watch.check()?;
+                let first = chunk_idx * ROWS;
+                let mut values = [0f64; ROWS];
+                let values = &mut values[..ROWS.min(n_rows - first)];
+                let mut moments = Moments::none(n_features);
+                moments.n = values.len() as f64;
+                for feature in 0..n_features {
+                    rows.copy(feature, first, values);
+                    // Comparing with the limit also catches NaN and infinity.
+                    if !values.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
+                        return Err(refused(rows, limit, first..first + values.len(), features));
+                    }
+                    moments.set(feature, values);
+                }
+                Ok(moments)
+            })
+            .collect::<Result<_, Error>>()?;
+        for chunk in &chunks {
+            all.merge(chunk);
+        }
     }
     Ok(all.population())
 }

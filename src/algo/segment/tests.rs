@@ -173,7 +173,7 @@ fn no_k_is_chosen_beyond_the_distinct_rows() {
 #[test]
 fn one_segment_is_the_mean_of_all() {
     let fit = check_fit(&array![[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]], &raw(1));
-    assert_eq!(fit.labels, [1, 1, 1]);
+    assert_eq!(*fit.labels, [1, 1, 1]);
     assert!((fit.model.centroids[0] - 3.0).abs() < 1e-6 && fit.model.centroids[1] == 5.0);
     assert_eq!(fit.ended, Ended::Converged);
     assert!((fit.inertia - 14.0).abs() < 1e-5);
@@ -183,7 +183,7 @@ fn one_segment_is_the_mean_of_all() {
 fn a_single_row_makes_a_single_segment() {
     for scaling in [Scaling::None, Scaling::Standard] {
         let fit = check_fit(&array![[7.0, -2.0]], &Params { scaling, ..Params::new(1) });
-        assert_eq!((fit.labels, fit.inertia), (vec![1], 0.0));
+        assert_eq!((fit.labels, fit.inertia), (vec![1].into(), 0.0));
     }
 }
 
@@ -250,7 +250,7 @@ fn any_magnitude_that_is_accepted_keeps_its_shape() {
         }
     }
     let fit = fitted(&array![[5e-324], [0.0], [5e-324]], &Params::new(2)).unwrap();
-    assert_eq!(fit.labels, [1, 2, 1]);
+    assert_eq!(*fit.labels, [1, 2, 1]);
 }
 
 #[test]
@@ -392,8 +392,8 @@ fn mixed(levels: &[&str]) -> Vec<Column> {
     });
     let dictionary = levels.iter().map(|level| (*level).to_owned()).collect();
     vec![
-        Column { name: "spend".into(), values: Values::Number(numbers.collect()) },
-        Column { name: "region".into(), values: Values::Text { codes, dictionary } },
+        Column::number("spend", numbers.collect()),
+        Column { name: "region".into(), values: Values::Text { codes: codes.into(), dictionary } },
     ]
 }
 
@@ -451,7 +451,7 @@ fn a_weight_counts_as_so_many_copies_of_its_column() {
         .enumerate()
         .map(|(idx, column)| Column {
             name: format!("f{idx}"),
-            values: Values::Number(column.to_vec()),
+            values: Values::Number(column.to_vec().into()),
         })
         .collect();
     let weighted = fitted_columns(&columns, &[("f1", 2.0)], 5).unwrap();
@@ -531,6 +531,20 @@ fn an_odd_row_is_far_by_the_measure_of_its_own_segment() {
     let alone = check_fit(&array![[1.0], [1.0]], &raw(1)).model.prepare();
     assert_eq!((alone.second_segment(&[1.0]), alone.anomaly(&[2.0])), (None, Some(f64::INFINITY)));
     assert_eq!(prepared.anomaly(&[f64::NAN, 0.0]), None);
+}
+
+#[test]
+fn a_fit_with_its_arrays_on_disk_is_the_one_in_memory() {
+    for (n_rows, k) in [(1, 1), (70_003, 30), (3_000, 5)] {
+        let points = blobs(n_rows, 3, 7, 2.0, 3);
+        let mut params = Params { n_init: 2, quality: true, ..Params::new(k) };
+        let expected = check_fit(&points, &params);
+        params.place = crate::algo::store::tests::disk(1 << 30);
+        assert_eq!(fitted(&points, &params).unwrap(), expected);
+    }
+    let params = Params { place: crate::algo::store::tests::disk(1000), ..Params::new(2) };
+    let refused = fitted(&blobs(500, 3, 2, 1.0, 1), &params);
+    assert!(matches!(refused, Err(Error::Disk { kind: std::io::ErrorKind::QuotaExceeded, .. })));
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Sink for Described<'_> {
         Ok(n_wanted)
     }
 
-    unsafe fn row(&mut self, values: *const Datum, nulls: *const bool) -> Result<(), Report> {
+    unsafe fn row(&mut self, values: *const Datum, nulls: *const bool) -> Result<bool, Report> {
         for (attribute, column) in &mut self.columns {
             // SAFETY: the caller promises values of these columns; each is of its column's type.
             unsafe {
@@ -70,7 +70,7 @@ impl Sink for Described<'_> {
         if self.n_rows.is_multiple_of(PROGRESS_STEP) {
             self.progress.rows(self.n_rows);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

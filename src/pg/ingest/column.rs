@@ -1,11 +1,12 @@
 //! A column as it grows, value by value, in the form that its type and its role ask for.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
-use std::collections::TryReserveError;
+use std::io;
 
 use pgrx::pg_sys;
 
 use crate::algo::frame::TextBuilder;
+use crate::algo::store::{Place, Store};
 use crate::pg::datum::{Kind, type_name};
 use crate::pg::error::{Error, Report};
 use crate::pg::record::Attribute;
@@ -19,18 +20,20 @@ pub(super) struct Builder {
 }
 
 pub(super) enum Building {
-    Number(Vec<f64>),
-    Integer(Vec<i64>),
+    Number(Store<f64>),
+    Integer(Store<i64>),
     Text(TextBuilder),
     /// An array column: row-major, with the dimension of its first row.
     Array {
         dimension: Option<usize>,
-        values: Vec<f64>,
+        values: Store<f64>,
+        /// The array that is being read.
+        one: Vec<f64>,
     },
 }
 
 /// An empty column for an attribute in a role; the error says why the type is not good for it.
-pub(super) fn builder(attribute: &Attribute, role: Role) -> Result<Builder, Report> {
+pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Result<Builder, Report> {
     let kind = attribute.kind;
     let wrong = |wanted, hint| Error::WrongType {
         column: attribute.name.clone(),
@@ -41,13 +44,13 @@ pub(super) fn builder(attribute: &Attribute, role: Role) -> Result<Builder, Repo
     let number_hint =
         "Numbers, booleans, dates and times can be used; leave other columns out or encode them.";
     let values = match role {
-        Role::Key if kind.is_integer() => Building::Integer(Vec::new()),
-        Role::Key | Role::Category => Building::Text(TextBuilder::default()),
-        Role::Number | Role::Feature if kind.is_number() => Building::Number(Vec::new()),
+        Role::Key if kind.is_integer() => Building::Integer(Store::new(place)),
+        Role::Key | Role::Category => Building::Text(TextBuilder::in_place(place)),
+        Role::Number | Role::Feature if kind.is_number() => Building::Number(Store::new(place)),
         Role::Number | Role::Feature if kind.is_array() => {
-            Building::Array { dimension: None, values: Vec::new() }
+            Building::Array { dimension: None, values: Store::new(place), one: Vec::new() }
         }
-        Role::Feature if kind.is_category() => Building::Text(TextBuilder::default()),
+        Role::Feature if kind.is_category() => Building::Text(TextBuilder::in_place(place)),
         Role::Number => return Err(wrong("a number", number_hint).into()),
         Role::Feature => {
             return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
@@ -94,15 +97,11 @@ impl Builder {
                 Building::Text(builder) => {
                     return kind.text(value, &self.attribute.name, |text| builder.push(Some(text)));
                 }
-                Building::Array { dimension, values } => {
-                    return push_array(
-                        kind,
-                        value,
-                        is_null,
-                        &self.attribute.name,
-                        dimension,
-                        values,
-                    );
+                Building::Array { dimension, values, one } => {
+                    let name = &self.attribute.name;
+                    read_array(kind, value, is_null, name, dimension, one)?;
+                    // The first array tells how much room a row takes: there is some for one.
+                    one.iter().for_each(|number| values.push(*number));
                 }
             }
         }
@@ -125,52 +124,54 @@ impl Builder {
         }
     }
 
-    pub(super) fn reserve(&mut self, rows: usize) -> Result<(), TryReserveError> {
+    pub(super) fn reserve(&mut self, rows: usize) -> io::Result<()> {
         match &mut self.values {
-            Building::Number(values) => values.try_reserve_exact(rows - values.len()),
-            Building::Integer(values) => values.try_reserve_exact(rows - values.len()),
-            Building::Text(_) => Ok(()),
-            Building::Array { dimension, values } => {
-                values.try_reserve_exact(rows * dimension.unwrap_or(1) - values.len())
+            Building::Number(values) => values.reserve_exact(rows - values.len()),
+            Building::Integer(values) => values.reserve_exact(rows - values.len()),
+            Building::Text(builder) => builder.reserve(rows),
+            Building::Array { dimension, values, .. } => {
+                values.reserve_exact(rows * dimension.unwrap_or(MAX_FEATURES) - values.len())
             }
         }
     }
 }
 
+/// Reads an array into `one`.
+///
 /// # Safety
 /// `value` is of this kind, an array, unless `is_null`.
-unsafe fn push_array(
+unsafe fn read_array(
     kind: Kind,
     value: pg_sys::Datum,
     is_null: bool,
     name: &str,
     dimension: &mut Option<usize>,
-    values: &mut Vec<f64>,
-) -> Result<usize, Report> {
+    one: &mut Vec<f64>,
+) -> Result<(), Report> {
+    one.clear();
     if is_null {
         // All features of the row are missing; before the first array their number is not known.
         let Some(n) = *dimension else {
             return Err(Error::MissingValue { column: name.to_owned() }.into());
         };
-        values.resize(values.len() + n, f64::NAN);
-        return Ok(0);
+        one.resize(n, f64::NAN);
+        return Ok(());
     }
-    let before = values.len();
     // SAFETY: by the caller's promise.
-    unsafe { kind.numbers(value, name, values)? };
-    let found = values.len() - before;
+    unsafe { kind.numbers(value, name, one)? };
+    let found = one.len();
     match *dimension {
         None if found > MAX_FEATURES => {
             Err(Error::TooManyFeatures { found, limit: MAX_FEATURES }.into())
         }
         None => {
             *dimension = Some(found);
-            Ok(0)
+            Ok(())
         }
         Some(expected) if expected != found => {
             Err(Error::WrongDimension { column: format!("array \"{name}\""), expected, found }
                 .into())
         }
-        Some(_) => Ok(0),
+        Some(_) => Ok(()),
     }
 }

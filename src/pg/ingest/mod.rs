@@ -10,6 +10,7 @@ mod source;
 mod stream;
 
 use crate::algo::frame::Frame;
+use crate::algo::store::Place;
 
 use super::error::Report;
 use super::progress::Progress;
@@ -86,7 +87,31 @@ pub(crate) fn ingest_for(
     progress: &mut Progress,
 ) -> Result<Ingested, Report> {
     progress.phase("reading");
-    let mut receiver = Receiver::new(work, request, progress);
+    let mut receiver = Receiver::new(work, Place::Memory, false, request, progress);
+    stream(request.source, &mut receiver)?;
+    receiver.finish()
+}
+
+/// As [`ingest_for`]; None, and the query ended early, when the budget has no room for the rows.
+pub(crate) fn ingest_if_it_fits(
+    work: Work,
+    request: &Request,
+    progress: &mut Progress,
+) -> Result<Option<Ingested>, Report> {
+    progress.phase("reading");
+    let mut receiver = Receiver::new(work, Place::Memory, true, request, progress);
+    stream(request.source, &mut receiver)?;
+    if receiver.fits() { receiver.finish().map(Some) } else { Ok(None) }
+}
+
+/// As [`ingest_for`], with the columns in a place on the disk: only the dictionaries of text columns count against the budget.
+pub(crate) fn ingest_into(
+    place: &Place,
+    request: &Request,
+    progress: &mut Progress,
+) -> Result<Ingested, Report> {
+    progress.phase("reading");
+    let mut receiver = Receiver::new(Work::MATRIX, place.clone(), false, request, progress);
     stream(request.source, &mut receiver)?;
     receiver.finish()
 }

@@ -2,11 +2,11 @@
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::store::{Place, Store};
 use crate::pg::datum::{Kind, type_name};
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Error, Report, no_room};
 use crate::pg::guc;
 use crate::pg::progress::Progress;
 use crate::pg::record::{Attribute, check_names};
@@ -31,6 +31,10 @@ pub(super) struct Receiver<'a> {
     /// What text_bytes were when they were last held against the budget.
     text_checked: usize,
     budget: usize,
+    place: Place,
+    /// Whether to end the query, rather than to fail, when the budget has no room for more.
+    ends_when_full: bool,
+    is_full: bool,
     progress: &'a mut Progress,
 }
 
@@ -61,14 +65,24 @@ impl Sink for Receiver<'_> {
         &mut self,
         values: *const pg_sys::Datum,
         nulls: *const bool,
-    ) -> Result<(), Report> {
+    ) -> Result<bool, Report> {
         // SAFETY: as the caller promises.
-        unsafe { self.receive(values, nulls) }
+        match unsafe { self.receive(values, nulls) } {
+            Ok(()) => Ok(true),
+            Err(_) if self.is_full && self.ends_when_full => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
 impl<'a> Receiver<'a> {
-    pub(super) fn new(work: Work, request: &'a Request<'a>, progress: &'a mut Progress) -> Self {
+    pub(super) fn new(
+        work: Work,
+        place: Place,
+        ends_when_full: bool,
+        request: &'a Request<'a>,
+        progress: &'a mut Progress,
+    ) -> Self {
         Self {
             request,
             work,
@@ -79,6 +93,9 @@ impl<'a> Receiver<'a> {
             text_bytes: 0,
             text_checked: 0,
             budget: guc::max_fit_memory(),
+            place,
+            ends_when_full,
+            is_full: false,
             progress,
         }
     }
@@ -93,7 +110,7 @@ impl<'a> Receiver<'a> {
                         attributes.iter().map(|attribute| attribute.name.clone()).collect();
                     Report::from(Error::MissingColumn { column: (*name).to_owned(), available })
                 })?;
-            self.builders.push(builder(attribute, *role)?);
+            self.builders.push(builder(attribute, *role, &self.place)?);
         }
         let named = |name: &str| self.request.columns.iter().any(|(column, _)| *column == name);
         let others: Vec<Builder> = attributes
@@ -108,7 +125,7 @@ impl<'a> Receiver<'a> {
                 if except.contains(&attribute.name.as_str()) {
                     None
                 } else {
-                    builder(attribute, role).ok()
+                    builder(attribute, role, &self.place).ok()
                 }
             })
             .collect();
@@ -223,7 +240,24 @@ impl<'a> Receiver<'a> {
 
     /// Refuses more rows than the budget has room for once they are read: with the memory of the fit, or with the columns
     /// of an array beside the array that they are copied from.
-    fn check_budget(&self) -> Result<(), Report> {
+    fn check_budget(&mut self) -> Result<(), Report> {
+        let wanted = match self.place {
+            Place::Memory => self.wanted(),
+            // Only the dictionaries of text are in memory.
+            Place::Disk(_) => self.text_bytes,
+        };
+        self.hold(wanted)
+    }
+
+    fn hold(&mut self, wanted: usize) -> Result<(), Report> {
+        if wanted > self.budget {
+            self.is_full = true;
+            return Err(Error::OutOfMemoryBudget { wanted, budget: self.budget }.into());
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> usize {
         let per_row =
             |bytes: &dyn Fn(&Builder) -> usize| self.builders.iter().map(bytes).sum::<usize>();
         let work = self.work.per_row + per_row(&|builder| builder.numbers() * self.work.per_number);
@@ -231,13 +265,9 @@ impl<'a> Receiver<'a> {
             Building::Array { .. } => builder.row_bytes(),
             _ => 0,
         });
-        let wanted = (per_row(&Builder::row_bytes) + work.max(copy))
+        (per_row(&Builder::row_bytes) + work.max(copy))
             .saturating_mul(self.n_rows)
-            .saturating_add(self.text_bytes);
-        if wanted > self.budget {
-            return Err(Error::OutOfMemoryBudget { wanted, budget: self.budget }.into());
-        }
-        Ok(())
+            .saturating_add(self.text_bytes)
     }
 
     /// Makes room for twice the rows, if the budget allows for it: old and new memory are held together for a moment.
@@ -247,6 +277,10 @@ impl<'a> Receiver<'a> {
         self.check_budget()?;
         let capacity =
             (self.capacity * 2).max(if self.capacity == 0 && self.has_array() { 1 } else { 4096 });
+        if let Place::Disk(_) = self.place {
+            // Room on the disk is really taken: not twice what is needed.
+            return self.reserve(capacity.min(self.capacity + (self.capacity / 4).max(1 << 16)));
+        }
         let row_bytes: usize = self.builders.iter().map(Builder::row_bytes).sum();
         let needed = row_bytes
             .checked_mul(capacity)
@@ -267,22 +301,24 @@ impl<'a> Receiver<'a> {
         } else {
             (capacity, needed)
         };
-        let too_much = Error::OutOfMemoryBudget { wanted: needed, budget: self.budget };
-        if needed > self.budget {
-            return Err(too_much.into());
-        }
+        self.hold(needed)?;
+        self.reserve(capacity)
+    }
+
+    fn reserve(&mut self, capacity: usize) -> Result<(), Report> {
         for builder in &mut self.builders {
-            builder.reserve(capacity).map_err(|_| {
-                report(
-                    PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
-                    format!("out of memory reading {} rows", self.n_rows),
-                )
-            })?;
+            builder.reserve(capacity).map_err(no_room)?;
         }
         self.capacity = capacity;
         self.direct = self.directly().unwrap_or_default();
         self.progress.rows(self.n_rows as u64);
         Ok(())
+    }
+
+    /// Whether all rows were read, with memory left for the fit.
+    pub(super) fn fits(&mut self) -> bool {
+        self.keep_direct_rows();
+        !self.is_full && self.check_budget().is_ok()
     }
 
     /// The columns that were read.
@@ -304,11 +340,18 @@ impl<'a> Receiver<'a> {
                     columns.push(Column { name, values: Values::Integer(values) })
                 }
                 Building::Text(builder) => columns.push(Column { name, values: builder.finish() }),
-                Building::Array { dimension, values } => {
+                Building::Array { dimension, values, .. } => {
+                    let step = dimension.unwrap_or(1);
                     for element in 0..dimension.unwrap_or(0) {
-                        let step = dimension.unwrap_or(1);
-                        let column = values.iter().skip(element).step_by(step).copied().collect();
-                        columns.push(Column::number(&format!("{name}[{}]", element + 1), column));
+                        let mut column = Store::new(&self.place);
+                        column.reserve_exact(n_rows).map_err(no_room)?;
+                        values
+                            .iter()
+                            .skip(element)
+                            .step_by(step)
+                            .for_each(|value| column.push(*value));
+                        let name = format!("{name}[{}]", element + 1);
+                        columns.push(Column { name, values: Values::Number(column) });
                     }
                 }
             }

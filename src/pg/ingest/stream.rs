@@ -20,7 +20,7 @@ pub(crate) trait Sink {
     /// The columns, before the first row. Returns how many of the columns, dropped ones included, are to be taken apart.
     fn start(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report>;
 
-    /// Takes a row.
+    /// Takes a row; false when no more are wanted, and then this one was not taken.
     ///
     /// # Safety
     /// Both point to the values of a row of the columns that `start` saw, as many as it asked for.
@@ -28,7 +28,7 @@ pub(crate) trait Sink {
         &mut self,
         values: *const pg_sys::Datum,
         nulls: *const bool,
-    ) -> Result<(), Report>;
+    ) -> Result<bool, Report>;
 }
 
 /// PostgreSQL's receiver of rows, with what takes them.
@@ -120,8 +120,7 @@ unsafe extern "C-unwind" fn receive<S: Sink>(
                     pg_sys::slot_getsomeattrs_int(slot, receiver.n_wanted);
                 }
             }
-            receiver.sink.row((*slot).tts_values, (*slot).tts_isnull).unwrap_or_report();
-            true
+            receiver.sink.row((*slot).tts_values, (*slot).tts_isnull).unwrap_or_report()
         })
     }
 }

@@ -41,6 +41,7 @@ impl From<Error> for Report {
             }
             Error::TooLarge { .. } => report(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
                 .set_hint("Divide the column by a constant first."),
+            Error::Disk { kind, message } => error::disk_failure(kind, message),
             Error::Malformed(_) => report(Code::ERRCODE_DATA_CORRUPTED, message),
             Error::Stopped(_) => report(Code::ERRCODE_QUERY_CANCELED, "the fit was cancelled"),
         }

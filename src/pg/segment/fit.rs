@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 use serde::{Deserialize, Serialize};
 
 use crate::algo::frame::{Column, Values};
@@ -12,11 +13,14 @@ use crate::algo::segment::{
     order_by_integer, order_by_text, original,
 };
 use crate::algo::stop::Watch;
+use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::ingest::{Ingested, Others, Request, Role, Work, ingest_for};
+use crate::pg::ingest::{
+    Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
+};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
-use crate::pg::threads;
+use crate::pg::{temporary, threads};
 
 use super::choose;
 use super::labels::{self, Labelled};
@@ -38,6 +42,19 @@ struct Arguments {
     n_init: i64,
     #[serde(default)]
     weights: BTreeMap<String, f64>,
+    #[serde(default)]
+    storage: Storage,
+}
+
+/// Where the rows of a fit and its arrays lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Storage {
+    /// In memory if the budget has room for them.
+    #[default]
+    Auto,
+    Memory,
+    Disk,
 }
 
 #[pg_extern]
@@ -58,6 +75,7 @@ fn fit_segments(
     n_init: Option<i32>,
     activate: Option<bool>,
     weights: Option<JsonB>,
+    storage: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -83,6 +101,7 @@ fn fit_segments(
         max_iterations: max_iterations.ok_or_else(|| missing("max_iterations"))?.into(),
         n_init: n_init.ok_or_else(|| missing("n_init"))?.into(),
         weights: weights.map(parse_weights).transpose()?.unwrap_or_default(),
+        storage: parse_storage(storage.ok_or_else(|| missing("storage"))?)?,
     };
     let activate = activate.ok_or_else(|| missing("activate"))?;
     if save_to.is_some() && !activate {
@@ -92,7 +111,7 @@ fn fit_segments(
         )
         .set_hint("A table shows the active version: activate this one later and publish it."));
     }
-    arguments.params().check(1, 1)?;
+    arguments.params(&Place::Memory).check(1, 1)?;
     registry::lock(model, Some(KIND), true)?;
     let before = registry::existing(model)?;
     let mut progress = Progress::start("fit_segments", model);
@@ -140,7 +159,7 @@ pub(crate) fn fit_again(
 }
 
 impl Arguments {
-    fn params(&self) -> Params {
+    fn params(&self, place: &Place) -> Params {
         Params {
             k: self.k,
             scaling: self.scaling,
@@ -149,7 +168,22 @@ impl Arguments {
             seed: self.seed,
             tolerance: None,
             quality: true,
+            place: place.clone(),
         }
+    }
+}
+
+fn parse_storage(storage: &str) -> Result<Storage, Report> {
+    match storage {
+        "auto" => Ok(Storage::Auto),
+        "memory" => Ok(Storage::Memory),
+        "disk" => Ok(Storage::Disk),
+        other => Err(Error::InvalidOption {
+            option: "storage".into(),
+            value: other.into(),
+            valid: "auto, memory, disk".into(),
+        }
+        .into()),
     }
 }
 
@@ -207,6 +241,7 @@ struct Data {
     key_type: String,
     columns: Vec<Column>,
     features: Features,
+    place: Place,
 }
 
 /// What stops a fit on its threads, where no report can be made.
@@ -244,7 +279,19 @@ fn read(source: &str, arguments: &Arguments, progress: &mut Progress) -> Result<
         None => Others::Numbers { except: &except },
     };
     let request = Request { source, columns, others };
-    let Ingested { frame, mut types } = ingest_for(WORK, &request, progress)?;
+    let in_memory = match arguments.storage {
+        Storage::Memory => Some(ingest_for(WORK, &request, progress)?),
+        Storage::Auto => ingest_if_it_fits(WORK, &request, progress)?,
+        Storage::Disk => None,
+    };
+    let (Ingested { frame, mut types }, place) = match in_memory {
+        Some(ingested) => (ingested, Place::Memory),
+        None => {
+            let place = temporary::place();
+            let source = sorted_by(key, source, progress)?;
+            (ingest_into(&place, &Request { source: &source, ..request }, progress)?, place)
+        }
+    };
     let key_type = types.swap_remove(0);
     let mut columns = frame.columns.into_iter();
     let (Some(key), columns) = (columns.next(), columns.collect::<Vec<_>>()) else {
@@ -263,7 +310,23 @@ fn read(source: &str, arguments: &Arguments, progress: &mut Progress) -> Result<
         .into());
     }
     let features = dimensions(&columns, &arguments.weights)?;
-    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, features })
+    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, features, place })
+}
+
+/// The source in the order of its key, in which a fit reads it: sorting is then PostgreSQL's, within work_mem, and no order of the
+/// rows has to be held.
+fn sorted_by(key: &str, source: &str, progress: &mut Progress) -> Result<String, Report> {
+    let query = query_of(source)?;
+    let none = format!("SELECT * FROM ({query}\n) AS s LIMIT 0");
+    let columns = vec![(key, Role::Key)];
+    let request = Request { source: &none, columns, others: Others::Ignore };
+    let is_integer =
+        matches!(ingest_for(WORK, &request, progress)?.frame.columns[0].values, Values::Integer(_));
+    let order = match is_integer {
+        true => "",
+        false => "::pg_catalog.text COLLATE pg_catalog.\"C\"",
+    };
+    Ok(format!("SELECT * FROM ({query}\n) AS s ORDER BY s.{}{order}", quote_identifier(key)))
 }
 
 /// The dimensions of a fit of these columns. A text column with very many levels is told to the user: it may be an identifier.
@@ -295,7 +358,7 @@ impl Data {
         progress.phase("choosing k");
         let candidates = threads::run(progress, |watch: &Watch| {
             let rows = Ordered { order: self.order(&columns), rows: columns };
-            choose::candidates(&rows, &self.features, &arguments.params(), watch)
+            choose::candidates(&rows, &self.features, &arguments.params(&Place::Memory), watch)
         })??;
         Ok(choose::pick(&candidates, self.n_rows)?)
     }
@@ -344,7 +407,7 @@ fn fit(
     progress: &mut Progress,
 ) -> Result<Fitted, Report> {
     let (columns, features) = (data.rows()?, &data.features);
-    let params = arguments.params().check(data.n_rows, features.len())?;
+    let params = arguments.params(&data.place).check(data.n_rows, features.len())?;
     progress.phase("fitting");
     let (fitted, fresh) = threads::run(progress, |watch: &Watch| {
         let order = data.order(&columns);
@@ -396,7 +459,7 @@ fn store(
         parameters: serde_json::to_value(&arguments).map_err(json)?,
         metrics: serde_json::json!({
             "inertia": fit.inertia, "iterations": fit.iterations, "ended": fit.ended, "k": arguments.k,
-            "quality": fit.quality, "numbering": numbering,
+            "quality": fit.quality, "numbering": numbering, "on_disk": matches!(data.place, Place::Disk(_)),
         }),
         source: Some(source),
         activate,

@@ -91,8 +91,7 @@ fn add_rows(
         threads::run(&progress, |watch: &Watch| {
             let rows = Ordered { order: order_by_content(&rows), rows: &rows };
             picture(&segments.model, &rows, watch)
-        })?
-        .map_err(crate::algo::segment::Error::Stopped)?;
+        })??;
     page.map = Some(MapView {
         n_rows: points.len() as u64,
         points: points.iter().map(|&(segment, [x, y])| MapPoint { x, y, segment }).collect(),

@@ -350,8 +350,8 @@ mod tests {
     /// What scripts/check_onnx_export.py compares: the rows, native scores, names and marks.
     fn expected_json(case: &Case, export: &Export) -> serde_json::Value {
         let cells = |column: &Column| match &column.values {
-            Values::Number(values) => serde_json::json!(values),
-            Values::Integer(values) => serde_json::json!(values),
+            Values::Number(values) => serde_json::json!(**values),
+            Values::Integer(values) => serde_json::json!(**values),
             Values::Text { codes, dictionary } => {
                 let level = |&code: &u32| dictionary.get(code as usize);
                 serde_json::json!(codes.iter().map(level).collect::<Vec<_>>())

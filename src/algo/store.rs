@@ -1,0 +1,360 @@
+//! Arrays that lie in memory, or in a file of their own that is mapped into it: what is larger than a fit may hold is then kept
+//! by the kernel's cache, which gives memory back when others need it.
+//!
+//! Either way an array is a slice, so a computation knows nothing of it and its result is the same, bit for bit.
+#![allow(
+    unsafe_code,
+    reason = "files are mapped, and words are written to room that was made for them"
+)]
+
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use memmap2::{MmapMut, RemapOptions};
+
+/// Where the large arrays of a computation lie.
+#[derive(Debug, Clone, Default)]
+pub enum Place {
+    #[default]
+    Memory,
+    Disk(Arc<Disk>),
+}
+
+/// Makes files, and counts what they take.
+pub struct Disk {
+    /// An empty file for reading and writing that goes when it is closed.
+    open: Box<dyn Fn() -> io::Result<File> + Send + Sync>,
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Disk {
+    /// All files together take at most `limit` bytes.
+    pub fn new(limit: u64, open: impl Fn() -> io::Result<File> + Send + Sync + 'static) -> Self {
+        Self { open: Box::new(open), limit, used: AtomicU64::new(0) }
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let used = self.used.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        if used <= self.limit {
+            return Ok(());
+        }
+        self.used.fetch_sub(bytes, Relaxed);
+        Err(io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            format!("{used} bytes of temporary files are more than the limit of {}", self.limit),
+        ))
+    }
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Disk({} of {} bytes)", self.used.load(Relaxed), self.limit)
+    }
+}
+
+/// Two places are the same if they are of one kind.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self, other), (Place::Memory, Place::Memory) | (Place::Disk(_), Place::Disk(_)))
+    }
+}
+
+/// A number whose bytes mean one whatever they are, and 0 where all are 0.
+///
+/// # Safety
+/// Any bytes are a valid value, and nothing has to be dropped.
+pub unsafe trait Word: Copy + Send + Sync + 'static {}
+
+// SAFETY: plain numbers.
+unsafe impl Word for u16 {}
+// SAFETY: as above.
+unsafe impl Word for u32 {}
+// SAFETY: as above.
+unsafe impl Word for i64 {}
+// SAFETY: as above.
+unsafe impl Word for f32 {}
+// SAFETY: as above.
+unsafe impl Word for f64 {}
+
+/// An array of words that can grow.
+pub struct Store<T>(Inner<T>);
+
+enum Inner<T> {
+    Memory(Vec<T>),
+    Disk(Mapped, std::marker::PhantomData<T>),
+}
+
+/// A file and where it is mapped; none of both while nothing is in it.
+struct Mapped {
+    disk: Arc<Disk>,
+    file: Option<(File, MmapMut)>,
+    /// In words.
+    len: usize,
+}
+
+impl<T: Word> Store<T> {
+    pub fn new(place: &Place) -> Self {
+        Self(match place {
+            Place::Memory => Inner::Memory(Vec::new()),
+            Place::Disk(disk) => {
+                let mapped = Mapped { disk: disk.clone(), file: None, len: 0 };
+                Inner::Disk(mapped, std::marker::PhantomData)
+            }
+        })
+    }
+
+    pub fn filled(place: &Place, len: usize, value: T) -> io::Result<Self> {
+        if let Place::Memory = place {
+            return Ok(Self(Inner::Memory(vec![value; len])));
+        }
+        let mut store = Self::new(place);
+        store.reserve_exact(len)?;
+        // SAFETY: there is room for so many words, and whatever is in it is a word.
+        unsafe { store.set_len(len) };
+        store.fill(value);
+        Ok(store)
+    }
+
+    /// Room for so many words more; an error when there is none.
+    pub fn reserve_exact(&mut self, additional: usize) -> io::Result<()> {
+        match &mut self.0 {
+            Inner::Memory(words) => words
+                .try_reserve_exact(additional)
+                .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error)),
+            Inner::Disk(mapped, _) => {
+                let words = mapped.len.checked_add(additional);
+                let bytes = words.and_then(|words| words.checked_mul(size_of::<T>()));
+                mapped.grow(bytes.ok_or(io::ErrorKind::OutOfMemory)?)
+            }
+        }
+    }
+
+    /// Appends a word; there must be room for it in a file.
+    #[inline]
+    pub fn push(&mut self, word: T) {
+        match &mut self.0 {
+            Inner::Memory(words) => words.push(word),
+            Inner::Disk(mapped, _) => {
+                assert!(mapped.len < mapped.capacity() / size_of::<T>(), "no room was made");
+                // SAFETY: the place is within the mapping, as was just checked.
+                unsafe { mapped.pointer::<T>().add(mapped.len).write(word) };
+                mapped.len += 1;
+            }
+        }
+    }
+
+    /// Where the words are, and the room behind them.
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        match &mut self.0 {
+            Inner::Memory(words) => words.as_mut_ptr(),
+            Inner::Disk(mapped, _) => mapped.pointer(),
+        }
+    }
+
+    /// # Safety
+    /// There is room for so many words, and in memory all of them were written.
+    pub unsafe fn set_len(&mut self, len: usize) {
+        match &mut self.0 {
+            // SAFETY: by the caller's promise.
+            Inner::Memory(words) => unsafe { words.set_len(len) },
+            Inner::Disk(mapped, _) => mapped.len = len,
+        }
+    }
+
+    pub fn truncate(&mut self, len: usize) {
+        match &mut self.0 {
+            Inner::Memory(words) => words.truncate(len),
+            Inner::Disk(mapped, _) => mapped.len = mapped.len.min(len),
+        }
+    }
+}
+
+impl Mapped {
+    fn capacity(&self) -> usize {
+        self.file.as_ref().map_or(0, |(_, map)| map.len())
+    }
+
+    fn pointer<T>(&mut self) -> *mut T {
+        match &mut self.file {
+            Some((_, map)) => map.as_mut_ptr().cast(),
+            None => std::ptr::NonNull::dangling().as_ptr(),
+        }
+    }
+
+    /// The file has room for so many bytes on the disk, so that no write into the mapping can find it full.
+    fn grow(&mut self, bytes: usize) -> io::Result<()> {
+        let before = self.capacity();
+        if bytes <= before {
+            return Ok(());
+        }
+        self.disk.take((bytes - before) as u64)?;
+        let grown = self.grow_file(bytes);
+        if grown.is_err() {
+            self.disk.used.fetch_sub((bytes - before) as u64, Relaxed);
+        }
+        grown
+    }
+
+    fn grow_file(&mut self, bytes: usize) -> io::Result<()> {
+        match &mut self.file {
+            None => {
+                let file = (self.disk.open)()?;
+                allocate(&file, bytes)?;
+                // SAFETY: the file is ours alone: it has no name any more.
+                let map = unsafe { MmapMut::map_mut(&file)? };
+                self.file = Some((file, map));
+            }
+            Some((file, map)) => {
+                allocate(file, bytes)?;
+                // SAFETY: the file is that long now; who had a pointer into the mapping asks for it again.
+                unsafe { map.remap(bytes, RemapOptions::new().may_move(true))? };
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        self.disk.used.fetch_sub(self.capacity() as u64, Relaxed);
+    }
+}
+
+fn allocate(file: &File, bytes: usize) -> io::Result<()> {
+    let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    loop {
+        // SAFETY: the descriptor is open.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
+            0 => return Ok(()),
+            libc::EINTR => continue,
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+impl<T> Deref for Store<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Inner::Memory(words) => words,
+            Inner::Disk(Mapped { file: None, .. }, _) => &[],
+            // SAFETY: so many words are within the mapping, whose pages are aligned, and any bytes are words.
+            Inner::Disk(Mapped { file: Some((_, map)), len, .. }, _) => unsafe {
+                std::slice::from_raw_parts(map.as_ptr().cast(), *len)
+            },
+        }
+    }
+}
+
+impl<T> DerefMut for Store<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        match &mut self.0 {
+            Inner::Memory(words) => words,
+            Inner::Disk(Mapped { file: None, .. }, _) => &mut [],
+            // SAFETY: as above.
+            Inner::Disk(Mapped { file: Some((_, map)), len, .. }, _) => unsafe {
+                std::slice::from_raw_parts_mut(map.as_mut_ptr().cast(), *len)
+            },
+        }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Store<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T> From<Vec<T>> for Store<T> {
+    fn from(words: Vec<T>) -> Self {
+        Self(Inner::Memory(words))
+    }
+}
+
+impl<T> Default for Store<T> {
+    fn default() -> Self {
+        Self(Inner::Memory(Vec::new()))
+    }
+}
+
+/// Into memory.
+impl<T: Clone> Clone for Store<T> {
+    fn clone(&self) -> Self {
+        Self(Inner::Memory(self.to_vec()))
+    }
+}
+
+impl<T: PartialEq> PartialEq for Store<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Files in the directory for temporary ones.
+    pub(crate) fn disk(limit: u64) -> Place {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Place::Disk(Arc::new(Disk::new(limit, || {
+            let number = NUMBER.fetch_add(1, Relaxed);
+            let name = format!("pg_persona-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let mut options = File::options();
+            let file = options.read(true).write(true).create_new(true).open(&path)?;
+            std::fs::remove_file(path)?;
+            Ok(file)
+        })))
+    }
+
+    #[test]
+    fn a_store_on_disk_holds_what_one_in_memory_holds() {
+        for place in [Place::Memory, disk(1 << 20)] {
+            let mut store = Store::<f64>::new(&place);
+            assert!(store.is_empty());
+            for step in 0..5 {
+                store.reserve_exact(1000).unwrap();
+                (0..1000).for_each(|i| store.push(f64::from(step * 1000 + i)));
+            }
+            assert!(store.iter().enumerate().all(|(i, &word)| word == i as f64));
+            store[7] = -1.0;
+            store.truncate(10);
+            assert_eq!((store.len(), store[7], store.clone().len()), (10, -1.0, 10));
+            assert_eq!(*Store::filled(&place, 3, 9u16).unwrap(), [9; 3]);
+        }
+    }
+
+    #[test]
+    fn files_take_no_more_than_the_limit_and_give_it_back() {
+        let place = disk(1000);
+        let store = Store::filled(&place, 100, 1.0f64).unwrap();
+        let refused = Store::filled(&place, 100, 1.0f64).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
+        drop(store);
+        assert!(Store::filled(&place, 100, 1.0f64).is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "no room was made")]
+    fn a_push_without_room_is_stopped() {
+        Store::<u32>::new(&disk(1000)).push(1);
+    }
+}
