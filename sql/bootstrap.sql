@@ -202,16 +202,24 @@ GRANT SELECT ON persona.models, persona.model_versions, persona.refit_log TO PUB
 
 CREATE FUNCTION persona.activity_rows(OUT pid integer, OUT database_oid oid, OUT role_oid oid, OUT function_name text,
     OUT model text, OUT phase text, OUT n_rows bigint, OUT done bigint, OUT total bigint, OUT metric double precision,
-    OUT started_at timestamptz)
+    OUT started_at timestamptz, OUT phase_started_at timestamptz)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'activity_rows_wrapper';
 COMMENT ON FUNCTION persona.activity_rows() IS 'the fits in progress, as persona.activity shows them';
 
 CREATE VIEW persona.activity AS
 SELECT a.pid, d.datname AS database, pg_catalog.pg_get_userbyid(a.role_oid) AS role, a.function_name, a.model, a.phase,
-       a.n_rows, a.done, a.total, a.metric, a.started_at
+       a.n_rows, a.done, a.total, a.metric, a.started_at, a.phase_started_at,
+       CASE WHEN t.seconds OPERATOR(pg_catalog.>) 0 AND (a.phase OPERATOR(pg_catalog.=) 'reading' OR a.done OPERATOR(pg_catalog.>) 0)
+            THEN a.n_rows::double precision OPERATOR(pg_catalog.*) greatest(a.done, 1)::double precision
+                 OPERATOR(pg_catalog./) t.seconds END AS rows_per_second,
+       CASE WHEN a.done OPERATOR(pg_catalog.>) 0
+            THEN a.phase_started_at OPERATOR(pg_catalog.+) (interval '1 second' OPERATOR(pg_catalog.*)
+                 (t.seconds OPERATOR(pg_catalog.*) a.total::double precision OPERATOR(pg_catalog./) a.done::double precision)) END AS ends_by
 FROM persona.activity_rows() a
+CROSS JOIN LATERAL (SELECT extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.phase_started_at)::double precision) AS t (seconds)
 LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) a.database_oid;
 COMMENT ON VIEW persona.activity IS
-    'fits in progress: phase, rows read, steps done of all, metric so far; others'' with pg_read_all_stats';
+    'fits in progress: phase, rows read, steps done of all, metric so far, rows a second (each step goes over all rows), and the end of '
+    'the phase if it takes all its steps; others'' with pg_read_all_stats';
 GRANT SELECT ON persona.activity TO PUBLIC;

@@ -21,6 +21,12 @@ pub(crate) fn threads() -> usize {
     wanted.min(THREAD_LIMIT.get() as usize).min(cores).max(1)
 }
 
+/// How often a fit of this session says how far it is; None for never.
+pub(crate) fn progress_interval() -> Option<Duration> {
+    let seconds = PROGRESS_INTERVAL.get();
+    (seconds > 0).then(|| Duration::from_secs(seconds as u64))
+}
+
 /// How the ONNX process is run; from the configuration file alone, since one process serves every session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScorerSettings {
@@ -54,6 +60,7 @@ pub(crate) fn scorer_settings() -> ScorerSettings {
 static MAX_FIT_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(1 << 20);
 static FIT_MEMORY_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(i32::MAX);
 static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static PROGRESS_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(0);
 static THREAD_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(1024);
 static ONNX_PROVIDERS: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"cpu"));
@@ -98,6 +105,16 @@ pub(crate) fn define() {
         1024,
         GucContext::Suset,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"persona.progress_interval",
+        c"Seconds between two notices of how far a fit is; 0 gives none.",
+        c"",
+        &PROGRESS_INTERVAL,
+        0,
+        i32::MAX / 1000,
+        GucContext::Userset,
+        GucFlags::UNIT_S,
     );
     file_text(
         c"persona.onnx_providers",

@@ -14,6 +14,8 @@ use std::time::Instant;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::guc;
+
 /// The directory of the extension's files, relative to the data directory, in which every server process runs.
 pub(crate) const DIRECTORY: &str = "pg_persona";
 const FILE: &str = "pg_persona/activity";
@@ -22,8 +24,15 @@ const SLOTS: usize = 128;
 /// A fit in progress. Its slot is given back when it is dropped, also on an error.
 pub(crate) struct Progress {
     slot: Option<&'static Slot>,
-    /// The running phase and its start, for the log.
-    running: RefCell<(String, Instant)>,
+    running: RefCell<Running>,
+}
+
+/// What runs, for the log and for notices.
+struct Running {
+    phase: String,
+    since: Instant,
+    rows: u64,
+    said: Instant,
 }
 
 /// What a slot says.
@@ -39,6 +48,7 @@ pub(crate) struct Activity {
     pub(crate) total: u64,
     pub(crate) metric: f64,
     pub(crate) started_at: i64,
+    pub(crate) phase_started_at: i64,
 }
 
 impl Progress {
@@ -58,6 +68,7 @@ impl Progress {
                 slot.database.store(database, Relaxed);
                 slot.role.store(role, Relaxed);
                 slot.started_at.store(now as u64, Relaxed);
+                slot.phase_started_at.store(now as u64, Relaxed);
                 slot.rows.store(0, Relaxed);
                 slot.done.store(0, Relaxed);
                 slot.total.store(0, Relaxed);
@@ -67,14 +78,21 @@ impl Progress {
                 store_text(&slot.model, model);
             });
         }
-        Self { slot, running: RefCell::new(("starting".to_owned(), Instant::now())) }
+        let now = Instant::now();
+        let running = Running { phase: "starting".to_owned(), since: now, rows: 0, said: now };
+        Self { slot, running: RefCell::new(running) }
     }
 
     pub(crate) fn phase(&self, phase: &str) {
         self.log_phase();
-        self.running.replace((phase.to_owned(), Instant::now()));
+        let rows = self.running.borrow().rows;
+        let now = Instant::now();
+        self.running.replace(Running { phase: phase.to_owned(), since: now, rows, said: now });
+        // SAFETY: reads the clock.
+        let now = unsafe { pg_sys::GetCurrentTimestamp() };
         self.write(|slot| {
             store_text(&slot.phase, phase);
+            slot.phase_started_at.store(now as u64, Relaxed);
             slot.done.store(0, Relaxed);
             slot.total.store(0, Relaxed);
         });
@@ -82,6 +100,8 @@ impl Progress {
 
     pub(crate) fn rows(&self, rows: u64) {
         self.write(|slot| slot.rows.store(rows, Relaxed));
+        self.running.borrow_mut().rows = rows;
+        self.say(|| format!("{rows} rows"));
     }
 
     /// How far a phase is, in its own steps, and its metric so far.
@@ -91,11 +111,32 @@ impl Progress {
             slot.total.store(total, Relaxed);
             slot.metric.store(metric.to_bits(), Relaxed);
         });
+        self.say(|| match (total, metric.is_finite()) {
+            (0, _) => String::new(),
+            (_, true) => format!("{done} of {total} at most, metric {metric}"),
+            (_, false) => format!("{done} of {total} at most"),
+        });
+    }
+
+    /// A notice, if it is time for one.
+    fn say(&self, what: impl FnOnce() -> String) {
+        let Some(interval) = guc::progress_interval() else { return };
+        let mut running = self.running.borrow_mut();
+        if running.said.elapsed() < interval {
+            return;
+        }
+        running.said = Instant::now();
+        let (phase, seconds) = (running.phase.clone(), running.since.elapsed().as_secs_f64());
+        // A notice can end in an error, as when the client is gone.
+        drop(running);
+        let what = Some(what()).filter(|what| !what.is_empty());
+        let what = what.map_or(String::new(), |what| format!("{what}, "));
+        notice!("persona: {phase}: {what}{seconds:.0} s");
     }
 
     /// How long the phase took that ends now, for who sets client_min_messages or log_min_messages to debug1.
     fn log_phase(&self) {
-        let (phase, since) = &*self.running.borrow();
+        let Running { phase, since, .. } = &*self.running.borrow();
         if phase != "starting" {
             debug1!("persona: {phase} took {:.1} ms", 1e3 * since.elapsed().as_secs_f64());
         }
@@ -137,10 +178,11 @@ struct Slot {
     done: AtomicU64,
     total: AtomicU64,
     metric: AtomicU64,
+    phase_started_at: AtomicU64,
     phase: [AtomicU64; 4],
     function: [AtomicU64; 8],
     model: [AtomicU64; 32],
-    unused: [AtomicU64; 13],
+    unused: [AtomicU64; 12],
 }
 
 const _: () = assert!(size_of::<Slot>() == 512);
@@ -171,6 +213,7 @@ impl Slot {
                 total: self.total.load(Relaxed),
                 metric: f64::from_bits(self.metric.load(Relaxed)),
                 started_at: self.started_at.load(Relaxed) as i64,
+                phase_started_at: self.phase_started_at.load(Relaxed) as i64,
             };
             fence(Acquire);
             if version.is_multiple_of(2) && self.version.load(Relaxed) == version {
@@ -273,6 +316,7 @@ fn activity_rows() -> TableIterator<
         name!(total, i64),
         name!(metric, Option<f64>),
         name!(started_at, TimestampWithTimeZone),
+        name!(phase_started_at, TimestampWithTimeZone),
     ),
 > {
     let visible = |activity: &Activity| {
@@ -299,6 +343,7 @@ fn activity_rows() -> TableIterator<
             activity.total as i64,
             Some(activity.metric).filter(|metric| metric.is_finite()),
             TimestampWithTimeZone::try_from(activity.started_at).unwrap_or_else(|_| now()),
+            TimestampWithTimeZone::try_from(activity.phase_started_at).unwrap_or_else(|_| now()),
         )
     });
     TableIterator::new(rows.collect::<Vec<_>>())

@@ -162,6 +162,25 @@ def test_signals_during_a_fit_change_nothing(cluster):
         assert sent > 20, f"{sent} signals only"
 
 
+def test_a_long_fit_says_how_far_it_is(cluster):
+    with cluster.connect() as session, cluster.connect() as other:
+        make_large(session)
+        session.query("SET persona.progress_interval = 1; SET client_min_messages = notice")
+        session.notices.clear()
+        session.send(LONG_WORK["fit_segments"].replace("n_init => 8", "n_init => 40"))
+        seen = []
+        while not session.ready(0.02):
+            seen += other.query("SELECT phase, n_rows, done, total, rows_per_second, ends_by - clock_timestamp() FROM persona.activity").rows
+        session.fetch()
+        iterating = [row for row in seen if row[0] == "fitting" and row[2] > 0]
+        assert iterating, seen[-3:]
+        for _, n_rows, done, total, rows_per_second, _ in iterating:
+            assert done <= total and n_rows > 0 and rows_per_second > 0
+        assert all(row[5] is not None for row in iterating)
+        said = [notice["M"] for notice in session.notices]
+        assert any("persona: fitting: " in line and " at most, metric " in line for line in said), said
+
+
 # Memory ------------------------------------------------------------------------------------------------------------------
 
 # Streams rows without a table, so that the peak is the fit's own and not shared buffers. About how many bytes a row takes.

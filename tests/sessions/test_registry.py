@@ -13,6 +13,7 @@ MODELS = ("seg", "sco", "rec")
 READS = [
     "SELECT persona.segment('seg', c) FROM customers c LIMIT 5",
     "SELECT persona.distance('seg', c) FROM customers c LIMIT 5",
+    "SELECT persona.second_segment('seg', c), persona.anomaly('seg', c), persona.anomaly_reasons('seg', c) FROM customers c LIMIT 5",
     "SELECT * FROM persona.segments('seg')",
     "SELECT * FROM persona.segment_profile('seg')",
     "SELECT * FROM persona.segment_quality('seg')",
@@ -527,7 +528,7 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
             "SELECT * FROM persona.models", "SELECT * FROM persona.recommend_all('rec', 2)",
             "SELECT persona.publish('seg', 'labels')", "SELECT persona.publish('sco', 'scores', key => 'id')",
             "SELECT persona.publish('rec', 'offers')", "SELECT * FROM persona.segment_changes('seg')",
-            "SELECT * FROM persona.segment_flow('seg', 1, 1)",
+            "SELECT * FROM persona.segment_flow('seg', 1, 1)", "SELECT persona.report('seg')",
         ]
         for model in MODELS:
             statements.append(f"SELECT persona.refit('{model}')")

@@ -18,6 +18,9 @@ use super::{Ingested, MAX_FEATURES, Others, Request, Role, Work};
 /// Text is counted as it comes, and held against the budget every so many bytes.
 const TEXT_STEP: usize = 1 << 18;
 
+/// Rows between two reports of how many were read.
+const PROGRESS_STEP: usize = 1 << 16;
+
 /// The columns as they grow.
 pub(super) struct Receiver<'a> {
     request: &'a Request<'a>,
@@ -27,6 +30,8 @@ pub(super) struct Receiver<'a> {
     direct: Vec<Direct>,
     n_rows: usize,
     capacity: usize,
+    /// The row before which to make room or to say how far the reading is.
+    pause: usize,
     text_bytes: usize,
     /// What text_bytes were when they were last held against the budget.
     text_checked: usize,
@@ -90,6 +95,7 @@ impl<'a> Receiver<'a> {
             direct: Vec::new(),
             n_rows: 0,
             capacity: 0,
+            pause: 0,
             text_bytes: 0,
             text_checked: 0,
             budget: guc::max_fit_memory(),
@@ -142,8 +148,12 @@ impl<'a> Receiver<'a> {
         values: *const pg_sys::Datum,
         nulls: *const bool,
     ) -> Result<(), Report> {
-        if self.n_rows == self.capacity {
-            self.grow()?;
+        if self.n_rows == self.pause {
+            if self.n_rows == self.capacity {
+                self.grow()?;
+            }
+            self.progress.rows(self.n_rows as u64);
+            self.pause = self.capacity.min(self.n_rows + PROGRESS_STEP);
         }
         // SAFETY: as promised by the caller; there is room for the row, as it was just made.
         if !self.direct.is_empty() && unsafe { self.receive_directly(values, nulls) } {
@@ -311,7 +321,6 @@ impl<'a> Receiver<'a> {
         }
         self.capacity = capacity;
         self.direct = self.directly().unwrap_or_default();
-        self.progress.rows(self.n_rows as u64);
         Ok(())
     }
 
