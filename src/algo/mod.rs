@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod recommend;
 pub mod score;
 pub mod segment;
+pub mod shapes;
 pub mod standardise;

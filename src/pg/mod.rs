@@ -29,6 +29,7 @@ mod recommend;
 mod score;
 mod scorer;
 mod segment;
+mod shapes;
 mod standardise;
 
 pgrx::pg_module_magic!();

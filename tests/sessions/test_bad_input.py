@@ -57,10 +57,11 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
                   f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', max_iterations => {count})",
                   f"persona.fit_recommender('new', 'events', neighbors => {count})", f"persona.fit_scorer('new', 'customers', 'bought', max_categories => {count})",
                   f"persona.evaluate_recommender('rec', 'events', n => {count})", f"persona.kmeans(ARRAY[spend], {count}) FROM customers"]
+        calls.append(f"persona.dbscan(ARRAY[spend, visits], 2, {count}) OVER () FROM customers")
         if count not in ("2147483647", "65536"):
             calls.append(f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', n_init => {count})")
     for number in NUMBERS:
-        calls += [f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
+        calls += [f"persona.dbscan(ARRAY[spend, visits], {number}, 3) OVER () FROM customers", f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
                   f"persona.fit_scorer('new', 'customers', 'bought', holdout => {number})", f"persona.fit_scorer('new', 'customers', 'bought', l2 => {number})"]
     for integer in INTEGERS:
         calls += [f"persona.recommend('rec', {integer}::bigint)", f"persona.similar_items('rec', {integer}::bigint)",
@@ -84,14 +85,14 @@ def test_values_and_aggregates_never_give_an_internal_error(cluster):
     calls = []
     for array, other in itertools.product(ARRAYS, ARRAYS[:10]):
         rows = f"FROM (VALUES ({array}::float8[]), ({other}::float8[])) AS v (a)"
-        calls += [f"persona.feature_stats(a) {rows}", f"persona.standard_scaler(a) {rows}", f"persona.minmax_scaler(a) {rows}", f"persona.kmeans(a, 1) {rows}",
+        calls += [f"persona.dbscan(a, 1, 1) OVER () {rows}", f"persona.feature_stats(a) {rows}", f"persona.standard_scaler(a) {rows}", f"persona.minmax_scaler(a) {rows}", f"persona.kmeans(a, 1) {rows}",
                   f"persona.kmeans(a, 2, '{{\"scaling\": \"standard\"}}') {rows}",
                   f"persona.scale((SELECT persona.standard_scaler({other}::float8[])), {array}::float8[])",
                   f"persona.unscale((SELECT persona.minmax_scaler({other}::float8[])), {array}::float8[])",
                   f"persona.segment((SELECT persona.kmeans(x, 1) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])",
                   f"persona.distance((SELECT persona.kmeans(x, 1) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])"]
     for record in RECORDS:
-        calls += [f"persona.feature_stats({record})", f"persona.standard_scaler({record})", f"persona.kmeans({record}, 1)", f"persona.segment('seg', {record})",
+        calls += [f"persona.dbscan({record}, 1, 1) OVER ()", f"persona.feature_stats({record})", f"persona.standard_scaler({record})", f"persona.kmeans({record}, 1)", f"persona.segment('seg', {record})",
                   f"persona.distance('seg', {record})", f"persona.score('sco', {record})", f"persona.predict('sco', {record})",
                   f"persona.score_batch('sco', {record}) OVER ()", f"persona.scale((SELECT persona.standard_scaler(s) FROM (SELECT spend, visits FROM customers) s), {record})",
                   f"persona.segment((SELECT persona.kmeans(s, 2) FROM (SELECT spend, visits FROM customers) s), {record})"]
@@ -132,6 +133,7 @@ def test_odd_columns_never_give_an_internal_error(cluster):
                       f"persona.publish('seg', 'published', 'SELECT z AS id, x AS spend, x AS visits FROM {odd}', 'id')",
                       f"persona.evaluate('sco', 'SELECT x AS spend, x AS visits, z AS city, y AS good FROM {odd}', 'good')",
                       f"persona.segment('seg', s) FROM (SELECT z AS spend, x AS visits FROM {odd}) s", f"persona.score('sco', s) FROM (SELECT z AS spend, x AS visits, z AS city FROM {odd}) s",
+                      f"persona.dbscan(s, 1, 3) OVER () FROM (SELECT x, z FROM {odd}) s",
                       f"persona.feature_stats(s) FROM (SELECT x, z FROM {odd}) s", f"persona.kmeans(s, 2) FROM (SELECT x, z FROM {odd}) s",
                       f"persona.minmax_scaler(s) FROM (SELECT x, z FROM {odd}) s",
                       f"persona.scale((SELECT persona.standard_scaler(s) FROM (SELECT spend FROM customers) s), s) FROM (SELECT z AS spend FROM {odd}) s"]

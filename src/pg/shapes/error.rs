@@ -1,0 +1,23 @@
+//! Errors of `algo::shapes` as PostgreSQL reports them.
+
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+use crate::algo::shapes::Error;
+use crate::pg::error::{Report, report};
+
+impl From<Error> for Report {
+    fn from(failure: Error) -> Self {
+        let message = failure.to_string();
+        match failure {
+            Error::InvalidEps { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Give the distance up to which two rows are neighbors, in the features' units."),
+            Error::InvalidMinPoints { .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                    .set_hint("Give the rows, itself included, that a core row has within eps: twice the number of features, for one.")
+            }
+            Error::TooManyRows { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+                .set_hint("Divide the rows with PARTITION BY."),
+            Error::Stopped(_) => report(Code::ERRCODE_QUERY_CANCELED, "the run was cancelled"),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Segments of other shapes in SQL: `dbscan` over a window.
+
+mod dbscan;
+mod error;
