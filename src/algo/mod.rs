@@ -1,5 +1,6 @@
 //! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
 
+mod cholesky;
 pub mod flat_map;
 pub mod frame;
 pub mod hash;

@@ -1,5 +1,6 @@
 //! What can be wrong with what these fits are given.
 
+use crate::algo::segment;
 use crate::algo::stop::Stopped;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -10,6 +11,17 @@ pub enum Error {
     InvalidMinPoints { min_points: i64 },
     #[error("too many rows: {n_rows}, at most {}", u32::MAX)]
     TooManyRows { n_rows: usize },
+    #[error("regularization must be a number from 0 to 1e6, not {}", sql_number(*.regularization))]
+    InvalidRegularization { regularization: f64 },
+    #[error("the covariances of these components would have {found} numbers")]
+    TooManyParameters { found: usize },
+    #[error("the covariance of a component is singular")]
+    Collapsed,
+    #[error("{why}")]
+    Malformed { why: String },
+    /// Of the start, which wants of the rows and of k what a mixture does.
+    #[error(transparent)]
+    Segment(#[from] segment::Error),
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }

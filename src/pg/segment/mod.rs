@@ -9,4 +9,4 @@ mod labels;
 mod model;
 mod value;
 
-pub(crate) use fit::fit_again;
+pub(crate) use fit::{WORK, fit_again};
