@@ -16,7 +16,7 @@ import setup
 from house import ROOT, Trouble, say
 
 # The install script is these files in this order: a later one may use what an earlier one made.
-SQL_PARTS = ("bootstrap", "standardise", "windows", "encode", "clean", "describe", "customers", "segment", "score", "recommend", "operate")
+SQL_PARTS = ("bootstrap", "standardise", "windows", "encode", "clean", "describe", "customers", "segment", "shapes", "score", "recommend", "operate")
 SCORER = ROOT / "target" / "release" / "persona-scorer"
 
 

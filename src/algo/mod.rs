@@ -1,5 +1,6 @@
 //! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
 
+mod cholesky;
 pub mod flat_map;
 pub mod frame;
 pub mod hash;
@@ -16,4 +17,5 @@ pub mod recommend;
 pub mod report;
 pub mod score;
 pub mod segment;
+pub mod shapes;
 pub mod standardise;

@@ -3,11 +3,13 @@
 //! The plumbing: `datum` and `record` read values, `ingest` reads whole queries, `value` and `registry` keep what was
 //! fitted, `threads` computes without blocking interrupts, `error` turns every failure into SQLSTATE, message and HINT.
 
+mod applied;
 mod bulk;
 mod call_site;
 mod datum;
 mod error;
 mod flat;
+mod gathered;
 mod guc;
 mod ingest;
 mod names;
@@ -30,6 +32,7 @@ mod recommend;
 mod score;
 mod scorer;
 mod segment;
+mod shapes;
 mod standardise;
 
 pgrx::pg_module_magic!();

@@ -2,14 +2,19 @@
 //!
 //! The pool's threads are made with every signal blocked, so PostgreSQL's handlers run on the main thread alone; they
 //! touch nothing of PostgreSQL. The main thread waits, and every 50 ms lets PostgreSQL cancel the statement: then the
-//! computation is told to stop and joined before the error goes on. The pool ends with the computation, and its threads have
-//! ended when the call returns: a backend that goes on to something else has one thread.
-#![allow(unsafe_code, reason = "signal masks are set through libc")]
+//! computation is told to stop and joined before the error goes on, or the session ends. The pool ends with the
+//! computation, and its threads have ended when the call returns: a backend that goes on to something else has one thread.
+#![allow(
+    unsafe_code,
+    reason = "signal masks are set through libc, and PostgreSQL calls back when it exits"
+)]
 
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::algo::stop::Watch;
@@ -70,18 +75,23 @@ fn compute<T: Send>(
     progress: &Progress,
     work: impl FnOnce(&Watch) -> T + Send,
 ) -> Result<T, Report> {
-    let watch = Watch::new();
+    let running = Running::default();
+    let _shown = running.show();
     let result = Mutex::new(None);
-    let finished = Condvar::new();
     pool.in_place_scope(|scope| {
         scope.spawn(|_| {
             // Told also when the work panics: the scope hands the panic on after it has joined.
-            let _tell = OnDrop(|| finished.notify_one());
-            let value = work(&watch);
+            let _tell = OnDrop(|| running.end());
+            let value = work(&running.watch);
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         });
-        let stop = OnDrop(|| watch.stop());
-        wait(progress, &watch, &result, &finished);
+        let stop = OnDrop(|| running.watch.stop());
+        while !running.has_ended_within(POLL) {
+            let (done, total, metric) = running.watch.progress();
+            progress.steps(done, total, metric);
+            // Unwinds when PostgreSQL cancels the statement, and does not return when it ends the session.
+            check_for_interrupts!();
+        }
         std::mem::forget(stop);
     });
     let value = result.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -90,25 +100,49 @@ fn compute<T: Send>(
     })
 }
 
-/// Returns when the work is done; unwinds when PostgreSQL cancels or ends the session.
-fn wait<T>(progress: &Progress, watch: &Watch, result: &Mutex<Option<T>>, finished: &Condvar) {
-    let mut guard = result.lock().unwrap_or_else(PoisonError::into_inner);
-    while guard.is_none() {
-        let (next, timeout) =
-            finished.wait_timeout(guard, POLL).unwrap_or_else(PoisonError::into_inner);
-        guard = next;
-        if guard.is_some() {
-            break;
+/// A computation that the main thread waits for.
+#[derive(Default)]
+struct Running {
+    watch: Watch,
+    has_ended: Mutex<bool>,
+    told: Condvar,
+}
+
+/// The running computation of this process, for [`stop_at_exit`]; null without one.
+static RUNNING: AtomicPtr<Running> = AtomicPtr::new(std::ptr::null_mut());
+static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+
+impl Running {
+    /// Lets the end of the session find the computation, until what this returns is dropped.
+    fn show(&self) -> impl Drop {
+        if !IS_REGISTERED.swap(true, Relaxed) {
+            // SAFETY: the callback is a function of this library, which stays loaded.
+            unsafe { pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::null()) };
         }
-        drop(guard);
-        let (done, total, metric) = watch.progress();
-        progress.steps(done, total, metric);
-        check_for_interrupts!();
-        if !timeout.timed_out() {
-            // Told without a result: the work panicked, and the scope says so.
-            return;
-        }
-        guard = result.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = RUNNING.swap(std::ptr::from_ref(self).cast_mut(), Relaxed);
+        OnDrop(move || RUNNING.store(before, Relaxed))
+    }
+
+    fn end(&self) {
+        *self.has_ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    fn has_ended_within(&self, time: Duration) -> bool {
+        let has_ended = self.has_ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.told.wait_timeout_while(has_ended, time, |has_ended| !*has_ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// A session that is ended neither unwinds nor returns: PostgreSQL frees the memory of its statement, which the threads may be
+/// reading, and exits. This runs before that.
+unsafe extern "C-unwind" fn stop_at_exit(_code: i32, _argument: pg_sys::Datum) {
+    // SAFETY: null, or a computation in a frame of this thread's stack, below which this runs.
+    let running = unsafe { RUNNING.load(Relaxed).as_ref() };
+    if let Some(running) = running {
+        running.watch.stop();
+        while !running.has_ended_within(POLL) {}
     }
 }
 

@@ -30,7 +30,7 @@ TIMES = ["NULL", "'infinity'", "'-infinity'", "'epoch'", "'4713-01-01 BC'", "'29
 BOOLEANS = ["NULL", "true", "false"]
 NAMES = ["NULL", "'{}'", "'{NULL}'", "'{spend}'", "'{spend,spend}'", "'{none_such}'", "'{id}'", "'{city}'", "'{\"\"}'"]
 OPTIONS = ["NULL", "'{}'", "'[]'", "'1'", "'null'", "'{\"seed\": -1}'", "'{\"seed\": 1e300}'", "'{\"n_init\": 0}'", "'{\"max_iterations\": -5}'",
-           "'{\"scaling\": 3}'", "'{\"what\": 1}'", "'{\"seed\": null}'", "'{\"seed\": 9223372036854775807}'"]
+           "'{\"scaling\": 3}'", "'{\"covariance\": 1}'", "'{\"regularization\": -1}'", "'{\"regularization\": 1e300}'", "'{\"regularization\": 0}'", "'{\"tolerance\": \"x\"}'", "'{\"tolerance\": -1}'", "'{\"what\": 1}'", "'{\"seed\": null}'", "'{\"seed\": 9223372036854775807}'"]
 VALUES = ["NULL", "''", "'{}'", "'[]'", "'null'", "'1'", "'{\"n\": -1}'", "'{\"features\": []}'", "repeat('[', 10000)", "'{\"n\": 1e400}'", "'x'"]
 
 

@@ -57,10 +57,11 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
                   f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', max_iterations => {count})",
                   f"persona.fit_recommender('new', 'events', neighbors => {count})", f"persona.fit_scorer('new', 'customers', 'bought', max_categories => {count})",
                   f"persona.evaluate_recommender('rec', 'events', n => {count})", f"persona.kmeans(ARRAY[spend], {count}) FROM customers"]
+        calls += [f"persona.dbscan(ARRAY[spend, visits], 2, {count}) OVER () FROM customers", f"persona.gaussian_mixture(ARRAY[spend], {count}) FROM customers"]
         if count not in ("2147483647", "65536"):
             calls.append(f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', n_init => {count})")
     for number in NUMBERS:
-        calls += [f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
+        calls += [f"persona.dbscan(ARRAY[spend, visits], {number}, 3) OVER () FROM customers", f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
                   f"persona.fit_scorer('new', 'customers', 'bought', holdout => {number})", f"persona.fit_scorer('new', 'customers', 'bought', l2 => {number})"]
     for integer in INTEGERS:
         calls += [f"persona.recommend('rec', {integer}::bigint)", f"persona.similar_items('rec', {integer}::bigint)",
@@ -84,19 +85,21 @@ def test_values_and_aggregates_never_give_an_internal_error(cluster):
     calls = []
     for array, other in itertools.product(ARRAYS, ARRAYS[:10]):
         rows = f"FROM (VALUES ({array}::float8[]), ({other}::float8[])) AS v (a)"
-        calls += [f"persona.feature_stats(a) {rows}", f"persona.standard_scaler(a) {rows}", f"persona.minmax_scaler(a) {rows}", f"persona.kmeans(a, 1) {rows}",
+        calls += [f"persona.dbscan(a, 1, 1) OVER () {rows}", f"persona.gaussian_mixture(a, 1) {rows}", f"persona.gaussian_mixture(a, 2, '{{\"covariance\": \"diagonal\"}}') {rows}",
+                  *(f"persona.{function}((SELECT persona.gaussian_mixture(x, 2) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])" for function in ("membership", "segment", "log_density")), f"persona.feature_stats(a) {rows}", f"persona.standard_scaler(a) {rows}", f"persona.minmax_scaler(a) {rows}", f"persona.kmeans(a, 1) {rows}",
                   f"persona.kmeans(a, 2, '{{\"scaling\": \"standard\"}}') {rows}",
                   f"persona.scale((SELECT persona.standard_scaler({other}::float8[])), {array}::float8[])",
                   f"persona.unscale((SELECT persona.minmax_scaler({other}::float8[])), {array}::float8[])",
                   f"persona.segment((SELECT persona.kmeans(x, 1) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])",
                   f"persona.distance((SELECT persona.kmeans(x, 1) FROM (VALUES ('{{1,2}}'::float8[]), ('{{3,4}}')) AS v (x)), {array}::float8[])"]
     for record in RECORDS:
-        calls += [f"persona.feature_stats({record})", f"persona.standard_scaler({record})", f"persona.kmeans({record}, 1)", f"persona.segment('seg', {record})",
+        calls += [f"persona.dbscan({record}, 1, 1) OVER ()", f"persona.gaussian_mixture({record}, 1)",
+                  *(f"persona.{function}((SELECT persona.gaussian_mixture(s, 2) FROM (SELECT spend, visits FROM customers) s), {record})" for function in ("membership", "segment", "log_density")), f"persona.feature_stats({record})", f"persona.standard_scaler({record})", f"persona.kmeans({record}, 1)", f"persona.segment('seg', {record})",
                   f"persona.distance('seg', {record})", f"persona.score('sco', {record})", f"persona.predict('sco', {record})",
                   f"persona.score_batch('sco', {record}) OVER ()", f"persona.scale((SELECT persona.standard_scaler(s) FROM (SELECT spend, visits FROM customers) s), {record})",
                   f"persona.segment((SELECT persona.kmeans(s, 2) FROM (SELECT spend, visits FROM customers) s), {record})"]
     for options in OPTIONS:
-        calls.append(f"persona.kmeans(ARRAY[spend, visits], 2, {options}::jsonb) FROM customers")
+        calls += [f"persona.{aggregate}(ARRAY[spend, visits], 2, {options}::jsonb) FROM customers" for aggregate in ("kmeans", "gaussian_mixture")]
     for number, other in itertools.product(NUMBERS, NUMBERS):
         pair = f"FROM (VALUES (true, {number}::float8), (false, {other}::float8)) AS v (y, s)"
         calls += [f"persona.roc_auc(y, s), persona.average_precision(y, s), persona.log_loss(y, s), persona.brier(y, s) {pair}"]
@@ -107,10 +110,10 @@ def test_values_and_aggregates_never_give_an_internal_error(cluster):
         calls += [f"persona.recency(persona.rfm({at}::timestamptz, 1), {as_of}::timestamptz)",
                   f"persona.rfm_segment(persona.rfm({at}::timestamptz, 1), {as_of}::timestamptz) OVER ()"]
     for value in VALUES:
-        for kind in ("kmeans", "scaler", "feature_stats", "rfm"):
+        for kind in ("kmeans", "mixture", "scaler", "feature_stats", "rfm"):
             calls.append(f"({value})::persona.{kind}::text")
             calls.append(f"({value})::text::persona.{kind}")
-    calls += ["persona.kmeans_add(NULL, '{1}'::float8[], 1)", "persona.kmeans_final(NULL)", "persona.feature_stats_add(NULL, '{1}'::float8[])",
+    calls += ["persona.kmeans_add(NULL, '{1}'::float8[], 1)", "persona.kmeans_final(NULL)", "persona.gaussian_mixture_add(NULL, '{1}'::float8[], 1)", "persona.gaussian_mixture_final(NULL)", "persona.feature_stats_add(NULL, '{1}'::float8[])",
               "persona.feature_stats_combine(NULL, NULL)", "persona.rfm_combine(NULL, NULL)", "persona.scored_add(NULL, true, 1)", "persona.scored_roc_auc(NULL)"]
     check_calls(cluster, calls)
 
@@ -132,6 +135,7 @@ def test_odd_columns_never_give_an_internal_error(cluster):
                       f"persona.publish('seg', 'published', 'SELECT z AS id, x AS spend, x AS visits FROM {odd}', 'id')",
                       f"persona.evaluate('sco', 'SELECT x AS spend, x AS visits, z AS city, y AS good FROM {odd}', 'good')",
                       f"persona.segment('seg', s) FROM (SELECT z AS spend, x AS visits FROM {odd}) s", f"persona.score('sco', s) FROM (SELECT z AS spend, x AS visits, z AS city FROM {odd}) s",
+                      f"persona.dbscan(s, 1, 3) OVER () FROM (SELECT x, z FROM {odd}) s", f"persona.gaussian_mixture(s, 2) FROM (SELECT x, z FROM {odd}) s",
                       f"persona.feature_stats(s) FROM (SELECT x, z FROM {odd}) s", f"persona.kmeans(s, 2) FROM (SELECT x, z FROM {odd}) s",
                       f"persona.minmax_scaler(s) FROM (SELECT x, z FROM {odd}) s",
                       f"persona.scale((SELECT persona.standard_scaler(s) FROM (SELECT spend FROM customers) s), s) FROM (SELECT z AS spend FROM {odd}) s"]

@@ -13,7 +13,7 @@ ANSWERS = [
     "SELECT * FROM persona.recommend('rec', 7)",
     "SELECT model, kind, answer, details::text FROM persona.profile('7')",
     "SELECT id, persona.segment(k, ARRAY[spend, visits]) FROM customers, kept_values ORDER BY id",
-    "SELECT k::text, s::text, f::text, r::text FROM kept_values",
+    "SELECT k::text, m::text, s::text, f::text, r::text FROM kept_values",
 ]
 REGISTRY = [
     "SELECT name, kind, owner::text, readers::text, active_version, keep_versions, created_at FROM persona.model ORDER BY 1",
@@ -36,7 +36,7 @@ def fill(cluster):
             SELECT persona.publish('sco', 'scores', 'SELECT * FROM customers', 'id');
             SELECT persona.publish('rec', 'offers', n => 4);
             CREATE TABLE kept_values AS
-            SELECT persona.kmeans(ARRAY[spend, visits], 3) AS k, persona.standard_scaler(ARRAY[spend, visits]) AS s,
+            SELECT persona.kmeans(ARRAY[spend, visits], 3) AS k, persona.gaussian_mixture(ARRAY[spend, visits], 2) AS m, persona.standard_scaler(ARRAY[spend, visits]) AS s,
                    persona.feature_stats(ARRAY[spend, visits]) AS f, persona.rfm('2024-01-01'::timestamptz, spend) AS r
             FROM customers;""")
 

@@ -18,6 +18,8 @@ LONG_WORK = {
     "fit_scorer": "SELECT FROM persona.fit_scorer('sco', 'points', 'label', key => 'id')",
     "fit_recommender": "SELECT FROM persona.fit_recommender('rec', 'events')",
     "recommend_all": "SELECT count(*) FROM persona.recommend_all('served', 50)",
+    "gaussian_mixture": "SELECT persona.gaussian_mixture(ARRAY[a, b, c, d], 8, '{\"tolerance\": 0, \"max_iterations\": 30}') FROM points",
+    "dbscan": "SELECT count(s) FROM (SELECT persona.dbscan(ARRAY[a, b, c, d], 4, 9) OVER () AS s FROM points) q",
 }
 MODEL = {"fit_segments": "seg", "fit_scorer": "sco", "fit_recommender": "rec"}
 
@@ -190,6 +192,8 @@ MEMORY_WORK = {
     "fit_segments by array": (100, "SELECT FROM persona.fit_segments('m', 'SELECT i AS id, ARRAY[sin(i), cos(i), i % 977, i % 31, sin(i + 1)] AS v " + SERIES + "', 'id', 3, storage => 'memory')"),
     "fit_segments by text": (80, "SELECT FROM persona.fit_segments('m', 'SELECT (''customer '' || i * 7919 % 1000003) AS id, sin(i) AS a, i % 977 AS c " + SERIES + "', 'id', 3, storage => 'memory')"),
     "kmeans": (60, "SELECT persona.kmeans(ARRAY[sin(i), cos(i), i % 977, i % 31, sin(i + 1)], 3) " + SERIES),
+    "gaussian_mixture": (60, "SELECT persona.gaussian_mixture(ARRAY[sin(i), cos(i), i % 977, i % 31, sin(i + 1)], 3, '{{\"max_iterations\": 5}}') " + SERIES),
+    "dbscan": (110, "SELECT count(s) FROM (SELECT persona.dbscan(ARRAY[sin(i), cos(i)], 0.001, 5) OVER () AS s " + SERIES + ") q"),
     "fit_scorer": (80, "SELECT FROM persona.fit_scorer('m', 'SELECT i % 3 = 0 AS y, sin(i) AS a, cos(i) AS b, i % 977 AS c, i % 31 AS d " + SERIES + "', 'y')"),
     "fit_recommender": (60, "SELECT FROM persona.fit_recommender('m', 'SELECT i / 20 AS user_id, i * 7919 % 499 AS item_id " + SERIES + "')"),
 }
@@ -330,6 +334,10 @@ def test_a_seed_decides_on_any_threads_workers_and_order(cluster):
                             session.query("SELECT persona.drop_model('m')")
                         plan = f"""SELECT md5(persona.kmeans(ARRAY[a, b, c, d], 7, '{{"seed": {seed}}}')::text) FROM points{order}"""
                         digests.setdefault(("kmeans", seed), {})[where] = session.rows(plan)
+                    plan = f"SELECT md5(persona.gaussian_mixture(ARRAY[a, b, c, d], 4)::text) FROM points{order}"
+                    digests.setdefault(("gaussian_mixture", None), {})[where] = session.rows(plan)
+                    plan = f"SELECT md5(string_agg(coalesce(s, 0)::text, ',' ORDER BY id)) FROM (SELECT id, persona.dbscan(ARRAY[a, b, c, d], 9, 9) OVER () AS s FROM points{order}) q"
+                    digests.setdefault(("dbscan", None), {})[where] = session.rows(plan)
         for (kind, seed), found in digests.items():
             odd = {where: str(rows)[:120] for where, rows in found.items() if rows != next(iter(found.values()))}
             assert not odd, f"{kind}, seed {seed}: {next(iter(found.items()))} but {odd}"

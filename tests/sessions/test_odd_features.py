@@ -43,7 +43,7 @@ def test_values_are_copied_in_binary_form_and_broken_ones_are_refused(cluster):
     with cluster.connect() as session:
         session.query("""CREATE TABLE numbers AS SELECT (i * 37 % 1001)::float8 AS a, CASE WHEN i % 3 > 0 THEN i::float8 END AS b FROM generate_series(1, 3000) i;
             CREATE TABLE values_there AS SELECT persona.feature_stats(n) AS stats, persona.feature_quantiles(n) AS quantiles, persona.standard_scaler(n) AS scaler,
-                persona.kmeans(ARRAY[a], 3) AS kmeans FROM numbers n;
+                persona.kmeans(ARRAY[a], 3) AS kmeans, persona.gaussian_mixture(ARRAY[a], 2) AS mixture FROM numbers n;
             CREATE TABLE values_back (LIKE values_there)""")
         path = cluster.directory / "values.bin"
         session.query(f"COPY values_there TO '{path}' (FORMAT binary); COPY values_back FROM '{path}' (FORMAT binary)")

@@ -35,6 +35,8 @@ READS = [
     "SELECT * FROM persona.activity",
     "SELECT persona.kmeans(ARRAY[spend, visits], 3) FROM customers",
     "SELECT persona.segment((SELECT persona.kmeans(ARRAY[spend, visits], 3) FROM customers), ARRAY[1.0, 2.0])",
+    "SELECT persona.membership((SELECT persona.gaussian_mixture(ARRAY[spend, visits], 2) FROM customers), ARRAY[1.0, 2.0])",
+    "SELECT persona.dbscan(ARRAY[spend, visits], 5, 3) OVER () FROM customers",
     "SELECT persona.feature_stats(c) FROM (SELECT spend, visits FROM customers) c",
     "SELECT persona.scale(persona.standard_scaler(ARRAY[spend, visits]), '{1,2}'::float8[]) FROM customers",
     "SELECT persona.rfm_segment(persona.rfm(now(), spend), now()) OVER () FROM customers GROUP BY id",

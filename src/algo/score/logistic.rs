@@ -10,8 +10,8 @@ use ndarray::{Array2, s};
 use rayon::prelude::*;
 
 use super::Error;
-use super::cholesky::{back_substitute, factorise};
 use super::pipeline::{Design, NO_COLUMN};
+use crate::algo::cholesky::{back_substitute, factorise};
 use crate::algo::stop::{Stopped, Watch};
 
 /// Above this the Hessian alone would take more than 32 MB, and there is one for each of several chunks.

@@ -4,7 +4,6 @@
 //! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`).
 //! Graphs made elsewhere are read before any runtime sees them (`onnx_scan`) and bound to columns (`onnx_bind`).
 
-mod cholesky;
 pub mod fit;
 pub mod logistic;
 pub mod onnx_bind;

@@ -79,8 +79,26 @@ impl Binding {
 
     /// All columns of the row as numbers, NaN for NULL: for a fit, which takes its features' names from the rows.
     pub(crate) fn all_numbers(&mut self, record: Record) -> Result<&[f64], Report> {
+        match self.read_all(record)? {
+            None => Ok(&self.numbers),
+            Some(slot) => {
+                let column = self.slots[slot].attribute.clone();
+                Err(Error::MissingValue { column }.into())
+            }
+        }
+    }
+
+    /// All columns of the row as numbers; None where one is NULL or has a NULL element.
+    pub(crate) fn whole_row(&mut self, record: Record) -> Result<Option<&[f64]>, Report> {
+        let is_whole = self.read_all(record)?.is_none() && !self.numbers.iter().any(|x| x.is_nan());
+        Ok(is_whole.then_some(&self.numbers))
+    }
+
+    /// Reads all columns of the row as numbers, NaN for NULL, up to the slot of an array that is NULL, which it returns: how
+    /// many numbers that stands for is not known.
+    fn read_all(&mut self, record: Record) -> Result<Option<usize>, Report> {
         if self.read_in_place(record)? {
-            return Ok(&self.numbers);
+            return Ok(None);
         }
         if self.load(record)? {
             self.slots.clear();
@@ -107,7 +125,7 @@ impl Binding {
             let (value, is_null) = (self.values[slot.position], self.nulls[slot.position]);
             if slot.kind.is_array() {
                 if is_null {
-                    return Err(Error::MissingValue { column: slot.attribute.clone() }.into());
+                    return Ok(Some(slot_idx));
                 }
                 let before = self.numbers.len();
                 // SAFETY: the value is of the column's type.
@@ -122,7 +140,7 @@ impl Binding {
         {
             self.names = expanded_names(&self.slots, &expanded);
         }
-        Ok(&self.numbers)
+        Ok(None)
     }
 
     /// The features of these names as numbers, NaN for NULL, in the order of the names.

@@ -232,7 +232,7 @@ pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>
 
 /// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4) and bounds on distances (12); the
 /// points as f32, which a refit holds no more than once.
-pub(super) const WORK: Work = Work { per_row: 32, per_number: 4 };
+pub(crate) const WORK: Work = Work { per_row: 32, per_number: 4 };
 
 /// What was read of a source.
 struct Data {

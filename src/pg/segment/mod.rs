@@ -11,4 +11,4 @@ mod names;
 mod report;
 mod value;
 
-pub(crate) use fit::fit_again;
+pub(crate) use fit::{WORK, fit_again};

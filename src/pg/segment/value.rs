@@ -7,10 +7,10 @@ use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{KMeans, Prepared};
-use crate::pg::call_site::CallSite;
-use crate::pg::error::{Error, Report, report};
-use crate::pg::record::{Binding, Record};
-use crate::pg::value::{self, Bytes, Floats, Kept, SqlType, Value};
+use crate::pg::applied::{Applied, to_array, to_record};
+use crate::pg::error::Report;
+use crate::pg::record::Record;
+use crate::pg::value::{self, Bytes, Floats, SqlType, Value};
 
 impl SqlType for KMeans {
     const NAME: &'static str = "kmeans";
@@ -40,58 +40,13 @@ fn kmeans_recv(message: Internal) -> Result<Value<KMeans>, Report> {
     value::receive(message)
 }
 
-/// What a fit on arrays calls its features: 1, 2, 3, ….
-pub(super) fn array_names(n_features: usize) -> Vec<String> {
-    (1..=n_features).map(|feature| feature.to_string()).collect()
-}
+impl Applied for KMeans {
+    type Prepared = Prepared;
 
-/// What a call site keeps between rows.
-#[derive(Default)]
-struct Site {
-    kept: Kept<(Vec<String>, Prepared)>,
-    binding: Binding,
-}
-
-fn prepare(model: KMeans) -> Result<(Vec<String>, Prepared), Report> {
-    let prepared = model.prepare();
-    Ok((model.features, prepared))
-}
-
-fn with_array<T>(
-    kmeans: Bytes,
-    features: &Floats,
-    fcinfo: FunctionCallInfo,
-    answer: fn(&Prepared, &[f64]) -> T,
-) -> Result<T, Report> {
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
-    let ((_, prepared), _) = site.kept.get(kmeans, prepare)?;
-    let (expected, found) = (prepared.n_features(), features.0.len());
-    if expected != found {
-        let column = "the feature array".to_owned();
-        return Err(Error::WrongDimension { column, expected, found }.into());
+    fn prepared(self) -> Result<(Vec<String>, Prepared), Report> {
+        let prepared = self.prepare();
+        Ok((self.features, prepared))
     }
-    Ok(answer(prepared, &features.0))
-}
-
-fn with_record<T>(
-    kmeans: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-    answer: fn(&Prepared, &[f64]) -> T,
-) -> Result<T, Report> {
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
-    let ((names, prepared), is_new) = site.kept.get(kmeans, prepare)?;
-    if is_new {
-        site.binding.forget();
-        if *names == array_names(names.len()) {
-            return Err(report(
-                PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
-                "the segments were fitted on arrays, whose features have no names",
-            )
-            .set_hint("Pass an array with the features in the order of the fit."));
-        }
-    }
-    Ok(answer(prepared, site.binding.numbers(features, names)?))
 }
 
 fn label(prepared: &Prepared, row: &[f64]) -> Option<i32> {
@@ -116,7 +71,7 @@ fn kmeans_segment_array(
     features: Floats,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
-    with_array(kmeans, &features, fcinfo, label)
+    to_array::<KMeans, _>(kmeans, &features, fcinfo, label)
 }
 
 #[pg_extern]
@@ -125,7 +80,7 @@ fn kmeans_segment_record(
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
-    with_record(kmeans, features, fcinfo, label)
+    to_record::<KMeans, _>(kmeans, features, fcinfo, label)
 }
 
 #[pg_extern]
@@ -134,7 +89,7 @@ fn kmeans_distance_array(
     features: Floats,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
-    with_array(kmeans, &features, fcinfo, distance)
+    to_array::<KMeans, _>(kmeans, &features, fcinfo, distance)
 }
 
 #[pg_extern]
@@ -143,7 +98,7 @@ fn kmeans_distance_record(
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
-    with_record(kmeans, features, fcinfo, distance)
+    to_record::<KMeans, _>(kmeans, features, fcinfo, distance)
 }
 
 #[pg_extern]
@@ -152,7 +107,7 @@ fn kmeans_second_segment_array(
     features: Floats,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
-    with_array(kmeans, &features, fcinfo, second)
+    to_array::<KMeans, _>(kmeans, &features, fcinfo, second)
 }
 
 #[pg_extern]
@@ -161,7 +116,7 @@ fn kmeans_second_segment_record(
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
-    with_record(kmeans, features, fcinfo, second)
+    to_record::<KMeans, _>(kmeans, features, fcinfo, second)
 }
 
 #[pg_extern]
@@ -170,7 +125,7 @@ fn kmeans_anomaly_array(
     features: Floats,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
-    with_array(kmeans, &features, fcinfo, anomaly)
+    to_array::<KMeans, _>(kmeans, &features, fcinfo, anomaly)
 }
 
 #[pg_extern]
@@ -179,7 +134,7 @@ fn kmeans_anomaly_record(
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
-    with_record(kmeans, features, fcinfo, anomaly)
+    to_record::<KMeans, _>(kmeans, features, fcinfo, anomaly)
 }
 
 #[pg_extern]

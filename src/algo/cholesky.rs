@@ -1,4 +1,4 @@
-//! The linear systems of Newton's method, symmetric and positive definite, by Cholesky's factorisation.
+//! Symmetric positive definite matrices by Cholesky's factorisation: Newton's linear systems, covariances of a mixture.
 
 use ndarray::{Array2, s};
 
@@ -42,6 +42,25 @@ pub(super) fn back_substitute(lower: &Array2<f64>, b: &[f64]) -> Vec<f64> {
     x
 }
 
+/// The inverse of L, transposed: upper triangular, the rest 0. Row j of it is column j of the inverse, found by substitution.
+pub(super) fn inverse_transposed(
+    lower: &Array2<f64>,
+    watch: &Watch,
+) -> Result<Array2<f64>, Stopped> {
+    let n = lower.nrows();
+    let mut inverse = Array2::zeros((n, n));
+    for j in 0..n {
+        watch.check()?;
+        let mut column = inverse.row_mut(j);
+        column[j] = 1.0 / lower[(j, j)];
+        for i in j + 1..n {
+            let inner = lower.slice(s![i, j..i]).dot(&column.slice(s![j..i]));
+            column[i] = -inner / lower[(i, i)];
+        }
+    }
+    Ok(inverse)
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::arr2;
@@ -57,6 +76,17 @@ mod tests {
         let x = back_substitute(&matrix, &[3.0, 1.0, 13.0]);
         let near = x.iter().zip([1.0, -2.0, 3.0]).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-12);
         assert!(near, "{x:?}");
+    }
+
+    #[test]
+    fn the_inverse_of_a_factor_times_the_factor_is_one() {
+        let mut lower = arr2(&[[4.0, 0.0, 0.0], [2.0, 5.0, 0.0], [1.0, 3.0, 6.0]]);
+        assert!(factorise(&mut lower, &Watch::new()).unwrap());
+        let product = lower.dot(&inverse_transposed(&lower, &Watch::new()).unwrap().t());
+        let near = |(index, x): ((usize, usize), &f64)| {
+            (x - f64::from(u8::from(index.0 == index.1))).abs() < 1e-14
+        };
+        assert!(product.indexed_iter().all(near), "{product}");
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Applies a fitted value to rows, given as arrays or as records whose columns are found by name.
+//!
+//! A call site keeps what it made of the value, so that a constant one is decoded once.
+
+use pgrx::pg_sys::FunctionCallInfo;
+use pgrx::prelude::*;
+
+use super::call_site::CallSite;
+use super::error::{Error, Report, report};
+use super::gathered::array_names;
+use super::record::{Binding, Record};
+use super::value::{Bytes, Floats, Kept, SqlType};
+
+/// A value that answers for rows of the features that it was fitted on.
+pub(crate) trait Applied: SqlType {
+    type Prepared: 'static;
+
+    /// The names of the features, and what answers for rows.
+    fn prepared(self) -> Result<(Vec<String>, Self::Prepared), Report>;
+}
+
+/// What a call site keeps between rows.
+struct Site<P> {
+    kept: Kept<(Vec<String>, P)>,
+    binding: Binding,
+}
+
+impl<P> Default for Site<P> {
+    fn default() -> Self {
+        Self { kept: Kept::default(), binding: Binding::default() }
+    }
+}
+
+pub(crate) fn to_array<T: Applied, A>(
+    value: Bytes,
+    features: &Floats,
+    fcinfo: FunctionCallInfo,
+    answer: fn(&T::Prepared, &[f64]) -> A,
+) -> Result<A, Report> {
+    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let ((names, prepared), _) = site.kept.get(value, T::prepared)?;
+    let (expected, found) = (names.len(), features.0.len());
+    if expected != found {
+        let column = "the feature array".to_owned();
+        return Err(Error::WrongDimension { column, expected, found }.into());
+    }
+    Ok(answer(prepared, &features.0))
+}
+
+pub(crate) fn to_record<T: Applied, A>(
+    value: Bytes,
+    features: Record,
+    fcinfo: FunctionCallInfo,
+    answer: fn(&T::Prepared, &[f64]) -> A,
+) -> Result<A, Report> {
+    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let ((names, prepared), is_new) = site.kept.get(value, T::prepared)?;
+    if is_new {
+        site.binding.forget();
+        if *names == array_names(names.len()) {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+                "the segments were fitted on arrays, whose features have no names",
+            )
+            .set_hint("Pass an array with the features in the order of the fit."));
+        }
+    }
+    Ok(answer(prepared, site.binding.numbers(features, names)?))
+}

@@ -1,0 +1,403 @@
+//! Rows that an aggregate collects, to fit something to all of them at the end: kept in the aggregate's memory, within
+//! `persona.max_fit_memory`, with k and options that are the same in every row.
+#![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
+
+use ndarray::ArrayView2;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+use pgrx::{FromDatum, JsonB};
+
+use super::call_site::CallSite;
+use super::datum::{Element, Kind, varlena_bytes};
+use super::error::{Error, Report, report};
+use super::guc;
+use super::ingest::{MAX_FEATURES, Work};
+use super::raw::{self, aggregate_context, argument};
+use super::record::{Binding, Record};
+
+/// What an aggregate fits, by its options: plain memory, for nothing in a state is dropped.
+pub(crate) trait Fit: Copy + 'static {
+    /// The aggregate's name.
+    const NAME: &'static str;
+    /// What the fit takes beside the rows.
+    const WORK: Work;
+    /// The names of the options, separated by commas.
+    const OPTIONS: &'static str;
+
+    fn default() -> Self;
+
+    /// Takes one option over; false where there is none of this name.
+    fn set(&mut self, given: &Given) -> Result<bool, Report>;
+
+    /// What a fit of these dimensions takes that does not grow with the rows; k may be more than there are rows.
+    fn fixed_bytes(&self, _k: i64, _n_rows: usize, _n_features: usize) -> usize {
+        0
+    }
+}
+
+/// An option as it was given.
+pub(crate) struct Given<'a> {
+    pub(crate) name: &'a str,
+    value: &'a serde_json::Value,
+}
+
+impl Given<'_> {
+    pub(crate) fn invalid(&self, valid: &str) -> Report {
+        let (option, value) = (self.name.to_owned(), self.value.to_string());
+        Error::InvalidOption { option, value, valid: valid.to_owned() }.into()
+    }
+
+    pub(crate) fn whole(&self) -> Result<i64, Report> {
+        self.value.as_i64().ok_or_else(|| self.invalid("a whole number"))
+    }
+
+    pub(crate) fn count(&self) -> Result<i64, Report> {
+        let count = self.whole()?;
+        if (1..=i64::from(i32::MAX)).contains(&count) {
+            Ok(count)
+        } else {
+            Err(self.invalid("a whole number from 1 to 2147483647"))
+        }
+    }
+
+    pub(crate) fn number(&self) -> Result<f64, Report> {
+        self.value.as_f64().ok_or_else(|| self.invalid("a number"))
+    }
+
+    pub(crate) fn one_of<T: Copy>(&self, valid: &[(&str, T)]) -> Result<T, Report> {
+        let text = self.value.as_str();
+        let found = valid.iter().find(|(name, _)| text == Some(name)).map(|(_, value)| *value);
+        let names: Vec<&str> = valid.iter().map(|(name, _)| *name).collect();
+        found.ok_or_else(|| self.invalid(&names.join(", ")))
+    }
+}
+
+/// Rows that the first allocation of a group has room for: groups may be many and small.
+const FIRST_ROWS: usize = 16;
+
+/// Plain memory: it goes with the aggregate's context, and nothing in it has to be dropped.
+pub(crate) struct State<F> {
+    context: pg_sys::MemoryContext,
+    values: *mut f64,
+    /// In values, not rows.
+    len: usize,
+    capacity: usize,
+    n_features: usize,
+    /// The features' names, a NUL after each; none for arrays.
+    names: *const u8,
+    names_len: usize,
+    k: i32,
+    /// The options as they were given at the first row.
+    options: *const u8,
+    options_len: usize,
+    fit: F,
+}
+
+/// Adds a row given as float8[]: (internal, float8[], k integer [, options jsonb]).
+///
+/// # Safety
+/// `fcinfo` is of a call of a function that SQL declares so, as the transition function of an aggregate that fits `F`.
+pub(crate) unsafe fn add_array<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let row: &mut Vec<f64> =
+            CallSite::of(fcinfo).remember(|| Ok(Vec::new())).unwrap_or_report();
+        row.clear();
+        let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        Kind::Numbers(Element::Float8).numbers(array, "features", row).unwrap_or_report();
+        add::<F>(fcinfo, row, &[]).unwrap_or_report()
+    }
+}
+
+/// Adds a row given as a record, whose column names are kept: (internal, record, k integer [, options jsonb]).
+///
+/// # Safety
+/// As [`add_array`].
+pub(crate) unsafe fn add_record<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let binding: &mut Binding =
+            CallSite::of(fcinfo).remember(|| Ok(Binding::default())).unwrap_or_report();
+        let Some(record) = argument(fcinfo, 1) else { return keep(fcinfo) };
+        binding.all_numbers(Record::from_datum(record)).unwrap_or_report();
+        let (row, names) = binding.row();
+        add::<F>(fcinfo, row, names).unwrap_or_report()
+    }
+}
+
+/// What a fit calls the features of arrays: 1, 2, 3, ….
+pub(crate) fn array_names(n_features: usize) -> Vec<String> {
+    (1..=n_features).map(|feature| feature.to_string()).collect()
+}
+
+/// The state unchanged: the row is NULL.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
+unsafe fn keep(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: both callers have a state as their first argument.
+    unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
+}
+
+/// Adds the row to the state in the first argument, made at the first row.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
+unsafe fn add<F: Fit>(
+    fcinfo: FunctionCallInfo,
+    row: &[f64],
+    names: &[String],
+) -> Result<Datum, Report> {
+    if let Some(missing) = row.iter().position(|value| value.is_nan()) {
+        let column =
+            names.get(missing).cloned().unwrap_or_else(|| format!("features[{}]", missing + 1));
+        return Err(Error::MissingValue { column }.into());
+    }
+    // SAFETY: the arguments are as SQL declares them; the first is NULL or a state that this function made.
+    unsafe {
+        let k = argument(fcinfo, 2)
+            .map(|k| k.value() as i32)
+            .ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
+        let options = if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None }
+            .map(|options| varlena_bytes(pg_sys::pg_detoast_datum_packed(options.cast_mut_ptr())));
+        let state = match argument(fcinfo, 0) {
+            Some(state) => state.cast_mut_ptr::<State<F>>(),
+            None => first::<F>(fcinfo, row, names, k, options)?,
+        };
+        let state = &mut *state;
+        if state.k != k {
+            return Err(differs("k"));
+        }
+        let known = std::slice::from_raw_parts(state.options, state.options_len);
+        if known != options.unwrap_or_default() {
+            return Err(differs("options"));
+        }
+        if row.len() != state.n_features {
+            let column = "the feature array".to_owned();
+            let (expected, found) = (state.n_features, row.len());
+            return Err(Error::WrongDimension { column, expected, found }.into());
+        }
+        if state.len + row.len() > state.capacity {
+            state.grow()?;
+        }
+        std::ptr::copy_nonoverlapping(row.as_ptr(), state.values.add(state.len), row.len());
+        state.len += row.len();
+        Ok(Datum::from(std::ptr::from_mut(state)))
+    }
+}
+
+fn differs(what: &str) -> Report {
+    report(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("{what} must be the same in all rows of a group"),
+    )
+    .set_hint(format!("Give {what} as a constant."))
+}
+
+/// # Safety
+/// As [`add`].
+unsafe fn first<F: Fit>(
+    fcinfo: FunctionCallInfo,
+    row: &[f64],
+    names: &[String],
+    k: i32,
+    options: Option<&[u8]>,
+) -> Result<*mut State<F>, Report> {
+    if row.is_empty() {
+        return Err(Error::NoFeatures.into());
+    }
+    if row.len() > MAX_FEATURES {
+        return Err(Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into());
+    }
+    // SAFETY: the context is live; what is written into it fits what was allocated.
+    unsafe {
+        let Some(context) = aggregate_context(fcinfo) else {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "a transition function can be called by its aggregate alone",
+            ));
+        };
+        if !sees_whole_partition(fcinfo) {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!(
+                    "persona.{} cannot be computed over a frame that changes from row to row",
+                    F::NAME
+                ),
+            )
+            .set_hint(
+                "Leave ORDER BY and the frame out of OVER (…): the fit then sees the whole partition.",
+            ));
+        }
+        let fit = parse(if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None })?;
+        let copy = |bytes: &[u8]| {
+            let copy = pg_sys::MemoryContextAlloc(context, bytes.len().max(1)).cast::<u8>();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
+            copy.cast_const()
+        };
+        let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+        let options = options.unwrap_or_default();
+        let state = pg_sys::MemoryContextAlloc(context, size_of::<State<F>>()).cast::<State<F>>();
+        state.write(State {
+            context,
+            values: std::ptr::null_mut(),
+            len: 0,
+            capacity: 0,
+            n_features: row.len(),
+            names: copy(&packed),
+            names_len: packed.len(),
+            k,
+            options: copy(options),
+            options_len: options.len(),
+            fit,
+        });
+        Ok(state)
+    }
+}
+
+/// Whether the aggregate gets all rows of its group or partition once: a frame that grows would fit again at every row.
+///
+/// # Safety
+/// `fcinfo` is of a transition function's call.
+unsafe fn sees_whole_partition(fcinfo: FunctionCallInfo) -> bool {
+    // SAFETY: the context of an aggregate's call is the executor's node, whose tag says which.
+    unsafe {
+        let node = (*fcinfo).context;
+        if node.is_null() || (*node).type_ != pg_sys::NodeTag::T_WindowAggState {
+            return true;
+        }
+        let plan = (*node.cast::<pg_sys::WindowAggState>()).ss.ps.plan.cast::<pg_sys::WindowAgg>();
+        let frame = (*plan).frameOptions as u32;
+        let has = |option: u32| frame & option != 0;
+        // Without ORDER BY all rows are peers of the current one.
+        let ends_with_partition = has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING)
+            || (has(pg_sys::FRAMEOPTION_END_CURRENT_ROW)
+                && !has(pg_sys::FRAMEOPTION_ROWS)
+                && (*plan).ordNumCols == 0);
+        has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING)
+            && ends_with_partition
+            && !has(pg_sys::FRAMEOPTION_EXCLUSION)
+    }
+}
+
+/// # Safety
+/// The datum is a jsonb.
+unsafe fn parse<F: Fit>(options: Option<Datum>) -> Result<F, Report> {
+    let mut fit = F::default();
+    // SAFETY: by the caller's promise.
+    let options = options
+        .and_then(|datum| unsafe { JsonB::from_polymorphic_datum(datum, false, pg_sys::JSONBOID) });
+    let Some(JsonB(options)) = options else { return Ok(fit) };
+    let Some(options) = options.as_object() else {
+        return Err(Error::InvalidOption {
+            option: "options".into(),
+            value: options.to_string(),
+            valid: format!("a JSON object with any of {}", F::OPTIONS),
+        }
+        .into());
+    };
+    for (name, value) in options {
+        if !fit.set(&Given { name, value })? {
+            let (option, valid) = (name.clone(), F::OPTIONS.to_owned());
+            return Err(Error::UnknownOption { option, valid }.into());
+        }
+    }
+    Ok(fit)
+}
+
+impl<F: Fit> State<F> {
+    /// The state that a final function is given; None when there was no row. It stays as it is: a window may ask for its result
+    /// again.
+    ///
+    /// # Safety
+    /// `fcinfo` is of the running call of a final function, of an aggregate that fits `F`.
+    pub(crate) unsafe fn of<'a>(fcinfo: FunctionCallInfo) -> Option<&'a Self> {
+        // SAFETY: by the caller's promise; the state lives as long as the aggregate's context.
+        unsafe { argument(fcinfo, 0).map(|state| &*state.cast_mut_ptr::<Self>()) }
+    }
+
+    pub(crate) fn fit(&self) -> F {
+        self.fit
+    }
+
+    /// Rows and features.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.len / self.n_features, self.n_features)
+    }
+
+    pub(crate) fn k(&self) -> i64 {
+        i64::from(self.k)
+    }
+
+    /// The rows, for which and for a fit of which the budget has room.
+    pub(crate) fn rows(&self) -> Result<ArrayView2<'_, f64>, Report> {
+        self.check_budget()?;
+        // SAFETY: there are `len` values, as there is a first row.
+        let values = unsafe { std::slice::from_raw_parts(self.values, self.len) };
+        ArrayView2::from_shape(self.shape(), values).map_err(|_| Error::NoFeatures.into())
+    }
+
+    pub(crate) fn feature_names(&self) -> Vec<String> {
+        if self.names_len == 0 {
+            return array_names(self.n_features);
+        }
+        // SAFETY: the names were copied with this length, a NUL after each.
+        let names = unsafe { std::slice::from_raw_parts(self.names, self.names_len) };
+        let names = names[..names.len() - 1].split(|byte| *byte == 0);
+        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    /// Makes room for twice the rows, if the budget allows for it. All states of a context count together.
+    #[cold]
+    fn grow(&mut self) -> Result<(), Report> {
+        let budget = guc::max_fit_memory();
+        // SAFETY: the context is the live one that the state is in.
+        let held = unsafe { pg_sys::MemoryContextMemAllocated(self.context, true) } as usize;
+        let row = self.n_features;
+        let doubled = (self.capacity * 2).max(FIRST_ROWS * row);
+        let wanted = |capacity: usize| held + capacity * size_of::<f64>();
+        let capacity = if wanted(doubled) > budget && self.capacity > 0 {
+            // Near the budget by less: the new room would be half empty at worst.
+            (self.capacity + self.capacity / 8).next_multiple_of(row)
+        } else {
+            doubled
+        };
+        // The rows up to here are kept and will be fitted; the room for them alone does not count twice.
+        let wanted = wanted(capacity).max(held.saturating_add(self.fit_bytes()));
+        if wanted > budget {
+            return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+        }
+        let bytes = capacity * size_of::<f64>();
+        // SAFETY: the values are null or were allocated here, in the state's context.
+        self.values = unsafe {
+            if self.values.is_null() {
+                pg_sys::MemoryContextAllocHuge(self.context, bytes).cast()
+            } else {
+                pg_sys::repalloc_huge(self.values.cast(), bytes).cast()
+            }
+        };
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// What the fit takes beside the rows.
+    fn fit_bytes(&self) -> usize {
+        let (n_rows, n_features) = self.shape();
+        self.len * F::WORK.per_number
+            + n_rows * F::WORK.per_row
+            + self.fit.fixed_bytes(self.k(), n_rows, n_features)
+    }
+
+    /// Refuses a fit for which the budget has no room beside the rows of all groups.
+    fn check_budget(&self) -> Result<(), Report> {
+        // SAFETY: the context is the live one that the state is in.
+        let held = unsafe { pg_sys::MemoryContextMemAllocated(self.context, true) } as usize;
+        let unused = (self.capacity - self.len) * size_of::<f64>();
+        let (wanted, budget) = (held - unused.min(held) + self.fit_bytes(), guc::max_fit_memory());
+        if wanted > budget {
+            return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+        }
+        Ok(())
+    }
+}

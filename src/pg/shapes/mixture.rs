@@ -1,0 +1,107 @@
+//! The `gaussian_mixture` aggregate: collects rows and fits at the end, in the order of the rows' content.
+#![allow(unsafe_code, reason = "functions that PostgreSQL calls without a layer between")]
+
+use pgrx::IntoDatum;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use pgrx::prelude::*;
+
+use crate::algo::segment::{Ordered, order_by_content};
+use crate::algo::shapes::{Covariance, Mixture, MixtureParams, fit_mixture, work_bytes};
+use crate::pg::call_site::CallSite;
+use crate::pg::error::Report;
+use crate::pg::gathered::{self, Given, State};
+use crate::pg::ingest::Work;
+use crate::pg::progress::Progress;
+use crate::pg::raw;
+use crate::pg::threads::Pool;
+use crate::pg::value::Value;
+
+raw::declare! {
+    mixture_add_array, pg_finfo_mixture_add_array;
+    mixture_add_record, pg_finfo_mixture_add_record;
+    mixture_final, pg_finfo_mixture_final;
+}
+
+#[derive(Clone, Copy)]
+struct Fit(MixtureParams);
+
+impl gathered::Fit for Fit {
+    const NAME: &'static str = "gaussian_mixture";
+    /// What the start takes: the rest goes through the rows where they are.
+    const WORK: Work = crate::pg::segment::WORK;
+    const OPTIONS: &'static str = "covariance, regularization, seed, max_iterations, tolerance";
+
+    fn default() -> Self {
+        Self(MixtureParams::new(1))
+    }
+
+    fn set(&mut self, given: &Given) -> Result<bool, Report> {
+        let params = &mut self.0;
+        match given.name {
+            "covariance" => {
+                params.covariance = given
+                    .one_of(&[("full", Covariance::Full), ("diagonal", Covariance::Diagonal)])?;
+            }
+            "regularization" => params.regularization = given.number()?,
+            "seed" => params.seed = given.whole()?,
+            "max_iterations" => params.max_iterations = given.count()?,
+            "tolerance" => params.tolerance = given.number()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn fixed_bytes(&self, k: i64, n_rows: usize, n_features: usize) -> usize {
+        let n_components = usize::try_from(k).unwrap_or(0).min(n_rows);
+        match (MixtureParams { k, ..self.0 }).check(n_rows.max(1), n_features) {
+            Ok(_) => work_bytes(n_components, n_features, self.0.covariance),
+            // What the fit refuses before it begins.
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Adds a row given as float8[]: (internal, float8[], k integer [, options jsonb]).
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn mixture_add_array(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares these arguments, as the transition function of an aggregate.
+    unsafe { gathered::add_array::<Fit>(fcinfo) }
+}
+
+/// Adds a row given as a record, whose column names are kept.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn mixture_add_record(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (internal, record, integer [, jsonb]), as the transition function of an aggregate.
+    unsafe { gathered::add_record::<Fit>(fcinfo) }
+}
+
+/// Fits; NULL when there was no row.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn mixture_final(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (internal), as the final function of the aggregates above.
+    unsafe {
+        let Some(state) = State::<Fit>::of(fcinfo) else { return raw::null(fcinfo) };
+        let pool: &mut Pool = CallSite::of(fcinfo).remember(Pool::new).unwrap_or_report();
+        let mixture = fit(state, pool).unwrap_or_report();
+        mixture.into_datum().unwrap_or_else(|| raw::null(fcinfo))
+    }
+}
+
+fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<Mixture>, Report> {
+    let (n_rows, n_features) = state.shape();
+    let params = MixtureParams { k: state.k(), ..state.fit().0 }.check(n_rows, n_features)?;
+    let rows = state.rows()?;
+    let names = state.feature_names();
+    let progress = Progress::start("gaussian_mixture", "");
+    progress.rows(n_rows as u64);
+    progress.phase("fitting");
+    let mixture = pool.run(&progress, |watch| {
+        let rows = Ordered { order: order_by_content(&rows), rows };
+        fit_mixture(rows, &names, &params, watch)
+    })??;
+    Ok(Value(mixture))
+}
