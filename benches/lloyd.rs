@@ -9,7 +9,9 @@
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
-use pg_persona::algo::segment::{Ended, FORMAT, Features, KMeans, Params, Scaling, fit_from};
+use pg_persona::algo::segment::{
+    Ended, FORMAT, Features, KMeans, Metric, Params, Scaling, fit_from,
+};
 use pg_persona::algo::stop::Watch;
 use rayon::prelude::*;
 
@@ -54,6 +56,8 @@ fn start_model(features: &Features, centroids: ArrayView2<f32>) -> KMeans {
         features: features.names.clone(),
         categories: Vec::new(),
         scaling: Scaling::None,
+        metric: Metric::Euclidean,
+        means: None,
         center: vec![0.0; d],
         scale: vec![1.0; d],
         unit: 1.0,

@@ -73,3 +73,21 @@ SELECT persona.activate('visits', 2);
 SELECT size, name FROM persona.segments('visits') ORDER BY size;
 SELECT persona.refit('visits');
 SELECT size, name FROM persona.segments('visits') ORDER BY size;
+
+-- By direction: baskets that are alike in their mix, however large.
+CREATE TABLE basket AS
+SELECT i AS id, (1 + i % 5) * CASE i % 3 WHEN 0 THEN 10.0 ELSE 1.0 END AS fresh, (1 + i % 5) * CASE i % 3 WHEN 1 THEN 10.0 ELSE 1.0 END AS tinned,
+       (1 + i % 5) * CASE i % 3 WHEN 2 THEN 10.0 ELSE 1.0 END AS frozen
+FROM generate_series(1, 90) AS i;
+SELECT segment, size, label FROM persona.fit_segments('mix', 'basket', 'id', k => 3, scaling => 'none', metric => 'cosine');
+SELECT segment, feature, round(mean::numeric, 2) AS mean FROM persona.segment_profile('mix') ORDER BY segment, feature;
+SELECT persona.segment('mix', b) = persona.segment('mix', c) AS is_alike, round(persona.distance('mix', c)::numeric, 5) AS distance
+FROM basket b, LATERAL (SELECT b.fresh * 1000 AS fresh, b.tinned * 1000 AS tinned, b.frozen * 1000 AS frozen) c WHERE id = 7;
+SELECT persona.segment('mix', v), persona.distance('mix', v) FROM (SELECT 0 AS fresh, 0 AS tinned, 0 AS frozen) v;
+SELECT parameters -> 'metric' AS metric FROM persona.model_versions WHERE model = 'mix';
+SELECT persona.refit('mix');
+SELECT count(*) FROM persona.fit_segments('mix', 'SELECT id, fresh - fresh AS nothing FROM basket', 'id', k => 2, metric => 'cosine', scaling => 'none');
+SELECT count(*) FROM persona.fit_segments('mix', 'basket', 'id', k => 3, metric => 'manhattan');
+SELECT k, round(silhouette::numeric, 3) AS silhouette, calinski_harabasz, is_best FROM persona.choose_k('SELECT fresh, tinned, frozen FROM basket', 2, 3, scaling => 'none', metric => 'cosine');
+WITH fitted AS (SELECT persona.kmeans(ARRAY[fresh, tinned, frozen], 3, '{"metric": "cosine"}') AS model FROM basket)
+SELECT persona.segment(model, ARRAY[1, 2, 30]) = persona.segment(model, ARRAY[100, 200, 3000]) AS is_alike FROM fitted;

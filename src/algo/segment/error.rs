@@ -27,6 +27,9 @@ pub enum Error {
     InvalidWeight { column: String, weight: f64 },
     #[error("column \"{column}\" is missing, or is no longer of the type it had")]
     MissingColumn { column: String },
+    /// `row` counts from 0.
+    #[error("a row has no direction: all its features are 0")]
+    NoDirection { row: usize },
     #[error("cannot make {k} segments of {distinct} distinct rows")]
     TooFewDistinctRows { k: usize, distinct: usize },
     /// `row` counts from 0.

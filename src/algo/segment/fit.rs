@@ -1,19 +1,20 @@
 //! From rows to a model: population statistics, scaling, the starts, and the best of them.
 
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 
 use super::error::Error;
 use super::features::Features;
 use super::lloyd::{Limits, Numbering, Run, lloyd};
 use super::model::{Ended, FORMAT, KMeans};
-use super::params::{Scaling, ValidParams};
+use super::params::{Metric, Scaling, ValidParams};
 use super::points::{Points, TOGETHER};
 use super::quality::{Quality, quality};
 use super::rows::Rows;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
 use super::start::start;
 use crate::algo::random::Random;
-use crate::algo::stop::Watch;
+use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Store;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +38,7 @@ pub fn fit(
     watch: &Watch,
 ) -> Result<Fit, Error> {
     let population = population(&points, MAX_MAGNITUDE, features, watch)?;
-    let space = Space::new(&population, params.scaling, features);
+    let space = Space::new(&population, params.scaling, params.metric, features);
     fit_in(&points, space, population, features, params, Start::Seeds, watch)
 }
 
@@ -55,7 +56,7 @@ pub fn fit_from(
         return Err(Error::DimensionMismatch { expected: params.k, found: earlier.k() });
     }
     let population = population(&points, MAX_MAGNITUDE, features, watch)?;
-    let space = Space::new(&population, params.scaling, features);
+    let space = Space::new(&population, params.scaling, params.metric, features);
     let start = Start::Centroids(&centroids);
     fit_in(&points, space, population, features, params, start, watch)
 }
@@ -69,7 +70,8 @@ pub fn fit_points(
 ) -> Result<Fit, Error> {
     let population = population(&points, MAX_SCALED, features, watch)?;
     let space = Space::identity(points.ncols());
-    let params = ValidParams { scaling: Scaling::None, ..params.clone() };
+    let params =
+        ValidParams { scaling: Scaling::None, metric: Metric::Euclidean, ..params.clone() };
     fit_in(&points, space, population, features, &params, Start::Seeds, watch)
 }
 
@@ -98,7 +100,7 @@ fn fit_in(
     if n_rows == 0 {
         return Err(Error::EmptyInput);
     }
-    let scaled = Points::collect(
+    let mut scaled = Points::collect(
         &params.place,
         n_rows,
         points.n_features(),
@@ -110,6 +112,9 @@ fn fit_in(
             space.scale_all(feature, values, scaled);
         },
     )?;
+    if space.metric == Metric::Cosine {
+        scaled.to_unit_length(watch)?;
+    }
     let variance: f64 =
         population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
     let limits = Limits {
@@ -129,6 +134,10 @@ fn fit_in(
         true => Some(quality(&scaled, &space, &run, params.seed, watch)?),
         false => None,
     };
+    let means = match space.metric {
+        Metric::Euclidean => None,
+        Metric::Cosine => Some(means(points, &run, watch)?),
+    };
     let spread = run
         .inertias
         .iter()
@@ -139,6 +148,8 @@ fn fit_in(
         features: features.names.clone(),
         categories: features.categories.clone(),
         scaling: params.scaling,
+        metric: space.metric,
+        means,
         inertia: run.inertia * space.unit * space.unit,
         center: space.center,
         spread: spread.collect(),
@@ -165,6 +176,36 @@ fn fit_in(
         quality,
         model,
     })
+}
+
+/// The mean of each segment's rows (k x d), in original units; that of an empty segment is its centroid.
+fn means(points: &impl Rows, run: &Run, watch: &Watch) -> Result<Vec<f64>, Stopped> {
+    /// As many on any number of threads, added up in order.
+    const PIECES: usize = 16;
+    let d = points.n_features();
+    let piece_rows = points.n_rows().div_ceil(PIECES);
+    let sums: Vec<Vec<f64>> = (0..PIECES)
+        .into_par_iter()
+        .map(|piece| {
+            let mut sums = vec![0f64; run.centroids.len()];
+            for row in piece * piece_rows..points.n_rows().min((piece + 1) * piece_rows) {
+                watch.check()?;
+                let sums = &mut sums[usize::from(run.labels[row]) * d..][..d];
+                sums.iter_mut()
+                    .enumerate()
+                    .for_each(|(feature, sum)| *sum += points.value(row, feature));
+            }
+            Ok(sums)
+        })
+        .collect::<Result<_, Stopped>>()?;
+    let mut means = run.centroids.clone();
+    for (idx, mean) in means.iter_mut().enumerate() {
+        let size = run.sizes[idx / d];
+        if size > 0 {
+            *mean = sums.iter().map(|sums| sums[idx]).sum::<f64>() / size as f64;
+        }
+    }
+    Ok(means)
 }
 
 /// The run with the least inertia of `n_init`; of equal ones, the first.

@@ -12,6 +12,7 @@ use super::kernel::{LANES, Packed, Path};
 use super::label::{Known, PIECE_BLOCKS, Pass, Slot};
 use super::matching::matching;
 use super::model::Ended;
+use super::params::Metric;
 use super::points::Points;
 use super::prepared::scaled_centroids;
 use super::repair;
@@ -230,10 +231,11 @@ impl<'a> State<'a> {
         let n_features = self.points.n_features;
         let mut shift = 0.0;
         let mut means = centroids.to_vec();
-        for (idx, mean) in means.iter_mut().enumerate() {
-            let (segment, feature) = (idx / n_features, idx % n_features);
-            if self.counts[segment] > 0 {
-                let scaled = self.sums[idx] / self.counts[segment] as f64;
+        let segments = means.chunks_exact_mut(n_features).zip(self.sums.chunks_exact(n_features));
+        for ((mean, sums), &count) in segments.zip(&self.counts).filter(|(_, count)| **count > 0) {
+            let mut scaled: Vec<f64> = sums.iter().map(|sum| sum / count as f64).collect();
+            self.space.project(&mut scaled);
+            for (feature, (mean, scaled)) in mean.iter_mut().zip(scaled).enumerate() {
                 shift += (scaled - self.space.scaled_wide(feature, *mean)).powi(2);
                 *mean = self.space.original(feature, scaled);
             }
@@ -241,13 +243,17 @@ impl<'a> State<'a> {
         (means, shift)
     }
 
-    /// Sum of squared distances to the means: the squares of all rows less those that the means explain.
+    /// Sum of squared distances to the means: the squares of all rows less those that the means explain. On the unit sphere
+    /// a row's is 2 - 2 x.c, and the sum of a segment's x.c is the length of their sum.
     fn inertia_of_means(&self) -> f64 {
-        let n_features = self.points.n_features;
-        let explained =
-            self.sums.chunks_exact(n_features).zip(&self.counts).map(|(sums, &count)| {
-                sums.iter().map(|sum| sum * sum).sum::<f64>() / count.max(1) as f64
-            });
+        let segments = self.sums.chunks_exact(self.points.n_features).zip(&self.counts);
+        let explained = segments.map(|(sums, &count)| {
+            let square = sums.iter().map(|sum| sum * sum).sum::<f64>();
+            match self.space.metric {
+                Metric::Euclidean => square / count.max(1) as f64,
+                Metric::Cosine => 2.0 * square.sqrt() - count as f64,
+            }
+        });
         (self.squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
     }
 

@@ -36,7 +36,7 @@ pub use features::{Category, Features, MAX_LEVELS, Wanted, base_name, bind, want
 pub use fit::{Fit, fit, fit_from, fit_points};
 pub use matching::successors;
 pub use model::{Ended, FORMAT, KMeans};
-pub use params::{MAX_FEATURES, MAX_K, Params, Scaling, ValidParams};
+pub use params::{MAX_FEATURES, MAX_K, Metric, Params, Scaling, ValidParams};
 pub use picture::{Picture, picture};
 pub use prepared::Prepared;
 pub use profile::{ProfileRow, profile};

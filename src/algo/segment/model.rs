@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Malformed};
 use super::features::{Category, Wanted, base_name, indicators, wanted};
-use super::params::{MAX_FEATURES, MAX_K, Scaling};
+use super::params::{MAX_FEATURES, MAX_K, Metric, Scaling};
 use super::prepared::Prepared;
 use super::space::{MAX_MAGNITUDE, Space};
 
@@ -29,6 +29,7 @@ pub struct KMeans {
     /// Which of the features are indicators of the levels of a text column.
     pub categories: Vec<Category>,
     pub scaling: Scaling,
+    pub metric: Metric,
     /// Subtracted from each feature before distances are computed: its mean, or 0 for an indicator.
     pub center: Vec<f64>,
     /// Divides each feature after that: its deviation, or 1 for an indicator, or without scaling one number for all, which only
@@ -38,6 +39,8 @@ pub struct KMeans {
     pub unit: f64,
     /// k x d, row after row, in original units; the largest segment first.
     pub centroids: Vec<f64>,
+    /// k x d, of the segments' rows; none where the centroids are just that.
+    pub means: Option<Vec<f64>>,
     pub sizes: Vec<u64>,
     /// Root mean square distance of each segment's rows to its centroid.
     pub spread: Vec<f64>,
@@ -127,6 +130,9 @@ impl KMeans {
         numbers("center", &self.center, d, bounded)?;
         numbers("scale", &self.scale, d, |scale| scale > 0.0 && bounded(scale))?;
         numbers("centroids", &self.centroids, k * d, bounded)?;
+        if let Some(means) = &self.means {
+            numbers("means", means, k * d, bounded)?;
+        }
         numbers("population_mean", &self.population_mean, d, bounded)?;
         numbers("population_sd", &self.population_sd, d, |sd| sd >= 0.0 && bounded(sd))?;
         numbers("inertia", &[self.inertia], 1, |inertia| inertia >= 0.0 && inertia.is_finite())?;
@@ -148,7 +154,12 @@ impl KMeans {
     }
 
     pub(super) fn space(&self) -> Space {
-        Space { center: self.center.clone(), scale: self.scale.clone(), unit: self.unit }
+        Space {
+            center: self.center.clone(),
+            scale: self.scale.clone(),
+            unit: self.unit,
+            metric: self.metric,
+        }
     }
 
     /// The form that labels many rows fast.
@@ -201,6 +212,8 @@ mod tests {
             features: vec!["age".into(), "income".into()],
             categories: Vec::new(),
             scaling: Scaling::Standard,
+            metric: Metric::Euclidean,
+            means: None,
             center: vec![40.0, 0.1],
             scale: vec![10.0, 1.0 / 3.0],
             unit: 1.0,
@@ -245,6 +258,7 @@ mod tests {
         check_refused(|m| m.center[0] = f64::INFINITY, Malformed::Range { field: "center" });
         check_refused(|m| m.scale[0] = 0.0, Malformed::Range { field: "scale" });
         check_refused(|m| m.scale[0] = -1.0, Malformed::Range { field: "scale" });
+        check_refused(|m| m.means = Some(vec![f64::NAN; 4]), Malformed::Range { field: "means" });
         check_refused(|m| m.unit = 0.0, Malformed::Range { field: "unit" });
         check_refused(|m| m.spread[0] = f64::NAN, Malformed::Range { field: "spread" });
         for first in [1, 2, u32::MAX] {

@@ -17,10 +17,21 @@ pub enum Scaling {
     Standard,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    #[default]
+    Euclidean,
+    /// Between directions: rows and centroids are scaled to unit length, and distances are those between their ends, the
+    /// square root of 2 - 2 cos (spherical k-means, Dhillon and Modha 2001).
+    Cosine,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
     pub k: i64,
     pub scaling: Scaling,
+    pub metric: Metric,
     /// Over all rows; those that refine the seeds beforehand are not counted.
     pub max_iterations: i64,
     /// Number of starts, of which the best inertia is kept.
@@ -40,6 +51,7 @@ impl Params {
         Self {
             k,
             scaling: Scaling::Standard,
+            metric: Metric::Euclidean,
             max_iterations: 100,
             n_init: 1,
             seed: 0,
@@ -51,7 +63,7 @@ impl Params {
 
     /// Refuses what no fit can do. `k` above the number of distinct rows shows only in the fit.
     pub fn check(&self, n_rows: usize, n_features: usize) -> Result<ValidParams, Error> {
-        let Self { k, scaling, max_iterations, n_init, seed, tolerance, quality, ref place } =
+        let Self { k, scaling, metric, max_iterations, n_init, seed, tolerance, quality, .. } =
             *self;
         if !(1..=MAX_K as i64).contains(&k) {
             return Err(Error::InvalidK { k });
@@ -75,13 +87,14 @@ impl Params {
             k: k as usize,
             n_features,
             scaling,
+            metric,
             max_iterations: within(max_iterations)
                 .ok_or(Error::InvalidIterations { max_iterations })?,
             n_init: within(n_init).ok_or(Error::InvalidStarts { n_init })?,
             seed,
             tolerance,
             quality,
-            place: place.clone(),
+            place: self.place.clone(),
         })
     }
 }
@@ -92,6 +105,7 @@ pub struct ValidParams {
     pub(super) k: usize,
     pub(super) n_features: usize,
     pub(super) scaling: Scaling,
+    pub(super) metric: Metric,
     pub(super) max_iterations: u32,
     pub(super) n_init: u32,
     pub(super) seed: i64,

@@ -39,11 +39,12 @@ pub fn picture(model: &KMeans, rows: &impl Rows, watch: &Watch) -> Result<Pictur
     for row in even_sample_rows(rows.n_rows(), ROWS, &mut random) {
         watch.check()?;
         let values: Vec<f64> = (0..d).map(|feature| rows.value(row, feature)).collect();
-        if let Some(segment) = prepared.segment(&values) {
+        let mut row = vec![0f32; d];
+        if let Some(segment) = prepared.segment(&values)
+            && space.scale_row(&values, &mut row)
+        {
             labels.push(segment);
-            scaled.extend(
-                values.iter().enumerate().map(|(feature, &value)| space.scaled(feature, value)),
-            );
+            scaled.extend(row);
         }
     }
     let plane = Plane::of(&scaled, d, watch)?;

@@ -53,6 +53,42 @@ impl Points {
         Ok(Self { n_rows, n_features, values, place: place.clone() })
     }
 
+    /// Divides every row by its length, with the operations of a single row in their order; refuses one whose length is 0.
+    pub(super) fn to_unit_length(&mut self, watch: &Watch) -> Result<(), Error> {
+        let (block_len, n_rows) = (self.block_len(), self.n_rows);
+        let blocks = self.values.par_chunks_mut(block_len).enumerate().with_min_len(64);
+        blocks.try_for_each(|(block_idx, block)| {
+            watch.check()?;
+            let mut largest = [0f32; LANES];
+            for values in block.chunks_exact(LANES) {
+                for lane in 0..LANES {
+                    largest[lane] = largest[lane].max(values[lane].abs());
+                }
+            }
+            for (lane, largest) in largest.iter_mut().enumerate().filter(|(_, it)| **it == 0.0) {
+                let row = block_idx * LANES + lane;
+                if row < n_rows {
+                    return Err(Error::NoDirection { row });
+                }
+                *largest = 1.0;
+            }
+            let mut squares = [0f32; LANES];
+            for values in block.chunks_exact_mut(LANES) {
+                for lane in 0..LANES {
+                    values[lane] /= largest[lane];
+                    squares[lane] += values[lane] * values[lane];
+                }
+            }
+            let lengths = squares.map(|square| if square > 0.0 { square.sqrt() } else { 1.0 });
+            for values in block.chunks_exact_mut(LANES) {
+                for lane in 0..LANES {
+                    values[lane] /= lengths[lane];
+                }
+            }
+            Ok(())
+        })
+    }
+
     pub(super) fn block_len(&self) -> usize {
         self.n_features * LANES
     }

@@ -63,8 +63,8 @@ impl Prepared {
     /// How odd a row is: its distance to its centroid over the root mean square distance of the segment's rows at the fit. About 1
     /// is ordinary; without any spread at the fit it is 0 on a centroid and infinite elsewhere.
     pub fn anomaly<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<f64> {
-        let idx = self.nearest_idx(features)? as usize;
-        let distance = self.squares(idx, features).sum::<f64>().sqrt() * self.space.unit;
+        let (row, idx) = self.nearest_of_scaled(features)?;
+        let distance = self.squares(idx, &row).sum::<f64>().sqrt() * self.space.unit;
         Some(if distance == 0.0 { 0.0 } else { distance / self.typical[idx] })
     }
 
@@ -74,15 +74,11 @@ impl Prepared {
         &self,
         features: &[T],
     ) -> Option<Vec<(usize, f64)>> {
-        let idx = self.nearest_idx(features)? as usize;
-        let squares: Vec<f64> = self.squares(idx, features).collect();
+        let (row, idx) = self.nearest_of_scaled(features)?;
+        let squares: Vec<f64> = self.squares(idx, &row).collect();
         let sum: f64 = squares.iter().sum();
-        let mut shares: Vec<(usize, f64)> = squares
-            .iter()
-            .map(|square| square / sum)
-            .enumerate()
-            .filter(|(_, share)| *share > 0.0)
-            .collect();
+        let shares = squares.iter().map(|square| square / sum).enumerate();
+        let mut shares: Vec<(usize, f64)> = shares.filter(|(_, share)| *share > 0.0).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
         Some(shares)
     }
@@ -100,20 +96,28 @@ impl Prepared {
     }
 
     fn nearest_scaled<T: Copy + Into<f64>>(&self, features: &[T], row: &mut [f32]) -> Option<u32> {
-        let mut missing = false;
-        for (feature, (scaled, &value)) in row.iter_mut().zip(features).enumerate() {
-            *scaled = self.space.scaled(feature, value.into());
-            missing |= scaled.is_nan();
-        }
-        (!missing).then(|| nearest_of_row(self.path, row, &self.packed))
+        let is_whole = self.space.scale_row(features, row);
+        is_whole.then(|| nearest_of_row(self.path, row, &self.packed))
     }
 
+    /// The row as the fit saw it, and the place of its centroid.
+    fn nearest_of_scaled<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<(Vec<f32>, usize)> {
+        if features.len() != self.n_features() {
+            return None;
+        }
+        let mut row = vec![0f32; features.len()];
+        let idx = self.nearest_scaled(features, &mut row)?;
+        Some((row, idx as usize))
+    }
+
+    /// Of a row that has a segment.
     fn distance_to<T: Copy + Into<f64>>(&self, idx: usize, features: &[T]) -> f64 {
-        let centroid = self.centroid(idx);
+        let values = features.iter().enumerate();
+        let mut row: Vec<f64> =
+            values.map(|(feature, &value)| self.space.scaled_wide(feature, value.into())).collect();
+        self.space.project(&mut row);
         let squares =
-            features.iter().zip(centroid).enumerate().map(|(feature, (&value, &centroid))| {
-                (self.space.scaled_wide(feature, value.into()) - f64::from(centroid)).powi(2)
-            });
+            row.iter().zip(self.centroid(idx)).map(|(value, &c)| (value - f64::from(c)).powi(2));
         squares.sum::<f64>().sqrt() * self.space.unit
     }
 
@@ -122,15 +126,9 @@ impl Prepared {
         &self.centroids[idx * n_features..][..n_features]
     }
 
-    /// The squared difference of each feature from a centroid, scaled, of the row as the fit saw it: 0 for one that lay there.
-    fn squares<T: Copy + Into<f64>>(
-        &self,
-        idx: usize,
-        features: &[T],
-    ) -> impl Iterator<Item = f64> {
-        features.iter().zip(self.centroid(idx)).enumerate().map(|(feature, (&value, &centroid))| {
-            f64::from(self.space.scaled(feature, value.into()) - centroid).powi(2)
-        })
+    /// The squared difference of each feature from a centroid, scaled: 0 for a row of the fit that lay there.
+    fn squares(&self, idx: usize, row: &[f32]) -> impl Iterator<Item = f64> {
+        row.iter().zip(self.centroid(idx)).map(|(value, c)| f64::from(value - c).powi(2))
     }
 }
 

@@ -21,9 +21,10 @@ pub struct ProfileRow {
 /// Segment by segment and in them feature by feature.
 pub fn profile(model: &KMeans) -> Vec<ProfileRow> {
     let is_indicator = indicators(model.features.len(), &model.categories);
+    let means = model.means.as_ref().unwrap_or(&model.centroids);
     let cell = |idx: usize| {
         let (segment, feature) = (idx / model.features.len(), idx % model.features.len());
-        let (mean, population_mean) = (model.centroids[idx], model.population_mean[feature]);
+        let (mean, population_mean) = (means[idx], model.population_mean[feature]);
         let sd = model.population_sd[feature];
         ProfileRow {
             segment: segment as u32 + 1,

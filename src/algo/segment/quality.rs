@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::kernel::LANES;
 use super::lloyd::{Run, UNLABELLED};
+use super::params::Metric;
 use super::points::Points;
 use super::prepared::scaled_centroids;
 use super::repair::own_distances;
@@ -51,7 +52,7 @@ pub(super) fn quality(
         silhouette,
         silhouette_rows,
         davies_bouldin: davies_bouldin(points, &centroids, run, watch)?,
-        calinski_harabasz: calinski_harabasz(points, &centroids, run),
+        calinski_harabasz: calinski_harabasz(points, space, &centroids, run),
     })
 }
 
@@ -189,9 +190,10 @@ fn davies_bouldin(
 }
 
 /// From the centroids and sizes alone: the rows are within, which the inertia says.
-fn calinski_harabasz(points: &Points, centroids: &[f32], run: &Run) -> Option<f64> {
+fn calinski_harabasz(points: &Points, space: &Space, centroids: &[f32], run: &Run) -> Option<f64> {
     let (k, n, n_features) = (run.sizes.len(), points.n_rows, points.n_features);
-    if k < 2 || n <= k || run.inertia <= 0.0 {
+    // It is made of means, which a centroid on the unit sphere is not.
+    if k < 2 || n <= k || run.inertia <= 0.0 || space.metric == Metric::Cosine {
         return None;
     }
     let mut mean = vec![0f64; n_features];

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::error::Error;
 use super::features::Features;
-use super::params::Scaling;
+use super::params::{Metric, Scaling};
 use super::rows::Rows;
 use crate::algo::stop::Watch;
 
@@ -26,6 +26,8 @@ pub(super) struct Space {
     pub(super) scale: Vec<f64>,
     /// Length in the user's space of a length 1 in this one.
     pub(super) unit: f64,
+    /// With [`Metric::Cosine`] rows are divided by their lengths after all that.
+    pub(super) metric: Metric,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +39,20 @@ pub(super) struct Population {
 
 impl Space {
     pub(super) fn identity(n_features: usize) -> Self {
-        Self { center: vec![0.0; n_features], scale: vec![1.0; n_features], unit: 1.0 }
+        Self {
+            center: vec![0.0; n_features],
+            scale: vec![1.0; n_features],
+            unit: 1.0,
+            metric: Metric::Euclidean,
+        }
     }
 
-    pub(super) fn new(population: &Population, scaling: Scaling, features: &Features) -> Self {
+    pub(super) fn new(
+        population: &Population,
+        scaling: Scaling,
+        metric: Metric,
+        features: &Features,
+    ) -> Self {
         // A deviation whose squares vanish in f64 is replaced with the range: any positive scale will do there.
         let spread: Vec<f64> = population
             .sd
@@ -58,6 +70,10 @@ impl Space {
             Scaling::None => {
                 let widest = spread.iter().copied().fold(0.0, f64::max);
                 let common = if widest > 0.0 { widest } else { 1.0 };
+                // A direction is one from the origin.
+                if metric == Metric::Cosine {
+                    center.fill(0.0);
+                }
                 (vec![common; center.len()], common)
             }
         };
@@ -68,7 +84,28 @@ impl Space {
         for (scale, weight) in scale.iter_mut().zip(&features.weights) {
             *scale /= weight.sqrt();
         }
-        Self { center, scale, unit }
+        let unit = if metric == Metric::Cosine { 1.0 } else { unit };
+        Self { center, scale, unit, metric }
+    }
+
+    /// Scales a row; false when a feature is missing, or when the row has no direction and is to have one.
+    pub(super) fn scale_row<T: Copy + Into<f64>>(&self, features: &[T], row: &mut [f32]) -> bool {
+        let mut missing = false;
+        for (feature, (scaled, &value)) in row.iter_mut().zip(features).enumerate() {
+            *scaled = self.scaled(feature, value.into());
+            missing |= scaled.is_nan();
+        }
+        !missing && (self.metric == Metric::Euclidean || to_unit_length(row))
+    }
+
+    /// Puts a scaled centroid where it belongs: with [`Metric::Cosine`] on the unit sphere, unless it is 0.
+    pub(super) fn project(&self, centroid: &mut [f64]) {
+        if self.metric == Metric::Cosine {
+            let length = centroid.iter().map(|value| value * value).sum::<f64>().sqrt();
+            if length > 0.0 {
+                centroid.iter_mut().for_each(|value| *value /= length);
+            }
+        }
     }
 
     pub(super) fn scaled(&self, feature: usize, value: f64) -> f32 {
@@ -90,6 +127,23 @@ impl Space {
     pub(super) fn original(&self, feature: usize, scaled: f64) -> f64 {
         scaled * self.scale[feature] + self.center[feature]
     }
+}
+
+/// Divides a row by its length, in the order of operations that `Points` has for many rows; false for 0.
+fn to_unit_length(row: &mut [f32]) -> bool {
+    let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    if largest == 0.0 {
+        return false;
+    }
+    // By the largest first: a square may be too small or too large for f32.
+    let mut square = 0f32;
+    for value in row.iter_mut() {
+        *value /= largest;
+        square += *value * *value;
+    }
+    let length = square.sqrt();
+    row.iter_mut().for_each(|value| *value /= length);
+    true
 }
 
 /// Mean and population standard deviation of each feature; refuses a row that no distance can be computed to.

@@ -8,7 +8,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::segment::{self, Features, Ordered, Params, Scaling, order_by_content};
+use crate::algo::segment::{self, Features, Metric, Ordered, Params, Scaling, order_by_content};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::Report;
 use crate::pg::gathered::{self, Given, State};
@@ -29,6 +29,7 @@ raw::declare! {
 #[derive(Clone, Copy)]
 struct Fit {
     scaling: Scaling,
+    metric: Metric,
     max_iterations: i64,
     n_init: i64,
     seed: i64,
@@ -37,10 +38,16 @@ struct Fit {
 impl gathered::Fit for Fit {
     const NAME: &'static str = "kmeans";
     const WORK: Work = WORK;
-    const OPTIONS: &'static str = "seed, max_iterations, n_init, scaling";
+    const OPTIONS: &'static str = "seed, max_iterations, n_init, scaling, metric";
 
     fn default() -> Self {
-        Self { scaling: Scaling::None, max_iterations: 100, n_init: 1, seed: 0 }
+        Self {
+            scaling: Scaling::None,
+            metric: Metric::Euclidean,
+            max_iterations: 100,
+            n_init: 1,
+            seed: 0,
+        }
     }
 
     fn set(&mut self, given: &Given) -> Result<bool, Report> {
@@ -51,6 +58,10 @@ impl gathered::Fit for Fit {
             "scaling" => {
                 self.scaling =
                     given.one_of(&[("none", Scaling::None), ("standard", Scaling::Standard)])?;
+            }
+            "metric" => {
+                let metrics = [("euclidean", Metric::Euclidean), ("cosine", Metric::Cosine)];
+                self.metric = given.one_of(&metrics)?;
             }
             _ => return Ok(false),
         }
@@ -88,8 +99,8 @@ unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
 }
 
 fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<segment::KMeans>, Report> {
-    let Fit { scaling, max_iterations, n_init, seed } = state.fit();
-    let params = Params { scaling, max_iterations, n_init, seed, ..Params::new(state.k()) };
+    let Fit { scaling, metric, max_iterations, n_init, seed } = state.fit();
+    let params = Params { scaling, metric, max_iterations, n_init, seed, ..Params::new(state.k()) };
     let (n_rows, n_features) = state.shape();
     let params = params.check(n_rows, n_features)?;
     let rows = state.rows()?;

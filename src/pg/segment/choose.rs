@@ -14,7 +14,7 @@ use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
-use super::fit::{WORK, dimensions, feature_names, parse_scaling, parse_weights};
+use super::fit::{WORK, dimensions, feature_names, parse_metric, parse_scaling, parse_weights};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
 pub(super) const RANGE: RangeInclusive<i64> = 2..=10;
@@ -38,6 +38,7 @@ fn choose_k(
     sample_rows: Option<i32>,
     seed: Option<i64>,
     weights: Option<JsonB>,
+    metric: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -64,6 +65,7 @@ fn choose_k(
     let params = Params {
         scaling: parse_scaling(scaling.ok_or_else(|| missing("scaling"))?)?,
         seed: seed.ok_or_else(|| missing("seed"))?,
+        metric: parse_metric(metric.ok_or_else(|| missing("metric"))?)?,
         ..Params::new(*range.start())
     };
     params.check(1, 1)?;

@@ -26,6 +26,8 @@ impl From<Error> for Report {
                 .set_hint("Leave a column that is not to count out of the features."),
             Error::MissingColumn { .. } => report(Code::ERRCODE_UNDEFINED_COLUMN, message)
                 .set_hint("The fit needs the columns that the model was fitted on."),
+            Error::NoDirection { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Leave such rows out of the source, or use metric => 'euclidean'."),
             Error::TooManyRows { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
                 .set_hint("Fit on a sample: a model labels any number of rows."),
             Error::DimensionMismatch { .. } => report(Code::ERRCODE_ARRAY_ELEMENT_ERROR, message)

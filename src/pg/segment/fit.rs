@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::{
-    self, Columns, Features, Fit, KMeans, MAX_LEVELS, Ordered, Params, Scaling, bind,
+    self, Columns, Features, Fit, KMeans, MAX_LEVELS, Metric, Ordered, Params, Scaling, bind,
     order_by_integer, order_by_text, original,
 };
 use crate::algo::stop::Watch;
@@ -44,6 +44,8 @@ struct Arguments {
     weights: BTreeMap<String, f64>,
     #[serde(default)]
     storage: Storage,
+    #[serde(default)]
+    metric: Metric,
 }
 
 /// Where the rows of a fit and its arrays lie.
@@ -76,6 +78,7 @@ fn fit_segments(
     activate: Option<bool>,
     weights: Option<JsonB>,
     storage: Option<&str>,
+    metric: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -102,6 +105,7 @@ fn fit_segments(
         n_init: n_init.ok_or_else(|| missing("n_init"))?.into(),
         weights: weights.map(parse_weights).transpose()?.unwrap_or_default(),
         storage: parse_storage(storage.ok_or_else(|| missing("storage"))?)?,
+        metric: parse_metric(metric.ok_or_else(|| missing("metric"))?)?,
     };
     let activate = activate.ok_or_else(|| missing("activate"))?;
     if save_to.is_some() && !activate {
@@ -163,6 +167,7 @@ impl Arguments {
         Params {
             k: self.k,
             scaling: self.scaling,
+            metric: self.metric,
             max_iterations: self.max_iterations,
             n_init: self.n_init,
             seed: self.seed,
@@ -170,6 +175,19 @@ impl Arguments {
             quality: true,
             place: place.clone(),
         }
+    }
+}
+
+pub(super) fn parse_metric(metric: &str) -> Result<Metric, Report> {
+    match metric {
+        "euclidean" => Ok(Metric::Euclidean),
+        "cosine" => Ok(Metric::Cosine),
+        other => Err(Error::InvalidOption {
+            option: "metric".into(),
+            value: other.into(),
+            valid: "euclidean, cosine".into(),
+        }
+        .into()),
     }
 }
 
