@@ -61,6 +61,16 @@ class Peer:
         house.end_group(self.process)
 
 
+def peer_script(name):
+    """A script of tests/quality, asked in the venv of the benchmarks."""
+    def ask(*arguments):
+        command = [house.venv("bench"), ROOT / "tests" / "quality" / f"{name}.py", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+
+    DATA.mkdir(parents=True, exist_ok=True)
+    return ask, DATA / f"{name}.csv", DATA / f"{name}.json"
+
+
 class Bench:
     def __init__(self, cluster, peer, rows, repeats):
         self.cluster, self.peer, self.rows, self.repeats = cluster, peer, rows, repeats
