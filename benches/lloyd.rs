@@ -2,15 +2,16 @@
 //! machine could do at most.
 //!
 //! `lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE]` reads raw little-endian f32, row after row, fits on two threads and
-//! prints `seconds inertia iterations`; reading the files is not timed. `lloyd peak` prints the multiply-adds of f32 that one
-//! thread and two can do, and the bytes that two can read, each in billions a second.
+//! prints `seconds inertia iterations`; reading the files is not timed. `lloyd seeded POINTS K FEATURES ITERATIONS` does the
+//! same from seeds of its own. `lloyd peak` prints the multiply-adds of f32 that one thread and two can do, and the bytes that
+//! two can read, each in billions a second.
 #![allow(unsafe_code, reason = "instructions that only some processors have")]
 
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
 use pg_persona::algo::segment::{
-    Ended, FORMAT, Features, KMeans, Metric, Params, Scaling, fit_from,
+    Ended, FORMAT, Features, KMeans, Metric, Params, Scaling, fit, fit_from,
 };
 use pg_persona::algo::stop::Watch;
 use rayon::prelude::*;
@@ -23,28 +24,53 @@ fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global().expect("a pool starts");
     match arguments[..] {
         ["peak"] => peak(),
+        ["seeded", points, k, features, iterations] => {
+            let features = features.parse().expect("FEATURES is a number");
+            let iterations = iterations.parse().expect("ITERATIONS is a number");
+            let start = Start::Seeds(k.parse().expect("K is a number"));
+            run(&read(points, features), &start, iterations, None);
+        }
         [points, centroids, features, iterations, ref tolerance @ ..] => {
             let features = features.parse().expect("FEATURES is a number");
             let iterations = iterations.parse().expect("ITERATIONS is a number");
             let tolerance =
                 tolerance.first().map(|one| one.parse().expect("TOLERANCE is a number"));
-            run(&read(points, features), &read(centroids, features), iterations, tolerance);
+            let start = Start::Centroids(read(centroids, features));
+            run(&read(points, features), &start, iterations, tolerance);
         }
-        _ => eprintln!("lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE] | lloyd peak"),
+        _ => eprintln!(
+            "lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE] | \
+             lloyd seeded POINTS K FEATURES ITERATIONS | lloyd peak"
+        ),
     }
 }
 
-fn run(points: &Array2<f32>, centroids: &Array2<f32>, max_iterations: i64, tolerance: Option<f64>) {
+enum Start {
+    Centroids(Array2<f32>),
+    /// The fit's own, so many.
+    Seeds(usize),
+}
+
+fn run(points: &Array2<f32>, start: &Start, max_iterations: i64, tolerance: Option<f64>) {
     let names = (0..points.ncols()).map(|feature| format!("f{feature}"));
     let features = Features::numbers(names.collect());
-    let k = centroids.nrows();
+    let (k, model) = match start {
+        Start::Centroids(centroids) => {
+            (centroids.nrows(), Some(start_model(&features, centroids.view())))
+        }
+        Start::Seeds(k) => (*k, None),
+    };
     let params =
         Params { scaling: Scaling::None, max_iterations, tolerance, ..Params::new(k as i64) };
     let params = params.check(points.nrows(), points.ncols()).expect("the parameters are valid");
-    let start = start_model(&features, centroids.view());
+    let watch = Watch::new();
     let began = Instant::now();
-    let fit = fit_from(points.view(), &features, &start, &params, &Watch::new()).expect("it fits");
+    let fit = match &model {
+        Some(model) => fit_from(points.view(), &features, model, &params, &watch),
+        None => fit(points.view(), &features, &params, &watch),
+    };
     let seconds = began.elapsed().as_secs_f64();
+    let fit = fit.expect("it fits");
     println!("{seconds} {} {}", fit.inertia, fit.iterations);
 }
 

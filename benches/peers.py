@@ -228,16 +228,6 @@ def sample_data(path, name):
     return list(frame.columns[1:])
 
 
-def sample_inertia(path, centroids, standardise):
-    points = pd.read_csv(path).to_numpy()[:, 1:].astype(float)
-    centres = np.asarray(centroids, float)
-    if standardise:
-        mean, spread = points.mean(axis=0), points.std(axis=0)
-        spread[spread == 0] = 1
-        points, centres = (points - mean) / spread, (centres - mean) / spread
-    return float(((points[:, None, :] - centres[None]) ** 2).sum(-1).min(axis=1).sum())
-
-
 def movielens_split(path, train, test, seed):
     """MovieLens-100K, three quarters of each item's ratings to train and the rest to test."""
     ratings = pd.read_csv(path, sep="\t")
@@ -266,7 +256,7 @@ def ranking(recommended, test, n):
     return {"ndcg": float(np.mean(ndcg)), "precision": float(np.mean(precision)), "recall": float(np.mean(recall))}
 
 
-COMMANDS = {one.__name__: one for one in (make_data, make_points, standard_scale, describe, kmeans, lloyd, inertia, export_models, onnx, sample_data, sample_inertia, movielens_split, ranking)}
+COMMANDS = {one.__name__: one for one in (make_data, make_points, standard_scale, describe, kmeans, lloyd, inertia, export_models, onnx, sample_data, movielens_split, ranking)}
 
 
 def serve():

@@ -2,64 +2,21 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import traceback
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in ("benches", "scripts", "tests")]
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in ("benches", "scripts", "tests", "demo")]
 
 import build
 import frame
 import house
-import ours
 import run
+import segment_quality
 import setup
 from frame import Row
 from house import say
 from lib.cluster import Cluster
-
-# Inertia of iris, raw, for k = 2 to 5: the global optima.
-IRIS = {2: 152.348, 3: 78.8514, 4: 57.2285, 5: 46.4462}
-# Best of ten starts on digits, z-scored; the best known of sixty starts is 69,416.8.
-DIGITS = 69_700
-
-
-def sample(bench, name):
-    path = run.DATA / f"{name}.csv"
-    run.DATA.mkdir(parents=True, exist_ok=True)
-    features = bench.peer.ask("sample_data", path=str(path), name=name)
-    columns = ", ".join(f"{feature} float8" for feature in features)
-    bench.sql(f"CREATE TABLE {name} (id bigint PRIMARY KEY, {columns})")
-    bench.connection.copy_in(f"COPY {name} FROM STDIN (FORMAT csv, HEADER)", path.read_bytes())
-    return path, features
-
-
-def iris(bench):
-    path, features = sample(bench, "iris")
-    for k, optimum in IRIS.items():
-        bench.sql(ours.fit_segments(f"iris_{k}", "iris", k, features, starts=10, scaling="none", iterations=300))
-        found = bench.peer.ask("sample_inertia", path=str(path), standardise=False,
-                               centroids=run.centroids_of(bench, f"iris_{k}", features))
-        yield Row(f"k-means, iris raw, k = {k}: inertia", f"{found:.6g}", f"optimum {optimum}", found / optimum, 1.0005)
-
-
-def digits(bench):
-    path, features = sample(bench, "digits")
-    bench.sql(ours.fit_segments("digits", "digits", 10, features, starts=10, iterations=300))
-    found = bench.peer.ask("sample_inertia", path=str(path), standardise=True, centroids=run.centroids_of(bench, "digits", features))
-    yield Row("k-means, digits z-scored, k = 10, best of 10 starts: inertia", f"{found:.6g}", f"bar {DIGITS}", found / DIGITS, 1.0)
-
-
-def peer_script(name):
-    """A script of tests/quality, asked in the venv of the benchmarks."""
-    def ask(*arguments):
-        command = [house.venv("bench"), house.ROOT / "tests" / "quality" / f"{name}.py", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
-
-    run.DATA.mkdir(parents=True, exist_ok=True)
-    return ask, run.DATA / f"{name}.csv", run.DATA / f"{name}.json"
-
 
 # Of each data set, what a scaler may differ by; of more than 1,024 rows quantiles come from a sketch. A column that is
 # continuous tells of those: quantiles of repeated values depend on rounding.
@@ -79,7 +36,7 @@ SCALERS = {
 
 def scale(bench):
     """Scalers against scikit-learn's, by tests/quality/scale.py: the largest difference of any cell."""
-    peer, data, answers = peer_script("scale")
+    peer, data, answers = run.peer_script("scale")
     for name, (bars, continuous) in SCALED.items():
         columns = json.loads(peer("data", name, data))
         if not columns:
@@ -102,7 +59,7 @@ def scale(bench):
 
 def encode(bench):
     """Encodings against scikit-learn's, by tests/quality/encode.py: the largest difference of any row."""
-    peer, data, answers = peer_script("encode")
+    peer, data, answers = run.peer_script("encode")
     peer("data", data)
     bench.sql("CREATE TABLE pixels (id bigint, category text, f10 float8, f11 float8, f12 float8, f13 float8, digit float8, is_even float8)")
     bench.connection.copy_in("COPY pixels FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
@@ -133,7 +90,7 @@ def encode(bench):
         yield Row(f"{what}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
 
 
-TASKS = [iris, digits, scale, encode, run.movielens]
+TASKS = [*segment_quality.TASKS, scale, encode, run.movielens]
 
 
 def body():

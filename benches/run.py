@@ -61,9 +61,19 @@ class Peer:
         house.end_group(self.process)
 
 
+def peer_script(name):
+    """A script of tests/quality, asked in the venv of the benchmarks."""
+    def ask(*arguments):
+        command = [house.venv("bench"), ROOT / "tests" / "quality" / f"{name}.py", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+
+    DATA.mkdir(parents=True, exist_ok=True)
+    return ask, DATA / f"{name}.csv", DATA / f"{name}.json"
+
+
 class Bench:
-    def __init__(self, cluster, peer, rows, repeats):
-        self.cluster, self.peer, self.rows, self.repeats = cluster, peer, rows, repeats
+    def __init__(self, cluster, peer, rows, repeats, large=False):
+        self.cluster, self.peer, self.rows, self.repeats, self.large = cluster, peer, rows, repeats, large
         self.psql = cluster.psql_command("bench")
         self.connection = cluster.connect("bench", timeout=1200)
         self.made = 0
@@ -75,6 +85,13 @@ class Bench:
         began = time.perf_counter()
         self.sql(text)
         return time.perf_counter() - began
+
+    def phase(self, name, text):
+        """Seconds that a phase of a fit takes, as it logs it at debug1."""
+        self.connection.notices.clear()
+        self.sql(f"SET client_min_messages = debug1; {text}; RESET client_min_messages")
+        found = [re.search(rf"{name} took ([0-9.]+) ms", notice["M"]) for notice in self.connection.notices]
+        return float(next(one for one in found if one).group(1)) / 1000
 
     def fresh(self, name):
         """A name that no model or table has yet."""
@@ -90,16 +107,11 @@ def sums(function):
 
 
 def ingest(bench):
-    """The phase `reading` of a fit, as it logs it at debug1: what ingest takes, without the fit."""
+    """The phase `reading` of a fit: what ingest takes, without the fit."""
     def reading():
-        bench.connection.notices.clear()
-        bench.sql(ours.fit_segments(bench.fresh("ingest"), "mixture", 1, iterations=1))
-        found = [re.search(r"reading took ([0-9.]+) ms", notice["M"]) for notice in bench.connection.notices]
-        return float(next(one for one in found if one).group(1)) / 1000
+        return bench.phase("reading", ours.fit_segments(bench.fresh("ingest"), "mixture", 1, iterations=1))
 
-    bench.sql("SET client_min_messages = debug1")
     took = interleave({"ours": reading, "peer": bench.aggregate(sums("sum"))}, SHORT * bench.repeats)
-    bench.sql("RESET client_min_messages")
     yield Row("ingest 1 M x 8", seconds(took["ours"]), f"sum of eight columns {seconds(took['peer'])}", took["ours"] / took["peer"], 1.2)
 
 
@@ -252,6 +264,7 @@ def body():
     parser.add_argument("--only", action="append", choices=[bar.__name__ for bar in BARS])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--large", action="store_true", help="also ten million rows, which take minutes")
     parser.add_argument("--no-build", action="store_true")
     arguments = parser.parse_args()
     setup.setup(("18",))
@@ -263,7 +276,7 @@ def body():
     peer = Peer(cluster.psql_command("bench"))
     rows, failures = [], []
     try:
-        bench = Bench(cluster, peer, arguments.rows, arguments.repeats)
+        bench = Bench(cluster, peer, arguments.rows, arguments.repeats, arguments.large)
         bench.sql("SET search_path = public")
         make_tables(bench)
         for bar in BARS:

@@ -1,9 +1,12 @@
-"""k-means alone, from the same centroids on the same points: beside scikit-learn and faiss, and beside the machine's own limit."""
+"""k-means alone, from the same centroids on the same points: beside scikit-learn and faiss, and beside the machine's own limit.
+And how it grows: what a row costs when there are many, and what seeds cost beside iterations."""
 
 import json
+import math
 import subprocess
 
-from frame import Row, interleave, seconds
+import ours as sql
+from frame import SHORT, Row, interleave, seconds
 from house import CACHE, ROOT
 
 DATA = CACHE / "bench"
@@ -85,4 +88,58 @@ def converge(bench):
                   seconds(took["ours"]), f"scikit-learn {seconds(took['peer'])}", took["peer"] / took["ours"], 8 if kind == "mixture" else 4, at_most=False)
 
 
-BARS = [compute, converge]
+def growth(bench):
+    """An iteration of fit_segments, a row: that of a hundred thousand rows beside those of more."""
+    sizes = [100_000, 1_000_000] + ([10_000_000] if bench.large else [])
+    for size in sizes:
+        # The benchmarks' rows, again and again or a part of them: the same distribution whatever the size.
+        bench.sql(f"CREATE TABLE IF NOT EXISTS grown_{size} AS SELECT row_number() OVER () AS id, {', '.join(sql.COLUMNS)} "
+                  f"FROM mixture, generate_series(1, {math.ceil(size / bench.rows)}) LIMIT {size}")
+        bench.sql(f"VACUUM (ANALYZE, FREEZE) grown_{size}")
+    bench.sql("SET persona.max_fit_memory = '4GB'")
+    for k in (8, 64):
+        def an_iteration(size):
+            def fitting(iterations):
+                model = bench.fresh("growth")
+                took = bench.phase("fitting", sql.fit_segments(model, f"grown_{size}", k, iterations=iterations))
+                return took, bench.sql(sql.iterations(model)).scalar()
+
+            def measure():
+                (few, one), (many, more) = fitting(1), fitting(1 + ITERATIONS)
+                return (many - few) / (more - one)
+            return measure
+
+        took = interleave({size: an_iteration(size) for size in sizes}, bench.repeats if bench.large else SHORT * bench.repeats)
+        nanoseconds = {size: took[size] / size * 1e9 for size in sizes}
+        for size in sizes[1:]:
+            yield Row(f"an iteration of fit_segments, mixture {size // 1000} k x 8, k = {k}, a row", f"{nanoseconds[size]:.2f} ns",
+                      f"100 k rows {nanoseconds[sizes[0]]:.2f} ns", nanoseconds[size] / nanoseconds[sizes[0]], 1.3)
+    bench.sql("RESET persona.max_fit_memory")
+
+
+# Rows of which the fit draws its seeds, how many times, and the iterations that refine each time's: src/algo/segment/start.rs.
+SAMPLE, SEEDINGS, REFINING = 65_536, 4, 10
+
+
+def seeding(bench):
+    """What comes before the iterations, beside log2 k of them: a fit of one iteration, less one from centroids that are given."""
+    rows, features, k = 1_000_000, 8, 64
+    program = Lloyd()
+    points, centroids, sample = (DATA / f"{name}.f32" for name in ("points", "centroids", "sample"))
+    DATA.mkdir(parents=True, exist_ok=True)
+    for kind in ("mixture", "uniform"):
+        bench.peer.ask("make_points", kind=kind, rows=rows, features=features, k=k, points=str(points), centroids=str(centroids))
+        sample.write_bytes(points.read_bytes()[: 4 * features * SAMPLE])
+        took = interleave({
+            "seeded": lambda: program.ask("seeded", points, k, features, 1)[0],
+            "one": lambda: program.ask(points, centroids, features, 1)[0],
+            "many": lambda: program.ask(points, centroids, features, 1 + ITERATIONS)[0],
+            "refining": lambda: program.ask(sample, centroids, features, REFINING)[0],
+        }, SHORT * bench.repeats)
+        start, iteration = took["seeded"] - took["one"], (took["many"] - took["one"]) / ITERATIONS
+        for what, spent in ((f"{SEEDINGS} times k-means++", start - SEEDINGS * took["refining"]), ("and each refined on the sample", start)):
+            yield Row(f"seeding, {kind} {rows // 1000} k x {features}, k = {k}, over log2 k iterations: {what}", seconds(spent),
+                      f"an iteration {seconds(iteration)}", spent / (iteration * math.log2(k)), 2)
+
+
+BARS = [compute, converge, growth, seeding]

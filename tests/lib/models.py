@@ -12,7 +12,7 @@ CUSTOMERS = """
            CASE WHEN i % 10 < 5 THEN 0 WHEN i % 10 < 8 THEN 90 ELSE 20 END + (i * 104729 % 1000) / 300.0,
            (ARRAY['Delft', 'Graz', 'Lyon'])[1 + i % 3],
            (i * 7919 % 1000) + (i % 7) * 60 > 600
-    FROM generate_series(1, {n}) AS i;
+    FROM generate_series(1::bigint, {n}) AS i;
 """
 EVENTS = """
     CREATE TABLE {table} (user_id bigint, item_id bigint);

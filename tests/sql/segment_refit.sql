@@ -22,3 +22,13 @@ SELECT count(DISTINCT persona.segment('value', c)) FROM customer c;
 ALTER TABLE customer RENAME monetary TO money;
 SELECT persona.refit('value');
 SELECT active_version FROM persona.models;
+
+-- Words stay as the fit found them, so a refit rewrites those who move and nobody else.
+CREATE TABLE shopper AS SELECT i AS id, 10.0 * (i % 2) + i % 5 AS spend, 10.0 * (i % 2) + i % 7 AS visits FROM generate_series(1, 200) AS i;
+SELECT segment, label FROM persona.fit_segments('shoppers', 'shopper', 'id', k => 2, save_to => 'shopper_segment');
+UPDATE shopper SET visits = visits + CASE WHEN id % 2 = 0 THEN -30 ELSE 30 END WHERE id % 4 < 2;
+UPDATE shopper SET spend = 0 WHERE id = 3;
+SELECT persona.refit('shoppers', force => true);
+SELECT segment, label FROM persona.segments('shoppers');
+SELECT n_changed FROM persona.refit_log WHERE model = 'shoppers';
+SELECT label FROM persona.fit_segments('shoppers', 'shopper', 'id', k => 2, activate => false);

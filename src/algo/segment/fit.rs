@@ -113,7 +113,7 @@ fn fit_in(
         },
     )?;
     if space.metric == Metric::Cosine {
-        scaled.to_unit_length(watch)?;
+        scaled.put_on_unit_sphere(watch)?;
     }
     let variance: f64 =
         population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();

@@ -54,7 +54,7 @@ impl Points {
     }
 
     /// Divides every row by its length, with the operations of a single row in their order; refuses one whose length is 0.
-    pub(super) fn to_unit_length(&mut self, watch: &Watch) -> Result<(), Error> {
+    pub(super) fn put_on_unit_sphere(&mut self, watch: &Watch) -> Result<(), Error> {
         let (block_len, n_rows) = (self.block_len(), self.n_rows);
         let blocks = self.values.par_chunks_mut(block_len).enumerate().with_min_len(64);
         blocks.try_for_each(|(block_idx, block)| {

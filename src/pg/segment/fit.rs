@@ -158,8 +158,9 @@ pub(crate) fn fit_again(
     let mut progress = Progress::start("refit", &live.name);
     let data = read(source, &arguments, &mut progress)?;
     let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
-    let numbering = names::numbering(live)?;
-    store(&live.name, source, arguments, &data, &fitted.fit, true, Some(numbering))
+    let known =
+        Known { numbering: names::numbering(live)?, labels: model::words(live, &earlier.model)? };
+    store(&live.name, source, arguments, &data, &fitted.fit, true, Some(known))
 }
 
 impl Arguments {
@@ -452,6 +453,12 @@ fn fit(
     Ok(fitted)
 }
 
+/// What a refit leaves as people know it.
+struct Known {
+    numbering: i32,
+    labels: Vec<String>,
+}
+
 fn store(
     model: &str,
     source: &str,
@@ -459,7 +466,7 @@ fn store(
     data: &Data,
     fit: &Fit,
     activate: bool,
-    numbering: Option<i32>,
+    known: Option<Known>,
 ) -> Result<Version, Report> {
     let json = |error: serde_json::Error| {
         report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, format!("arguments cannot be kept: {error}"))
@@ -477,7 +484,8 @@ fn store(
         parameters: serde_json::to_value(&arguments).map_err(json)?,
         metrics: serde_json::json!({
             "inertia": fit.inertia, "iterations": fit.iterations, "ended": fit.ended, "k": arguments.k,
-            "quality": fit.quality, "numbering": numbering, "on_disk": matches!(data.place, Place::Disk(_)),
+            "quality": fit.quality, "on_disk": matches!(data.place, Place::Disk(_)),
+            "numbering": known.as_ref().map(|known| known.numbering), "labels": known.map(|known| known.labels),
         }),
         source: Some(source),
         activate,

@@ -180,16 +180,26 @@ pub(super) struct Described {
     pub(super) label: String,
 }
 
-/// The segments of a version, with the names that people gave them.
+/// The segments of a version, with the names that people gave them, and the words of the fit that numbered them.
 pub(super) fn describe(version: &Version, model: &KMeans) -> Result<Vec<Described>, Report> {
     let mut names = names(version)?;
-    let labels = label_in_plain_words(&profile(model));
+    let labels = words(version, model)?;
     let described = model.sizes.iter().zip(labels).enumerate().map(|(idx, (&size, label))| {
         let segment = idx as i32 + 1;
         let share = size as f64 / model.n_rows.max(1) as f64;
         Described { segment, name: names.remove(&segment), size: size as i64, share, label }
     });
     Ok(described.collect())
+}
+
+/// What sets each segment apart, in words. A refit keeps those of the fit, which people know and published tables hold: other
+/// ones would rewrite a whole segment for the sake of a feature that is now a little more striking than another.
+pub(super) fn words(version: &Version, model: &KMeans) -> Result<Vec<String>, Report> {
+    let kept = registry::metrics(version)?["labels"].take();
+    let kept: Option<Vec<String>> = serde_json::from_value(kept).unwrap_or_default();
+    Ok(kept
+        .filter(|kept| kept.len() == model.k())
+        .unwrap_or_else(|| label_in_plain_words(&profile(model))))
 }
 
 pub(super) type SegmentRow = (i32, Option<String>, i64, f64, String);
