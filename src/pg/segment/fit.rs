@@ -158,8 +158,10 @@ pub(crate) fn fit_again(
     let mut progress = Progress::start("refit", &live.name);
     let data = read(source, &arguments, &mut progress)?;
     let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
-    let known =
-        Known { numbering: names::numbering(live)?, labels: model::words(live, &earlier.model)? };
+    // Words may name a level that is gone, where the features are others.
+    let same = earlier.model.features == fitted.fit.model.features;
+    let labels = same.then(|| model::words(live, &earlier.model)).transpose()?;
+    let known = Known { numbering: names::numbering(live)?, labels };
     store(&live.name, source, arguments, &data, &fitted.fit, true, Some(known))
 }
 
@@ -456,7 +458,7 @@ fn fit(
 /// What a refit leaves as people know it.
 struct Known {
     numbering: i32,
-    labels: Vec<String>,
+    labels: Option<Vec<String>>,
 }
 
 fn store(
@@ -485,7 +487,7 @@ fn store(
         metrics: serde_json::json!({
             "inertia": fit.inertia, "iterations": fit.iterations, "ended": fit.ended, "k": arguments.k,
             "quality": fit.quality, "on_disk": matches!(data.place, Place::Disk(_)),
-            "numbering": known.as_ref().map(|known| known.numbering), "labels": known.map(|known| known.labels),
+            "numbering": known.as_ref().map(|known| known.numbering), "labels": known.and_then(|known| known.labels),
         }),
         source: Some(source),
         activate,
