@@ -18,7 +18,8 @@ use crate::pg::raw;
 use crate::pg::threads::Pool;
 use crate::pg::value::Value;
 
-use super::fit::WORK;
+use super::arguments::{METRICS, SCALINGS};
+use super::data::WORK;
 
 raw::declare! {
     kmeans_add_array, pg_finfo_kmeans_add_array;
@@ -55,14 +56,8 @@ impl gathered::Fit for Fit {
             "seed" => self.seed = given.whole()?,
             "max_iterations" => self.max_iterations = given.count()?,
             "n_init" => self.n_init = given.count()?,
-            "scaling" => {
-                self.scaling =
-                    given.one_of(&[("none", Scaling::None), ("standard", Scaling::Standard)])?;
-            }
-            "metric" => {
-                let metrics = [("euclidean", Metric::Euclidean), ("cosine", Metric::Cosine)];
-                self.metric = given.one_of(&metrics)?;
-            }
+            "scaling" => self.scaling = given.one_of(&SCALINGS)?,
+            "metric" => self.metric = given.one_of(&METRICS)?,
             _ => return Ok(false),
         }
         Ok(true)

@@ -14,7 +14,8 @@ use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
-use super::fit::{WORK, dimensions, feature_names, parse_metric, parse_scaling, parse_weights};
+use super::arguments::{METRICS, SCALINGS, feature_names, one_of, parse_weights};
+use super::data::{WORK, dimensions};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
 pub(super) const RANGE: RangeInclusive<i64> = 2..=10;
@@ -61,11 +62,12 @@ fn choose_k(
         k_max.ok_or_else(|| missing("k_max"))?.into(),
     )?;
     let features = features.map(feature_names).transpose()?;
-    let criterion = parse_criterion(criterion.ok_or_else(|| missing("criterion"))?)?;
+    let criterion =
+        one_of("criterion", criterion.ok_or_else(|| missing("criterion"))?, &Criterion::ALL)?;
     let params = Params {
-        scaling: parse_scaling(scaling.ok_or_else(|| missing("scaling"))?)?,
+        scaling: one_of("scaling", scaling.ok_or_else(|| missing("scaling"))?, &SCALINGS)?,
         seed: seed.ok_or_else(|| missing("seed"))?,
-        metric: parse_metric(metric.ok_or_else(|| missing("metric"))?)?,
+        metric: one_of("metric", metric.ok_or_else(|| missing("metric"))?, &METRICS)?,
         ..Params::new(*range.start())
     };
     params.check(1, 1)?;
@@ -143,16 +145,4 @@ fn checked_range(k_min: i64, k_max: i64) -> Result<RangeInclusive<i64>, Report> 
         .set_hint("Give k_min not above k_max, as in k_min => 2, k_max => 12."));
     }
     Ok(k_min..=k_max)
-}
-
-fn parse_criterion(criterion: &str) -> Result<Criterion, Report> {
-    let found = Criterion::ALL.iter().find(|(name, _)| *name == criterion);
-    found.map(|(_, criterion)| *criterion).ok_or_else(|| {
-        Error::InvalidOption {
-            option: "criterion".into(),
-            value: criterion.into(),
-            valid: Criterion::ALL.map(|(name, _)| name).join(", "),
-        }
-        .into()
-    })
 }

@@ -1,7 +1,9 @@
 //! Segments in SQL: the `kmeans` aggregate and its value, and named models of segments.
 
 mod aggregate;
+mod arguments;
 mod choose;
+mod data;
 mod error;
 mod fit;
 mod flow;
@@ -11,4 +13,5 @@ mod names;
 mod report;
 mod value;
 
-pub(crate) use fit::{WORK, fit_again};
+pub(crate) use data::WORK;
+pub(crate) use fit::fit_again;

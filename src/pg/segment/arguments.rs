@@ -1,0 +1,106 @@
+//! The arguments of a fit of segments: checked as they come, and kept for the next fit.
+
+use std::collections::BTreeMap;
+
+use pgrx::JsonB;
+use serde::{Deserialize, Serialize};
+
+use crate::algo::segment::{Metric, Params, Scaling};
+use crate::algo::store::Place;
+use crate::pg::error::{Error, Report};
+
+pub(super) const SCALINGS: [(&str, Scaling); 2] =
+    [("standard", Scaling::Standard), ("none", Scaling::None)];
+pub(super) const METRICS: [(&str, Metric); 2] =
+    [("euclidean", Metric::Euclidean), ("cosine", Metric::Cosine)];
+pub(super) const STORAGES: [(&str, Storage); 3] =
+    [("auto", Storage::Auto), ("memory", Storage::Memory), ("disk", Storage::Disk)];
+
+/// The arguments of a fit, as the registry keeps them for the next one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Arguments {
+    pub(super) key: String,
+    pub(super) k: i64,
+    /// Columns of the source, in the order of the fit.
+    pub(super) features: Option<Vec<String>>,
+    pub(super) scaling: Scaling,
+    pub(super) seed: i64,
+    pub(super) max_iterations: i64,
+    pub(super) n_init: i64,
+    #[serde(default)]
+    pub(super) weights: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub(super) storage: Storage,
+    #[serde(default)]
+    pub(super) metric: Metric,
+}
+
+/// Where the rows of a fit and its arrays lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Storage {
+    /// In memory if the budget has room for them.
+    #[default]
+    Auto,
+    Memory,
+    Disk,
+}
+
+impl Arguments {
+    pub(super) fn params(&self, place: &Place) -> Params {
+        Params {
+            k: self.k,
+            scaling: self.scaling,
+            metric: self.metric,
+            max_iterations: self.max_iterations,
+            n_init: self.n_init,
+            seed: self.seed,
+            tolerance: None,
+            quality: true,
+            place: place.clone(),
+        }
+    }
+}
+
+/// What a word stands for; an unknown one is told with those there are.
+pub(super) fn one_of<T: Copy>(option: &str, value: &str, valid: &[(&str, T)]) -> Result<T, Report> {
+    let found = valid.iter().find(|(name, _)| *name == value);
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let names: Vec<&str> = valid.iter().map(|(name, _)| *name).collect();
+        Report::from(Error::InvalidOption {
+            option: option.into(),
+            value: value.into(),
+            valid: names.join(", "),
+        })
+    })
+}
+
+/// `{"column": 2}`: how much columns count.
+pub(super) fn parse_weights(JsonB(weights): JsonB) -> Result<BTreeMap<String, f64>, Report> {
+    let invalid = |value: &serde_json::Value| {
+        Report::from(Error::InvalidOption {
+            option: "weights".into(),
+            value: value.to_string(),
+            valid: "a JSON object of numbers by column, as {\"monetary\": 2}".into(),
+        })
+    };
+    let object = weights.as_object().ok_or_else(|| invalid(&weights))?;
+    let weight = |(column, value): (&String, &serde_json::Value)| {
+        value.as_f64().map(|weight| (column.clone(), weight)).ok_or_else(|| invalid(value))
+    };
+    object.iter().map(weight).collect()
+}
+
+pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {
+    let names: Option<Vec<String>> = features.into_iter().collect();
+    let names = names.ok_or(Error::NullArgument { argument: "features" })?;
+    if names.is_empty() {
+        return Err(Error::NoFeatures.into());
+    }
+    for (idx, name) in names.iter().enumerate() {
+        if names[..idx].contains(name) {
+            return Err(Error::DuplicateColumn { column: name.clone() }.into());
+        }
+    }
+    Ok(names)
+}

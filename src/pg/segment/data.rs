@@ -1,0 +1,190 @@
+//! What a fit of segments reads: the key and the features of a source, in memory or, where that has no room, on the disk.
+
+use std::collections::BTreeMap;
+
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+
+use crate::algo::frame::{Column, Values};
+use crate::algo::segment::{
+    self, Columns, Features, MAX_LEVELS, Ordered, bind, order_by_integer, order_by_text, original,
+};
+use crate::algo::stop::Watch;
+use crate::algo::store::Place;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::ingest::{
+    Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
+};
+use crate::pg::progress::Progress;
+use crate::pg::{temporary, threads};
+
+use super::arguments::{Arguments, Storage};
+use super::choose;
+
+/// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4) and bounds on distances (12); the
+/// points as f32, which a refit holds no more than once.
+pub(crate) const WORK: Work = Work { per_row: 32, per_number: 4 };
+
+/// What was read of a source.
+pub(super) struct Data {
+    pub(super) n_rows: usize,
+    pub(super) key: Column,
+    pub(super) key_type: String,
+    pub(super) columns: Vec<Column>,
+    pub(super) features: Features,
+    pub(super) place: Place,
+}
+
+/// What stops a fit on its threads, where no report can be made.
+pub(super) enum Failure {
+    Algo(segment::Error),
+    DuplicateKey { key: String, value: String },
+}
+
+impl From<segment::Error> for Failure {
+    fn from(error: segment::Error) -> Self {
+        Failure::Algo(error)
+    }
+}
+
+impl From<Failure> for Report {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Algo(error) => error.into(),
+            Failure::DuplicateKey { key, value } => report(
+                PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+                format!("key \"{key}\" has the value {value} more than once"),
+            )
+            .set_hint("A table of labels has one row for each key: group the source by it."),
+        }
+    }
+}
+
+pub(super) fn read(
+    source: &str,
+    arguments: &Arguments,
+    progress: &mut Progress,
+) -> Result<Data, Report> {
+    let key = arguments.key.as_str();
+    let mut columns = vec![(key, Role::Key)];
+    columns.extend(arguments.features.iter().flatten().map(|name| (name.as_str(), Role::Feature)));
+    let except = [key];
+    let others = match arguments.features {
+        Some(_) => Others::Ignore,
+        None => Others::Numbers { except: &except },
+    };
+    let request = Request { source, columns, others };
+    let in_memory = match arguments.storage {
+        Storage::Memory => Some(ingest_for(WORK, &request, progress)?),
+        Storage::Auto => ingest_if_it_fits(WORK, &request, progress)?,
+        Storage::Disk => None,
+    };
+    let (Ingested { frame, mut types }, place) = match in_memory {
+        Some(ingested) => (ingested, Place::Memory),
+        None => {
+            let place = temporary::place();
+            let source = sorted_by(key, source, progress)?;
+            (ingest_into(&place, &Request { source: &source, ..request }, progress)?, place)
+        }
+    };
+    let key_type = types.swap_remove(0);
+    let mut columns = frame.columns.into_iter();
+    let (Some(key), columns) = (columns.next(), columns.collect::<Vec<_>>()) else {
+        return Err(Error::NoFeatures.into());
+    };
+    if ["numeric", "real", "double precision", "date", "timestamp"]
+        .iter()
+        .any(|inexact| key_type.starts_with(inexact))
+    {
+        return Err(Error::WrongType {
+            column: key.name,
+            type_name: key_type,
+            wanted: "an integer or text",
+            hint: "Cast the key to bigint or text in the source.",
+        }
+        .into());
+    }
+    let features = dimensions(&columns, &arguments.weights)?;
+    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, features, place })
+}
+
+/// The source in the order of its key, in which a fit reads it: sorting is then PostgreSQL's, within work_mem, and no order of the
+/// rows has to be held.
+fn sorted_by(key: &str, source: &str, progress: &mut Progress) -> Result<String, Report> {
+    let query = query_of(source)?;
+    let none = format!("SELECT * FROM ({query}\n) AS s LIMIT 0");
+    let columns = vec![(key, Role::Key)];
+    let request = Request { source: &none, columns, others: Others::Ignore };
+    let is_integer =
+        matches!(ingest_for(WORK, &request, progress)?.frame.columns[0].values, Values::Integer(_));
+    let order = match is_integer {
+        true => "",
+        false => "::pg_catalog.text COLLATE pg_catalog.\"C\"",
+    };
+    Ok(format!("SELECT * FROM ({query}\n) AS s ORDER BY s.{}{order}", quote_identifier(key)))
+}
+
+/// The dimensions of a fit of these columns. A text column with very many levels is told to the user: it may be an identifier.
+pub(super) fn dimensions(
+    columns: &[Column],
+    weights: &BTreeMap<String, f64>,
+) -> Result<Features, Report> {
+    let features = Features::of(columns, weights)?;
+    if features.is_empty() {
+        return Err(Error::NoFeatures.into());
+    }
+    for category in features.categories.iter().filter(|one| one.levels.max_levels.is_some()) {
+        notice!(
+            "column \"{}\" has more than {MAX_LEVELS} levels: all but the most frequent count as one",
+            category.column
+        );
+    }
+    Ok(features)
+}
+
+impl Data {
+    pub(super) fn rows(&self) -> Result<Columns<'_>, Report> {
+        Ok(bind(&self.columns, &self.features.names, &self.features.categories)?)
+    }
+
+    /// A number of segments that suits the rows, told to the user.
+    pub(super) fn choose_k(
+        &self,
+        arguments: &Arguments,
+        progress: &mut Progress,
+    ) -> Result<i64, Report> {
+        let columns = self.rows()?;
+        progress.phase("choosing k");
+        let candidates = threads::run(progress, |watch: &Watch| {
+            let rows = Ordered { order: self.order(&columns), rows: columns };
+            choose::candidates(&rows, &self.features, &arguments.params(&Place::Memory), watch)
+        })??;
+        Ok(choose::pick(&candidates, self.n_rows)?)
+    }
+
+    /// The rows by key, so that the order of a scan does not matter.
+    pub(super) fn order(&self, columns: &Columns) -> Option<Vec<u32>> {
+        match &self.key.values {
+            Values::Integer(keys) => order_by_integer(keys, columns),
+            Values::Text { codes, dictionary } => order_by_text(codes, dictionary, columns),
+            Values::Number(_) => None,
+        }
+    }
+
+    pub(super) fn check_distinct(&self, order: Option<&[u32]>) -> Result<(), Failure> {
+        let at = |place| original(order, place);
+        let duplicate = match &self.key.values {
+            Values::Integer(keys) => (1..self.n_rows)
+                .find(|&place| keys[at(place)] == keys[at(place - 1)])
+                .map(|place| keys[at(place)].to_string()),
+            Values::Text { codes, dictionary } => (1..self.n_rows)
+                .find(|&place| codes[at(place)] == codes[at(place - 1)])
+                .map(|place| format!("\"{}\"", dictionary[codes[at(place)] as usize])),
+            Values::Number(_) => None,
+        };
+        match duplicate {
+            Some(value) => Err(Failure::DuplicateKey { key: self.key.name.clone(), value }),
+            None => Ok(()),
+        }
+    }
+}
