@@ -14,7 +14,8 @@ pub(super) struct Layout {
     row_type: (Oid, i32),
     n_columns: u16,
     places: Vec<Place>,
-    are_float8: bool,
+    /// Where they begin, if all are float8 and lie one behind the other.
+    floats_from: Option<usize>,
 }
 
 struct Place {
@@ -76,7 +77,10 @@ impl Layout {
         });
         let places = places.collect::<Option<Vec<Place>>>()?;
         let are_float8 = places.iter().all(|place| place.kind == Kind::Float8);
-        Some(Self { row_type, n_columns: n_columns as u16, places, are_float8 })
+        let are_together = places.windows(2).all(|pair| pair[0].offset + 8 == pair[1].offset);
+        let floats_from =
+            places.first().map(|place| place.offset).filter(|_| are_float8 && are_together);
+        Some(Self { row_type, n_columns: n_columns as u16, places, floats_from })
     }
 
     /// The row, if it is one of those that have this layout.
@@ -120,22 +124,29 @@ impl Layout {
     pub(super) unsafe fn floats(&self, record: Datum, out: &mut Vec<f32>) -> bool {
         // SAFETY: by the caller's promise.
         let Some(row) = (unsafe { self.row(record) }) else { return false };
-        let start = out.len();
-        if self.are_float8 {
-            out.resize(start + self.places.len(), 0.0);
-            for (out, place) in out[start..].iter_mut().zip(&self.places) {
-                // SAFETY: as in `numbers`.
-                *out = unsafe { row.0.add(place.offset).cast::<f64>().read_unaligned() as f32 };
+        let (start, n) = (out.len(), self.places.len());
+        out.reserve(n);
+        // SAFETY: there is room for n floats, which are all written before they count; the columns are as in `numbers`.
+        unsafe {
+            let to = out.as_mut_ptr().add(start);
+            // Magnitudes as integers, whose largest tells without a branch for each whether all are finite.
+            let mut largest = 0_u32;
+            let mut write = |idx: usize, number: f64| {
+                let float = number as f32;
+                to.add(idx).write(float);
+                largest = largest.max(float.to_bits() & 0x7fff_ffff);
+            };
+            match self.floats_from {
+                Some(offset) => {
+                    let from = row.0.add(offset).cast::<f64>();
+                    (0..n).for_each(|idx| write(idx, from.add(idx).read_unaligned()));
+                }
+                None => self.numbers(&row).enumerate().for_each(|(idx, number)| write(idx, number)),
             }
-        } else {
-            out.extend(self.numbers(&row).map(|number| number as f32));
+            let is_finite = largest < f32::INFINITY.to_bits();
+            out.set_len(start + if is_finite { n } else { 0 });
+            is_finite
         }
-        // Without a branch for each: 0 x is 0 for finite x and NaN otherwise.
-        let is_finite = out[start..].iter().map(|x| 0.0 * x).sum::<f32>() == 0.0;
-        if !is_finite {
-            out.truncate(start);
-        }
-        is_finite
     }
 
     /// The wanted numbers of a row, in the order wanted. They may be NaN or infinite.

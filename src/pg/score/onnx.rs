@@ -182,17 +182,14 @@ impl Imported {
         if column >= width {
             return Err(wrong_output(&output.name, "has fewer columns than classes"));
         }
-        let at = |row: usize| row * width + column;
-        (0..n_rows)
-            .map(|row| match &output.data {
-                Data::F32(values) => values.get(at(row)).map(|&value| f64::from(value)),
-                Data::F64(values) => values.get(at(row)).copied(),
-                Data::I64(values) => values.get(at(row)).map(|&value| value as f64),
-                Data::Str(_) => None,
-            })
-            .collect::<Option<Vec<f64>>>()
-            .map(|scores| (scores, 8 * output.data.len()))
-            .ok_or_else(|| wrong_output(&output.name, "holds no numbers"))
+        let mut scores = match &output.data {
+            Data::F32(values) => column_of(values, column, width, f64::from),
+            Data::F64(values) => column_of(values, column, width, |value| value),
+            Data::I64(values) => column_of(values, column, width, |value| value as f64),
+            Data::Str(_) => return Err(wrong_output(&output.name, "holds no numbers")),
+        };
+        scores.truncate(n_rows);
+        Ok((scores, 8 * output.data.len()))
     }
 
     /// Every output of the one row that was gathered.
@@ -318,6 +315,16 @@ fn width(output: &Output, n_rows: usize) -> Result<usize, Report> {
         return Ok(n);
     }
     Err(wrong_output(&output.name, &format!("has the shape {:?} for {n_rows} rows", output.shape)))
+}
+
+/// A column of a matrix of this width.
+fn column_of<T: Copy>(
+    values: &[T],
+    column: usize,
+    width: usize,
+    number: impl Fn(T) -> f64,
+) -> Vec<f64> {
+    values.chunks_exact(width).map(|row| number(row[column])).collect()
 }
 
 fn json_at(data: &Data, index: usize) -> serde_json::Value {
