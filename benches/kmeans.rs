@@ -36,7 +36,7 @@ fn main() {
                     let seconds = start.elapsed().as_secs_f64();
                     println!(
                         "{kind:8} k {k:3} seed {seed} iterations {:3} {:?} inertia {:.1} seconds {seconds:.3}",
-                        fit.iterations, fit.ended, fit.inertia
+                        fit.model.iterations, fit.model.ended, fit.model.inertia
                     );
                     if max_iterations == 100 && seed == 0 {
                         one_by_one(&points, &fit.model);

@@ -71,7 +71,7 @@ fn run(points: &Array2<f32>, start: &Start, max_iterations: i64, tolerance: Opti
     };
     let seconds = began.elapsed().as_secs_f64();
     let fit = fit.expect("it fits");
-    println!("{seconds} {} {}", fit.inertia, fit.iterations);
+    println!("{seconds} {} {}", fit.model.inertia, fit.model.iterations);
 }
 
 /// The least model that carries centroids.

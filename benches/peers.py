@@ -41,17 +41,15 @@ def make_data(path, kind, rows):
     frame.to_csv(path, index=False)
 
 
-def fetch(psql, table):
+def fetch(psql, table, columns=COLUMNS):
     """COPY out, parsed by pandas: the usual way of a table into Python."""
-    source = f"COPY (SELECT {', '.join(COLUMNS)} FROM {table}) TO STDOUT (FORMAT csv)"
+    source = f"COPY (SELECT {', '.join(columns)} FROM {table}) TO STDOUT (FORMAT csv)"
     with subprocess.Popen([*psql, "-q", "-c", source], stdout=subprocess.PIPE) as pipe:
-        return pd.read_csv(pipe.stdout, header=None, names=COLUMNS)
+        return pd.read_csv(pipe.stdout, header=None, names=columns)
 
 
 def fetch_with_key(psql, table, columns):
-    source = f"COPY (SELECT id, {', '.join(columns)} FROM {table}) TO STDOUT (FORMAT csv)"
-    with subprocess.Popen([*psql, "-q", "-c", source], stdout=subprocess.PIPE) as pipe:
-        frame = pd.read_csv(pipe.stdout, header=None, names=["id", *columns])
+    frame = fetch(psql, table, ["id", *columns])
     return frame["id"], frame[columns]
 
 
@@ -96,6 +94,23 @@ def kmeans(psql, table, k, seed, max_iter, labels_into=None):
         write(psql, labels_into, pd.DataFrame({"id": keys, "segment": model.labels_ + 1}))
     took = time.perf_counter() - began
     return {"seconds": took, "inertia": float(model.inertia_), "iterations": int(model.n_iter_)}
+
+
+def dbscan(psql, table, eps, min_points):
+    from sklearn.cluster import DBSCAN
+
+    began = time.perf_counter()
+    DBSCAN(eps=eps, min_samples=min_points).fit(fetch(psql, table, ["a", "b"]).to_numpy())
+    return {"seconds": time.perf_counter() - began}
+
+
+def gaussian_mixture(psql, table, k):
+    from sklearn.mixture import GaussianMixture
+    from sklearn.preprocessing import StandardScaler
+
+    began = time.perf_counter()
+    GaussianMixture(k, random_state=1).fit(StandardScaler().fit_transform(fetch(psql, table, ["a", "b"])))
+    return {"seconds": time.perf_counter() - began}
 
 
 def make_points(kind, rows, features, k, points, centroids):
@@ -256,7 +271,7 @@ def ranking(recommended, test, n):
     return {"ndcg": float(np.mean(ndcg)), "precision": float(np.mean(precision)), "recall": float(np.mean(recall))}
 
 
-COMMANDS = {one.__name__: one for one in (make_data, make_points, standard_scale, describe, kmeans, lloyd, inertia, export_models, onnx, sample_data, movielens_split, ranking)}
+COMMANDS = {one.__name__: one for one in (make_data, make_points, standard_scale, describe, kmeans, dbscan, gaussian_mixture, lloyd, inertia, export_models, onnx, sample_data, movielens_split, ranking)}
 
 
 def serve():

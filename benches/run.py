@@ -24,6 +24,7 @@ import house
 import ours
 import segment
 import setup
+import shapes
 import standardise
 import windows
 from frame import SHORT, Row, interleave, seconds
@@ -241,7 +242,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, *shapes.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):

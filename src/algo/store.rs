@@ -57,13 +57,6 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-/// Two places are the same if they are of one kind.
-impl PartialEq for Place {
-    fn eq(&self, other: &Self) -> bool {
-        matches!((self, other), (Place::Memory, Place::Memory) | (Place::Disk(_), Place::Disk(_)))
-    }
-}
-
 /// A number whose bytes mean one whatever they are, and 0 where all are 0.
 ///
 /// # Safety

@@ -67,3 +67,27 @@ pub(crate) fn to_record<T: Applied, A>(
     }
     Ok(answer(prepared, site.binding.numbers(features, names)?))
 }
+
+/// SQL functions of a value and a row, each over an array and over a record.
+macro_rules! answers {
+    ($value:ident: $($array:ident, $record:ident => $answer:ident -> $result:ident;)*) => { $(
+        #[pgrx::pg_extern]
+        fn $array(
+            value: crate::pg::value::Bytes,
+            features: crate::pg::value::Floats,
+            fcinfo: pgrx::pg_sys::FunctionCallInfo,
+        ) -> Result<Option<$result>, crate::pg::error::Report> {
+            crate::pg::applied::to_array::<$value, _>(value, &features, fcinfo, $answer)
+        }
+
+        #[pgrx::pg_extern]
+        fn $record(
+            value: crate::pg::value::Bytes,
+            features: crate::pg::record::Record,
+            fcinfo: pgrx::pg_sys::FunctionCallInfo,
+        ) -> Result<Option<$result>, crate::pg::error::Report> {
+            crate::pg::applied::to_record::<$value, _>(value, features, fcinfo, $answer)
+        }
+    )* };
+}
+pub(crate) use answers;

@@ -13,8 +13,10 @@ use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report, report};
 use super::guc;
 use super::ingest::{MAX_FEATURES, Work};
+use super::options::Given;
 use super::raw::{self, aggregate_context, argument};
-use super::record::{Binding, Record};
+use super::record;
+use super::window::{FrameKind, changing_frame};
 
 /// What an aggregate fits, by its options: plain memory, for nothing in a state is dropped.
 pub(crate) trait Fit: Copy + 'static {
@@ -33,43 +35,6 @@ pub(crate) trait Fit: Copy + 'static {
     /// What a fit of these dimensions takes that does not grow with the rows; k may be more than there are rows.
     fn fixed_bytes(&self, _k: i64, _n_rows: usize, _n_features: usize) -> usize {
         0
-    }
-}
-
-/// An option as it was given.
-pub(crate) struct Given<'a> {
-    pub(crate) name: &'a str,
-    value: &'a serde_json::Value,
-}
-
-impl Given<'_> {
-    pub(crate) fn invalid(&self, valid: &str) -> Report {
-        let (option, value) = (self.name.to_owned(), self.value.to_string());
-        Error::InvalidOption { option, value, valid: valid.to_owned() }.into()
-    }
-
-    pub(crate) fn whole(&self) -> Result<i64, Report> {
-        self.value.as_i64().ok_or_else(|| self.invalid("a whole number"))
-    }
-
-    pub(crate) fn count(&self) -> Result<i64, Report> {
-        let count = self.whole()?;
-        if (1..=i64::from(i32::MAX)).contains(&count) {
-            Ok(count)
-        } else {
-            Err(self.invalid("a whole number from 1 to 2147483647"))
-        }
-    }
-
-    pub(crate) fn number(&self) -> Result<f64, Report> {
-        self.value.as_f64().ok_or_else(|| self.invalid("a number"))
-    }
-
-    pub(crate) fn one_of<T: Copy>(&self, valid: &[(&str, T)]) -> Result<T, Report> {
-        let text = self.value.as_str();
-        let found = valid.iter().find(|(name, _)| text == Some(name)).map(|(_, value)| *value);
-        let names: Vec<&str> = valid.iter().map(|(name, _)| *name).collect();
-        found.ok_or_else(|| self.invalid(&names.join(", ")))
     }
 }
 
@@ -117,11 +82,9 @@ pub(crate) unsafe fn add_array<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
 pub(crate) unsafe fn add_record<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: by the caller's promise.
     unsafe {
-        let binding: &mut Binding =
-            CallSite::of(fcinfo).remember(|| Ok(Binding::default())).unwrap_or_report();
-        let Some(record) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        binding.all_numbers(Record::from_datum(record)).unwrap_or_report();
-        let (row, names) = binding.row();
+        let Some((row, names)) = record::numbers(fcinfo, 1).unwrap_or_report() else {
+            return keep(fcinfo);
+        };
         add::<F>(fcinfo, row, names).unwrap_or_report()
     }
 }
@@ -219,16 +182,7 @@ unsafe fn first<F: Fit>(
             ));
         };
         if !sees_whole_partition(fcinfo) {
-            return Err(report(
-                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!(
-                    "persona.{} cannot be computed over a frame that changes from row to row",
-                    F::NAME
-                ),
-            )
-            .set_hint(
-                "Leave ORDER BY and the frame out of OVER (…): the fit then sees the whole partition.",
-            ));
+            return Err(changing_frame(F::NAME, "the fit"));
         }
         let fit = parse(if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None })?;
         let copy = |bytes: &[u8]| {
@@ -267,17 +221,7 @@ unsafe fn sees_whole_partition(fcinfo: FunctionCallInfo) -> bool {
         if node.is_null() || (*node).type_ != pg_sys::NodeTag::T_WindowAggState {
             return true;
         }
-        let plan = (*node.cast::<pg_sys::WindowAggState>()).ss.ps.plan.cast::<pg_sys::WindowAgg>();
-        let frame = (*plan).frameOptions as u32;
-        let has = |option: u32| frame & option != 0;
-        // Without ORDER BY all rows are peers of the current one.
-        let ends_with_partition = has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING)
-            || (has(pg_sys::FRAMEOPTION_END_CURRENT_ROW)
-                && !has(pg_sys::FRAMEOPTION_ROWS)
-                && (*plan).ordNumCols == 0);
-        has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING)
-            && ends_with_partition
-            && !has(pg_sys::FRAMEOPTION_EXCLUSION)
+        FrameKind::of(node.cast()) == FrameKind::Partition
     }
 }
 

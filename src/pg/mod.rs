@@ -28,6 +28,7 @@ mod customers;
 mod describe;
 mod encode;
 mod operate;
+mod options;
 mod recommend;
 mod score;
 mod scorer;

@@ -91,7 +91,7 @@ pub(crate) fn received<'a>(message: Internal) -> &'a [u8] {
     // SAFETY: SQL declares the argument of a receive function as internal, which is PostgreSQL's message buffer; its cursor is
     // moved to its end, as of a message that was read.
     unsafe {
-        let Some(datum) = message.unwrap() else { return &[] };
+        let Some(datum) = message.into_datum() else { return &[] };
         let message = datum.cast_mut_ptr::<pg_sys::StringInfoData>();
         let start = (*message).cursor;
         (*message).cursor = (*message).len;
@@ -109,6 +109,38 @@ pub(crate) fn receive<T: SqlType>(message: Internal) -> Result<Value<T>, Report>
 pub(crate) fn send(value: Bytes) -> Vec<u8> {
     value.0.to_vec()
 }
+
+/// The functions of a type that SQL names: input, output, send and receive.
+macro_rules! text_and_bytes {
+    ($value:ident: $input:ident, $output:ident, $send:ident, $receive:ident) => {
+        #[pgrx::pg_extern]
+        fn $input(
+            text: &std::ffi::CStr,
+        ) -> Result<crate::pg::value::Value<$value>, crate::pg::error::Report> {
+            crate::pg::value::parse(text)
+        }
+
+        #[pgrx::pg_extern]
+        fn $output(
+            value: crate::pg::value::Value<$value>,
+        ) -> Result<std::ffi::CString, crate::pg::error::Report> {
+            crate::pg::value::print(&value)
+        }
+
+        #[pgrx::pg_extern]
+        fn $send(value: crate::pg::value::Bytes) -> Vec<u8> {
+            crate::pg::value::send(value)
+        }
+
+        #[pgrx::pg_extern]
+        fn $receive(
+            message: pgrx::Internal,
+        ) -> Result<crate::pg::value::Value<$value>, crate::pg::error::Report> {
+            crate::pg::value::receive(message)
+        }
+    };
+}
+pub(crate) use text_and_bytes;
 
 pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
     let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });

@@ -3,7 +3,9 @@
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::prelude::PgSqlErrorCode as Code;
 
+use super::error::{Report, report};
 use super::record::Record;
 
 /// The partition that a window function is being computed over.
@@ -75,6 +77,43 @@ pub(crate) enum FrameKind {
     Moving,
     /// With an EXCLUDE.
     Excluding,
+}
+
+impl FrameKind {
+    /// # Safety
+    /// The state of a node that is running.
+    pub(crate) unsafe fn of(state: *const pg_sys::WindowAggState) -> Self {
+        // SAFETY: such a state is initialised, and its plan is a WindowAgg.
+        let (options, n_order) = unsafe {
+            let plan = (*state).ss.ps.plan.cast::<pg_sys::WindowAgg>();
+            ((*state).frameOptions as u32, (*plan).ordNumCols)
+        };
+        let has = |option: u32| options & option != 0;
+        // Without an order all rows are peers of the current one.
+        let to_current = has(pg_sys::FRAMEOPTION_END_CURRENT_ROW)
+            && !has(pg_sys::FRAMEOPTION_ROWS)
+            && n_order == 0;
+        if has(pg_sys::FRAMEOPTION_EXCLUSION) {
+            Self::Excluding
+        } else if has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING)
+            && (has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING) || to_current)
+        {
+            Self::Partition
+        } else {
+            Self::Moving
+        }
+    }
+}
+
+/// Refuses a frame that is not the whole partition; `what` is what is done once with all of its rows.
+pub(crate) fn changing_frame(function: &str, what: &str) -> Report {
+    report(
+        Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("persona.{function} cannot be computed over a frame that changes from row to row"),
+    )
+    .set_hint(format!(
+        "Leave ORDER BY and the frame out of OVER (…): {what} then sees the whole partition."
+    ))
 }
 
 impl Partition {
@@ -226,26 +265,8 @@ impl Partition {
     }
 
     pub(crate) fn frame_kind(self) -> FrameKind {
-        // SAFETY: the node's state is initialised, and its plan is a WindowAgg.
-        let (options, n_order) = unsafe {
-            let state = self.state();
-            let plan = (*state).ss.ps.plan.cast::<pg_sys::WindowAgg>();
-            ((*state).frameOptions as u32, (*plan).ordNumCols)
-        };
-        let has = |option: u32| options & option != 0;
-        // Without an order all rows are peers of the current one.
-        let to_current = has(pg_sys::FRAMEOPTION_END_CURRENT_ROW)
-            && !has(pg_sys::FRAMEOPTION_ROWS)
-            && n_order == 0;
-        if has(pg_sys::FRAMEOPTION_EXCLUSION) {
-            FrameKind::Excluding
-        } else if has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING)
-            && (has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING) || to_current)
-        {
-            FrameKind::Partition
-        } else {
-            FrameKind::Moving
-        }
+        // SAFETY: the state is that of the running node.
+        unsafe { FrameKind::of(self.state()) }
     }
 
     /// The positions of the first row of the current row's frame, exclusions apart, and of the one behind its last.

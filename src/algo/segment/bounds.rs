@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use super::carry::{Move, NEIGHBOURS, carry};
 use super::error::Error;
 use super::kernel::{LANES, Path};
-use super::lloyd::UNLABELLED;
 use super::points::Points;
+use super::state::UNLABELLED;
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Store;
 

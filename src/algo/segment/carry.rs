@@ -74,9 +74,9 @@ fn portable(
     doubtful
 }
 
-/// # Safety
-/// AVX2.
 #[cfg(target_arch = "x86_64")]
+/// # Safety
+/// The processor has AVX2.
 #[target_feature(enable = "avx2")]
 unsafe fn avx2(
     moves: &[Move],

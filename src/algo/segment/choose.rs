@@ -122,7 +122,7 @@ fn candidate<R: Rows>(
     }
     Ok(Candidate {
         k: whole.model.k(),
-        inertia: whole.inertia,
+        inertia: whole.model.inertia,
         quality: whole.quality.ok_or(Error::EmptyInput)?,
         stability: agreements.iter().sum::<f64>() / agreements.len().max(1) as f64,
     })

@@ -37,6 +37,13 @@ pub struct Features {
     pub(super) weights: Vec<f64>,
 }
 
+/// What the dimensions of a fit or of a model are.
+#[derive(Debug, Clone, Copy)]
+pub struct Dimensions<'a> {
+    pub(super) names: &'a [String],
+    pub(super) categories: &'a [Category],
+}
+
 /// What a model looks for in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted<'a> {
@@ -110,9 +117,8 @@ impl Features {
         self.names.is_empty()
     }
 
-    /// Whether each dimension is an indicator.
-    pub(super) fn indicators(&self) -> Vec<bool> {
-        indicators(self.names.len(), &self.categories)
+    pub fn dimensions(&self) -> Dimensions<'_> {
+        Dimensions { names: &self.names, categories: &self.categories }
     }
 
     /// The column that a dimension is of, as the source has it.
@@ -143,53 +149,66 @@ impl Category {
     }
 }
 
-pub(super) fn indicators(n_features: usize, categories: &[Category]) -> Vec<bool> {
-    let mut indicators = vec![false; n_features];
-    for category in categories {
-        indicators[category.dimensions()].fill(true);
-    }
-    indicators
-}
-
-/// What to look for in a row, in the order of the dimensions.
-pub fn wanted<'a>(
-    names: &'a [String],
-    categories: &'a [Category],
-) -> impl Iterator<Item = Wanted<'a>> + Clone {
-    let is_indicator = indicators(names.len(), categories);
-    let numbers = names.iter().enumerate().filter(move |(place, _)| !is_indicator[*place]);
-    let numbers = numbers.map(|(place, name)| Wanted::Number(name.as_str(), place));
-    let categories = categories.iter().enumerate();
-    numbers.chain(categories.map(|(place, category)| Wanted::Category(&category.column, place)))
-}
-
-/// The columns that hold the dimensions of a model, or the name of one that is missing or of another type.
-pub fn bind<'a>(
-    columns: &'a [Column],
-    names: &[String],
-    categories: &[Category],
-) -> Result<Columns<'a>, Error> {
-    let mut cells: Vec<Option<Cells>> = names.iter().map(|_| None).collect();
-    for wanted in wanted(names, categories) {
-        let (name, _) = wanted.column();
-        let found = columns.iter().find(|column| column.name == name).map(|column| &column.values);
-        match (wanted, found) {
-            (Wanted::Number(_, place), Some(Values::Number(values))) => {
-                cells[place] = Some(Cells::Numbers(values));
+impl<'a> Dimensions<'a> {
+    /// The level of each dimension that is an indicator, and its column.
+    pub(super) fn levels(self) -> Vec<Option<Level>> {
+        let mut levels = vec![None; self.names.len()];
+        for category in self.categories {
+            for (place, level) in category.dimensions().zip(category.levels.names()) {
+                levels[place] = Some(Level { column: category.column.clone(), level });
             }
-            (Wanted::Category(_, place), Some(Values::Text { codes, dictionary })) => {
-                let encoder = categories[place].encoder();
-                let places: Arc<[_]> =
-                    dictionary.iter().map(|level| encoder.place(level)).collect();
-                for (level, dimension) in categories[place].dimensions().enumerate() {
-                    let places = places.clone();
-                    cells[dimension] = Some(Cells::Indicator { codes, places, level });
-                }
-            }
-            _ => return Err(Error::MissingColumn { column: name.to_owned() }),
         }
+        levels
     }
-    Ok(Columns(cells.into_iter().flatten().collect()))
+
+    /// Whether each dimension is an indicator.
+    pub(super) fn indicators(self) -> Vec<bool> {
+        let mut indicators = vec![false; self.names.len()];
+        self.categories.iter().for_each(|category| indicators[category.dimensions()].fill(true));
+        indicators
+    }
+
+    /// What to look for in a row: numbers in the order of the dimensions, then categories.
+    pub fn wanted(self) -> impl Iterator<Item = Wanted<'a>> {
+        let is_indicator = self.indicators();
+        let numbers = self.names.iter().enumerate().filter(move |(place, _)| !is_indicator[*place]);
+        let numbers = numbers.map(|(place, name)| Wanted::Number(name, place));
+        let categories = self.categories.iter().enumerate();
+        numbers.chain(categories.map(|(place, category)| Wanted::Category(&category.column, place)))
+    }
+
+    /// The columns that hold the dimensions, or the name of one that is missing or of another type.
+    pub fn bind<'c>(self, columns: &'c [Column]) -> Result<Columns<'c>, Error> {
+        let mut cells: Vec<Option<Cells>> = self.names.iter().map(|_| None).collect();
+        for wanted in self.wanted() {
+            let (name, _) = wanted.column();
+            let found = columns.iter().find(|column| column.name == name);
+            match (wanted, found.map(|column| &column.values)) {
+                (Wanted::Number(_, place), Some(Values::Number(values))) => {
+                    cells[place] = Some(Cells::Numbers(values));
+                }
+                (Wanted::Category(_, place), Some(Values::Text { codes, dictionary })) => {
+                    let category = &self.categories[place];
+                    let encoder = category.encoder();
+                    let places: Arc<[_]> =
+                        dictionary.iter().map(|level| encoder.place(level)).collect();
+                    for (level, dimension) in category.dimensions().enumerate() {
+                        let places = places.clone();
+                        cells[dimension] = Some(Cells::Indicator { codes, places, level });
+                    }
+                }
+                _ => return Err(Error::MissingColumn { column: name.to_owned() }),
+            }
+        }
+        Ok(Columns(cells.into_iter().flatten().collect()))
+    }
+}
+
+/// A level of a text column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level {
+    pub column: String,
+    pub level: String,
 }
 
 /// How an indicator is named.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::error::Error;
 use super::features::Features;
 use super::lloyd::{Limits, Numbering, Run, lloyd};
-use super::model::{Ended, FORMAT, KMeans};
+use super::model::{FORMAT, KMeans};
 use super::params::{Metric, Scaling, ValidParams};
 use super::points::{Points, TOGETHER};
 use super::quality::{Quality, quality};
@@ -22,10 +22,6 @@ pub struct Fit {
     pub model: KMeans,
     /// One a row, from 1.
     pub labels: Store<u32>,
-    pub iterations: u32,
-    pub ended: Ended,
-    /// Sum of squared distances to the nearest centroid, in the scaled space.
-    pub inertia: f64,
     /// None when the parameters do not ask for it.
     pub quality: Option<Quality>,
 }
@@ -51,7 +47,7 @@ pub fn fit_from(
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let centroids = earlier.centroids_among(&features.names, &features.categories)?;
+    let centroids = earlier.centroids_among(features.dimensions())?;
     if earlier.k() != params.k {
         return Err(Error::DimensionMismatch { expected: params.k, found: earlier.k() });
     }
@@ -168,14 +164,7 @@ fn fit_in(
     for (to, &label) in labels.iter_mut().zip(run.labels.iter()) {
         *to = u32::from(label) + 1;
     }
-    Ok(Fit {
-        labels,
-        iterations: model.iterations,
-        ended: model.ended,
-        inertia: model.inertia,
-        quality,
-        model,
-    })
+    Ok(Fit { model, labels, quality })
 }
 
 /// The mean of each segment's rows (k x d), in original units; that of an empty segment is its centroid.

@@ -3,7 +3,7 @@
 
 use super::bounds::{Moves, Part, Rounding};
 use super::kernel::{LANES, Packed, Path, fetch, nearest_of_blocks, two_nearest_of_blocks};
-use super::lloyd::UNLABELLED;
+use super::state::UNLABELLED;
 use crate::algo::stop::{Stopped, Watch};
 
 /// Blocks that the kernel labels at once: at 8 features they fill half of a first-level cache.

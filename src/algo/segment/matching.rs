@@ -33,7 +33,7 @@ pub(super) fn matching(
 /// For each segment of a model the one (from 1) of another, later model of the same features that succeeds it: the nearest there,
 /// where the nearest the other way round is the same. None where there is none, and for models of other features.
 pub fn successors(old: &KMeans, new: &KMeans) -> Vec<Option<u32>> {
-    let Ok(centroids) = old.centroids_among(&new.features, &new.categories) else {
+    let Ok(centroids) = old.centroids_among(new.dimensions()) else {
         return vec![None; old.k()];
     };
     let space = new.space();

@@ -26,13 +26,14 @@ mod rows;
 mod seeding;
 mod space;
 mod start;
+mod state;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use choose::{Candidate, Criterion, best, choose_k};
 pub use error::{Error, Malformed};
-pub use features::{Category, Features, MAX_LEVELS, Wanted, base_name, bind, wanted};
+pub use features::{Category, Dimensions, Features, Level, MAX_LEVELS, Wanted, base_name};
 pub use fit::{Fit, fit, fit_from, fit_points};
 pub use matching::successors;
 pub use model::{Ended, FORMAT, KMeans};

@@ -6,7 +6,7 @@ use std::iter::zip;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Malformed};
-use super::features::{Category, Wanted, base_name, indicators, wanted};
+use super::features::{Category, Dimensions, Wanted, base_name};
 use super::params::{MAX_FEATURES, MAX_K, Metric, Scaling};
 use super::prepared::Prepared;
 use super::space::{MAX_MAGNITUDE, Space};
@@ -47,6 +47,7 @@ pub struct KMeans {
     pub population_mean: Vec<f64>,
     /// Population standard deviation (divided by n).
     pub population_sd: Vec<f64>,
+    /// Sum of squared distances to the nearest centroid, in the space of the fit.
     pub inertia: f64,
     pub iterations: u32,
     pub ended: Ended,
@@ -62,7 +63,7 @@ impl KMeans {
     /// The columns of a source that the features come from: `v` for `v[1]`, `v[2]`, ….
     pub fn columns(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::new();
-        for wanted in wanted(&self.features, &self.categories) {
+        for wanted in self.dimensions().wanted() {
             let column = match wanted {
                 Wanted::Number(name, _) => base_name(name),
                 Wanted::Category(column, _) => column,
@@ -82,27 +83,20 @@ impl KMeans {
 
     /// The centroids (k x d, original units) as they are among the features of another fit: 0 for a level that is new there. Refuses
     /// other features than levels that came or went.
-    pub(super) fn centroids_among(
-        &self,
-        features: &[String],
-        categories: &[Category],
-    ) -> Result<Vec<f64>, Error> {
-        let kept: HashSet<_> = wanted(features, categories).map(Wanted::column).collect();
-        let mut before = wanted(&self.features, &self.categories).map(Wanted::column);
+    pub(super) fn centroids_among(&self, others: Dimensions) -> Result<Vec<f64>, Error> {
+        let kept: HashSet<_> = others.wanted().map(Wanted::column).collect();
+        let mut before = self.dimensions().wanted().map(Wanted::column);
         if let Some((name, _)) = before.find(|column| !kept.contains(column)) {
             return Err(Error::MissingColumn { column: name.to_owned() });
         }
-        let here = indicators(self.features.len(), &self.categories);
-        let there = indicators(features.len(), categories);
-        let known: HashMap<(&str, bool), usize> = zip(&self.features, here)
-            .enumerate()
-            .map(|(place, (name, is))| ((name.as_str(), is), place))
-            .collect();
-        let mut places = Vec::with_capacity(features.len());
-        for (name, is_indicator) in zip(features, there) {
+        let known = zip(&self.features, self.dimensions().indicators()).enumerate();
+        let known: HashMap<(&str, bool), usize> =
+            known.map(|(place, (name, is))| ((name.as_str(), is), place)).collect();
+        let mut places = Vec::with_capacity(others.names.len());
+        for (name, is_indicator) in zip(others.names, others.indicators()) {
             let place = known.get(&(name.as_str(), is_indicator)).copied();
             if place.is_none() && !is_indicator {
-                let (expected, found) = (self.features.len(), features.len());
+                let (expected, found) = (self.features.len(), others.names.len());
                 return Err(Error::DimensionMismatch { expected, found });
             }
             places.push(place);
@@ -151,6 +145,10 @@ impl KMeans {
             return Err(Malformed::Sizes);
         }
         Ok(())
+    }
+
+    pub fn dimensions(&self) -> Dimensions<'_> {
+        Dimensions { names: &self.features, categories: &self.categories }
     }
 
     pub(super) fn space(&self) -> Space {

@@ -39,11 +39,8 @@ pub fn picture(model: &KMeans, rows: &impl Rows, watch: &Watch) -> Result<Pictur
     for row in even_sample_rows(rows.n_rows(), ROWS, &mut random) {
         watch.check()?;
         let values: Vec<f64> = (0..d).map(|feature| rows.value(row, feature)).collect();
-        let mut row = vec![0f32; d];
-        if let Some(segment) = prepared.segment(&values)
-            && space.scale_row(&values, &mut row)
-        {
-            labels.push(segment);
+        if let Some((row, idx)) = prepared.nearest_of_scaled(&values) {
+            labels.push(idx as u32 + 1);
             scaled.extend(row);
         }
     }

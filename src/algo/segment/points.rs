@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::error::Error;
 use super::kernel::LANES;
+use super::space::to_unit_length;
 use crate::algo::stop::Watch;
 use crate::algo::store::{Place, Store};
 
@@ -53,39 +54,18 @@ impl Points {
         Ok(Self { n_rows, n_features, values, place: place.clone() })
     }
 
-    /// Divides every row by its length, with the operations of a single row in their order; refuses one whose length is 0.
+    /// Divides every row by its length, as a space does with a single one; refuses one whose length is 0.
     pub(super) fn put_on_unit_sphere(&mut self, watch: &Watch) -> Result<(), Error> {
         let (block_len, n_rows) = (self.block_len(), self.n_rows);
         let blocks = self.values.par_chunks_mut(block_len).enumerate().with_min_len(64);
         blocks.try_for_each(|(block_idx, block)| {
             watch.check()?;
-            let mut largest = [0f32; LANES];
-            for values in block.chunks_exact(LANES) {
-                for lane in 0..LANES {
-                    largest[lane] = largest[lane].max(values[lane].abs());
-                }
+            let has_direction = to_unit_length::<LANES>(block);
+            let mut rows = (block_idx * LANES..n_rows).zip(has_direction);
+            match rows.find(|(_, has_direction)| !has_direction) {
+                Some((row, _)) => Err(Error::NoDirection { row }),
+                None => Ok(()),
             }
-            for (lane, largest) in largest.iter_mut().enumerate().filter(|(_, it)| **it == 0.0) {
-                let row = block_idx * LANES + lane;
-                if row < n_rows {
-                    return Err(Error::NoDirection { row });
-                }
-                *largest = 1.0;
-            }
-            let mut squares = [0f32; LANES];
-            for values in block.chunks_exact_mut(LANES) {
-                for lane in 0..LANES {
-                    values[lane] /= largest[lane];
-                    squares[lane] += values[lane] * values[lane];
-                }
-            }
-            let lengths = squares.map(|square| if square > 0.0 { square.sqrt() } else { 1.0 });
-            for values in block.chunks_exact_mut(LANES) {
-                for lane in 0..LANES {
-                    values[lane] /= lengths[lane];
-                }
-            }
-            Ok(())
         })
     }
 

@@ -49,14 +49,15 @@ impl Prepared {
     /// Segment and distance.
     pub fn nearest<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<(u32, f64)> {
         let idx = self.nearest_idx(features)?;
-        Some((idx + 1, self.distance_to(idx as usize, features)))
+        Some((idx + 1, self.distance_to(idx as usize, &self.wide(features))))
     }
 
     /// The segment that is nearest but for the row's own; None with one segment as well.
     pub fn second_segment<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<u32> {
         let own = self.nearest_idx(features)? as usize;
         let others = (0..self.typical.len()).filter(|&idx| idx != own);
-        let distances = others.map(|idx| (self.distance_to(idx, features), idx));
+        let row = self.wide(features);
+        let distances = others.map(|idx| (self.distance_to(idx, &row), idx));
         distances.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, idx)| idx as u32 + 1)
     }
 
@@ -101,7 +102,10 @@ impl Prepared {
     }
 
     /// The row as the fit saw it, and the place of its centroid.
-    fn nearest_of_scaled<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<(Vec<f32>, usize)> {
+    pub(super) fn nearest_of_scaled<T: Copy + Into<f64>>(
+        &self,
+        features: &[T],
+    ) -> Option<(Vec<f32>, usize)> {
         if features.len() != self.n_features() {
             return None;
         }
@@ -110,12 +114,16 @@ impl Prepared {
         Some((row, idx as usize))
     }
 
-    /// Of a row that has a segment.
-    fn distance_to<T: Copy + Into<f64>>(&self, idx: usize, features: &[T]) -> f64 {
+    /// A row that has a segment, scaled without the rounding of the fit: for distances that people see.
+    fn wide<T: Copy + Into<f64>>(&self, features: &[T]) -> Vec<f64> {
         let values = features.iter().enumerate();
         let mut row: Vec<f64> =
             values.map(|(feature, &value)| self.space.scaled_wide(feature, value.into())).collect();
         self.space.project(&mut row);
+        row
+    }
+
+    fn distance_to(&self, idx: usize, row: &[f64]) -> f64 {
         let squares =
             row.iter().zip(self.centroid(idx)).map(|(value, &c)| (value - f64::from(c)).powi(2));
         squares.sum::<f64>().sqrt() * self.space.unit

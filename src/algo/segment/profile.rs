@@ -1,6 +1,6 @@
 //! What distinguishes a segment: its means against the population's.
 
-use super::features::indicators;
+use super::features::Level;
 use super::model::KMeans;
 
 /// One feature of one segment.
@@ -14,13 +14,13 @@ pub struct ProfileRow {
     pub population_mean: f64,
     /// (mean - population mean) / population sd; 0 for a constant feature.
     pub z: f64,
-    /// Whether the feature is a level of a text column.
-    pub is_indicator: bool,
+    /// Which level of a text column the feature is, if it is one.
+    pub level: Option<Level>,
 }
 
 /// Segment by segment and in them feature by feature.
 pub fn profile(model: &KMeans) -> Vec<ProfileRow> {
-    let is_indicator = indicators(model.features.len(), &model.categories);
+    let levels = model.dimensions().levels();
     let means = model.means.as_ref().unwrap_or(&model.centroids);
     let cell = |idx: usize| {
         let (segment, feature) = (idx / model.features.len(), idx % model.features.len());
@@ -32,7 +32,7 @@ pub fn profile(model: &KMeans) -> Vec<ProfileRow> {
             mean,
             population_mean,
             z: if sd > 0.0 { (mean - population_mean) / sd } else { 0.0 },
-            is_indicator: is_indicator[feature],
+            level: levels[feature].clone(),
         }
     };
     (0..model.centroids.len()).map(cell).collect()

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::kernel::LANES;
-use super::lloyd::{Run, UNLABELLED};
+use super::lloyd::Run;
 use super::params::Metric;
 use super::points::Points;
 use super::prepared::scaled_centroids;
 use super::repair::own_distances;
 use super::seeding::{even_sample_rows, squared_distances};
 use super::space::Space;
+use super::state::UNLABELLED;
 use crate::algo::random::Random;
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Place;

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::error::Error;
 use super::kernel::LANES;
-use super::lloyd::{State, UNLABELLED};
 use super::prepared::scaled_centroids;
+use super::state::{State, UNLABELLED};
 use crate::algo::stop::{Stopped, Watch};
 
 /// Gives each empty segment one row and returns how many got one; refuses when no row is away from its centroid.

@@ -60,7 +60,7 @@ impl Space {
             .zip(&population.range)
             .map(|(&sd, &range)| if sd > 1e-140 { sd } else { range })
             .collect();
-        let indicators = features.indicators();
+        let indicators = features.dimensions().indicators();
         let mut center = population.mean.clone();
         let (mut scale, unit) = match scaling {
             Scaling::Standard => (
@@ -95,7 +95,7 @@ impl Space {
             *scaled = self.scaled(feature, value.into());
             missing |= scaled.is_nan();
         }
-        !missing && (self.metric == Metric::Euclidean || to_unit_length(row))
+        !missing && (self.metric == Metric::Euclidean || to_unit_length::<1>(row) == [true])
     }
 
     /// Puts a scaled centroid where it belongs: with [`Metric::Cosine`] on the unit sphere, unless it is 0.
@@ -129,21 +129,32 @@ impl Space {
     }
 }
 
-/// Divides a row by its length, in the order of operations that `Points` has for many rows; false for 0.
-fn to_unit_length(row: &mut [f32]) -> bool {
-    let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    if largest == 0.0 {
-        return false;
+/// Divides rows by their lengths, `N` of which lie side by side, feature by feature. Tells which have a direction: those of 0 stay.
+pub(super) fn to_unit_length<const N: usize>(rows: &mut [f32]) -> [bool; N] {
+    let (features, _) = rows.as_chunks_mut::<N>();
+    let mut largest = [0f32; N];
+    for values in &*features {
+        for lane in 0..N {
+            largest[lane] = largest[lane].max(values[lane].abs());
+        }
     }
+    let has_direction = largest.map(|largest| largest > 0.0);
+    let largest = largest.map(|largest| if largest > 0.0 { largest } else { 1.0 });
     // By the largest first: a square may be too small or too large for f32.
-    let mut square = 0f32;
-    for value in row.iter_mut() {
-        *value /= largest;
-        square += *value * *value;
+    let mut squares = [0f32; N];
+    for values in &mut *features {
+        for lane in 0..N {
+            values[lane] /= largest[lane];
+            squares[lane] += values[lane] * values[lane];
+        }
     }
-    let length = square.sqrt();
-    row.iter_mut().for_each(|value| *value /= length);
-    true
+    let lengths = squares.map(|square| if square > 0.0 { square.sqrt() } else { 1.0 });
+    for values in features {
+        for lane in 0..N {
+            values[lane] /= lengths[lane];
+        }
+    }
+    has_direction
 }
 
 /// Mean and population standard deviation of each feature; refuses a row that no distance can be computed to.

@@ -3,6 +3,7 @@
 //! Names of features that everybody uses have words of their own; any other feature is high or low, a count is many or few, and
 //! a level of a text column is what the segment's rows mostly are.
 
+use super::features::Level;
 use super::profile::ProfileRow;
 
 /// A mean this many deviations from the population's is worth a word.
@@ -57,22 +58,18 @@ fn phrases(rows: &[ProfileRow]) -> Vec<String> {
     let mut notable: Vec<&ProfileRow> = rows.iter().filter(|row| row.z.abs() >= NOTABLE).collect();
     notable.sort_by(|a, b| b.z.abs().total_cmp(&a.z.abs()));
     // What the rows are says what they are not.
-    let is_said = |row: &ProfileRow| row.is_indicator && row.mean > 0.5;
-    let said: Vec<&str> =
+    let column = |row: &ProfileRow| row.level.as_ref().map(|level| level.column.clone());
+    let is_said = |row: &ProfileRow| row.level.is_some() && row.mean > 0.5;
+    let said: Vec<Option<String>> =
         notable.iter().filter(|row| is_said(row)).map(|row| column(row)).collect();
     let is_implied =
-        |row: &ProfileRow| row.is_indicator && !is_said(row) && said.contains(&column(row));
+        |row: &ProfileRow| row.level.is_some() && !is_said(row) && said.contains(&column(row));
     notable.iter().filter(|row| !is_implied(row)).map(|row| phrase(row)).collect()
 }
 
-/// The column of an indicator.
-fn column(row: &ProfileRow) -> &str {
-    row.feature.split_once('=').map_or(&row.feature, |(column, _)| column)
-}
-
 fn phrase(row: &ProfileRow) -> String {
-    if row.is_indicator {
-        return level(row);
+    if let Some(level) = &row.level {
+        return level_phrase(row, level);
     }
     let very = if row.z.abs() >= STRIKING { "very " } else { "" };
     let is_high = row.z > 0.0;
@@ -101,8 +98,7 @@ fn has_word(name: &str, words: &str) -> bool {
     })
 }
 
-fn level(row: &ProfileRow) -> String {
-    let (column, level) = row.feature.split_once('=').unwrap_or((&row.feature, ""));
+fn level_phrase(row: &ProfileRow, Level { column, level }: &Level) -> String {
     let spoken = format!("{} {level}", column.replace('_', " "));
     match row.mean {
         all if all >= 0.95 => spoken,
@@ -127,7 +123,7 @@ mod tests {
                 mean: z,
                 population_mean: 0.0,
                 z,
-                is_indicator: false,
+                level: None,
             })
         });
         assert_eq!(label_in_plain_words(&rows.collect::<Vec<_>>()), expected);
@@ -141,7 +137,9 @@ mod tests {
             mean,
             population_mean: 0.3,
             z,
-            is_indicator: true,
+            level: feature
+                .split_once('=')
+                .map(|(column, level)| Level { column: column.into(), level: level.into() }),
         });
         assert_eq!(label_in_plain_words(&rows.collect::<Vec<_>>()), [expected]);
     }

@@ -1,9 +1,6 @@
 //! `behaviour`: an aggregate whose state is its result; its features at any time.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use std::ffi::{CStr, CString};
-
-use pgrx::Internal;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
@@ -18,7 +15,7 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{self, Bytes, FloatsOut, SqlType, Value};
+use crate::pg::value::{Bytes, FloatsOut, SqlType, Value, text_and_bytes};
 
 use super::rfm::{finite, seconds};
 
@@ -114,25 +111,7 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
     })
 }
 
-#[pg_extern]
-fn behaviour_in(text: &CStr) -> Result<Value<Behaviour>, Report> {
-    value::parse(text)
-}
-
-#[pg_extern]
-fn behaviour_out(behaviour: Value<Behaviour>) -> Result<CString, Report> {
-    value::print(&behaviour)
-}
-
-#[pg_extern]
-fn behaviour_send(value: Bytes) -> Vec<u8> {
-    value::send(value)
-}
-
-#[pg_extern]
-fn behaviour_recv(message: Internal) -> Result<Value<Behaviour>, Report> {
-    value::receive(message)
-}
+text_and_bytes!(Behaviour: behaviour_in, behaviour_out, behaviour_send, behaviour_recv);
 
 #[pg_extern]
 fn behaviour_final(state: Bytes) -> Result<BytesOut, Report> {

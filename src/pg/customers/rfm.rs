@@ -1,12 +1,10 @@
 //! `rfm`: an aggregate whose state is its result; `rfm_segment`: each customer among the others.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use std::ffi::{CStr, CString};
-
+use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{Internal, IntoDatum};
 
 use crate::algo::customers::day_of;
 use crate::algo::customers::rfm::{self, BINS, HEAD, Rfm, Scored, Totals, Unit, WIDTH};
@@ -14,8 +12,9 @@ use crate::algo::flat_map::{FlatMap, frozen};
 use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
+use crate::pg::options::one_of;
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{self, Bytes, SqlType, Value};
+use crate::pg::value::{Bytes, SqlType, Value, text_and_bytes};
 use crate::pg::window::Partition;
 
 raw::declare! {
@@ -162,25 +161,7 @@ unsafe fn composite(fcinfo: FunctionCallInfo, scored: &Scored) -> Datum {
     }
 }
 
-#[pg_extern]
-fn rfm_in(text: &CStr) -> Result<Value<Rfm>, Report> {
-    value::parse(text)
-}
-
-#[pg_extern]
-fn rfm_out(rfm: Value<Rfm>) -> Result<CString, Report> {
-    value::print(&rfm)
-}
-
-#[pg_extern]
-fn rfm_send(value: Bytes) -> Vec<u8> {
-    value::send(value)
-}
-
-#[pg_extern]
-fn rfm_recv(message: Internal) -> Result<Value<Rfm>, Report> {
-    value::receive(message)
-}
+text_and_bytes!(Rfm: rfm_in, rfm_out, rfm_send, rfm_recv);
 
 #[pg_extern]
 fn rfm_final(state: Bytes) -> Result<BytesOut, Report> {
@@ -242,13 +223,5 @@ pub(super) fn seconds(at: TimestampWithTimeZone) -> Result<f64, Report> {
 }
 
 fn parse_unit(unit: &str) -> Result<Unit, Report> {
-    let found = Unit::ALL.iter().find(|(name, _)| *name == unit);
-    found.map(|(_, unit)| *unit).ok_or_else(|| {
-        Error::InvalidOption {
-            option: "unit".into(),
-            value: unit.into(),
-            valid: Unit::ALL.map(|(name, _)| name).join(", "),
-        }
-        .into()
-    })
+    one_of("unit", unit, &Unit::ALL)
 }

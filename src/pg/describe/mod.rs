@@ -48,6 +48,7 @@ impl Sink for Described<'_> {
         Ok(n_wanted)
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     unsafe fn row(&mut self, values: *const Datum, nulls: *const bool) -> Result<bool, Report> {
         for (attribute, column) in &mut self.columns {
             // SAFETY: the caller promises values of these columns; each is of its column's type.

@@ -1,9 +1,6 @@
 //! `categories`: an aggregate whose state is its result; one-hot and ordinal encoding by it.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use std::ffi::{CStr, CString};
-
-use pgrx::Internal;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
@@ -15,7 +12,7 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{self, Bytes, FloatsOut, Kept, SqlType, Value};
+use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Value, text_and_bytes};
 
 raw::declare! {
     categories_add, pg_finfo_categories_add;
@@ -115,25 +112,7 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
     })
 }
 
-#[pg_extern]
-fn categories_in(text: &CStr) -> Result<Value<Categories>, Report> {
-    value::parse(text)
-}
-
-#[pg_extern]
-fn categories_out(categories: Value<Categories>) -> Result<CString, Report> {
-    value::print(&categories)
-}
-
-#[pg_extern]
-fn categories_send(value: Bytes) -> Vec<u8> {
-    value::send(value)
-}
-
-#[pg_extern]
-fn categories_recv(message: Internal) -> Result<Value<Categories>, Report> {
-    value::receive(message)
-}
+text_and_bytes!(Categories: categories_in, categories_out, categories_send, categories_recv);
 
 #[pg_extern]
 fn categories_final(state: Bytes) -> Result<BytesOut, Report> {

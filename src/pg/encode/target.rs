@@ -1,12 +1,10 @@
 //! `target_encoder`: an aggregate whose state is its result; categories encoded by it, in and out of fold.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use std::ffi::{CStr, CString};
-
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{FromDatum, Internal, JsonB};
+use pgrx::{FromDatum, JsonB};
 
 use crate::algo::clean;
 use crate::algo::encode::target::{
@@ -18,7 +16,7 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{self, Bytes, Kept, SqlType, Value};
+use crate::pg::value::{Bytes, Kept, SqlType, text_and_bytes};
 
 raw::declare! {
     target_encoder_add, pg_finfo_target_encoder_add;
@@ -203,25 +201,7 @@ fn fold_of(key: &str, folds: usize, seed: i64) -> usize {
     clean::fold(key.as_bytes(), folds as u32, seed) as usize - 1
 }
 
-#[pg_extern]
-fn target_encoder_in(text: &CStr) -> Result<Value<TargetEncoder>, Report> {
-    value::parse(text)
-}
-
-#[pg_extern]
-fn target_encoder_out(encoder: Value<TargetEncoder>) -> Result<CString, Report> {
-    value::print(&encoder)
-}
-
-#[pg_extern]
-fn target_encoder_send(value: Bytes) -> Vec<u8> {
-    value::send(value)
-}
-
-#[pg_extern]
-fn target_encoder_recv(message: Internal) -> Result<Value<TargetEncoder>, Report> {
-    value::receive(message)
-}
+text_and_bytes!(TargetEncoder: target_encoder_in, target_encoder_out, target_encoder_send, target_encoder_recv);
 
 #[pg_extern]
 fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {

@@ -15,7 +15,7 @@ use crate::algo::store::Place;
 use super::error::Report;
 use super::progress::Progress;
 
-use receiver::Receiver;
+use receiver::{Keep, Receiver};
 pub(crate) use source::query_of;
 pub(crate) use stream::{Sink, stream};
 
@@ -86,10 +86,7 @@ pub(crate) fn ingest_for(
     request: &Request,
     progress: &mut Progress,
 ) -> Result<Ingested, Report> {
-    progress.phase("reading");
-    let mut receiver = Receiver::new(work, Place::Memory, false, request, progress);
-    stream(request.source, &mut receiver)?;
-    receiver.finish()
+    read(Keep::InMemory(work), false, request, progress)?.finish()
 }
 
 /// As [`ingest_for`]; None, and the query ended early, when the budget has no room for the rows.
@@ -98,9 +95,7 @@ pub(crate) fn ingest_if_it_fits(
     request: &Request,
     progress: &mut Progress,
 ) -> Result<Option<Ingested>, Report> {
-    progress.phase("reading");
-    let mut receiver = Receiver::new(work, Place::Memory, true, request, progress);
-    stream(request.source, &mut receiver)?;
+    let mut receiver = read(Keep::InMemory(work), true, request, progress)?;
     if receiver.fits() { receiver.finish().map(Some) } else { Ok(None) }
 }
 
@@ -110,8 +105,17 @@ pub(crate) fn ingest_into(
     request: &Request,
     progress: &mut Progress,
 ) -> Result<Ingested, Report> {
+    read(Keep::OnDisk(place.clone()), false, request, progress)?.finish()
+}
+
+fn read<'a>(
+    keep: Keep,
+    ends_when_full: bool,
+    request: &'a Request<'a>,
+    progress: &'a mut Progress,
+) -> Result<Receiver<'a>, Report> {
     progress.phase("reading");
-    let mut receiver = Receiver::new(Work::MATRIX, place.clone(), false, request, progress);
+    let mut receiver = Receiver::new(keep, ends_when_full, request, progress);
     stream(request.source, &mut receiver)?;
-    receiver.finish()
+    Ok(receiver)
 }

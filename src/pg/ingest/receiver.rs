@@ -21,10 +21,26 @@ const TEXT_STEP: usize = 1 << 18;
 /// Rows between two reports of how many were read.
 const PROGRESS_STEP: usize = 1 << 16;
 
+/// Where the columns are kept.
+pub(super) enum Keep {
+    /// Within the budget, from which the fit takes so much as well.
+    InMemory(Work),
+    OnDisk(Place),
+}
+
+impl Keep {
+    fn place(&self) -> &Place {
+        match self {
+            Keep::InMemory(_) => &Place::Memory,
+            Keep::OnDisk(place) => place,
+        }
+    }
+}
+
 /// The columns as they grow.
 pub(super) struct Receiver<'a> {
     request: &'a Request<'a>,
-    work: Work,
+    keep: Keep,
     builders: Vec<Builder>,
     /// Where each builder's next values go, when all are of fixed width; empty when not. Made anew with the room for rows.
     direct: Vec<Direct>,
@@ -36,7 +52,6 @@ pub(super) struct Receiver<'a> {
     /// What text_bytes were when they were last held against the budget.
     text_checked: usize,
     budget: usize,
-    place: Place,
     /// Whether to end the query, rather than to fail, when the budget has no room for more.
     ends_when_full: bool,
     is_full: bool,
@@ -65,6 +80,7 @@ impl Sink for Receiver<'_> {
         self.choose(attributes)
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     #[inline]
     unsafe fn row(
         &mut self,
@@ -82,15 +98,14 @@ impl Sink for Receiver<'_> {
 
 impl<'a> Receiver<'a> {
     pub(super) fn new(
-        work: Work,
-        place: Place,
+        keep: Keep,
         ends_when_full: bool,
         request: &'a Request<'a>,
         progress: &'a mut Progress,
     ) -> Self {
         Self {
             request,
-            work,
+            keep,
             builders: Vec::new(),
             direct: Vec::new(),
             n_rows: 0,
@@ -99,7 +114,6 @@ impl<'a> Receiver<'a> {
             text_bytes: 0,
             text_checked: 0,
             budget: guc::max_fit_memory(),
-            place,
             ends_when_full,
             is_full: false,
             progress,
@@ -116,7 +130,7 @@ impl<'a> Receiver<'a> {
                         attributes.iter().map(|attribute| attribute.name.clone()).collect();
                     Report::from(Error::MissingColumn { column: (*name).to_owned(), available })
                 })?;
-            self.builders.push(builder(attribute, *role, &self.place)?);
+            self.builders.push(builder(attribute, *role, self.keep.place())?);
         }
         let named = |name: &str| self.request.columns.iter().any(|(column, _)| *column == name);
         let others: Vec<Builder> = attributes
@@ -131,7 +145,7 @@ impl<'a> Receiver<'a> {
                 if except.contains(&attribute.name.as_str()) {
                     None
                 } else {
-                    builder(attribute, role, &self.place).ok()
+                    builder(attribute, role, self.keep.place()).ok()
                 }
             })
             .collect();
@@ -251,10 +265,10 @@ impl<'a> Receiver<'a> {
     /// Refuses more rows than the budget has room for once they are read: with the memory of the fit, or with the columns
     /// of an array beside the array that they are copied from.
     fn check_budget(&mut self) -> Result<(), Report> {
-        let wanted = match self.place {
-            Place::Memory => self.wanted(),
+        let wanted = match self.keep {
+            Keep::InMemory(work) => self.wanted(work),
             // Only the dictionaries of text are in memory.
-            Place::Disk(_) => self.text_bytes,
+            Keep::OnDisk(_) => self.text_bytes,
         };
         self.hold(wanted)
     }
@@ -267,10 +281,10 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    fn wanted(&self) -> usize {
+    fn wanted(&self, work: Work) -> usize {
         let per_row =
             |bytes: &dyn Fn(&Builder) -> usize| self.builders.iter().map(bytes).sum::<usize>();
-        let work = self.work.per_row + per_row(&|builder| builder.numbers() * self.work.per_number);
+        let work = work.per_row + per_row(&|builder| builder.numbers() * work.per_number);
         let copy = per_row(&|builder| match builder.values {
             Building::Array { .. } => builder.row_bytes(),
             _ => 0,
@@ -287,7 +301,7 @@ impl<'a> Receiver<'a> {
         self.check_budget()?;
         let capacity =
             (self.capacity * 2).max(if self.capacity == 0 && self.has_array() { 1 } else { 4096 });
-        if let Place::Disk(_) = self.place {
+        if let Keep::OnDisk(_) = self.keep {
             // Room on the disk is really taken: not twice what is needed.
             return self.reserve(capacity.min(self.capacity + (self.capacity / 4).max(1 << 16)));
         }
@@ -352,7 +366,7 @@ impl<'a> Receiver<'a> {
                 Building::Array { dimension, values, .. } => {
                     let step = dimension.unwrap_or(1);
                     for element in 0..dimension.unwrap_or(0) {
-                        let mut column = Store::new(&self.place);
+                        let mut column = Store::new(self.keep.place());
                         column.reserve_exact(n_rows).map_err(no_room)?;
                         values
                             .iter()

@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, spi_failed};
+use crate::pg::registry::{self, change, spi_failed};
 use crate::pg::security::with_catalog_names;
 
 #[pg_extern]
@@ -72,13 +72,6 @@ fn revoke_model(model: &str, role: &str) -> Result<(), Report> {
 fn lock_existing(model: &str) -> Result<(), Report> {
     registry::lock(model, None, true)?;
     registry::find(model, None).map(|_| ())
-}
-
-fn change(statement: &str, arguments: &[pgrx::datum::DatumWithOid]) -> Result<(), Report> {
-    with_catalog_names(|| {
-        Spi::connect_mut(|client| client.update(statement, None, arguments).map(|_| ()))
-    })
-    .map_err(spi_failed)
 }
 
 /// The role of this name, as regrole reads it by number; 0 for `public`, which is no role and stands for all.

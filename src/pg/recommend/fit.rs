@@ -14,6 +14,7 @@ use crate::pg::datum::type_name;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
+use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, Model, NewVersion, Version};
 use crate::pg::security::with_catalog_names;
@@ -293,16 +294,8 @@ fn qualified(type_of_caller: &str) -> Result<String, Report> {
 }
 
 fn algorithm_of(name: &str) -> Result<Algorithm, Report> {
-    match name {
-        "item_knn" => Ok(Algorithm::ItemKnn),
-        "popular" => Ok(Algorithm::Popular),
-        other => Err(Error::InvalidOption {
-            option: "algorithm".to_owned(),
-            value: other.to_owned(),
-            valid: "item_knn, popular".to_owned(),
-        }
-        .into()),
-    }
+    let algorithms = [("item_knn", Algorithm::ItemKnn), ("popular", Algorithm::Popular)];
+    one_of("algorithm", name, &algorithms)
 }
 
 /// With times the last are held out, as a recommender meets them: it knows nothing of the future.

@@ -6,14 +6,17 @@
 
 mod binding;
 mod layout;
+mod slot;
 
 use std::ffi::CStr;
 
 use pgrx::callconv::{Arg, ArgAbi};
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
 
+use super::call_site::CallSite;
 use super::datum::{Kind, type_name};
 use super::error::{Error, Report};
+use super::raw::argument;
 
 pub(crate) use binding::{Binding, Cell};
 
@@ -37,6 +40,24 @@ impl Record<'_> {
         // SAFETY: a composite value is a varlena.
         unsafe { pgrx::varsize_any(self.datum.cast_mut_ptr()) }
     }
+}
+
+/// The numbers of a record argument, NaN for NULL, and their names; None for NULL. They last until the call site's next row.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a function that SQL declares with a record as this argument.
+#[inline]
+pub(crate) unsafe fn numbers(
+    fcinfo: FunctionCallInfo,
+    index: usize,
+) -> Result<Option<(&'static [f64], &'static [String])>, Report> {
+    let binding: &mut Binding = CallSite::of(fcinfo).remember(|| Ok(Binding::default()))?;
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let Some(record) = argument(fcinfo, index) else { return Ok(None) };
+        binding.all_numbers(Record::from_datum(record))?;
+    }
+    Ok(Some(binding.row()))
 }
 
 // SAFETY: the argument's type is a pseudo-type `record`, so its datum is a composite value.

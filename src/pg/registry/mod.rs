@@ -195,6 +195,17 @@ fn told(version: &Version, query: &str) -> Result<serde_json::Value, Report> {
     Ok(found.ok_or_else(missing)?.0)
 }
 
+/// Runs a statement that changes rows of the registry.
+pub(crate) fn change(
+    statement: &str,
+    arguments: &[pgrx::datum::DatumWithOid],
+) -> Result<(), Report> {
+    with_catalog_names(|| {
+        Spi::connect_mut(|client| client.update(statement, None, arguments).map(|_| ()))
+    })
+    .map_err(spi_failed)
+}
+
 /// A failure inside SPI that is no error of PostgreSQL's (those unwind by themselves).
 pub(crate) fn spi_failed(error: pgrx::spi::Error) -> Report {
     report(

@@ -62,19 +62,6 @@ impl Arguments {
     }
 }
 
-/// What a word stands for; an unknown one is told with those there are.
-pub(super) fn one_of<T: Copy>(option: &str, value: &str, valid: &[(&str, T)]) -> Result<T, Report> {
-    let found = valid.iter().find(|(name, _)| *name == value);
-    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
-        let names: Vec<&str> = valid.iter().map(|(name, _)| *name).collect();
-        Report::from(Error::InvalidOption {
-            option: option.into(),
-            value: value.into(),
-            valid: names.join(", "),
-        })
-    })
-}
-
 /// `{"column": 2}`: how much columns count.
 pub(super) fn parse_weights(JsonB(weights): JsonB) -> Result<BTreeMap<String, f64>, Report> {
     let invalid = |value: &serde_json::Value| {

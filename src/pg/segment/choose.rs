@@ -6,15 +6,16 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Candidate, Criterion, Features, Ordered, Params, Rows, best, bind, order_by_content,
+    self, Candidate, Criterion, Features, Ordered, Params, Rows, best, order_by_content,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
+use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
-use super::arguments::{METRICS, SCALINGS, feature_names, one_of, parse_weights};
+use super::arguments::{METRICS, SCALINGS, feature_names, parse_weights};
 use super::data::{WORK, dimensions};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
@@ -89,7 +90,7 @@ fn choose_k(
     let Ingested { frame, .. } = ingest_for(WORK, &request, &mut progress)?;
     let weights = weights.map(parse_weights).transpose()?.unwrap_or_default();
     let features = dimensions(&frame.columns, &weights)?;
-    let columns = bind(&frame.columns, &features.names, &features.categories)?;
+    let columns = features.dimensions().bind(&frame.columns)?;
     progress.phase("fitting");
     let candidates = threads::run(&progress, |watch: &Watch| {
         // Without a key the rows' content decides their order, so that the order of a scan does not.

@@ -7,7 +7,7 @@ use pgrx::spi::quote_identifier;
 
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::{
-    self, Columns, Features, MAX_LEVELS, Ordered, bind, order_by_integer, order_by_text, original,
+    self, Columns, Features, MAX_LEVELS, Ordered, order_by_integer, order_by_text, original,
 };
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
@@ -144,7 +144,7 @@ pub(super) fn dimensions(
 
 impl Data {
     pub(super) fn rows(&self) -> Result<Columns<'_>, Report> {
-        Ok(bind(&self.columns, &self.features.names, &self.features.categories)?)
+        Ok(self.features.dimensions().bind(&self.columns)?)
     }
 
     /// A number of segments that suits the rows, told to the user.

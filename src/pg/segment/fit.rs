@@ -7,18 +7,17 @@ use crate::algo::segment::{self, Fit, KMeans, Ordered};
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
+use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
 
-use super::arguments::{
-    Arguments, METRICS, SCALINGS, STORAGES, feature_names, one_of, parse_weights,
-};
+use super::arguments::{Arguments, METRICS, SCALINGS, STORAGES, feature_names, parse_weights};
 use super::choose;
 use super::data::{Data, Failure, read};
 use super::labels::{self, Labelled};
 use super::model::{self, KIND, Segments};
-use super::names;
+use super::names::{self, Known};
 
 const ALGORITHM: &str = "kmeans";
 
@@ -121,10 +120,10 @@ pub(crate) fn fit_again(
     let mut progress = Progress::start("refit", &live.name);
     let data = read(source, &arguments, &mut progress)?;
     let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
+    let mut known = Known::of(live)?;
     // Words may name a level that is gone, where the features are others.
-    let same = earlier.model.features == fitted.fit.model.features;
-    let labels = same.then(|| model::words(live, &earlier.model)).transpose()?;
-    let known = Known { numbering: names::numbering(live)?, labels };
+    let is_same = earlier.model.features == fitted.fit.model.features;
+    known.labels = is_same.then(|| model::words(&known, &earlier.model));
     store(&live.name, source, arguments, &data, &fitted.fit, true, Some(known))
 }
 
@@ -157,25 +156,20 @@ fn fit(
             None => (segment::fit(&rows, features, &params, watch)?, None),
             Some(earlier) => {
                 let warm = segment::fit_from(&rows, features, earlier, &params, watch)?;
-                let fresh = segment::fit(&rows, features, &params, watch).map(|fit| fit.inertia);
+                let fresh =
+                    segment::fit(&rows, features, &params, watch).map(|fit| fit.model.inertia);
                 (warm, fresh.ok())
             }
         };
         Ok::<_, Failure>((Fitted { fit, order: rows.order }, fresh))
     })??;
-    if let Some(fresh) = fresh.filter(|fresh| *fresh < (1.0 - BETTER) * fitted.fit.inertia) {
+    if let Some(fresh) = fresh.filter(|fresh| *fresh < (1.0 - BETTER) * fitted.fit.model.inertia) {
         notice!(
             "a fresh start would lower the inertia by {:.0} %: fit_segments renumbers the segments",
-            100.0 * (1.0 - fresh / fitted.fit.inertia)
+            100.0 * (1.0 - fresh / fitted.fit.model.inertia)
         );
     }
     Ok(fitted)
-}
-
-/// What a refit leaves as people know it.
-struct Known {
-    numbering: i32,
-    labels: Option<Vec<String>>,
 }
 
 fn store(
@@ -202,7 +196,7 @@ fn store(
         features: fit.model.features.clone(),
         parameters: serde_json::to_value(&arguments).map_err(json)?,
         metrics: serde_json::json!({
-            "inertia": fit.inertia, "iterations": fit.iterations, "ended": fit.ended, "k": arguments.k,
+            "inertia": fit.model.inertia, "iterations": fit.model.iterations, "ended": fit.model.ended, "k": arguments.k,
             "quality": fit.quality, "on_disk": matches!(data.place, Place::Disk(_)),
             "numbering": known.as_ref().map(|known| known.numbering), "labels": known.and_then(|known| known.labels),
         }),

@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use rayon::prelude::*;
 
 use crate::algo::frame::Frame;
-use crate::algo::segment::{KMeans, Rows, bind};
+use crate::algo::segment::{KMeans, Rows};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -89,10 +89,8 @@ pub(super) fn count(
     versions: [&Segments; 2],
     progress: &Progress,
 ) -> Result<Vec<(Option<i32>, Option<i32>, u64)>, Report> {
-    let of_version = |segments: &Segments| {
-        bind(&frame.columns, &segments.model.features, &segments.model.categories)
-    };
-    let rows = [of_version(versions[0])?, of_version(versions[1])?];
+    let bind = |segments: &Segments| segments.model.dimensions().bind(&frame.columns);
+    let rows = [bind(versions[0])?, bind(versions[1])?];
     let prepared = [&versions[0].prepared, &versions[1].prepared];
     let k = [0, 1].map(|which| versions[which].model.k());
     let counts = threads::run(progress, |watch: &Watch| {

@@ -6,14 +6,14 @@ use pgrx::prelude::*;
 
 use crate::algo::encode::categories::Encoder;
 use crate::algo::segment::{
-    Category, Ended, KMeans, Prepared, Quality, Wanted, label_in_plain_words, profile, wanted,
+    Category, Ended, KMeans, Prepared, Quality, Wanted, label_in_plain_words, profile,
 };
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
 use crate::pg::record::{self, Binding, Cell, Record};
 use crate::pg::registry::{self, Found, LoadError, Model, Version};
 
-use super::names::names;
+use super::names::{Known, names};
 
 pub(super) const KIND: &str = "segments";
 
@@ -37,7 +37,7 @@ impl Model for Segments {
         model.check().map_err(|error| LoadError::Corrupt(error.to_string()))?;
         let prepared = model.prepare();
         let (mut columns, mut numbers) = (Vec::new(), Vec::new());
-        for wanted in wanted(&model.features, &model.categories) {
+        for wanted in model.dimensions().wanted() {
             match wanted {
                 Wanted::Number(name, place) => {
                     columns.push((name.to_owned(), record::Wanted::Number));
@@ -182,8 +182,9 @@ pub(super) struct Described {
 
 /// The segments of a version, with the names that people gave them, and the words of the fit that numbered them.
 pub(super) fn describe(version: &Version, model: &KMeans) -> Result<Vec<Described>, Report> {
-    let mut names = names(version)?;
-    let labels = words(version, model)?;
+    let known = Known::of(version)?;
+    let mut names = names(version.model_id, known.numbering)?;
+    let labels = words(&known, model);
     let described = model.sizes.iter().zip(labels).enumerate().map(|(idx, (&size, label))| {
         let segment = idx as i32 + 1;
         let share = size as f64 / model.n_rows.max(1) as f64;
@@ -194,12 +195,14 @@ pub(super) fn describe(version: &Version, model: &KMeans) -> Result<Vec<Describe
 
 /// What sets each segment apart, in words. A refit keeps those of the fit, which people know and published tables hold: other
 /// ones would rewrite a whole segment for the sake of a feature that is now a little more striking than another.
-pub(super) fn words(version: &Version, model: &KMeans) -> Result<Vec<String>, Report> {
-    let kept = registry::metrics(version)?["labels"].take();
-    let kept: Option<Vec<String>> = serde_json::from_value(kept).unwrap_or_default();
-    Ok(kept
-        .filter(|kept| kept.len() == model.k())
-        .unwrap_or_else(|| label_in_plain_words(&profile(model))))
+pub(super) fn words(known: &Known, model: &KMeans) -> Vec<String> {
+    let kept = known.labels.clone().filter(|kept| kept.len() == model.k());
+    kept.unwrap_or_else(|| label_in_plain_words(&profile(model)))
+}
+
+/// How good a version was found at its fit; None for one that is none of ours.
+pub(super) fn quality(version: &Version) -> Result<Option<Quality>, Report> {
+    Ok(serde_json::from_value(registry::metrics(version)?["quality"].take()).unwrap_or_default())
 }
 
 pub(super) type SegmentRow = (i32, Option<String>, i64, f64, String);
@@ -248,7 +251,7 @@ fn model_segment_profile(
 > {
     let version = registry::active(model, KIND)?;
     let segments = registry::load::<Segments>(&version)?;
-    let names = names(&version)?;
+    let names = names(version.model_id, Known::of(&version)?.numbering)?;
     let mut profile = profile(&segments.model);
     // What sets a segment apart comes first; equal ones stay in the order of the features.
     profile.sort_by(|a, b| a.segment.cmp(&b.segment).then(b.z.abs().total_cmp(&a.z.abs())));
@@ -283,9 +286,7 @@ fn model_segment_quality(
     let version = registry::active(model, KIND)?;
     let segments = registry::load::<Segments>(&version)?;
     let model = &segments.model;
-    // A version without the figures is none of ours, or older than they are.
-    let quality: Option<Quality> =
-        serde_json::from_value(registry::metrics(&version)?["quality"].take()).unwrap_or_default();
+    let quality = quality(&version)?;
     Ok(TableIterator::once((
         version.version,
         model.k() as i32,

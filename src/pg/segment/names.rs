@@ -9,26 +9,38 @@ use pgrx::prelude::*;
 
 use crate::algo::segment::successors;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Version, spi_failed};
+use crate::pg::registry::{self, Version, change, spi_failed};
 use crate::pg::security::with_catalog_names;
 
 use super::model::{KIND, Segments};
 
-/// The version with which the numbering of a version's segments began.
-pub(super) fn numbering(version: &Version) -> Result<i32, Report> {
-    let began = registry::metrics(version)?["numbering"].as_i64();
-    Ok(began.map_or(version.version, |began| began as i32))
+/// What a refit leaves as people know it from the fit.
+pub(super) struct Known {
+    /// The version with which the numbering of the segments began.
+    pub(super) numbering: i32,
+    /// What sets each segment apart, in words; None for a fit, whose own words are in its model.
+    pub(super) labels: Option<Vec<String>>,
 }
 
-/// The names of a version's segments.
-pub(super) fn names(version: &Version) -> Result<HashMap<i32, String>, Report> {
-    let numbering = numbering(version)?;
+impl Known {
+    pub(super) fn of(version: &Version) -> Result<Self, Report> {
+        let mut metrics = registry::metrics(version)?;
+        let began = metrics["numbering"].as_i64();
+        Ok(Self {
+            numbering: began.map_or(version.version, |began| began as i32),
+            labels: serde_json::from_value(metrics["labels"].take()).unwrap_or_default(),
+        })
+    }
+}
+
+/// The names of the segments of a numbering.
+pub(super) fn names(model_id: i64, numbering: i32) -> Result<HashMap<i32, String>, Report> {
     with_catalog_names(|| {
         Spi::connect(|client| {
             let rows = client.select(
                 "SELECT segment, name FROM persona.segment_name WHERE model_id = $1 AND numbering = $2",
                 None,
-                &[version.model_id.into(), numbering.into()],
+                &[model_id.into(), numbering.into()],
             )?;
             let mut names = HashMap::new();
             for row in rows {
@@ -53,7 +65,7 @@ fn name_segment(
     registry::lock(model, Some(KIND), true)?;
     let version = registry::active(model, KIND)?;
     let k = registry::load::<Segments>(&version)?.model.k();
-    let numbering = numbering(&version)?;
+    let numbering = Known::of(&version)?.numbering;
     if segment < 1 || segment as usize > k {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -79,7 +91,7 @@ fn name_segment(
 
 /// Gives the segments of a fresh fit the names of those that they succeed; what is lost is told to the user.
 pub(super) fn carry(before: &Version, fresh: &Version) -> Result<(), Report> {
-    let names = names(before)?;
+    let names = names(before.model_id, Known::of(before)?.numbering)?;
     if names.is_empty() {
         return Ok(());
     }
@@ -112,11 +124,4 @@ fn keep(model_id: i64, numbering: i32, segment: i32, name: &str) -> Result<(), R
          ON CONFLICT (model_id, numbering, segment) DO UPDATE SET name = excluded.name",
         &[model_id.into(), numbering.into(), segment.into(), name.into()],
     )
-}
-
-fn change(query: &str, arguments: &[pgrx::datum::DatumWithOid]) -> Result<(), Report> {
-    with_catalog_names(|| {
-        Spi::connect_mut(|client| client.update(query, None, arguments).map(|_| ()))
-    })
-    .map_err(spi_failed)
 }

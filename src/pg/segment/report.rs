@@ -6,9 +6,7 @@ use crate::algo::report::{
     Flow, FlowView, MapPoint, MapView, QualityView, SegmentView, SegmentsReport, SilhouetteView,
     segments_page,
 };
-use crate::algo::segment::{
-    Ended, KMeans, Ordered, Picture, Quality, bind, order_by_content, picture, profile,
-};
+use crate::algo::segment::{Ended, KMeans, Ordered, Picture, order_by_content, picture, profile};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report};
 use crate::pg::progress::Progress;
@@ -17,7 +15,7 @@ use crate::pg::security::{current_role, has_rights_of};
 use crate::pg::threads;
 
 use super::flow::{count, read_as_owner};
-use super::model::{KIND, Segments, describe};
+use super::model::{KIND, Segments, describe, quality};
 
 /// report(model, with_rows)
 #[pg_extern]
@@ -47,8 +45,7 @@ fn of_model(version: &Version, model: &KMeans) -> Result<SegmentsReport, Report>
         mean: rows.iter().map(|row| row.mean).collect(),
         z: rows.iter().map(|row| row.z).collect(),
     });
-    let quality: Option<Quality> =
-        serde_json::from_value(registry::metrics(version)?["quality"].take()).unwrap_or_default();
+    let quality = quality(version)?;
     Ok(SegmentsReport {
         model: version.name.clone(),
         version: version.version,
@@ -86,7 +83,7 @@ fn add_rows(
     models.extend(earlier.iter().map(|(earlier, _)| &earlier.model));
     let frame = read_as_owner(version, &models, &mut progress)?;
     progress.phase("picturing");
-    let rows = bind(&frame.columns, &segments.model.features, &segments.model.categories)?;
+    let rows = segments.model.dimensions().bind(&frame.columns)?;
     let Picture { points, centroids, explained, silhouettes } =
         threads::run(&progress, |watch: &Watch| {
             let rows = Ordered { order: order_by_content(&rows), rows: &rows };

@@ -1,16 +1,11 @@
 //! `persona.kmeans`: what the aggregate returns, and the functions that use it on arrays and records.
 
-use std::ffi::{CStr, CString};
-
-use pgrx::Internal;
-use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{KMeans, Prepared};
-use crate::pg::applied::{Applied, to_array, to_record};
+use crate::pg::applied::{Applied, answers};
 use crate::pg::error::Report;
-use crate::pg::record::Record;
-use crate::pg::value::{self, Bytes, Floats, SqlType, Value};
+use crate::pg::value::{SqlType, Value, text_and_bytes};
 
 impl SqlType for KMeans {
     const NAME: &'static str = "kmeans";
@@ -20,25 +15,7 @@ impl SqlType for KMeans {
     }
 }
 
-#[pg_extern]
-fn kmeans_in(text: &CStr) -> Result<Value<KMeans>, Report> {
-    value::parse(text)
-}
-
-#[pg_extern]
-fn kmeans_out(kmeans: Value<KMeans>) -> Result<CString, Report> {
-    value::print(&kmeans)
-}
-
-#[pg_extern]
-fn kmeans_send(kmeans: Bytes) -> Vec<u8> {
-    value::send(kmeans)
-}
-
-#[pg_extern]
-fn kmeans_recv(message: Internal) -> Result<Value<KMeans>, Report> {
-    value::receive(message)
-}
+text_and_bytes!(KMeans: kmeans_in, kmeans_out, kmeans_send, kmeans_recv);
 
 impl Applied for KMeans {
     type Prepared = Prepared;
@@ -49,7 +26,15 @@ impl Applied for KMeans {
     }
 }
 
-fn label(prepared: &Prepared, row: &[f64]) -> Option<i32> {
+answers! {
+    KMeans:
+    kmeans_segment_array, kmeans_segment_record => segment -> i32;
+    kmeans_distance_array, kmeans_distance_record => distance -> f64;
+    kmeans_second_segment_array, kmeans_second_segment_record => second_segment -> i32;
+    kmeans_anomaly_array, kmeans_anomaly_record => anomaly -> f64;
+}
+
+fn segment(prepared: &Prepared, row: &[f64]) -> Option<i32> {
     prepared.segment(row).map(|segment| segment as i32)
 }
 
@@ -57,84 +42,12 @@ fn distance(prepared: &Prepared, row: &[f64]) -> Option<f64> {
     prepared.distance(row)
 }
 
-fn second(prepared: &Prepared, row: &[f64]) -> Option<i32> {
+fn second_segment(prepared: &Prepared, row: &[f64]) -> Option<i32> {
     prepared.second_segment(row).map(|segment| segment as i32)
 }
 
 fn anomaly(prepared: &Prepared, row: &[f64]) -> Option<f64> {
     prepared.anomaly(row)
-}
-
-#[pg_extern]
-fn kmeans_segment_array(
-    kmeans: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    to_array::<KMeans, _>(kmeans, &features, fcinfo, label)
-}
-
-#[pg_extern]
-fn kmeans_segment_record(
-    kmeans: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    to_record::<KMeans, _>(kmeans, features, fcinfo, label)
-}
-
-#[pg_extern]
-fn kmeans_distance_array(
-    kmeans: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    to_array::<KMeans, _>(kmeans, &features, fcinfo, distance)
-}
-
-#[pg_extern]
-fn kmeans_distance_record(
-    kmeans: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    to_record::<KMeans, _>(kmeans, features, fcinfo, distance)
-}
-
-#[pg_extern]
-fn kmeans_second_segment_array(
-    kmeans: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    to_array::<KMeans, _>(kmeans, &features, fcinfo, second)
-}
-
-#[pg_extern]
-fn kmeans_second_segment_record(
-    kmeans: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    to_record::<KMeans, _>(kmeans, features, fcinfo, second)
-}
-
-#[pg_extern]
-fn kmeans_anomaly_array(
-    kmeans: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    to_array::<KMeans, _>(kmeans, &features, fcinfo, anomaly)
-}
-
-#[pg_extern]
-fn kmeans_anomaly_record(
-    kmeans: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    to_record::<KMeans, _>(kmeans, features, fcinfo, anomaly)
 }
 
 #[pg_extern]

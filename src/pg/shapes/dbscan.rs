@@ -17,7 +17,7 @@ use crate::pg::progress::Progress;
 use crate::pg::raw;
 use crate::pg::record::{Binding, Record};
 use crate::pg::threads::Pool;
-use crate::pg::window::{FrameKind, Partition};
+use crate::pg::window::{FrameKind, Partition, changing_frame};
 
 raw::declare! {
     persona_dbscan_array, pg_finfo_persona_dbscan_array;
@@ -93,13 +93,7 @@ unsafe fn labels(
     is_constant: bool,
 ) -> Result<Vec<u32>, Report> {
     if partition.frame_kind() != FrameKind::Partition {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            "persona.dbscan cannot be computed over a frame that changes from row to row",
-        )
-        .set_hint(
-            "Leave ORDER BY and the frame out of OVER (…): it then sees the whole partition.",
-        ));
+        return Err(changing_frame("dbscan", "it"));
     }
     let progress = Progress::start("dbscan", "");
     progress.phase("reading");

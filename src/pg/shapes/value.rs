@@ -1,16 +1,11 @@
 //! `persona.mixture`: what the aggregate returns, and the functions that use it on arrays and records.
 
-use std::ffi::{CStr, CString};
-
-use pgrx::Internal;
-use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
 use crate::algo::shapes::{Mixture, PreparedMixture};
-use crate::pg::applied::{Applied, to_array, to_record};
+use crate::pg::applied::{Applied, answers};
 use crate::pg::error::Report;
-use crate::pg::record::Record;
-use crate::pg::value::{self, Bytes, Floats, FloatsOut, SqlType, Value};
+use crate::pg::value::{FloatsOut, SqlType, Value, text_and_bytes};
 
 impl SqlType for Mixture {
     const NAME: &'static str = "mixture";
@@ -29,24 +24,13 @@ impl Applied for Mixture {
     }
 }
 
-#[pg_extern]
-fn mixture_in(text: &CStr) -> Result<Value<Mixture>, Report> {
-    value::parse(text)
-}
+text_and_bytes!(Mixture: mixture_in, mixture_out, mixture_send, mixture_recv);
 
-#[pg_extern]
-fn mixture_out(mixture: Value<Mixture>) -> Result<CString, Report> {
-    value::print(&mixture)
-}
-
-#[pg_extern]
-fn mixture_send(mixture: Bytes) -> Vec<u8> {
-    value::send(mixture)
-}
-
-#[pg_extern]
-fn mixture_recv(message: Internal) -> Result<Value<Mixture>, Report> {
-    value::receive(message)
+answers! {
+    Mixture:
+    mixture_membership_array, mixture_membership_record => membership -> FloatsOut;
+    mixture_segment_array, mixture_segment_record => segment -> i32;
+    mixture_log_density_array, mixture_log_density_record => log_density -> f64;
 }
 
 fn membership(prepared: &PreparedMixture, row: &[f64]) -> Option<FloatsOut> {
@@ -59,60 +43,6 @@ fn segment(prepared: &PreparedMixture, row: &[f64]) -> Option<i32> {
 
 fn log_density(prepared: &PreparedMixture, row: &[f64]) -> Option<f64> {
     prepared.log_density(row)
-}
-
-#[pg_extern]
-fn mixture_membership_array(
-    mixture: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<FloatsOut>, Report> {
-    to_array::<Mixture, _>(mixture, &features, fcinfo, membership)
-}
-
-#[pg_extern]
-fn mixture_membership_record(
-    mixture: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<FloatsOut>, Report> {
-    to_record::<Mixture, _>(mixture, features, fcinfo, membership)
-}
-
-#[pg_extern]
-fn mixture_segment_array(
-    mixture: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    to_array::<Mixture, _>(mixture, &features, fcinfo, segment)
-}
-
-#[pg_extern]
-fn mixture_segment_record(
-    mixture: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    to_record::<Mixture, _>(mixture, features, fcinfo, segment)
-}
-
-#[pg_extern]
-fn mixture_log_density_array(
-    mixture: Bytes,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    to_array::<Mixture, _>(mixture, &features, fcinfo, log_density)
-}
-
-#[pg_extern]
-fn mixture_log_density_record(
-    mixture: Bytes,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    to_record::<Mixture, _>(mixture, features, fcinfo, log_density)
 }
 
 #[pg_extern]

@@ -1,16 +1,14 @@
 //! `persona.scaler`: fitted from a summary, used on arrays and records.
 
-use std::ffi::{CStr, CString};
-
-use pgrx::Internal;
 use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::standardise::scaler::{Kind, Overflow, Scaler};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
+use crate::pg::options::one_of;
 use crate::pg::record::{Binding, Record};
-use crate::pg::value::{self, Bytes, Floats, FloatsOut, Kept, SqlType, Value};
+use crate::pg::value::{Bytes, Floats, FloatsOut, Kept, SqlType, Value, text_and_bytes};
 
 use super::quantiles::Sketch;
 use super::stats::Stats;
@@ -30,29 +28,11 @@ impl From<Overflow> for Report {
     }
 }
 
-#[pg_extern]
-fn scaler_in(text: &CStr) -> Result<Value<Scaler>, Report> {
-    value::parse(text)
-}
-
-#[pg_extern]
-fn scaler_out(scaler: Value<Scaler>) -> Result<CString, Report> {
-    value::print(&scaler)
-}
+text_and_bytes!(Scaler: scaler_in, scaler_out, scaler_send, scaler_recv);
 
 #[pg_extern]
 fn standard_scaler(summary: Stats) -> Result<Value<Scaler>, Report> {
     Ok(Value(Scaler::standard(&summary.0)?))
-}
-
-#[pg_extern]
-fn scaler_send(scaler: Bytes) -> Vec<u8> {
-    value::send(scaler)
-}
-
-#[pg_extern]
-fn scaler_recv(message: Internal) -> Result<Value<Scaler>, Report> {
-    value::receive(message)
 }
 
 #[pg_extern]
@@ -94,18 +74,8 @@ fn yeo_johnson_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
 
 #[pg_extern]
 fn quantile_scaler(quantiles: Sketch, distribution: &str) -> Result<Value<Scaler>, Report> {
-    let kind = match distribution {
-        "uniform" => Kind::Uniform,
-        "normal" => Kind::Normal,
-        other => {
-            return Err(Error::InvalidOption {
-                option: "distribution".into(),
-                value: other.into(),
-                valid: "uniform, normal".into(),
-            }
-            .into());
-        }
-    };
+    let kinds = [("uniform", Kind::Uniform), ("normal", Kind::Normal)];
+    let kind = one_of("distribution", distribution, &kinds)?;
     Scaler::quantile(&quantiles.0, kind).map(Value).map_err(broken)
 }
 

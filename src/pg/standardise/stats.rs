@@ -17,7 +17,7 @@ use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
 use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, aggregate_context, argument};
-use crate::pg::record::{Binding, Record};
+use crate::pg::record;
 
 const HEADER: usize = 16;
 const FORMAT: u16 = 1;
@@ -57,11 +57,9 @@ unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) ->
 unsafe extern "C-unwind" fn feature_stats_add_record(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: SQL declares (feature_stats, record), as the transition function of an aggregate.
     unsafe {
-        let binding: &mut Binding =
-            CallSite::of(fcinfo).remember(|| Ok(Binding::default())).unwrap_or_report();
-        let Some(record) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        binding.all_numbers(Record::from_datum(record)).unwrap_or_report();
-        let (row, names) = binding.row();
+        let Some((row, names)) = record::numbers(fcinfo, 1).unwrap_or_report() else {
+            return keep(fcinfo);
+        };
         add(fcinfo, row, names).unwrap_or_report()
     }
 }

@@ -198,28 +198,3 @@ fn a_stop_is_heard() {
     let params = DbscanParams { eps: 1.0, min_points: 1 }.check().unwrap();
     assert_eq!(dbscan(array![[0.0]].view(), &params, &watch), Err(Stopped.into()));
 }
-
-#[test]
-#[ignore = "a measurement"]
-fn measure() {
-    for (n, d, eps) in [
-        (100_000, 2, 0.05),
-        (100_000, 2, 0.5),
-        (100_000, 2, 5.0),
-        (1_000_000, 2, 0.05),
-        (100_000, 5, 0.5),
-        (100_000, 10, 1.0),
-        (100_000, 10, 2.0),
-        (20_000, 50, 4.0),
-    ] {
-        let rows = blobs(n, d, 8, 0.0, 1);
-        let began = std::time::Instant::now();
-        let labels = run(&rows, eps, 10);
-        let noise = labels.iter().filter(|&&label| label == 0).count();
-        let n_segments = labels.iter().max().unwrap();
-        println!(
-            "{n} x {d}, eps {eps}: {:?}, {n_segments} segments, {noise} noise",
-            began.elapsed()
-        );
-    }
-}

@@ -43,7 +43,7 @@ pub struct MixtureParams {
 }
 
 /// Parameters that a fit takes; made by [`MixtureParams::check`] alone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ValidMixtureParams {
     pub(super) start: segment::ValidParams,
     pub(super) k: usize,

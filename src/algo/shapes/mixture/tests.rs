@@ -272,17 +272,3 @@ fn a_stop_is_heard() {
     let stopped = [Error::Stopped(Stopped), Error::Segment(segment::Error::Stopped(Stopped))];
     assert!(stopped.contains(&found.unwrap_err()));
 }
-
-#[test]
-#[ignore = "a measurement"]
-fn measure() {
-    for (n, d, k) in [(100_000, 2, 5), (100_000, 10, 5), (1_000_000, 5, 5), (20_000, 100, 5)] {
-        let mut random = Random::new(1, 1);
-        let rows = Array2::from_shape_fn((n, d), |(row, feature)| {
-            ((row % k) * (feature % 3)) as f64 * 1.5 + normal(&mut random)
-        });
-        let began = std::time::Instant::now();
-        let mixture = run(&rows, MixtureParams::new(k as i64));
-        println!("{n} x {d}, k {k}: {:?}, {} iterations", began.elapsed(), mixture.iterations);
-    }
-}

@@ -1,0 +1,223 @@
+//! What the iterations carry along: each row's label, and the sums and sizes of the segments.
+//!
+//! The sums that the means come from are kept from iteration to iteration and only rows that changed their label touch
+//! them: after a few iterations that is one row in fifty. Rows are split into the same slots whatever the number of threads,
+//! and the slots' sums are added in order, which makes the result the same bits on any pool.
+
+use rayon::prelude::*;
+
+use super::bounds::Bounds;
+use super::error::Error;
+use super::kernel::{LANES, Packed, Path};
+use super::label::{Known, PIECE_BLOCKS, Pass, Slot};
+use super::params::Metric;
+use super::points::Points;
+use super::prepared::scaled_centroids;
+use super::repair;
+use super::space::Space;
+use crate::algo::stop::{Stopped, Watch};
+use crate::algo::store::Store;
+
+/// The label of a row that has none yet, and of the padding.
+pub(super) const UNLABELLED: u16 = u16::MAX;
+/// Slots of rows, each with sums of its own: few enough that adding them up costs nothing, enough for 64 threads.
+const SLOTS: usize = 64;
+/// Bytes that all slots' sums may take; beyond, there are fewer slots.
+const SLOT_BYTES: usize = 64 << 20;
+/// Fewer blocks than this are not worth a slot.
+const SLOT_BLOCKS: usize = 32;
+pub(super) struct State<'a> {
+    pub(super) points: &'a Points,
+    pub(super) space: &'a Space,
+    pub(super) k: usize,
+    path: Path,
+    /// One a row, and the padding's.
+    pub(super) labels: Store<u16>,
+    /// k x d, of the scaled rows of each segment.
+    pub(super) sums: Vec<f64>,
+    pub(super) counts: Vec<i64>,
+    bounds: Option<Bounds>,
+    /// Sum of the squares of all values: with the sums it gives the inertia for nothing.
+    squares: f64,
+    slots: Vec<Slot>,
+    slot_blocks: usize,
+}
+
+impl<'a> State<'a> {
+    pub(super) fn new(
+        points: &'a Points,
+        space: &'a Space,
+        k: usize,
+        is_bounded: bool,
+    ) -> Result<Self, Error> {
+        let n_sums = k * points.n_features;
+        let most = (SLOT_BYTES / (n_sums * size_of::<f64>())).clamp(2, SLOTS);
+        let slot_blocks =
+            points.n_blocks().div_ceil(most).max(SLOT_BLOCKS).next_multiple_of(PIECE_BLOCKS);
+        let slot = || Slot { sums: vec![0.0; n_sums], counts: vec![0; k], changed: 0 };
+        let squares =
+            points.values.par_chunks(slot_blocks * points.block_len()).map(sum_of_squares);
+        let squares = squares.collect::<Vec<f64>>().iter().sum();
+        Ok(Self {
+            points,
+            space,
+            k,
+            path: Path::best(),
+            labels: Store::filled(&points.place, points.n_blocks() * LANES, UNLABELLED)?,
+            sums: vec![0.0; n_sums],
+            counts: vec![0; k],
+            bounds: is_bounded.then(|| Bounds::new(points)).transpose()?,
+            squares,
+            slots: (0..points.n_blocks().div_ceil(slot_blocks)).map(|_| slot()).collect(),
+            slot_blocks,
+        })
+    }
+
+    /// Labels every row with its nearest centroid and carries the sums along; returns how many labels changed.
+    pub(super) fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Stopped> {
+        let points = self.points;
+        let scaled = scaled_centroids(self.space, centroids);
+        let pass = Pass {
+            path: self.path,
+            packed: Packed::for_blocks(&scaled, points.n_features),
+            n_features: points.n_features,
+        };
+        let rows = self.slot_blocks * LANES;
+        let slots = self.slots.par_iter_mut().zip(self.labels.par_chunks_mut(rows));
+        let slots = slots.zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
+        match &mut self.bounds {
+            None => slots.enumerate().try_for_each(|(slot_idx, ((slot, labels), blocks))| {
+                slot.label_all(&pass, labels, blocks, points.n_rows - slot_idx * rows, watch)
+            })?,
+            Some(bounds) => {
+                let (rounding, moves) = bounds.moved(&scaled, points.n_features, watch)?;
+                let slots = slots.zip(bounds.parts(rows)).enumerate();
+                slots.try_for_each(|(slot_idx, (((slot, labels), blocks), bounds))| {
+                    let n_rows = points.n_rows - slot_idx * rows;
+                    let known = Known { rounding, moves: moves.as_ref(), bounds };
+                    slot.label_doubtful(&pass, labels, blocks, n_rows, known, watch)
+                })?;
+            }
+        }
+        let mut changed = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.changed > 0) {
+            changed += std::mem::take(&mut slot.changed);
+            for (sum, slot_sum) in self.sums.iter_mut().zip(&mut slot.sums) {
+                *sum += std::mem::take(slot_sum);
+            }
+            for (count, slot_count) in self.counts.iter_mut().zip(&mut slot.counts) {
+                *count += std::mem::take(slot_count);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The mean of each segment in original units, and by how much they moved in all, squared, in the scaled space. An
+    /// empty segment, which only a repair that ran out of rows leaves, keeps its centroid.
+    pub(super) fn means(&self, centroids: &[f64]) -> (Vec<f64>, f64) {
+        let n_features = self.points.n_features;
+        let mut shift = 0.0;
+        let mut means = centroids.to_vec();
+        let segments = means.chunks_exact_mut(n_features).zip(self.sums.chunks_exact(n_features));
+        for ((mean, sums), &count) in segments.zip(&self.counts).filter(|(_, count)| **count > 0) {
+            let mut scaled: Vec<f64> = sums.iter().map(|sum| sum / count as f64).collect();
+            self.space.project(&mut scaled);
+            for (feature, (mean, scaled)) in mean.iter_mut().zip(scaled).enumerate() {
+                shift += (scaled - self.space.scaled_wide(feature, *mean)).powi(2);
+                *mean = self.space.original(feature, scaled);
+            }
+        }
+        (means, shift)
+    }
+
+    /// Sum of squared distances to the means: the squares of all rows less those that the means explain. On the unit sphere
+    /// a row's is 2 - 2 x.c, and the sum of a segment's x.c is the length of their sum.
+    pub(super) fn inertia_of_means(&self) -> f64 {
+        let segments = self.sums.chunks_exact(self.points.n_features).zip(&self.counts);
+        let explained = segments.map(|(sums, &count)| {
+            let square = sums.iter().map(|sum| sum * sum).sum::<f64>();
+            match self.space.metric {
+                Metric::Euclidean => square / count.max(1) as f64,
+                Metric::Cosine => 2.0 * square.sqrt() - count as f64,
+            }
+        });
+        (self.squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
+    }
+
+    /// Sum of squared distances of each segment's rows to its centroid, computed term by term.
+    pub(super) fn inertias(&self, centroids: &[f64], watch: &Watch) -> Result<Vec<f64>, Stopped> {
+        let points = self.points;
+        let centroids = scaled_centroids(self.space, centroids);
+        let rows = self.slot_blocks * LANES;
+        let slots = self
+            .labels
+            .par_chunks(rows)
+            .zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
+        let parts: Vec<Vec<f64>> = slots
+            .map(|(labels, blocks)| {
+                let mut sums = vec![0.0; self.k];
+                for (labels, block) in
+                    labels.chunks_exact(LANES).zip(blocks.chunks_exact(points.block_len()))
+                {
+                    let distances = repair::own_distances(block, labels, &centroids);
+                    for (&label, distance) in labels.iter().zip(distances) {
+                        if label != UNLABELLED {
+                            sums[usize::from(label)] += f64::from(distance);
+                        }
+                    }
+                }
+                watch.check()?;
+                Ok(sums)
+            })
+            .collect::<Result<_, Stopped>>()?;
+        let mut inertias = vec![0.0; self.k];
+        for part in parts {
+            inertias.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        Ok(inertias)
+    }
+
+    /// Gives a row, by itself, another label.
+    pub(super) fn relabel_row(&mut self, row: usize, label: u16) {
+        let old = self.labels[row];
+        self.labels[row] = label;
+        self.bounds.iter_mut().for_each(|bounds| bounds.forget(row));
+        self.counts[usize::from(old)] -= 1;
+        self.counts[usize::from(label)] += 1;
+        let n_features = self.points.n_features;
+        for feature in 0..n_features {
+            let value = f64::from(self.points.value(row, feature));
+            self.sums[usize::from(old) * n_features + feature] -= value;
+            self.sums[usize::from(label) * n_features + feature] += value;
+        }
+    }
+
+    /// Numbers the segments anew: segment `order[i]` becomes `i`. Returns the centroids in the new order.
+    pub(super) fn renumber(&mut self, order: &[usize], centroids: &[f64]) -> Vec<f64> {
+        let n_features = self.points.n_features;
+        let mut numbers = vec![0u16; self.k];
+        for (new, &old) in order.iter().enumerate() {
+            numbers[old] = new as u16;
+        }
+        for label in self.labels.iter_mut().filter(|label| **label != UNLABELLED) {
+            *label = numbers[usize::from(*label)];
+        }
+        let reorder = |rows: &[f64]| -> Vec<f64> {
+            order.iter().flat_map(|&old| &rows[old * n_features..][..n_features]).copied().collect()
+        };
+        self.bounds.iter_mut().for_each(|bounds| bounds.renumber(order, n_features));
+        self.sums = reorder(&self.sums);
+        self.counts = order.iter().map(|&old| self.counts[old]).collect();
+        reorder(centroids)
+    }
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut sums = [0f64; LANES];
+    for values in values.chunks_exact(LANES) {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(values[lane]) * f64::from(values[lane]);
+        }
+    }
+    sums.iter().sum()
+}

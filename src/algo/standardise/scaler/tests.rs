@@ -1,0 +1,166 @@
+use super::*;
+use crate::algo::standardise::stats::{PARTS, clear, observe};
+
+fn stats(rows: &[[f64; 2]]) -> FeatureStats {
+    let mut block = vec![0.0; 2 * PARTS];
+    clear(&mut block);
+    rows.iter().for_each(|row| observe(&mut block, row));
+    FeatureStats::from_block(None, &block)
+}
+
+#[track_caller]
+fn check_scaled(scaler: &Scaler, row: [f64; 2], expected: [f64; 2]) {
+    let mut scaled = row;
+    scaler.scale(&mut scaled);
+    let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12 || (a.is_nan() && b.is_nan());
+    assert!(scaled.iter().zip(&expected).all(close), "{scaled:?} is not {expected:?}");
+    scaler.unscale(&mut scaled);
+    assert!(scaled.iter().zip(&row).all(close), "{scaled:?} is not {row:?}");
+}
+
+#[test]
+fn standard_scaling_is_scikit_learns() {
+    // sklearn.preprocessing.StandardScaler().fit([[0, 0], [0, 0], [1, 1], [1, 1]]).transform([[2, 2]]) -> [[3, 3]]
+    let scaler =
+        Scaler::standard(&stats(&[[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 1.0]])).unwrap();
+    check_scaled(&scaler, [2.0, 2.0], [3.0, 3.0]);
+}
+
+#[test]
+fn minmax_scaling_is_scikit_learns() {
+    // MinMaxScaler().fit([[-1, 2], [-.5, 6], [0, 10], [1, 18]]).transform([[2, 2]]) -> [[1.5, 0]]
+    let scaler =
+        Scaler::minmax(&stats(&[[-1.0, 2.0], [-0.5, 6.0], [0.0, 10.0], [1.0, 18.0]]), 0.0, 1.0);
+    check_scaled(&scaler, [2.0, 2.0], [1.5, 0.0]);
+}
+
+#[test]
+fn a_constant_feature_has_scale_one() {
+    let rows = [[0.1, 1e300], [0.1, 1e300], [0.1, 1e300]];
+    assert_eq!(Scaler::standard(&stats(&rows)).unwrap().scale, [1.0, 1.0]);
+    assert_eq!(Scaler::minmax(&stats(&rows), 0.0, 1.0).scale, [1.0, 1.0]);
+}
+
+#[test]
+fn a_missing_value_stays_missing_and_a_feature_without_values_scales_to_missing() {
+    let scaler = Scaler::standard(&stats(&[[1.0, f64::NAN], [3.0, f64::NAN]])).unwrap();
+    check_scaled(&scaler, [f64::NAN, f64::NAN], [f64::NAN, f64::NAN]);
+    let mut row = [2.0, 2.0];
+    scaler.scale(&mut row);
+    assert_eq!(row[0], 0.0);
+    assert!(row[1].is_nan());
+}
+
+#[test]
+fn the_whole_range_of_floats_does_not_overflow() {
+    let scaler = Scaler::minmax(&stats(&[[-1e308, 0.0], [1e308, 1.0]]), 0.0, 1.0);
+    assert!(scaler.scale.iter().all(|scale| scale.is_finite()));
+    assert_eq!(scaler.check(), Ok(()));
+}
+
+/// [[0, 1], [0, 3], [1, 3], [2, 3], [5, 9], [NaN, -2], [7, 8]], the fit of the figures below.
+fn rows() -> [[f64; 2]; 7] {
+    [[0., 1.], [0., 3.], [1., 3.], [2., 3.], [5., 9.], [f64::NAN, -2.], [7., 8.]]
+}
+
+fn quantiles() -> FeatureQuantiles {
+    let mut all = FeatureQuantiles::new(None, 2);
+    for row in rows() {
+        for (one, x) in all.of.iter_mut().zip(row) {
+            if x.is_nan() { one.nulls += 1 } else { one.values.push(x) }
+        }
+    }
+    all
+}
+
+#[track_caller]
+fn check_scikit_learn(scaler: &Scaler, tolerance: f64, expected: [[f64; 2]; 3]) {
+    assert_eq!(scaler.check(), Ok(()));
+    for (row, expected) in [[1.0, 4.0], [5.0, 3.0], [-3.0, 20.0]].into_iter().zip(expected) {
+        let mut scaled = row;
+        scaler.scale(&mut scaled);
+        for (found, expected) in scaled.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() <= tolerance * expected.abs().max(1.0),
+                "{row:?}: {scaled:?}"
+            );
+        }
+    }
+    let mut missing = [f64::NAN; 2];
+    scaler.scale(&mut missing);
+    assert!(missing.iter().all(|x| x.is_nan()));
+}
+
+#[test]
+fn other_scalers_of_a_summary_are_scikit_learns() {
+    let stats = stats(&rows());
+    let maxabs = [[1. / 7., 4. / 9.], [5. / 7., 3. / 9.], [-3. / 7., 20. / 9.]];
+    check_scikit_learn(&Scaler::maxabs(&stats), 1e-15, maxabs);
+    let minmax = [
+        [-0.4285714285714286, 1.1818181818181819],
+        [1.8571428571428568, 0.8181818181818181],
+        [-2.7142857142857144, 7.000000000000001],
+    ];
+    check_scikit_learn(&Scaler::minmax(&stats, -1.0, 3.0), 1e-14, minmax);
+}
+
+#[test]
+fn scalers_of_quantiles_are_scikit_learns() {
+    let quantiles = quantiles();
+    let robust = [[-0.125, 0.2857142857142857], [0.875, 0.0], [-1.125, 4.857142857142857]];
+    check_scikit_learn(&Scaler::robust(&quantiles).unwrap(), 1e-15, robust);
+    // 3 lies in the middle of the three values that equal it; scikit-learn gives 0.583, as rounding parts them there.
+    let uniform = [[0.4, 0.7], [0.8095238095238095, 0.5], [0.0, 1.0]];
+    check_scikit_learn(&Scaler::quantile(&quantiles, Kind::Uniform).unwrap(), 1e-14, uniform);
+    let normal = [
+        [-0.2533471031357997, 0.5244005127080407],
+        [0.8761428492468408, 0.0],
+        [-5.199337582605575, 5.19933758270342],
+    ];
+    check_scikit_learn(&Scaler::quantile(&quantiles, Kind::Normal).unwrap(), 1e-9, normal);
+    let power = [
+        [-0.26830570889446326, 0.1703590813426613],
+        [1.054167042464603, -0.10424299735144563],
+        [-13.05827275463024, 4.102151208572581],
+    ];
+    check_scikit_learn(&Scaler::yeo_johnson(&quantiles).unwrap(), 1e-6, power);
+}
+
+#[test]
+fn a_feature_without_values_scales_to_missing_and_a_constant_one_to_its_middle() {
+    let mut all = FeatureQuantiles::new(None, 2);
+    all.of[0].values = vec![4.0; 9];
+    all.of[1].nulls = 9;
+    for scaler in [
+        Scaler::robust(&all),
+        Scaler::log1p(&all),
+        Scaler::yeo_johnson(&all),
+        Scaler::quantile(&all, Kind::Uniform),
+        Scaler::quantile(&all, Kind::Normal),
+    ] {
+        let scaler = scaler.unwrap();
+        assert_eq!(scaler.check(), Ok(()));
+        let mut row = [4.0, 1.0];
+        scaler.scale(&mut row);
+        assert!(row[0].is_finite() && row[1].is_nan(), "{:?}: {row:?}", scaler.kind);
+    }
+}
+
+#[test]
+fn unscaling_takes_every_scaler_back() {
+    let quantiles = quantiles();
+    for scaler in [
+        Scaler::minmax(&stats(&rows()), -1.0, 3.0),
+        Scaler::maxabs(&stats(&rows())),
+        Scaler::robust(&quantiles).unwrap(),
+        Scaler::log1p(&quantiles).unwrap(),
+        Scaler::yeo_johnson(&quantiles).unwrap(),
+        Scaler::quantile(&quantiles, Kind::Uniform).unwrap(),
+        Scaler::quantile(&quantiles, Kind::Normal).unwrap(),
+    ] {
+        let mut row = [1.5, 5.0];
+        scaler.scale(&mut row);
+        scaler.unscale(&mut row);
+        assert!((row[0] - 1.5).abs() + (row[1] - 5.0).abs() < 1e-6, "{:?}: {row:?}", scaler.kind);
+    }
+}
