@@ -76,8 +76,16 @@ class Bench:
     def __init__(self, cluster, peer, rows, repeats, large=False):
         self.cluster, self.peer, self.rows, self.repeats, self.large = cluster, peer, rows, repeats, large
         self.psql = cluster.psql_command("bench")
-        self.connection = cluster.connect("bench", timeout=1200)
         self.made = 0
+        self.connection = None
+        self.fresh_session()
+
+    def fresh_session(self):
+        """For each bar: what earlier ones left of a session's memory makes a window over all rows 13 % faster."""
+        if self.connection:
+            self.connection.close()
+        self.connection = self.cluster.connect("bench", timeout=1200)
+        self.sql("SET search_path = public")
 
     def sql(self, text):
         return self.connection.query(text)
@@ -278,12 +286,12 @@ def body():
     rows, failures = [], []
     try:
         bench = Bench(cluster, peer, arguments.rows, arguments.repeats, arguments.large)
-        bench.sql("SET search_path = public")
         make_tables(bench)
         for bar in BARS:
             if arguments.only and bar.__name__ not in arguments.only:
                 continue
             say(f"measuring {bar.__name__}")
+            bench.fresh_session()
             try:
                 for row in bar(bench):
                     rows.append(row)

@@ -18,7 +18,7 @@ use super::scoring::By;
 #[derive(Default)]
 pub(super) struct Ahead {
     start: i64,
-    scores: Vec<Option<f64>>,
+    scores: Scores,
     /// How many rows were asked for last.
     size: usize,
     /// The rows behind those of `scores`, on their way.
@@ -26,11 +26,57 @@ pub(super) struct Ahead {
     records: Records,
 }
 
+/// Scores row by row; few are NULL.
+#[derive(Default)]
+struct Scores {
+    values: Vec<f64>,
+    /// Whether a row has none; no longer than its last row without one.
+    are_missing: Vec<bool>,
+}
+
+impl Scores {
+    fn clear(&mut self) {
+        self.values.clear();
+        self.are_missing.clear();
+    }
+
+    fn push(&mut self, score: Option<f64>) {
+        if score.is_none() {
+            self.are_missing.resize(self.values.len(), false);
+            self.are_missing.push(true);
+        }
+        self.values.push(score.unwrap_or_default());
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> Option<Option<f64>> {
+        let value = *self.values.get(index)?;
+        Some((self.are_missing.get(index) != Some(&true)).then_some(value))
+    }
+}
+
 /// Rows that the ONNX process has.
 struct Batch {
-    /// Whether each row is there: a NULL is not sent, and has no score.
-    is_there: Vec<bool>,
+    n_rows: usize,
+    /// The rows among them that are NULL: they were not sent, and have no score.
+    missing: Vec<usize>,
     asked: Asked,
+}
+
+impl Batch {
+    /// From the scores of the rows that were sent.
+    fn scores(n_rows: usize, missing: &[usize], sent: Vec<f64>) -> Scores {
+        if missing.is_empty() {
+            return Scores { values: sent, are_missing: Vec::new() };
+        }
+        let (mut scores, mut sent) = (Scores::default(), sent.into_iter());
+        let mut missing = missing.iter().copied().peekable();
+        for row in 0..n_rows {
+            let is_missing = missing.next_if_eq(&row).is_some();
+            scores.push(if is_missing { None } else { sent.next() });
+        }
+        scores
+    }
 }
 
 /// A row as it is handed out.
@@ -62,7 +108,7 @@ impl Ahead {
             return None;
         }
         let index = usize::try_from(position - self.start).ok()?;
-        self.scores.get(index).copied()
+        self.scores.get(index)
     }
 
     /// Scores the current row and some after it.
@@ -99,19 +145,18 @@ impl Ahead {
                         Some(batch) => batch,
                         None => self.send(partition, position, imported, binding)?,
                     };
-                    let (scores, n_bytes) = imported.scores(batch.asked)?;
-                    let mut scores = scores.into_iter();
-                    let there = batch.is_there.into_iter();
-                    self.scores.extend(there.map(|there| if there { scores.next() } else { None }));
+                    let Batch { n_rows, missing, asked } = batch;
+                    let (sent, n_bytes) = imported.scores(asked)?;
+                    self.scores = Batch::scores(n_rows, &missing, sent);
                     if self.size == LARGEST && n_bytes <= WAITING_BYTES {
-                        let behind = position + self.scores.len() as i64;
+                        let behind = position + n_rows as i64;
                         let next = self.send(partition, behind, imported, binding)?;
-                        self.next = (!next.is_there.is_empty()).then_some(next);
+                        self.next = (next.n_rows > 0).then_some(next);
                     }
                 }
             }
         }
-        Ok(self.scores.first().copied().flatten())
+        Ok(self.scores.get(0).flatten())
     }
 
     /// Sends the rows from `first` on to the ONNX process.
@@ -127,7 +172,7 @@ impl Ahead {
     ) -> Result<Batch, Report> {
         self.size = (self.size * 4).clamp(FIRST, LARGEST);
         let mut rows = imported.gather(self.size);
-        let mut is_there = Vec::with_capacity(self.size);
+        let (mut n_rows, mut missing) = (0, Vec::new());
         // SAFETY: by the caller's promise.
         unsafe {
             self.take(partition, first, |row| {
@@ -137,15 +182,16 @@ impl Ahead {
                         imported.push(&mut rows, binding, record)?;
                         true
                     }
-                    Row::Copied(None) => true,
+                    Row::Copied(None) => {
+                        missing.push(n_rows);
+                        true
+                    }
                 };
-                if is_taken {
-                    is_there.push(matches!(row, Row::InPlace(_) | Row::Copied(Some(_))));
-                }
+                n_rows += usize::from(is_taken);
                 Ok(is_taken)
             })?;
         }
-        Ok(Batch { is_there, asked: imported.ask(rows)? })
+        Ok(Batch { n_rows, missing, asked: imported.ask(rows)? })
     }
 
     /// Hands out `size` rows from `first` on; fewer where the partition ends, or where they are large. Each comes in place, and
