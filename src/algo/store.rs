@@ -7,6 +7,7 @@
     reason = "files are mapped, and words are written to room that was made for them"
 )]
 
+use std::alloc::Layout;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -102,23 +103,35 @@ impl<T: Word> Store<T> {
     }
 
     pub fn filled(place: &Place, len: usize, value: T) -> io::Result<Self> {
-        if let Place::Memory = place {
-            return Ok(Self(Inner::Memory(vec![value; len])));
-        }
-        let mut store = Self::new(place);
-        store.reserve_exact(len)?;
-        // SAFETY: there is room for so many words, and whatever is in it is a word.
-        unsafe { store.set_len(len) };
+        let mut store = Self::zeroed(place, len)?;
         store.fill(value);
+        Ok(store)
+    }
+
+    /// So many zeros. Their memory is taken only where something else is written, by the thread that does.
+    pub fn zeroed(place: &Place, len: usize) -> io::Result<Self> {
+        let mut store = Self::new(place);
+        match &mut store.0 {
+            Inner::Memory(words) => *words = zeros(len)?,
+            // A new file is nothing but zeros.
+            Inner::Disk(mapped, _) => {
+                mapped.grow(len.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?)?;
+                mapped.len = len;
+            }
+        }
         Ok(store)
     }
 
     /// Room for so many words more; an error when there is none.
     pub fn reserve_exact(&mut self, additional: usize) -> io::Result<()> {
         match &mut self.0 {
-            Inner::Memory(words) => words
-                .try_reserve_exact(additional)
-                .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error)),
+            Inner::Memory(words) => {
+                words
+                    .try_reserve_exact(additional)
+                    .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
+                ask_for_huge_pages(words);
+                Ok(())
+            }
             Inner::Disk(mapped, _) => {
                 let words = mapped.len.checked_add(additional);
                 let bytes = words.and_then(|words| words.checked_mul(size_of::<T>()));
@@ -164,6 +177,40 @@ impl<T: Word> Store<T> {
             Inner::Memory(words) => words.truncate(len),
             Inner::Disk(mapped, _) => mapped.len = mapped.len.min(len),
         }
+    }
+}
+
+/// As `vec![0; len]`, but in large pages, and without the memory an error.
+fn zeros<T: Word>(len: usize) -> io::Result<Vec<T>> {
+    let layout = Layout::array::<T>(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    if layout.size() == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout is not of size 0.
+    let words: *mut T = unsafe { std::alloc::alloc_zeroed(layout) }.cast();
+    if words.is_null() {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    // SAFETY: allocated as a Vec does it, of this capacity; a word of zeros is one.
+    let words = unsafe { Vec::from_raw_parts(words, len, len) };
+    ask_for_huge_pages(&words);
+    Ok(words)
+}
+
+/// Large room is to come in pages of 2 MB where the system has them: making small ones takes four times as long, which is half
+/// of a short fit. The whole of the room, as malloc mapped it: a part would keep it from growing where it lies.
+fn ask_for_huge_pages<T>(words: &Vec<T>) {
+    const LEAST_BYTES: usize = 2 << 20;
+    const PAGE: usize = 4 << 10;
+    let bytes = words.capacity() * size_of::<T>();
+    if bytes >= LEAST_BYTES {
+        let first = words.as_ptr().addr() & !(PAGE - 1);
+        let end = (words.as_ptr().addr() + bytes).next_multiple_of(PAGE);
+        // SAFETY: advice changes no memory's contents, and where it cannot be followed it is refused.
+        #[cfg(target_os = "linux")]
+        unsafe {
+            libc::madvise(first as *mut _, end - first, libc::MADV_HUGEPAGE)
+        };
     }
 }
 
