@@ -11,18 +11,18 @@
 //! C, its |c|^2 / 2 - x.c is off by less than e = (d + 4) 2^-24 (|x| + C)^2; a row is passed over only where l^2 - u^2 is
 //! more than twice what two such errors make. So the labels are the same, bit for bit, as without bounds.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::carry::{Move, NEIGHBOURS, carry};
 use super::error::Error;
 use super::kernel::{LANES, Path};
+use super::label::PIECE_ROWS;
 use super::points::Points;
 use super::state::UNLABELLED;
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Store;
 
-/// Below so many segments the kernel takes no longer than the bounds.
-pub(super) const MIN_SEGMENTS: usize = 24;
 /// Distances among the centroids are computed where they cost less than this share of a pass over the rows.
 const PAIRS_SHARE: usize = 8;
 /// More than a rounding of f32 upwards, and downwards.
@@ -46,6 +46,14 @@ pub(super) struct Part<'a> {
     norms: &'a [f32],
 }
 
+/// The rows of a piece whose label may change.
+#[derive(Default)]
+pub(super) struct Doubtful {
+    pub(super) rows: Vec<u32>,
+    /// The same, a bit for each row of a block.
+    pub(super) masks: Vec<u16>,
+}
+
 /// What a move of the centroids does to the bounds of the rows of each segment.
 pub(super) struct Moves {
     of_segment: Vec<Move>,
@@ -64,14 +72,8 @@ impl Bounds {
         let filled = |value: f32| Store::filled(&points.place, n, value);
         let mut norms = filled(0.0)?;
         let blocks = points.values.par_chunks(points.block_len());
-        norms.par_chunks_mut(LANES).zip(blocks).with_min_len(256).for_each(|(norms, block)| {
-            for values in block.chunks_exact(LANES) {
-                for lane in 0..LANES {
-                    norms[lane] += values[lane] * values[lane];
-                }
-            }
-            norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
-        });
+        let norms_of = norms.par_chunks_mut(LANES).zip(blocks).with_min_len(256);
+        norms_of.for_each(|(norms, block)| lengths(block, norms));
         let (upper, lower) = (filled(f32::INFINITY)?, filled(0.0)?);
         Ok(Self { upper, lower, norms, centroids: Vec::new() })
     }
@@ -122,57 +124,48 @@ impl<'a> Part<'a> {
 
     /// Sets the bounds of all rows from the scores of the nearest centroid and of the second nearest.
     pub(super) fn set_all(&mut self, scores: [&[f32]; 2], rounding: Rounding) {
-        let (upper, _) = self.upper.as_chunks_mut::<LANES>();
-        let (lower, _) = self.lower.as_chunks_mut::<LANES>();
-        let bounds = upper.iter_mut().zip(lower).zip(self.norms.as_chunks::<LANES>().0);
-        let [best, second] = scores.map(|scores| scores.as_chunks::<LANES>().0);
-        for (((upper, lower), norms), scores) in bounds.zip(best.iter().zip(second)) {
-            rounding.bounds(norms, scores, upper, lower);
-        }
+        set_bounds(rounding, self.norms, scores, self.upper, self.lower);
     }
 
-    /// As [`Self::set_all`], of these rows alone; the scores are in whole blocks.
+    /// As [`Self::set_all`], of these rows alone, a piece's at most; the scores are in whole blocks.
     pub(super) fn set(&mut self, rows: &[u32], scores: [&[f32]; 2], rounding: Rounding) {
-        let [best, second] = scores.map(|scores| scores.as_chunks::<LANES>().0);
-        let [mut norms, mut upper, mut lower] = [[0f32; LANES]; 3];
-        for (rows, scores) in rows.chunks(LANES).zip(best.iter().zip(second)) {
-            for (norm, &row) in norms.iter_mut().zip(rows) {
-                *norm = self.norms[row as usize];
-            }
-            rounding.bounds(&norms, scores, &mut upper, &mut lower);
-            for (&row, (&upper, &lower)) in rows.iter().zip(upper.iter().zip(&lower)) {
-                (self.upper[row as usize], self.lower[row as usize]) = (upper, lower);
-            }
+        let n = scores[0].len();
+        let [mut norms, mut upper, mut lower] = [[0f32; PIECE_ROWS]; 3];
+        for (norm, &row) in norms.iter_mut().zip(rows) {
+            *norm = self.norms[row as usize];
+        }
+        set_bounds(rounding, &norms[..n], scores, &mut upper[..n], &mut lower[..n]);
+        for (&row, (&upper, &lower)) in rows.iter().zip(upper.iter().zip(&lower)) {
+            (self.upper[row as usize], self.lower[row as usize]) = (upper, lower);
         }
     }
 
-    /// Carries the bounds along, and lists the rows whose label may change.
+    /// Carries the bounds along, and finds the rows whose label may change.
     pub(super) fn doubtful(
         &mut self,
         path: Path,
         labels: &[u16],
         moves: &Moves,
-        found: &mut Vec<u32>,
+        found: &mut Doubtful,
     ) {
-        found.resize(labels.len(), 0);
-        let mut n_found = 0;
+        found.masks.clear();
+        found.rows.clear();
         let (upper, _) = self.upper.as_chunks_mut::<LANES>();
         let (lower, _) = self.lower.as_chunks_mut::<LANES>();
         let bounds = upper.iter_mut().zip(lower).zip(self.norms.as_chunks::<LANES>().0);
         let blocks = bounds.zip(labels.as_chunks::<LANES>().0).enumerate();
         for (block_idx, (((upper, lower), norms), labels)) in blocks {
             let (moves, rounding) = (&moves.of_segment, moves.rounding);
-            let mut doubtful = carry(path, moves, rounding, upper, lower, norms, labels);
-            while doubtful != 0 {
-                found[n_found] = (block_idx * LANES) as u32 + doubtful.trailing_zeros();
-                n_found += 1;
-                doubtful &= doubtful - 1;
+            let mut mask = carry(path, moves, rounding, upper, lower, norms, labels);
+            // The padding is at the end.
+            while mask != 0 && labels[mask.ilog2() as usize] == UNLABELLED {
+                mask ^= 1 << mask.ilog2();
             }
-        }
-        found.truncate(n_found);
-        // The padding is at the end.
-        while found.last().is_some_and(|&row| labels[row as usize] == UNLABELLED) {
-            found.pop();
+            found.masks.push(mask);
+            while mask != 0 {
+                found.rows.push((block_idx * LANES) as u32 + mask.trailing_zeros());
+                mask &= mask - 1;
+            }
         }
     }
 }
@@ -253,20 +246,41 @@ impl Rounding {
         let length = norm + self.longest;
         self.per_square * length * length
     }
+}
 
-    /// The upper and the lower bounds of rows from the scores of the nearest centroid and of the second nearest.
-    #[inline]
-    fn bounds(
-        self,
-        norms: &[f32; LANES],
-        (best, second): (&[f32; LANES], &[f32; LANES]),
-        upper: &mut [f32; LANES],
-        lower: &mut [f32; LANES],
-    ) {
-        // Not by f32::max, which looks at NaN too: the loop is to become vector instructions.
-        let positive = |x: f32| if x > 0.0 { x } else { 0.0 };
+/// The lengths of a block's rows.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn lengths(block: &[f32], lengths: &mut [f32]) {
+    let mut squares = [0f32; LANES];
+    for values in block.as_chunks::<LANES>().0 {
         for lane in 0..LANES {
-            let (square, error) = (norms[lane] * norms[lane], 4.0 * self.of(norms[lane]));
+            squares[lane] += values[lane] * values[lane];
+        }
+    }
+    for (length, square) in lengths.iter_mut().zip(squares) {
+        *length = square.sqrt();
+    }
+}
+
+/// The upper and the lower bounds of rows from the scores of the nearest centroid and of the second nearest; in whole blocks.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn set_bounds(
+    rounding: Rounding,
+    norms: &[f32],
+    [best, second]: [&[f32]; 2],
+    upper: &mut [f32],
+    lower: &mut [f32],
+) {
+    // Not by f32::max, which looks at NaN too: the loop is to become vector instructions.
+    let positive = |x: f32| if x > 0.0 { x } else { 0.0 };
+    let (upper, lower) = (upper.as_chunks_mut::<LANES>().0, lower.as_chunks_mut::<LANES>().0);
+    let norms = norms.as_chunks::<LANES>().0.iter();
+    let scores = best.as_chunks::<LANES>().0.iter().zip(second.as_chunks::<LANES>().0);
+    for ((norms, (best, second)), (upper, lower)) in
+        norms.zip(scores).zip(upper.iter_mut().zip(lower))
+    {
+        for lane in 0..LANES {
+            let (square, error) = (norms[lane] * norms[lane], 4.0 * rounding.of(norms[lane]));
             upper[lane] = (positive(square + 2.0 * best[lane]) + error).sqrt() * UP;
             lower[lane] = positive(square + 2.0 * second[lane] - error).sqrt() * DOWN;
         }

@@ -8,7 +8,7 @@ use super::features::Features;
 use super::lloyd::{Limits, Numbering, Run, lloyd};
 use super::model::{FORMAT, KMeans};
 use super::params::{Metric, Scaling, ValidParams};
-use super::points::{Points, TOGETHER};
+use super::points::Points;
 use super::quality::{Quality, quality};
 use super::rows::Rows;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
@@ -102,10 +102,12 @@ fn fit_in(
         points.n_features(),
         watch,
         |feature, first, scaled| {
-            let mut values = [0f64; TOGETHER];
-            let values = &mut values[..scaled.len()];
-            points.copy(feature, first, values);
-            space.scale_all(feature, values, scaled);
+            let mut wide = [0f64; 256];
+            for (place, scaled) in scaled.chunks_mut(256).enumerate() {
+                let wide = &mut wide[..scaled.len()];
+                points.copy(feature, first + place * 256, wide);
+                space.scale_all(feature, wide, scaled);
+            }
         },
     )?;
     if space.metric == Metric::Cosine {
@@ -116,7 +118,7 @@ fn fit_in(
     let limits = Limits {
         max_iterations: params.max_iterations,
         shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
-        reported: true,
+        squares: Some(n_rows as f64 * space.mean_square(&population)),
         numbering: match start {
             Start::Seeds => Numbering::BySize,
             Start::Centroids(centroids) => Numbering::Of(centroids),
@@ -160,7 +162,7 @@ fn fit_in(
         seed: params.seed,
         n_rows: n_rows as u64,
     };
-    let mut labels = Store::filled(&params.place, n_rows, 0u32)?;
+    let mut labels = Store::<u32>::zeroed(&params.place, n_rows)?;
     for (to, &label) in labels.iter_mut().zip(run.labels.iter()) {
         *to = u32::from(label) + 1;
     }

@@ -10,7 +10,7 @@ mod x86;
 
 /// Rows (or centroids) side by side.
 pub(super) const LANES: usize = 16;
-/// Centroids whose sums run together: with two vectors of rows that makes 8 chains, which hides the 4 cycles of an FMA.
+/// Centroids whose sums run together.
 const GROUP: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +84,28 @@ impl Packed {
     }
 }
 
+/// Blocks of rows, and how far each is from the one before, and each feature from the one before.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks<'a> {
+    values: &'a [f32],
+    block_step: usize,
+    feature_step: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// Block after block, as [`super::points::Points`] has them.
+    pub(super) fn contiguous(values: &'a [f32], n_features: usize) -> Self {
+        Self { values, block_step: n_features * LANES, feature_step: LANES }
+    }
+
+    /// Feature after feature, `feature_step` apart, of all rows.
+    pub(super) fn by_feature(values: &'a [f32], feature_step: usize) -> Self {
+        Self { values, block_step: LANES, feature_step }
+    }
+}
+
 /// Writes the index of the nearest centroid of every row of some blocks; of equally near ones, the first.
-pub(super) fn nearest_of_blocks(path: Path, blocks: &[f32], packed: &Packed, nearest: &mut [u16]) {
+pub(super) fn nearest_of_blocks(path: Path, blocks: Blocks, packed: &Packed, nearest: &mut [u16]) {
     blocks_by::<false>(path, blocks, packed, nearest, [&mut [], &mut []]);
 }
 
@@ -93,7 +113,7 @@ pub(super) fn nearest_of_blocks(path: Path, blocks: &[f32], packed: &Packed, nea
 /// is none.
 pub(super) fn two_nearest_of_blocks(
     path: Path,
-    blocks: &[f32],
+    blocks: Blocks,
     packed: &Packed,
     nearest: &mut [u16],
     scores: [&mut [f32]; 2],
@@ -104,13 +124,15 @@ pub(super) fn two_nearest_of_blocks(
 
 fn blocks_by<const TWO: bool>(
     path: Path,
-    blocks: &[f32],
+    blocks: Blocks,
     packed: &Packed,
     nearest: &mut [u16],
     scores: [&mut [f32]; 2],
 ) {
-    assert!(packed.width == GROUP && blocks.len() == nearest.len() * packed.n_features);
-    assert!(nearest.len().is_multiple_of(LANES));
+    assert!(packed.width == GROUP && nearest.len().is_multiple_of(LANES));
+    let Some(last_block) = (nearest.len() / LANES).checked_sub(1) else { return };
+    let last = last_block * blocks.block_step + (packed.n_features - 1) * blocks.feature_step;
+    assert!(last + LANES <= blocks.values.len());
     match path {
         Path::Portable => portable_blocks::<TWO>(blocks, packed, nearest, scores),
         // SAFETY: `Path::available` found the instructions; the lengths were checked above.
@@ -143,26 +165,43 @@ pub(super) fn nearest_of_row(path: Path, row: &[f32], packed: &Packed) -> u32 {
     nearest.1
 }
 
-/// Asks for a block that will be read soon.
+/// Puts the rows of a block that are in `mask` side by side: feature after feature, `feature_step` apart, from `at` on. What lies
+/// behind them, up to [`LANES`], is overwritten.
 #[inline]
-pub(super) fn fetch(block: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for values in block.chunks_exact(LANES) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast()) }
+pub(super) fn gather(
+    path: Path,
+    block: &[f32],
+    mask: u16,
+    to: &mut [f32],
+    at: usize,
+    feature_step: usize,
+) {
+    let (features, _) = block.as_chunks::<LANES>();
+    assert!(at + features.len().saturating_sub(1) * feature_step + LANES <= to.len());
+    match path {
+        // SAFETY: `Path::available` found the instructions; the room was checked above.
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => unsafe { x86::gather_avx512(features, mask, &mut to[at..], feature_step) },
+        _ => {
+            for (feature, values) in features.iter().enumerate() {
+                let (mut left, mut place) = (mask, at + feature * feature_step);
+                while left != 0 {
+                    to[place] = values[left.trailing_zeros() as usize];
+                    (left, place) = (left & (left - 1), place + 1);
+                }
+            }
+        }
     }
 }
 
 fn portable_blocks<const TWO: bool>(
-    blocks: &[f32],
+    blocks: Blocks,
     packed: &Packed,
     nearest: &mut [u16],
     mut scores: [&mut [f32]; 2],
 ) {
-    let block_len = packed.n_features * LANES;
-    let by_block = blocks.chunks_exact(block_len).zip(nearest.chunks_exact_mut(LANES));
-    for (block_idx, (block, nearest)) in by_block.enumerate() {
+    for (block_idx, nearest) in nearest.chunks_exact_mut(LANES).enumerate() {
+        let block = &blocks.values[block_idx * blocks.block_step..];
         let mut best = [f32::INFINITY; LANES];
         let mut second = [f32::INFINITY; LANES];
         for (group_idx, group) in packed.negated.chunks_exact(packed.n_features * GROUP).enumerate()
@@ -170,7 +209,9 @@ fn portable_blocks<const TWO: bool>(
             for member in 0..GROUP {
                 let centroid_idx = group_idx * GROUP + member;
                 let mut score = [packed.half_norms[centroid_idx]; LANES];
-                for (values, negated) in block.chunks_exact(LANES).zip(group.chunks_exact(GROUP)) {
+                for (values, negated) in
+                    block.chunks(blocks.feature_step).zip(group.chunks_exact(GROUP))
+                {
                     for lane in 0..LANES {
                         score[lane] = values[lane].mul_add(negated[member], score[lane]);
                     }
@@ -226,10 +267,11 @@ mod tests {
         let packed = Packed::for_blocks(&centroids, n_features);
         let by_row = Packed::for_rows(&centroids, n_features);
         let mut expected = vec![0u16; n_blocks * LANES];
-        nearest_of_blocks(Path::Portable, &blocks, &packed, &mut expected);
+        let in_blocks = Blocks::contiguous(&blocks, n_features);
+        nearest_of_blocks(Path::Portable, in_blocks, &packed, &mut expected);
         for path in Path::available() {
             let mut nearest = vec![9u16; n_blocks * LANES];
-            nearest_of_blocks(path, &blocks, &packed, &mut nearest);
+            nearest_of_blocks(path, in_blocks, &packed, &mut nearest);
             assert_eq!(nearest, expected, "{path:?}");
             for row_idx in 0..n_blocks * LANES {
                 let block = &blocks[row_idx / LANES * n_features * LANES..];
@@ -250,6 +292,32 @@ mod tests {
             [(1, 1, 1), (3, 8, 8), (2, 3, 5), (5, 17, 64), (4, 2, 33), (1, 300, 17)]
         {
             check_paths_agree(n_blocks, n_features, k);
+        }
+    }
+    #[test]
+    fn gathered_rows_get_the_labels_they_have_in_their_blocks() {
+        let (n_blocks, n_features, k, step) = (6, 5, 9, 128);
+        let mut random = Random::new(6, 0);
+        let mut draws =
+            |n: usize| -> Vec<f32> { (0..n).map(|_| random.below(100) as f32).collect() };
+        let values = draws(n_blocks * n_features * LANES);
+        let packed = Packed::for_blocks(&draws(k * n_features), n_features);
+        let masks: Vec<u16> = draws(n_blocks).iter().map(|draw| (draw * 655.0) as u16).collect();
+        for path in Path::available() {
+            let mut all = vec![0u16; n_blocks * LANES];
+            nearest_of_blocks(path, Blocks::contiguous(&values, n_features), &packed, &mut all);
+            let mut gathered = vec![0f32; n_features * step];
+            let mut expected = Vec::new();
+            for (block_idx, &mask) in masks.iter().enumerate() {
+                let block = &values[block_idx * n_features * LANES..][..n_features * LANES];
+                gather(path, block, mask, &mut gathered, expected.len(), step);
+                let rows = (0..LANES).filter(|lane| mask >> lane & 1 == 1);
+                expected.extend(rows.map(|lane| all[block_idx * LANES + lane]));
+            }
+            let mut found = vec![0u16; expected.len().next_multiple_of(LANES)];
+            nearest_of_blocks(path, Blocks::by_feature(&gathered, step), &packed, &mut found);
+            assert!(expected.len() > LANES);
+            assert_eq!(found[..expected.len()], expected, "{path:?}");
         }
     }
 }

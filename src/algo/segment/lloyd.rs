@@ -1,6 +1,6 @@
 //! Lloyd's iterations: label every row with its nearest centroid, move every centroid to the mean of its rows.
 
-use super::bounds;
+use super::bounding::When;
 use super::error::Error;
 use super::matching::matching;
 use super::model::Ended;
@@ -19,8 +19,8 @@ pub(super) struct Limits<'a> {
     pub(super) max_iterations: u32,
     /// Squared movement of all centroids, in the scaled space, at which to end.
     pub(super) shift: Option<f64>,
-    /// Whether the watch shows this run's progress.
-    pub(super) reported: bool,
+    /// For the inertia of each iteration, which the watch shows: the sum of the squares of all scaled values. None shows nothing.
+    pub(super) squares: Option<f64>,
     pub(super) numbering: Numbering<'a>,
 }
 
@@ -54,20 +54,19 @@ pub(super) fn lloyd(
     limits: &Limits,
     watch: &Watch,
 ) -> Result<Run, Error> {
-    let k = centroids.len() / points.n_features;
-    lloyd_by(points, space, centroids, limits, k >= bounds::MIN_SEGMENTS, watch)
+    lloyd_by(points, space, centroids, limits, When::WorthIt, watch)
 }
 
-/// As [`lloyd`], with bounds or without: the result is the same.
+/// As [`lloyd`], with bounds when it is said: the result is the same.
 pub(super) fn lloyd_by(
     points: &Points,
     space: &Space,
     mut centroids: Vec<f64>,
     limits: &Limits,
-    is_bounded: bool,
+    when: When,
     watch: &Watch,
 ) -> Result<Run, Error> {
-    let mut state = State::new(points, space, centroids.len() / points.n_features, is_bounded)?;
+    let mut state = State::new(points, space, centroids.len() / points.n_features, when)?;
     let mut iterations = 0;
     let mut settled = false;
     let mut ended = Ended::MaxIterations;
@@ -86,12 +85,9 @@ pub(super) fn lloyd_by(
             changed = None;
             let (next, shift) = state.means(&centroids);
             centroids = next;
-            if limits.reported {
-                watch.report(
-                    u64::from(iterations),
-                    u64::from(limits.max_iterations),
-                    state.inertia_of_means(),
-                );
+            if let Some(squares) = limits.squares {
+                let inertia = state.inertia_of_means(squares);
+                watch.report(u64::from(iterations), u64::from(limits.max_iterations), inertia);
             }
             if limits.shift.is_some_and(|limit| shift <= limit) {
                 ended = Ended::Converged;
@@ -168,20 +164,18 @@ mod tests {
         let spread = points.n_rows / k;
         let start: Vec<f64> =
             (0..k).flat_map(|segment| points.row(segment * spread)).map(f64::from).collect();
-        let limits = Limits {
-            max_iterations: 60,
-            shift: None,
-            reported: false,
-            numbering: Numbering::BySize,
-        };
-        let [plain, bounded] = [false, true].map(|is_bounded| {
-            lloyd_by(points, &space, start.clone(), &limits, is_bounded, &Watch::new()).unwrap()
-        });
-        assert_eq!(plain.labels, bounded.labels);
-        assert_eq!(plain.iterations, bounded.iterations);
-        let bits = |run: &Run| run.centroids.iter().map(|c| c.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&plain), bits(&bounded));
-        assert_eq!(plain.inertia.to_bits(), bounded.inertia.to_bits());
+        let limits =
+            Limits { max_iterations: 60, shift: None, squares: None, numbering: Numbering::BySize };
+        let run =
+            |when| lloyd_by(points, &space, start.clone(), &limits, when, &Watch::new()).unwrap();
+        let plain = run(When::Never);
+        for bounded in [run(When::Always), run(When::WorthIt)] {
+            assert_eq!(plain.labels, bounded.labels);
+            assert_eq!(plain.iterations, bounded.iterations);
+            let bits = |run: &Run| run.centroids.iter().map(|c| c.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&plain), bits(&bounded));
+            assert_eq!(plain.inertia.to_bits(), bounded.inertia.to_bits());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! model that comes out labels a new row with the very arithmetic of the fit, so training rows keep their labels. (rows,
 //! parameters, seed) decide the result, bit for bit, on any number of threads.
 
+mod bounding;
 mod bounds;
 mod carry;
 mod choose;

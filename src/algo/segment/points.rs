@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::error::Error;
 use super::kernel::LANES;
+use super::rows::TOGETHER;
 use super::space::to_unit_length;
 use crate::algo::stop::Watch;
 use crate::algo::store::{Place, Store};
@@ -21,9 +22,6 @@ pub(super) struct Points {
     pub(super) place: Place,
 }
 
-/// Rows that are converted between two looks at the watch, by one thread.
-pub(super) const TOGETHER: usize = 64 * LANES;
-
 impl Points {
     /// Fills `n_rows` rows: `fill(feature, first, values)` gives a feature of the rows from `first` on, at most [`TOGETHER`].
     pub(super) fn collect(
@@ -34,7 +32,7 @@ impl Points {
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self, Error> {
         let block_len = n_features * LANES;
-        let mut values = Store::filled(place, n_rows.div_ceil(LANES) * block_len, 0f32)?;
+        let mut values = Store::zeroed(place, n_rows.div_ceil(LANES) * block_len)?;
         let chunks = values.par_chunks_mut(n_features * TOGETHER).enumerate();
         chunks.try_for_each(|(chunk_idx, chunk)| -> Result<(), Error> {
             watch.check()?;

@@ -1,5 +1,6 @@
 //! Segments that lost all their rows get the rows that lie farthest from their own centroids.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::error::Error;
@@ -78,14 +79,22 @@ fn farthest_rows(
 }
 
 /// Squared distances of a block's rows to their own centroids; 0 in the padding.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub(super) fn own_distances(block: &[f32], labels: &[u16], centroids: &[f32]) -> [f32; LANES] {
     let n_features = block.len() / LANES;
+    let is_row = |lane: usize| labels[lane] != UNLABELLED;
+    let first: [usize; LANES] =
+        std::array::from_fn(
+            |lane| {
+                if is_row(lane) { usize::from(labels[lane]) * n_features } else { 0 }
+            },
+        );
     let mut sums = [0f32; LANES];
-    for (lane, &label) in labels.iter().enumerate().filter(|(_, label)| **label != UNLABELLED) {
-        let centroid = &centroids[usize::from(label) * n_features..][..n_features];
-        for (value, coordinate) in block[lane..].iter().step_by(LANES).zip(centroid) {
-            sums[lane] += (value - coordinate).powi(2);
+    for (feature, values) in block.as_chunks::<LANES>().0.iter().enumerate() {
+        for lane in 0..LANES {
+            let difference = values[lane] - centroids[first[lane] + feature];
+            sums[lane] += difference * difference;
         }
     }
-    sums
+    std::array::from_fn(|lane| if is_row(lane) { sums[lane] } else { 0.0 })
 }

@@ -5,8 +5,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use ndarray::{ArrayView2, s};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
+
+use super::kernel::LANES;
 
 pub trait Rows: Sync {
     fn n_rows(&self) -> usize;
@@ -20,6 +22,9 @@ pub trait Rows: Sync {
         }
     }
 }
+
+/// Rows that are read together, feature by feature: long runs, since most features are columns of their own.
+pub(super) const TOGETHER: usize = 128 * LANES;
 
 impl<T: Copy + Into<f64> + Sync> Rows for ArrayView2<'_, T> {
     fn n_rows(&self) -> usize {
@@ -36,9 +41,18 @@ impl<T: Copy + Into<f64> + Sync> Rows for ArrayView2<'_, T> {
     }
 
     fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
-        let part = self.slice(s![first..first + out.len(), feature]);
-        for (out, value) in out.iter_mut().zip(part) {
-            *out = (*value).into();
+        match self.to_slice() {
+            Some(values) => {
+                let (d, first) = (self.ncols(), first * self.ncols() + feature);
+                for (out, value) in out.iter_mut().zip(values[first..].iter().step_by(d)) {
+                    *out = (*value).into();
+                }
+            }
+            None => {
+                for (row, out) in (first..).zip(out) {
+                    *out = self.value(row, feature);
+                }
+            }
         }
     }
 }

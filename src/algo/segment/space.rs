@@ -5,12 +5,13 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::error::Error;
 use super::features::Features;
 use super::params::{Metric, Scaling};
-use super::rows::Rows;
+use super::rows::{Rows, TOGETHER};
 use crate::algo::stop::Watch;
 
 /// Above this the sum of the squares of some 1e9 rows would not fit f64.
@@ -88,6 +89,20 @@ impl Space {
         Self { center, scale, unit, metric }
     }
 
+    /// What the squared length of a scaled row is on average.
+    pub(super) fn mean_square(&self, population: &Population) -> f64 {
+        if self.metric == Metric::Cosine {
+            return 1.0;
+        }
+        let moments = population.mean.iter().zip(&population.sd);
+        let squares = moments.zip(self.center.iter().zip(&self.scale)).map(
+            |((mean, sd), (center, scale))| {
+                (sd / scale).powi(2) + ((mean - center) / scale).powi(2)
+            },
+        );
+        squares.sum()
+    }
+
     /// Scales a row; false when a feature is missing, or when the row has no direction and is to have one.
     pub(super) fn scale_row<T: Copy + Into<f64>>(&self, features: &[T], row: &mut [f32]) -> bool {
         let mut missing = false;
@@ -114,10 +129,7 @@ impl Space {
 
     /// As [`Self::scaled`], of many values of one feature.
     pub(super) fn scale_all(&self, feature: usize, values: &[f64], scaled: &mut [f32]) {
-        let (center, scale) = (self.center[feature], self.scale[feature]);
-        for (scaled, value) in scaled.iter_mut().zip(values) {
-            *scaled = ((value - center) / scale).clamp(-MAX_SCALED, MAX_SCALED) as f32;
-        }
+        scale_all(values, self.center[feature], self.scale[feature], scaled);
     }
 
     pub(super) fn scaled_wide(&self, feature: usize, value: f64) -> f64 {
@@ -164,35 +176,45 @@ pub(super) fn population(
     features: &Features,
     watch: &Watch,
 ) -> Result<Population, Error> {
-    const ROWS: usize = 1024;
-    /// Chunks that are held at once: enough for any number of threads.
-    const CHUNKS: usize = 1024;
+    /// Chunks that one thread adds up, one after the other.
+    const CHUNKS: usize = 4;
+    /// Parts that are held at once: enough for any number of threads.
+    const PARTS: usize = 1024;
     let (n_rows, n_features) = (rows.n_rows(), rows.n_features());
-    let n_chunks = n_rows.div_ceil(ROWS);
+    let part_rows = CHUNKS * TOGETHER;
+    let n_parts = n_rows.div_ceil(part_rows);
     let mut all = Moments::none(n_features);
-    for first_chunk in (0..n_chunks).step_by(CHUNKS) {
-        let chunks: Vec<Moments> = (first_chunk..n_chunks.min(first_chunk + CHUNKS))
+    for first_part in (0..n_parts).step_by(PARTS) {
+        let parts: Vec<Moments> = (first_part..n_parts.min(first_part + PARTS))
             .into_par_iter()
-            .map(|chunk_idx| {
-                watch.check()?;
-                let first = chunk_idx * ROWS;
-                let mut values = [0f64; ROWS];
-                let values = &mut values[..ROWS.min(n_rows - first)];
-                let mut moments = Moments::none(n_features);
-                moments.n = values.len() as f64;
-                for feature in 0..n_features {
-                    rows.copy(feature, first, values);
-                    // Comparing with the limit also catches NaN and infinity.
-                    if !values.iter().fold(true, |fine, value| fine & (value.abs() <= limit)) {
-                        return Err(refused(rows, limit, first..first + values.len(), features));
+            .map(|part_idx| {
+                let mut values = [0f64; TOGETHER];
+                let mut part = Moments::none(n_features);
+                let mut chunk = Moments::none(n_features);
+                let end = n_rows.min((part_idx + 1) * part_rows);
+                for first in (part_idx * part_rows..end).step_by(TOGETHER) {
+                    watch.check()?;
+                    let values = &mut values[..TOGETHER.min(end - first)];
+                    chunk.n = values.len() as f64;
+                    for feature in 0..n_features {
+                        rows.copy(feature, first, values);
+                        chunk.set(feature, values);
+                        if !chunk.is_within(feature, limit) {
+                            return Err(refused(
+                                rows,
+                                limit,
+                                first..first + values.len(),
+                                features,
+                            ));
+                        }
                     }
-                    moments.set(feature, values);
+                    part.merge(&chunk);
                 }
-                Ok(moments)
+                Ok(part)
             })
             .collect::<Result<_, Error>>()?;
-        for chunk in &chunks {
-            all.merge(chunk);
+        for part in &parts {
+            all.merge(part);
         }
     }
     Ok(all.population())
@@ -235,14 +257,14 @@ impl Moments {
         }
     }
 
-    /// Sets a feature's moments to those of some values: two passes over what stays in the cache, first the mean, then the
-    /// deviations from it.
     fn set(&mut self, feature: usize, values: &[f64]) {
-        let mean = sum(values, |value| value) / values.len() as f64;
-        self.mean[feature] = mean;
-        self.squares[feature] = sum(values, |value| (value - mean) * (value - mean));
-        self.min[feature] = values.iter().copied().fold(f64::INFINITY, f64::min);
-        self.max[feature] = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        [self.mean[feature], self.squares[feature], self.min[feature], self.max[feature]] =
+            moments(values);
+    }
+
+    /// Whether all values of a feature are numbers between these limits.
+    fn is_within(&self, feature: usize, limit: f64) -> bool {
+        !self.mean[feature].is_nan() && self.min[feature] >= -limit && self.max[feature] <= limit
     }
 
     /// Chan, Golub and LeVeque's pairwise update (1983).
@@ -276,15 +298,35 @@ impl Moments {
     }
 }
 
-/// In eight sums, which the compiler keeps in registers; always in the same order.
-fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
-    let mut sums = [0f64; 8];
-    let parts = values.chunks_exact(8);
-    let rest: f64 = parts.remainder().iter().map(|&value| of(value)).sum();
-    for part in parts {
-        for (sum, &value) in sums.iter_mut().zip(part) {
-            *sum += of(value);
-        }
+/// Mean, sum of squared deviations from it, least and largest of some values: two passes over what stays in the cache. In
+/// sixteen lanes, for the compiler to keep in registers; always in the same order.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn moments(values: &[f64]) -> [f64; 4] {
+    const LANES: usize = 16;
+    let (parts, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0f64; LANES];
+    let (mut min, mut max) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    // Not by f64::min, which looks at NaN too: the sum shows that there is one.
+    let mut add = |lane: usize, value: f64| {
+        sums[lane] += value;
+        min[lane] = if value < min[lane] { value } else { min[lane] };
+        max[lane] = if value > max[lane] { value } else { max[lane] };
+    };
+    parts.iter().for_each(|part| (0..LANES).for_each(|lane| add(lane, part[lane])));
+    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+    let mean = sums.iter().sum::<f64>() / values.len() as f64;
+    let mut squares = [0f64; LANES];
+    let mut add = |lane: usize, value: f64| squares[lane] += (value - mean) * (value - mean);
+    parts.iter().for_each(|part| (0..LANES).for_each(|lane| add(lane, part[lane])));
+    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+    let min = min.into_iter().fold(f64::INFINITY, f64::min);
+    let max = max.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    [mean, squares.iter().sum(), min, max]
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn scale_all(values: &[f64], center: f64, scale: f64, scaled: &mut [f32]) {
+    for (scaled, value) in scaled.iter_mut().zip(values) {
+        *scaled = ((value - center) / scale).clamp(-MAX_SCALED, MAX_SCALED) as f32;
     }
-    sums.iter().sum::<f64>() + rest
 }

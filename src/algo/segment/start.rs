@@ -44,7 +44,7 @@ fn best_seeding(
     let limits = Limits {
         max_iterations: REFINE_ITERATIONS,
         shift: None,
-        reported: false,
+        squares: None,
         numbering: Numbering::BySize,
     };
     let mut best: Option<(f64, Vec<f64>)> = None;

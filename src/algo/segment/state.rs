@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::bounding::{Bounding, Shares, When};
 use super::bounds::Bounds;
 use super::error::Error;
 use super::kernel::{LANES, Packed, Path};
@@ -36,9 +37,9 @@ pub(super) struct State<'a> {
     /// k x d, of the scaled rows of each segment.
     pub(super) sums: Vec<f64>,
     pub(super) counts: Vec<i64>,
+    bounding: Bounding,
     bounds: Option<Bounds>,
-    /// Sum of the squares of all values: with the sums it gives the inertia for nothing.
-    squares: f64,
+    shares: Shares,
     slots: Vec<Slot>,
     slot_blocks: usize,
 }
@@ -48,16 +49,12 @@ impl<'a> State<'a> {
         points: &'a Points,
         space: &'a Space,
         k: usize,
-        is_bounded: bool,
+        when: When,
     ) -> Result<Self, Error> {
         let n_sums = k * points.n_features;
         let most = (SLOT_BYTES / (n_sums * size_of::<f64>())).clamp(2, SLOTS);
         let slot_blocks =
             points.n_blocks().div_ceil(most).max(SLOT_BLOCKS).next_multiple_of(PIECE_BLOCKS);
-        let slot = || Slot { sums: vec![0.0; n_sums], counts: vec![0; k], changed: 0 };
-        let squares =
-            points.values.par_chunks(slot_blocks * points.block_len()).map(sum_of_squares);
-        let squares = squares.collect::<Vec<f64>>().iter().sum();
         Ok(Self {
             points,
             space,
@@ -66,16 +63,24 @@ impl<'a> State<'a> {
             labels: Store::filled(&points.place, points.n_blocks() * LANES, UNLABELLED)?,
             sums: vec![0.0; n_sums],
             counts: vec![0; k],
-            bounds: is_bounded.then(|| Bounds::new(points)).transpose()?,
-            squares,
-            slots: (0..points.n_blocks().div_ceil(slot_blocks)).map(|_| slot()).collect(),
+            bounding: Bounding::new(when, k, points.n_features),
+            bounds: None,
+            shares: Shares { changed: 1.0, doubtful: None },
+            slots: (0..points.n_blocks().div_ceil(slot_blocks))
+                .map(|_| Slot::new(k, points.n_features))
+                .collect(),
             slot_blocks,
         })
     }
 
     /// Labels every row with its nearest centroid and carries the sums along; returns how many labels changed.
-    pub(super) fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Stopped> {
+    pub(super) fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Error> {
         let points = self.points;
+        match self.bounding.goes_on(self.shares) {
+            false => self.bounds = None,
+            true if self.bounds.is_none() => self.bounds = Some(Bounds::new(points)?),
+            true => (),
+        }
         let scaled = scaled_centroids(self.space, centroids);
         let pass = Pass {
             path: self.path,
@@ -99,8 +104,12 @@ impl<'a> State<'a> {
                 })?;
             }
         }
-        let mut changed = 0;
-        for slot in self.slots.iter_mut().filter(|slot| slot.changed > 0) {
+        let (mut changed, mut doubtful) = (0, 0);
+        for slot in &mut self.slots {
+            doubtful += std::mem::take(&mut slot.doubtful);
+            if slot.changed == 0 {
+                continue;
+            }
             changed += std::mem::take(&mut slot.changed);
             for (sum, slot_sum) in self.sums.iter_mut().zip(&mut slot.sums) {
                 *sum += std::mem::take(slot_sum);
@@ -109,6 +118,9 @@ impl<'a> State<'a> {
                 *count += std::mem::take(slot_count);
             }
         }
+        let share = |rows: u64| rows as f64 / points.n_rows as f64;
+        let doubtful = self.bounds.as_ref().map(|_| share(doubtful));
+        self.shares = Shares { changed: share(changed), doubtful };
         Ok(changed)
     }
 
@@ -130,9 +142,9 @@ impl<'a> State<'a> {
         (means, shift)
     }
 
-    /// Sum of squared distances to the means: the squares of all rows less those that the means explain. On the unit sphere
+    /// Sum of squared distances to the means: the squares of all values less those that the means explain. On the unit sphere
     /// a row's is 2 - 2 x.c, and the sum of a segment's x.c is the length of their sum.
-    pub(super) fn inertia_of_means(&self) -> f64 {
+    pub(super) fn inertia_of_means(&self, squares: f64) -> f64 {
         let segments = self.sums.chunks_exact(self.points.n_features).zip(&self.counts);
         let explained = segments.map(|(sums, &count)| {
             let square = sums.iter().map(|sum| sum * sum).sum::<f64>();
@@ -141,7 +153,7 @@ impl<'a> State<'a> {
                 Metric::Cosine => 2.0 * square.sqrt() - count as f64,
             }
         });
-        (self.squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
+        (squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
     }
 
     /// Sum of squared distances of each segment's rows to its centroid, computed term by term.
@@ -210,14 +222,4 @@ impl<'a> State<'a> {
         self.counts = order.iter().map(|&old| self.counts[old]).collect();
         reorder(centroids)
     }
-}
-
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let mut sums = [0f64; LANES];
-    for values in values.chunks_exact(LANES) {
-        for lane in 0..LANES {
-            sums[lane] += f64::from(values[lane]) * f64::from(values[lane]);
-        }
-    }
-    sums.iter().sum()
 }
