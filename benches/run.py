@@ -128,7 +128,7 @@ def segments(bench):
     """Table to centroids, and with the labels written into a table. Ours runs to its own end; the peer is held to as many
     iterations."""
     for table in ("mixture", "uniform"):
-        for k, bar, bar_with_labels in ((8, 5, 2.5), (64, 8, 5)):
+        for k, bar, bar_with_labels in ((8, 8, 3), (64, 12, 6)):
             model = f"bench_{table}_{k}"
             bench.sql(ours.fit_segments(model, table, k))
             iterations = bench.sql(ours.iterations(model)).scalar()
