@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from lib import onnx, processes
@@ -15,60 +14,9 @@ from lib.cluster import area, give_to_ordinary_user
 from lib.onnx import Fixture
 from lib.pgwire import ServerError
 from lib.processes import wait_until
+from lib.scorer import (CRASHED, ERROR_WITHIN, HEAVY, LIGHT, REASON_WITHIN, SERVICE_WITHIN, check_left, kill_at_work, light_model,
+                        seconds_to_error, settings, the_scorer)
 from lib.tally import long
-
-# Promised: an ERROR within 1 s, service within 5 s. The machine that tests may be busy with other things too.
-ERROR_WITHIN, SERVICE_WITHIN, CANCELLED_WITHIN, REASON_WITHIN = 3, 10, 2, 10
-CRASHED = "38000"
-LIGHT = "SELECT persona.score('light', t) FROM (SELECT 2 AS x) AS t"
-HEAVY = "SELECT persona.score('heavy', t) FROM (SELECT 0 AS x) AS t"
-
-
-def light_model():
-    return onnx.model(onnx.graph([onnx.node("Add", ["x", "w"], ["y"])], ("x",), ("y",), (5, onnx.floats("w", [1.5], 1))))
-
-
-def the_scorer(cluster):
-    """The one scorer's process id, once it is there."""
-    with cluster.connect() as connection:
-        pid = connection.scalar("SELECT process_id FROM persona.scorer_status()")
-    assert processes.scorers(cluster) == [pid]
-    return pid
-
-
-@contextmanager
-def settings(cluster, connection, **changed):
-    """Settings of the configuration file for a while, in force when the block begins."""
-    configuration = cluster.data / "postgresql.conf"
-    before = configuration.read_text()
-    cluster.configure({f"persona.{name}": f"'{value}'" for name, value in changed.items()})
-    reload(cluster, connection, changed)
-    try:
-        yield
-    finally:
-        configuration.write_text(before)
-        reload(cluster, connection, dict.fromkeys(changed))
-
-
-def reload(cluster, connection, wanted):
-    connection.query("LOAD 'pg_persona'")
-    supervisors = processes.supervisors(cluster)
-    old = processes.scorers(cluster)
-    cluster.reload()
-    for name, value in wanted.items():
-        default = f"(SELECT boot_val FROM pg_settings WHERE name = 'persona.{name}')"
-        shown = f"'{value}'" if value is not None else f"coalesce({default}, '')"
-        wait_until(f"{name} is {value}", lambda: connection.scalar(
-            f"SELECT coalesce(setting, '') = {shown} FROM pg_settings WHERE name = 'persona.{name}'"))
-    if supervisors:
-        # The supervisor hears of it by itself, and ends a scorer that ran with other settings.
-        wait_until("the old scorer is gone", lambda: not any(map(processes.is_alive, old)))
-        time.sleep(0 if old else 0.3)
-
-
-def seconds_to_error(connection, sql):
-    began = time.monotonic()
-    return connection.error(sql), time.monotonic() - began
 
 
 # -- Its death ---------------------------------------------------------------------------------------------------------
@@ -173,23 +121,6 @@ def test_a_batch_that_is_ahead_waits_for_its_reader(cluster):
             assert sorted(found) == expected, f"{len(found)} rows, after signal {number}"
 
 
-def kill_at_work(cluster, connection, model, number=signal.SIGKILL):
-    """Ends the scorer while it runs the model "heavy" for this session; the session gets an error at once."""
-    connection.send(HEAVY)
-    # What an ended process was at stands there until the next one has started: so it is looked at again after a while.
-    (pid,) = wait_until("the scorer is at work", lambda: processes.is_busy_with(cluster, model) and processes.scorers(cluster))
-    time.sleep(0.15)
-    (pid,) = wait_until("the scorer is at work", lambda: processes.is_busy_with(cluster, model) and processes.scorers(cluster))
-    began = time.monotonic()
-    os.kill(pid, number)
-    try:
-        connection.fetch()
-        raise AssertionError("the heavy model is too light for this machine")
-    except ServerError as error:
-        assert error.sqlstate == CRASHED, error
-    assert time.monotonic() - began < ERROR_WITHIN
-
-
 def test_an_error_within_a_second_and_the_next_call_works(cluster):
     with cluster.connect() as connection:
         heavy = onnx.heavy("killed at work")
@@ -231,29 +162,6 @@ CALLS = {
     "score_batch": "SELECT persona.score_batch('heavy', t) OVER () FROM (SELECT 0 AS x FROM generate_series(1, 100)) AS t",
     "evaluate": "SELECT * FROM persona.evaluate('heavy', 'SELECT 0 AS x, i % 2 = 0 AS y FROM generate_series(1, 100) AS i', 'y')",
 }
-
-
-def check_left(cluster, connection, sql, how):
-    """The statement, which would take long, ends with 57014 soon after it is left, and its session goes on."""
-    if how == "timeout":
-        connection.query("SET statement_timeout = '250ms'")
-        connection.send(sql)
-        began = time.monotonic() + 0.25
-    else:
-        connection.send(sql)
-        time.sleep(0.25)
-        assert not connection.ready(), f"it had ended by itself: {sql[:80]}"
-        began = time.monotonic()
-        connection.cancel()
-    try:
-        connection.fetch()
-        raise AssertionError(f"it ended by itself: {sql[:80]}")
-    except ServerError as error:
-        assert error.sqlstate == "57014", f"{sql[:80]}: {error}"
-    late = time.monotonic() - began
-    assert late < CANCELLED_WITHIN, f"{how} took {late:.2f} s: {sql[:80]}"
-    connection.query("RESET statement_timeout")
-    assert connection.scalar("SELECT 1") == 1
 
 
 def test_timeout_and_cancel_leave_a_running_model(cluster):
