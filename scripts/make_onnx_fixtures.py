@@ -186,6 +186,21 @@ def slow():
     (HERE / "slow.onnx").write_bytes(model.SerializeToString())
 
 
+def trial():
+    """y = x · [3], by which the scorer finds out whether a provider works."""
+    shape = [None, 1]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "trial",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [helper.make_tensor("w", TensorProto.FLOAT, [1, 1], [3.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    (HERE.parents[2] / "src" / "scorer" / "trial.onnx").write_bytes(model.SerializeToString())
+
+
 if __name__ == "__main__":
     HERE.mkdir(parents=True, exist_ok=True)
     column_pipeline("columns_logistic", False, "number")
@@ -195,3 +210,4 @@ if __name__ == "__main__":
     regressor()
     boosted_trees()
     slow()
+    trial()

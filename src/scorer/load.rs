@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256 as Hasher};
 
-use super::serve::{Shared, failure, kind_of, poisonous};
+use super::problem::{failure, kind_of, no_memory};
+use super::serve::{Shared, poisonous};
 use super::sessions::LoadError;
 use crate::algo::score::onnx_scan;
 use crate::wire::{ErrorKind, Response, Sha256, slots};
@@ -73,5 +74,6 @@ pub(super) fn take_chunk(
             failure(kind_of(&problem, ErrorKind::ModelInvalid), problem)
         }
         Err(LoadError::Provider(problem)) => failure(ErrorKind::Provider, problem),
+        Err(LoadError::NoMemory(provider, problem)) => no_memory(provider, "model", &problem),
     })
 }

@@ -5,10 +5,13 @@
 //! its clients nor the models, and expects to be killed at any time: nothing in here is worth keeping.
 
 mod arguments;
+mod cache;
 mod convert;
+mod cuda;
 mod hangup;
 mod library;
 mod load;
+mod problem;
 mod serve;
 mod sessions;
 mod system;

@@ -8,7 +8,7 @@ use std::io::{BufReader, ErrorKind as IoErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use ort::session::RunOptions;
 use super::arguments::{Arguments, Provider};
 use super::hangup::HangUps;
 use super::load::{Loading, begin, take_chunk};
-use super::sessions::{Model, Runtime, first_line};
+use super::problem::{failure, is_out_of_memory, kind_of, no_memory};
+use super::sessions::{Model, Runtime};
 use super::{Error, convert, system};
 use crate::algo::score::onnx_scan;
 use crate::wire::slots::{self, N_SLOTS};
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     runs: AtomicU64,
     rows: AtomicU64,
     cancelled: AtomicU64,
+    /// CUDA does not work any more in this process, which ends when the client that met it has its answer.
+    broken: AtomicBool,
 }
 
 /// Says that the process is ready and serves until it is not needed.
@@ -68,6 +71,7 @@ pub(super) fn serve(
         runs: AtomicU64::new(0),
         rows: AtomicU64::new(0),
         cancelled: AtomicU64::new(0),
+        broken: AtomicBool::new(false),
     });
     listener.set_nonblocking(true).map_err(system("socket"))?;
     let mut ready_pipe = std::io::stdout();
@@ -170,15 +174,14 @@ fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Resul
             written = writer.write_all(&answer_bytes);
             answer_bytes.shrink_to(KEEP);
         }
+        if shared.broken.load(Relaxed) {
+            system::end_at_once();
+        }
         shared.answering.fetch_sub(1, Relaxed);
         shared.touch();
         written?;
     }
     Ok(())
-}
-
-pub(super) fn failure(kind: ErrorKind, message: impl AsRef<str>) -> Response {
-    Response::Error { kind, message: first_line(message.as_ref()) }
 }
 
 fn answer(
@@ -227,7 +230,10 @@ fn answer(
             Ok(model) => {
                 let _ = slots::busy(&shared.slots, slot, &run.sha256, model.finished.load(Relaxed));
                 let response = score(&run, &model, shared, fd);
-                let _ = slots::idle(&shared.slots, slot);
+                // The slot goes on to say who broke the process, if anybody did.
+                if !shared.broken.load(Relaxed) {
+                    let _ = slots::idle(&shared.slots, slot);
+                }
                 response
             }
             Err(response) => *response,
@@ -300,15 +306,18 @@ fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
             shared.cancelled.fetch_add(1, Relaxed);
             failure(ErrorKind::Cancelled, "nobody waits for the answer")
         }
-        // A GPU without room: the caller sends the model once more, for the CPU, and is warned.
+        // A GPU without room: the caller sends the model once more, for the room that others left or for the CPU.
         Err(problem) if model.provider != Provider::Cpu && is_out_of_memory(&problem) => {
             if shared.runtime.fall_back(run.sha256) {
                 Response::NeedModel
             } else {
-                failure(ErrorKind::OutOfMemory, problem)
+                no_memory(model.provider, "batch", &problem)
             }
         }
         Err(problem) => {
+            if model.provider != Provider::Cpu {
+                look_after(model.provider, &problem, shared);
+            }
             if is_out_of_memory(&problem) {
                 shared.runtime.drop_model(&run.sha256);
             }
@@ -317,21 +326,16 @@ fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
     }
 }
 
-pub(super) fn kind_of(problem: &str, otherwise: ErrorKind) -> ErrorKind {
-    if is_out_of_memory(problem) { ErrorKind::OutOfMemory } else { otherwise }
-}
-
-/// ONNX Runtime has no code for it, only these words: of the C++ library, its own arena, and CUDA.
-fn is_out_of_memory(problem: &str) -> bool {
-    [
-        "bad_alloc",
-        "Failed to allocate memory",
-        "out of memory",
-        "CUDA_ERROR_OUT_OF_MEMORY",
-        "ALLOC_FAILED",
-    ]
-    .iter()
-    .any(|words| problem.contains(words))
+/// After a failure on a GPU: a kernel that reads where it may not ends CUDA for the whole process, and with it for all
+/// other models. Only a new process helps.
+fn look_after(provider: Provider, problem: &str, shared: &Shared) {
+    match shared.runtime.try_out(provider) {
+        Err(after) if !is_out_of_memory(&after) => {
+            eprintln!("persona-scorer: {} is broken: {problem}; {after}", provider.name());
+            shared.broken.store(true, Relaxed);
+        }
+        _ => {}
+    }
 }
 
 fn provider_names(shared: &Shared) -> Vec<String> {

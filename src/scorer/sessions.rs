@@ -3,24 +3,24 @@
 //! A session has a fixed number of threads, because the last digits of boosted trees change with it, and no provider is
 //! taken silently: what was asked for and is missing becomes an error or a warning.
 
-use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::environment::Environment;
-use ort::ep::{self, ExecutionProviderDispatch};
+use ort::ep::ExecutionProviderDispatch;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::{TensorElementType, ValueType};
 
-use super::{Arguments, Error, arguments::Provider};
+use super::cache::Cache;
+use super::problem::{first_line, is_out_of_memory};
+use super::{Arguments, Error, arguments::Provider, cuda};
 use crate::wire::{Element, Port, Sha256};
 
 /// What a session takes beside its share of the model's bytes.
 const SESSION_BASE: u64 = 1 << 20;
-
 /// The library, its environment and the models in memory.
 #[derive(Debug)]
 pub(super) struct Runtime {
@@ -38,13 +38,6 @@ pub(super) struct Runtime {
     clock: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Cache {
-    models: HashMap<Sha256, Arc<Model>>,
-    /// Models that a GPU had no room for.
-    cpu_only: HashSet<Sha256>,
-}
-
 /// A model ready to run.
 #[derive(Debug)]
 pub(super) struct Model {
@@ -54,8 +47,8 @@ pub(super) struct Model {
     pub(super) warning: Option<String>,
     pub(super) provider: Provider,
     pub(super) finished: AtomicU64,
-    cost: u64,
-    used: AtomicU64,
+    pub(super) cost: u64,
+    pub(super) used: AtomicU64,
 }
 
 impl Runtime {
@@ -95,14 +88,16 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Finds out which providers work, by registering them: what the library was built with says little.
+    /// Finds out which providers work, by running a small model: what the library was built with says little.
     fn try_providers(&mut self, asked: &[Provider]) -> Result<(), Error> {
         for (position, &provider) in asked.iter().enumerate() {
             if provider == Provider::Cpu {
                 break;
             }
-            match self.builder(provider) {
-                Ok(_) => self.providers.push(provider),
+            match self.try_out(provider) {
+                Ok(()) => self.providers.push(provider),
+                // It works, and has no room now: whether it has when a model comes, that model is told.
+                Err(error) if is_out_of_memory(&error) => self.providers.push(provider),
                 Err(error) if position == 0 && self.require_first => {
                     return Err(Error::Provider {
                         provider: provider.name().to_owned(),
@@ -110,6 +105,8 @@ impl Runtime {
                     });
                 }
                 Err(error) => {
+                    // Standard error is the server's log; the clients get one line without the paths.
+                    eprintln!("persona-scorer: {}: {error}", provider.name());
                     self.warning = Some(format!(
                         "provider \"{}\" is not available: {}",
                         provider.name(),
@@ -122,11 +119,16 @@ impl Runtime {
         Ok(())
     }
 
+    /// Does the provider work? An error in a kernel can end CUDA for the whole process.
+    pub(super) fn try_out(&self, provider: Provider) -> Result<(), String> {
+        cuda::try_out(self.builder(provider)?)
+    }
+
     fn builder(&self, provider: Provider) -> Result<SessionBuilder, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let dispatches: Vec<ExecutionProviderDispatch> = match provider {
             Provider::Cpu => Vec::new(),
-            Provider::Cuda => vec![ep::CUDA::default().build().error_on_failure()],
+            Provider::Cuda => vec![cuda::dispatch(self.memory)],
         };
         Session::builder(&self.environment)
             .map_err(|error| text(&error))?
@@ -164,31 +166,42 @@ impl Runtime {
         let must_use_cpu = {
             let mut cache = self.cache();
             cache.make_room(cost, self.memory / 2);
-            cache.cpu_only.contains(&sha256)
+            cache.is_cpu_only(&sha256)
         };
         let mut warning = self.warning.clone();
         if must_use_cpu {
-            warning = Some(
-                "model runs on \"cpu\": the provider before it had no memory for it".to_owned(),
-            );
+            warning = Some(no_room());
         }
         for &provider in &self.providers {
             let is_last = provider == Provider::Cpu;
             if must_use_cpu && !is_last {
                 continue;
             }
-            let session = self.builder(provider).and_then(|mut builder| {
-                builder.commit_from_memory(bytes).map_err(|error| error.to_string())
-            });
+            let mut session = self.session(provider, bytes);
+            if !is_last && session.as_ref().is_err_and(|problem| is_out_of_memory(problem)) {
+                let left = self.cache().leave_gpu();
+                if !left.is_empty() {
+                    drop(left);
+                    session = self.session(provider, bytes);
+                }
+            }
             match session {
                 Ok(session) => {
                     let model = Arc::new(self.model(session, provider, warning, cost)?);
-                    self.cache().models.insert(sha256, Arc::clone(&model));
+                    self.cache().insert(sha256, Arc::clone(&model));
                     return Ok(model);
                 }
                 Err(problem) if is_last => return Err(LoadError::Invalid(problem)),
                 Err(problem) if self.require_first => {
-                    return Err(LoadError::Provider(first_line(&problem)));
+                    return Err(if is_out_of_memory(&problem) {
+                        LoadError::NoMemory(provider, problem)
+                    } else {
+                        LoadError::Provider(format!("\"{}\": {problem}", provider.name()))
+                    });
+                }
+                Err(problem) if is_out_of_memory(&problem) => {
+                    self.cache().use_cpu(sha256);
+                    warning = Some(no_room());
                 }
                 Err(problem) => {
                     let text = format!(
@@ -201,6 +214,10 @@ impl Runtime {
             }
         }
         Err(LoadError::Invalid("no provider takes the model".to_owned()))
+    }
+
+    fn session(&self, provider: Provider, bytes: &[u8]) -> Result<Session, String> {
+        self.builder(provider)?.commit_from_memory(bytes).map_err(|error| error.to_string())
     }
 
     fn model(
@@ -231,27 +248,36 @@ impl Runtime {
     }
 
     pub(super) fn get(&self, sha256: &Sha256) -> Option<Arc<Model>> {
-        let model = self.cache().models.get(sha256).cloned()?;
+        let model = self.cache().get(sha256)?;
         model.used.store(self.tick(), Relaxed);
         Some(model)
     }
 
     /// Forgets a model whose session is in doubt.
     pub(super) fn drop_model(&self, sha256: &Sha256) {
-        self.cache().models.remove(sha256);
+        let dropped = self.cache().remove(sha256);
+        drop(dropped);
     }
 
-    /// After the GPU ran out of memory: may the model be loaded again, on the CPU?
+    /// After the GPU ran out of memory: may the model be loaded again, there or on the CPU?
     pub(super) fn fall_back(&self, sha256: Sha256) -> bool {
         let mut cache = self.cache();
-        cache.models.remove(&sha256);
-        !self.require_first && cache.cpu_only.insert(sha256)
+        // Another session may have loaded it on the CPU meanwhile.
+        let is_on_cpu = cache.is_cpu_only(&sha256);
+        let dropped = if is_on_cpu { None } else { cache.remove(&sha256) };
+        let left = cache.leave_gpu();
+        let once_more = !left.is_empty();
+        if !once_more && !self.require_first {
+            cache.use_cpu(sha256);
+        }
+        drop(cache);
+        drop((dropped, left));
+        once_more || !self.require_first
     }
 
     /// Models in memory and what they are reckoned to take.
     pub(super) fn usage(&self) -> (u32, u64) {
-        let cache = self.cache();
-        (cache.models.len() as u32, cache.models.values().map(|model| model.cost).sum())
+        self.cache().usage()
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -260,25 +286,6 @@ impl Runtime {
 
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Relaxed)
-    }
-}
-
-impl Cache {
-    /// Drops the least recently used until `cost` more fits. A model in use lives until its run ends.
-    fn make_room(&mut self, cost: u64, allowed: u64) {
-        while self.models.values().map(|model| model.cost).sum::<u64>().saturating_add(cost)
-            > allowed
-        {
-            let Some(oldest) = self
-                .models
-                .iter()
-                .min_by_key(|(_, model)| model.used.load(Relaxed))
-                .map(|(sha256, _)| *sha256)
-            else {
-                return;
-            };
-            self.models.remove(&oldest);
-        }
     }
 }
 
@@ -293,6 +300,12 @@ impl Model {
 pub(super) enum LoadError {
     Invalid(String),
     Provider(String),
+    /// Of the provider that is a must.
+    NoMemory(Provider, String),
+}
+
+fn no_room() -> String {
+    "model runs on \"cpu\" for now: the GPU has no memory for it".to_owned()
 }
 
 fn port(name: &str, kind: &ValueType) -> Port {
@@ -317,10 +330,4 @@ fn element(kind: TensorElementType) -> Element {
         TensorElementType::String => Element::String,
         _ => Element::Other,
     }
-}
-
-/// ONNX Runtime's messages go on for pages, with paths of the machine that built it.
-pub(super) fn first_line(message: &str) -> String {
-    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-    line.trim().chars().filter(|c| !c.is_control()).take(300).collect()
 }

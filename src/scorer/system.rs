@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use super::{Arguments, Error, arguments::Provider};
+use super::{Arguments, Error};
 use crate::wire::slots::SLOTS_BYTES;
 
 /// The stack of a thread that serves a connection, which counts as memory from the start; ONNX Runtime resolves graphs
@@ -44,15 +44,18 @@ pub(super) fn default_signals() {
     }
 }
 
+/// Ends the process without what others want done at its end: a broken driver may never finish that.
+pub(super) fn end_at_once() -> ! {
+    // SAFETY: _exit only ends the process.
+    unsafe { libc::_exit(1) }
+}
+
 /// No core dumps (they hold customers' rows), a ceiling for memory, and no files but the slots.
 ///
 /// RLIMIT_DATA counts what is written to privately, and not reserved addresses as RLIMIT_AS does: an allocator reserves
-/// 64 MiB a thread. CUDA maps host memory and writes caches as it likes, so with it only the core dumps are limited.
+/// 64 MiB a thread, CUDA many gigabytes. What a provider takes for itself (CUDA's context some 600 MiB) is there by now.
 pub(super) fn limit(arguments: &Arguments) -> Result<(), Error> {
     set_limit(libc::RLIMIT_CORE, 0)?;
-    if arguments.providers.contains(&Provider::Cuda) {
-        return Ok(());
-    }
     set_limit(libc::RLIMIT_DATA, data_in_use().saturating_add(arguments.memory))?;
     // SAFETY: ignoring a signal touches no memory. A write past the limit then fails instead of killing.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };

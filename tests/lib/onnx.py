@@ -4,6 +4,7 @@ The writer knows just enough of protobuf and of onnx.proto's field numbers to ma
 """
 
 import json
+import random
 import struct
 
 import house
@@ -92,7 +93,11 @@ def model(graph, *more, opset=17):
 
 
 def graph(nodes, inputs=("x",), outputs=("y",), *more):
-    return message((1, list(nodes)), (2, "g"), (11, [value(name) for name in inputs]), (12, [value(name) for name in outputs]), *more)
+    return message((1, list(nodes)), (2, "g"), (11, [port(one) for one in inputs]), (12, [port(one) for one in outputs]), *more)
+
+
+def port(one):
+    return value(*one) if isinstance(one, tuple) else value(one)
 
 
 def value(name, *dims):
@@ -129,6 +134,18 @@ def heavy(name, n_products=14, size=1500):
     nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(n_products)]
     nodes += [node("ReduceMax", [f"m{n_products}"], ["r"], whole("keepdims", 0)), node("Add", ["x", "r"], ["y"])]
     return model(graph(nodes, ("x",), ("y",), (5, wholes("shape", [size, size]))), (6, name))
+
+
+def perceptron(*widths, seed=1):
+    """Layers of those widths, each but the last with a ReLU behind it, and a sigmoid at the end."""
+    numbers, nodes, weights, last = random.Random(seed), [], [], "x"
+    for layer, (n_in, n_out) in enumerate(zip(widths, widths[1:])):
+        weights += [floats(f"w{layer}", [numbers.gauss(0, (2 / n_in) ** 0.5) for _ in range(n_in * n_out)], n_in, n_out),
+                    floats(f"b{layer}", [numbers.gauss(0, 0.1) for _ in range(n_out)], n_out)]
+        nodes.append(node("Gemm", [last, f"w{layer}", f"b{layer}"], [f"s{layer}"]))
+        last = f"h{layer}" if layer < len(widths) - 2 else "y"
+        nodes.append(node("Relu" if last != "y" else "Sigmoid", [f"s{layer}"], [last]))
+    return model(graph(nodes, [("x", "n", widths[0])], [("y", "n", widths[-1])], (5, weights)))
 
 
 def weighty(megabytes):

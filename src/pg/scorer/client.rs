@@ -61,8 +61,8 @@ impl Sent {
         let Self { mut connection, bytes, sha256 } = self;
         let mut load = Some(load);
         let mut model = Vec::new();
-        // Missing at first, and once more when a GPU had no room for it.
-        for _ in 0..3 {
+        // Missing at first, once more when a GPU has no room for it, and when other sessions find the same meanwhile.
+        for _ in 0..6 {
             let mut response = connection.receive(None)?;
             if response == Response::NeedModel {
                 if let Some(load) = load.take() {
@@ -120,16 +120,19 @@ fn unexpected(response: &Response) -> Error {
     Error::Protocol(name.to_owned())
 }
 
-/// Never silent, and not once a row either.
+/// Never silent, and not once a row either: the same again after a minute.
 fn warn_once(warning: Option<String>) {
     thread_local! {
-        static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+        static LAST: RefCell<Option<(String, Instant)>> = const { RefCell::new(None) };
     }
     let Some(warning) = warning else { return };
     let is_new = LAST.with_borrow_mut(|last| {
-        let is_new = *last != warning;
-        last.clone_from(&warning);
-        is_new
+        let is_known =
+            last.as_ref().is_some_and(|(told, at)| *told == warning && at.elapsed() < A_WHILE);
+        if !is_known {
+            *last = Some((warning.clone(), Instant::now()));
+        }
+        !is_known
     });
     if is_new {
         pgrx::warning!("{warning}");

@@ -50,7 +50,7 @@ impl From<Error> for Report {
             Error::Library { .. } => report(Code::ERRCODE_CONFIG_FILE_ERROR, message)
                 .set_hint("Set persona.onnxruntime_library to ONNX Runtime 1.20 or later and reload the configuration."),
             Error::Provider { .. } => report(Code::ERRCODE_CONFIG_FILE_ERROR, message)
-                .set_hint("Change persona.onnx_providers, or turn persona.onnx_require_first_provider off."),
+                .set_hint("The server log has more. The provider's libraries must be where the dynamic linker finds them (ldconfig -p). Else change persona.onnx_providers, or turn persona.onnx_require_first_provider off."),
             Error::Unavailable { .. } => report(Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
                 .set_hint("The server log has more; persona.scorer_path and persona.onnxruntime_library say what is started."),
             Error::WorkerSlotsFull => report(Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message)
@@ -85,7 +85,7 @@ fn refused(kind: ErrorKind, message: String) -> Report {
         ErrorKind::RunFailed => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message),
         ErrorKind::Cancelled => report(Code::ERRCODE_QUERY_CANCELED, message),
         ErrorKind::OutOfMemory => report(Code::ERRCODE_OUT_OF_MEMORY, message)
-            .set_hint("Raise persona.scorer_memory, or score fewer rows at a time."),
+            .set_hint("Raise persona.scorer_memory, score fewer rows at a time, or free the GPU's memory where it runs on one."),
         ErrorKind::Library | ErrorKind::Provider | ErrorKind::Unavailable | ErrorKind::Busy => {
             report(Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
         }
