@@ -2,15 +2,16 @@
 //! machine could do at most.
 //!
 //! `lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE]` reads raw little-endian f32, row after row, fits on two threads and
-//! prints `seconds inertia iterations` of the second of two fits; reading the files is not timed. `lloyd seeded POINTS K FEATURES ITERATIONS` does the
-//! same from seeds of its own. `lloyd peak` prints the multiply-adds of f32 that one thread and two can do, and the bytes that
-//! two can read, each in billions a second.
+//! prints `seconds inertia iterations` of the second of two fits; reading the files is not timed. `lloyd seeded POINTS K FEATURES
+//! ITERATIONS [SEEDING [SEED]]` does the same from seeds of its own. `lloyd peak` prints the multiply-adds of f32 that one thread
+//! and two can do, and the bytes that two can read, each in billions a second.
 #![allow(unsafe_code, reason = "instructions that only some processors have")]
 
 use std::time::Instant;
 
 use pg_persona::algo::segment::{
-    Cells, Columns, Ended, FORMAT, Features, KMeans, Metric, Params, Scaling, fit, fit_from,
+    Cells, Columns, Ended, FORMAT, Features, KMeans, Metric, Params, Scaling, Seeding, fit,
+    fit_from,
 };
 use pg_persona::algo::stop::Watch;
 use pg_persona::algo::store::{Place, Store};
@@ -24,10 +25,16 @@ fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global().expect("a pool starts");
     match arguments[..] {
         ["peak"] => peak(),
-        ["seeded", points, k, features, iterations] => {
+        ["seeded", points, k, features, iterations, ref how @ ..] => {
             let features = features.parse().expect("FEATURES is a number");
             let iterations = iterations.parse().expect("ITERATIONS is a number");
-            let start = Start::Seeds(k.parse().expect("K is a number"));
+            let seeding = *how.first().unwrap_or(&"auto");
+            let seeding = Seeding::ALL.iter().find(|(name, _)| *name == seeding);
+            let start = Start::Seeds {
+                k: k.parse().expect("K is a number"),
+                seeding: seeding.expect("SEEDING is one").1,
+                seed: how.get(1).map_or(0, |seed| seed.parse().expect("SEED is a number")),
+            };
             run(&columns(points, features), &start, iterations, None);
         }
         [points, centroids, features, iterations, ref tolerance @ ..] => {
@@ -40,7 +47,7 @@ fn main() {
         }
         _ => eprintln!(
             "lloyd POINTS CENTROIDS FEATURES ITERATIONS [TOLERANCE] | \
-             lloyd seeded POINTS K FEATURES ITERATIONS | lloyd peak"
+             lloyd seeded POINTS K FEATURES ITERATIONS [SEEDING [SEED]] | lloyd peak"
         ),
     }
 }
@@ -48,21 +55,28 @@ fn main() {
 enum Start {
     /// k x d.
     Centroids(Vec<f32>),
-    /// The fit's own, so many.
-    Seeds(usize),
+    /// The fit's own.
+    Seeds { k: usize, seeding: Seeding, seed: i64 },
 }
 
 fn run(columns: &[Store<f64>], start: &Start, max_iterations: i64, tolerance: Option<f64>) {
     let names = (0..columns.len()).map(|feature| format!("f{feature}"));
     let features = Features::numbers(names.collect());
-    let (k, model) = match start {
+    let (k, seeding, seed, model) = match start {
         Start::Centroids(centroids) => {
-            (centroids.len() / columns.len(), Some(start_model(&features, centroids)))
+            let model = start_model(&features, centroids);
+            (centroids.len() / columns.len(), Seeding::Auto, 0, Some(model))
         }
-        Start::Seeds(k) => (*k, None),
+        Start::Seeds { k, seeding, seed } => (*k, *seeding, *seed, None),
     };
-    let params =
-        Params { scaling: Scaling::None, max_iterations, tolerance, ..Params::new(k as i64) };
+    let params = Params {
+        scaling: Scaling::None,
+        max_iterations,
+        seeding,
+        seed,
+        tolerance,
+        ..Params::new(k as i64)
+    };
     let params = params.check(columns[0].len(), columns.len()).expect("the parameters are valid");
     let watch = Watch::new();
     let rows = || Columns(columns.iter().map(|column| Cells::Numbers(column)).collect());

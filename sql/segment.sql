@@ -60,7 +60,8 @@ CREATE AGGREGATE persona.kmeans(features double precision[], k integer, options 
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
 COMMENT ON AGGREGATE persona.kmeans(double precision[], integer, jsonb) IS
-    'k segments of feature arrays; options: seed (0), max_iterations (100), n_init (1), scaling (none or standard), metric (euclidean or cosine)';
+    'k segments of feature arrays; options: seed (0), max_iterations (100), n_init (1), seeding (auto, k-means++ or k-means||), '
+    'scaling (none or standard), metric (euclidean or cosine)';
 
 CREATE AGGREGATE persona.kmeans(features record, k integer) (
     SFUNC = persona.kmeans_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.kmeans_final,
@@ -74,7 +75,8 @@ CREATE AGGREGATE persona.kmeans(features record, k integer, options jsonb) (
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
 COMMENT ON AGGREGATE persona.kmeans(record, integer, jsonb) IS
-    'k segments of rows; options: seed (0), max_iterations (100), n_init (1), scaling (none or standard), metric (euclidean or cosine)';
+    'k segments of rows; options: seed (0), max_iterations (100), n_init (1), seeding (auto, k-means++ or k-means||), '
+    'scaling (none or standard), metric (euclidean or cosine)';
 
 CREATE FUNCTION persona.segment(kmeans persona.kmeans, features double precision[]) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_segment_array_wrapper';
@@ -129,24 +131,26 @@ CREATE FUNCTION persona.fit_segments(model text, source text, key text, k intege
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', save_to text DEFAULT NULL, seed bigint DEFAULT 0,
     max_iterations integer DEFAULT 100, n_init integer DEFAULT 1, activate boolean DEFAULT true,
     weights jsonb DEFAULT NULL, storage text DEFAULT 'auto', metric text DEFAULT 'euclidean',
+    seeding text DEFAULT 'auto',
     OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
-COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text, text)
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text, text, text)
 IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
     'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers. '
     'weights, as {"monetary": 2}, multiply a column''s squared differences. save_to writes key, segment and label of each row. storage: '
-    'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same. metric: cosine compares directions, whatever the lengths of the rows';
+    'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same. metric: cosine compares directions, whatever the lengths of the rows. seeding: auto '
+    'draws k-means++ seeds from a sample and refines them there, k-means++ and k-means|| draw them from all rows';
 
 CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',
     sample_rows integer DEFAULT 10000, seed bigint DEFAULT 0, weights jsonb DEFAULT NULL,
-    metric text DEFAULT 'euclidean',
+    metric text DEFAULT 'euclidean', seeding text DEFAULT 'auto',
     OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT davies_bouldin double precision,
     OUT calinski_harabasz double precision, OUT stability double precision, OUT is_best boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 9
 AS 'MODULE_PATHNAME', 'choose_k_wrapper';
-COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb, text) IS
+COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb, text, text) IS
     'fits an even sample of a source with each k: silhouette (more is better), Davies-Bouldin (less), Calinski-Harabasz (more), '
     'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four';
 

@@ -209,7 +209,7 @@ fn best_run(
 ) -> Result<Run, Error> {
     let run = |number: u32| {
         let random = Random::new(params.seed, u64::from(number));
-        lloyd(points, space, start(points, space, params.k, random, watch)?, limits, watch)
+        lloyd(points, space, start(points, space, params, random, watch)?, limits, watch)
     };
     let mut best = run(0)?;
     for number in 1..params.n_init {

@@ -27,6 +27,26 @@ pub enum Metric {
     Cosine,
 }
 
+/// What a start begins from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Seeding {
+    /// Greedy k-means++ on a sample, a few times, each refined there; the best of them.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// Greedy k-means++ over all rows, once.
+    #[serde(rename = "k-means++")]
+    PlusPlus,
+    /// k-means|| over all rows, once.
+    #[serde(rename = "k-means||")]
+    Parallel,
+}
+
+impl Seeding {
+    pub const ALL: [(&str, Self); 3] =
+        [("auto", Self::Auto), ("k-means++", Self::PlusPlus), ("k-means||", Self::Parallel)];
+}
+
 #[derive(Debug, Clone)]
 pub struct Params {
     pub k: i64,
@@ -36,6 +56,7 @@ pub struct Params {
     pub max_iterations: i64,
     /// Number of starts, of which the best inertia is kept.
     pub n_init: i64,
+    pub seeding: Seeding,
     pub seed: i64,
     /// Also end when the centroids' squared moves add up to at most this share of the features' mean variance, as
     /// scikit-learn's `tol`; `None` goes on until no label changes.
@@ -54,6 +75,7 @@ impl Params {
             metric: Metric::Euclidean,
             max_iterations: 100,
             n_init: 1,
+            seeding: Seeding::Auto,
             seed: 0,
             tolerance: None,
             quality: false,
@@ -91,6 +113,7 @@ impl Params {
             max_iterations: within(max_iterations)
                 .ok_or(Error::InvalidIterations { max_iterations })?,
             n_init: within(n_init).ok_or(Error::InvalidStarts { n_init })?,
+            seeding: self.seeding,
             seed,
             tolerance,
             quality,
@@ -108,6 +131,7 @@ pub struct ValidParams {
     pub(super) metric: Metric,
     pub(super) max_iterations: u32,
     pub(super) n_init: u32,
+    pub(super) seeding: Seeding,
     pub(super) seed: i64,
     pub(super) tolerance: Option<f64>,
     pub(super) quality: bool,

@@ -18,6 +18,8 @@ pub(super) struct Points {
     pub(super) n_features: usize,
     /// Block, then feature, then lane.
     pub(super) values: Store<f32>,
+    /// What each row weighs; None where all weigh 1.
+    pub(super) weights: Option<Store<f64>>,
     /// Where these values lie, and where other arrays of so many rows are to lie.
     pub(super) place: Place,
 }
@@ -49,7 +51,21 @@ impl Points {
             }
             Ok(())
         })?;
-        Ok(Self { n_rows, n_features, values, place: place.clone() })
+        Ok(Self { n_rows, n_features, values, weights: None, place: place.clone() })
+    }
+
+    /// Some of the rows, without what they weigh.
+    pub(super) fn picked(
+        points: &Self,
+        rows: &[usize],
+        place: &Place,
+        watch: &Watch,
+    ) -> Result<Self, Error> {
+        Self::collect(place, rows.len(), points.n_features, watch, |feature, first, values| {
+            for (&row, value) in rows[first..].iter().zip(values) {
+                *value = points.value(row, feature);
+            }
+        })
     }
 
     /// Divides every row by its length, as a space does with a single one; refuses one whose length is 0.

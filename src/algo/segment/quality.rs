@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::closest::squared_distances;
 use super::error::Error;
 use super::kernel::LANES;
 use super::lloyd::Run;
@@ -11,7 +12,7 @@ use super::params::Metric;
 use super::points::Points;
 use super::prepared::scaled_centroids;
 use super::repair::own_distances;
-use super::seeding::{even_sample_rows, squared_distances};
+use super::seeding::even_sample_rows;
 use super::space::Space;
 use super::state::UNLABELLED;
 use crate::algo::random::Random;
@@ -65,17 +66,7 @@ fn silhouette(
 ) -> Result<(Option<f64>, usize), Error> {
     let n_sample = points.n_rows.min(silhouette_rows(points.n_features));
     let rows = even_sample_rows(points.n_rows, n_sample, &mut Random::new(seed, u64::MAX));
-    let sample = Points::collect(
-        &Place::Memory,
-        n_sample,
-        points.n_features,
-        watch,
-        |feature, first, values| {
-            for (&row, value) in rows[first..].iter().zip(values) {
-                *value = points.value(row, feature);
-            }
-        },
-    )?;
+    let sample = Points::picked(points, &rows, &Place::Memory, watch)?;
     let labels: Vec<usize> = rows.iter().map(|&row| usize::from(run.labels[row])).collect();
     let widths = silhouette_widths(&sample, &labels, run.sizes.len(), watch)?;
     let mean = |widths: Vec<f64>| widths.iter().sum::<f64>() / n_sample as f64;

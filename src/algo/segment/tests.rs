@@ -3,6 +3,7 @@
 mod columns;
 mod cosine;
 mod quality;
+mod seeding;
 mod warm;
 
 use ndarray::{Array2, array};

@@ -8,7 +8,9 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::segment::{self, Features, Metric, Ordered, Params, Scaling, order_by_content};
+use crate::algo::segment::{
+    self, Features, Metric, Ordered, Params, Scaling, Seeding, order_by_content,
+};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::Report;
 use crate::pg::gathered::{self, State};
@@ -34,13 +36,14 @@ struct Fit {
     metric: Metric,
     max_iterations: i64,
     n_init: i64,
+    seeding: Seeding,
     seed: i64,
 }
 
 impl gathered::Fit for Fit {
     const NAME: &'static str = "kmeans";
     const WORK: Work = WORK;
-    const OPTIONS: &'static str = "seed, max_iterations, n_init, scaling, metric";
+    const OPTIONS: &'static str = "seed, max_iterations, n_init, seeding, scaling, metric";
 
     fn default() -> Self {
         Self {
@@ -48,6 +51,7 @@ impl gathered::Fit for Fit {
             metric: Metric::Euclidean,
             max_iterations: 100,
             n_init: 1,
+            seeding: Seeding::Auto,
             seed: 0,
         }
     }
@@ -57,6 +61,7 @@ impl gathered::Fit for Fit {
             "seed" => self.seed = given.whole()?,
             "max_iterations" => self.max_iterations = given.count()?,
             "n_init" => self.n_init = given.count()?,
+            "seeding" => self.seeding = given.one_of(&Seeding::ALL)?,
             "scaling" => self.scaling = given.one_of(&SCALINGS)?,
             "metric" => self.metric = given.one_of(&METRICS)?,
             _ => return Ok(false),
@@ -95,8 +100,9 @@ unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
 }
 
 fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<segment::KMeans>, Report> {
-    let Fit { scaling, metric, max_iterations, n_init, seed } = state.fit();
-    let params = Params { scaling, metric, max_iterations, n_init, seed, ..Params::new(state.k()) };
+    let Fit { scaling, metric, max_iterations, n_init, seeding, seed } = state.fit();
+    let params =
+        Params { scaling, metric, max_iterations, n_init, seeding, seed, ..Params::new(state.k()) };
     let (n_rows, n_features) = state.shape();
     let params = params.check(n_rows, n_features)?;
     let rows = state.rows()?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pgrx::JsonB;
 use serde::{Deserialize, Serialize};
 
-use crate::algo::segment::{Metric, Params, Scaling};
+use crate::algo::segment::{Metric, Params, Scaling, Seeding};
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
 
@@ -33,6 +33,8 @@ pub(super) struct Arguments {
     pub(super) storage: Storage,
     #[serde(default)]
     pub(super) metric: Metric,
+    #[serde(default)]
+    pub(super) seeding: Seeding,
 }
 
 /// Where the rows of a fit and its arrays lie.
@@ -54,6 +56,7 @@ impl Arguments {
             metric: self.metric,
             max_iterations: self.max_iterations,
             n_init: self.n_init,
+            seeding: self.seeding,
             seed: self.seed,
             tolerance: None,
             quality: true,

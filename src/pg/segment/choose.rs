@@ -6,7 +6,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Candidate, Criterion, Features, Ordered, Params, Rows, best, order_by_content,
+    self, Candidate, Criterion, Features, Ordered, Params, Rows, Seeding, best, order_by_content,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
@@ -41,6 +41,7 @@ fn choose_k(
     seed: Option<i64>,
     weights: Option<JsonB>,
     metric: Option<&str>,
+    seeding: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -69,6 +70,7 @@ fn choose_k(
         scaling: one_of("scaling", scaling.ok_or_else(|| missing("scaling"))?, &SCALINGS)?,
         seed: seed.ok_or_else(|| missing("seed"))?,
         metric: one_of("metric", metric.ok_or_else(|| missing("metric"))?, &METRICS)?,
+        seeding: one_of("seeding", seeding.ok_or_else(|| missing("seeding"))?, &Seeding::ALL)?,
         ..Params::new(*range.start())
     };
     params.check(1, 1)?;

@@ -3,7 +3,7 @@
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
-use crate::algo::segment::{self, Fit, KMeans, Ordered};
+use crate::algo::segment::{self, Fit, KMeans, Ordered, Seeding};
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
@@ -41,6 +41,7 @@ fn fit_segments(
     weights: Option<JsonB>,
     storage: Option<&str>,
     metric: Option<&str>,
+    seeding: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -68,6 +69,7 @@ fn fit_segments(
         weights: weights.map(parse_weights).transpose()?.unwrap_or_default(),
         storage: one_of("storage", storage.ok_or_else(|| missing("storage"))?, &STORAGES)?,
         metric: one_of("metric", metric.ok_or_else(|| missing("metric"))?, &METRICS)?,
+        seeding: one_of("seeding", seeding.ok_or_else(|| missing("seeding"))?, &Seeding::ALL)?,
     };
     let activate = activate.ok_or_else(|| missing("activate"))?;
     if save_to.is_some() && !activate {
