@@ -3,9 +3,11 @@
 COLUMNS = "abcdefgh"
 
 
-def fit_segments(model, source, k, features=COLUMNS, seed=1, iterations=100, starts=1, scaling="standard", save_to=None, key="id"):
+def fit_segments(model, source, k, features=COLUMNS, seed=1, iterations=100, starts=1, scaling="standard", save_to=None, key="id", weight_column=None):
     options = [f"k => {k}", f"features => '{{{','.join(features)}}}'", f"scaling => '{scaling}'", f"seed => {seed}",
                f"max_iterations => {iterations}", f"n_init => {starts}"]
+    if weight_column:
+        options.append(f"weight_column => '{weight_column}'")
     if save_to:
         options.append(f"save_to => '{save_to}'")
     return f"SELECT * FROM persona.fit_segments('{model}', '{source}', '{key}', {', '.join(options)})"

@@ -38,6 +38,7 @@ def segments(bench):
                                    (digits, "digits z-scored", 10, "standard"), (digits, "digits raw", 10, "none"),
                                    (homes, "Complete Journey", 5, "standard")):
         yield from one_start(bench, data, name, k, scaling)
+    yield from weighted(bench, mixture)
     yield from stability(bench, homes)
 
 
@@ -64,6 +65,21 @@ def one_start(bench, data, name, k, scaling):
     theirs = ask("seeds", data, scaling, k=k, count=SEEDS)
     yield Row(f"k-means, {name}, k = {k}, one start, {SEEDS} seeds: mean inertia", spread(found), f"scikit-learn {spread(theirs)}",
               mean(found) / mean(theirs), 1.001)
+
+
+def weighted(bench, data):
+    """From the centroids of one iteration to the end, with rows that weigh 0 to 6; the same by scikit-learn's sample_weight."""
+    weights, source = "id % 7", f"SELECT *, id % 7 AS weight FROM {data.table}"
+    for k in (8, 64):
+        model = bench.fresh("weighted")
+        found = []
+        for iterations in (1, 1000):
+            bench.sql(ours.fit_segments(model, source, k, data.features, iterations=iterations, weight_column="weight"))
+            found.append((run.centroids_of(bench, model, data.features), bench.sql(f"SELECT inertia FROM persona.segment_quality('{model}')").scalar()))
+        (start, _), (_, inertia) = found
+        theirs = ask("weighted", data, "standard", weights=weights, start=start)
+        yield Row(f"k-means, {data.table}, k = {k}, rows of weight 0 to 6, from the same centroids: inertia", f"{inertia:.9g}", f"scikit-learn {theirs:.9g}",
+                  abs(inertia / theirs - 1), 1e-6)
 
 
 def stability(bench, homes):

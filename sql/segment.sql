@@ -76,7 +76,7 @@ CREATE AGGREGATE persona.kmeans(features record, k integer, options jsonb) (
 );
 COMMENT ON AGGREGATE persona.kmeans(record, integer, jsonb) IS
     'k segments of rows; options: seed (0), max_iterations (100), n_init (1), seeding (auto, k-means++ or k-means||), '
-    'scaling (none or standard), metric (euclidean or cosine)';
+    'scaling (none or standard), metric (euclidean or cosine), weight_column (its number says as how many rows a row counts)';
 
 CREATE FUNCTION persona.segment(kmeans persona.kmeans, features double precision[]) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_segment_array_wrapper';
@@ -131,28 +131,30 @@ CREATE FUNCTION persona.fit_segments(model text, source text, key text, k intege
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', save_to text DEFAULT NULL, seed bigint DEFAULT 0,
     max_iterations integer DEFAULT 100, n_init integer DEFAULT 1, activate boolean DEFAULT true,
     weights jsonb DEFAULT NULL, storage text DEFAULT 'auto', metric text DEFAULT 'euclidean',
-    seeding text DEFAULT 'auto',
+    seeding text DEFAULT 'auto', weight_column text DEFAULT NULL,
     OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
-COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text, text, text)
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text, text, text, text)
 IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
-    'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers. '
-    'weights, as {"monetary": 2}, multiply a column''s squared differences. save_to writes key, segment and label of each row. storage: '
+    'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers but key and weight_column. '
+    'weights, as {"monetary": 2}, are of columns and multiply their squared differences; weight_column is of rows: it has the number, from '
+    '0, of equal rows that a row counts as, while sizes and shares are of rows as they are. save_to writes key, segment and label of each row. storage: '
     'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same. metric: cosine compares directions, whatever the lengths of the rows. seeding: auto '
     'draws k-means++ seeds from a sample and refines them there, k-means++ and k-means|| draw them from all rows';
 
 CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',
     sample_rows integer DEFAULT 10000, seed bigint DEFAULT 0, weights jsonb DEFAULT NULL,
-    metric text DEFAULT 'euclidean', seeding text DEFAULT 'auto',
+    metric text DEFAULT 'euclidean', seeding text DEFAULT 'auto', weight_column text DEFAULT NULL,
     OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT davies_bouldin double precision,
     OUT calinski_harabasz double precision, OUT stability double precision, OUT is_best boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 9
 AS 'MODULE_PATHNAME', 'choose_k_wrapper';
-COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb, text, text) IS
+COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb, text, text, text) IS
     'fits an even sample of a source with each k: silhouette (more is better), Davies-Bouldin (less), Calinski-Harabasz (more), '
-    'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four';
+    'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four. Weights of columns '
+    'and a weight_column of rows are as in fit_segments; silhouette and stability count each row once';
 
 CREATE FUNCTION persona.segment(model text, features record) RETURNS integer
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_segment_wrapper';
@@ -202,7 +204,8 @@ RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1
 AS 'MODULE_PATHNAME', 'model_segment_quality_wrapper';
 COMMENT ON FUNCTION persona.segment_quality(text) IS
     'how good the active version''s segments are, as found at the fit, in its space: sum of squared distances, silhouette of '
-    'all rows or of an even sample of so many, Davies-Bouldin, Calinski-Harabasz';
+    'all rows or of an even sample of so many, Davies-Bouldin, Calinski-Harabasz. Where rows have weights these count in all but the '
+    'silhouette';
 
 CREATE FUNCTION persona.segment_flow(model text, from_version integer DEFAULT NULL, to_version integer DEFAULT NULL,
     OUT from_segment integer, OUT to_segment integer, OUT n_rows bigint, OUT share double precision)

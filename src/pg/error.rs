@@ -72,6 +72,11 @@ pub(crate) enum Error {
         column: String,
         value: f64,
     },
+    /// NULL, where there is no value.
+    InvalidRowWeight {
+        column: String,
+        value: Option<f64>,
+    },
     WrongDimension {
         column: String,
         expected: usize,
@@ -180,6 +185,15 @@ impl From<Error> for Report {
                 format!("feature \"{column}\" has the value {}", postgres_float(value)),
             )
             .set_hint("Features must be finite numbers or NULL: use nullif(column, 'NaN')."),
+            InvalidRowWeight { column, value } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                match value {
+                    None => format!("column \"{column}\" of weights has a NULL"),
+                    Some(value) if value.is_finite() => format!("column \"{column}\" of weights has the value {value}"),
+                    Some(value) => format!("column \"{column}\" of weights has the value {}", postgres_float(value)),
+                },
+            )
+            .set_hint("A row's weight is 0 or a number from 1e-15 to 1e15: leave other rows out, or use coalesce() and greatest()."),
             WrongDimension { column, expected, found } => report(
                 Code::ERRCODE_ARRAY_ELEMENT_ERROR,
                 format!("{column} has {found} elements, but {expected} are expected"),

@@ -32,6 +32,16 @@ pub(crate) trait Fit: Copy + 'static {
     /// Takes one option over; false where there is none of this name.
     fn set(&mut self, given: &Given) -> Result<bool, Report>;
 
+    /// Refuses rows of columns of these names; there are none for arrays.
+    fn check_names(&self, _names: &[String]) -> Result<(), Report> {
+        Ok(())
+    }
+
+    /// What it is that a column has a NULL.
+    fn missing(&self, column: String) -> Report {
+        Error::MissingValue { column }.into()
+    }
+
     /// What a fit of these dimensions takes that does not grow with the rows; k may be more than there are rows.
     fn fixed_bytes(&self, _k: i64, _n_rows: usize, _n_features: usize) -> usize {
         0
@@ -115,14 +125,15 @@ unsafe fn add<F: Fit>(
     if let Some(missing) = row.iter().position(|value| value.is_nan()) {
         let column =
             names.get(missing).cloned().unwrap_or_else(|| format!("features[{}]", missing + 1));
-        return Err(Error::MissingValue { column }.into());
+        // SAFETY: the options are as SQL declares them.
+        return Err(unsafe { parse::<F>(options(fcinfo)) }?.missing(column));
     }
     // SAFETY: the arguments are as SQL declares them; the first is NULL or a state that this function made.
     unsafe {
         let k = argument(fcinfo, 2)
             .map(|k| k.value() as i32)
             .ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
-        let options = if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None }
+        let options = options(fcinfo)
             .map(|options| varlena_bytes(pg_sys::pg_detoast_datum_packed(options.cast_mut_ptr())));
         let state = match argument(fcinfo, 0) {
             Some(state) => state.cast_mut_ptr::<State<F>>(),
@@ -148,6 +159,15 @@ unsafe fn add<F: Fit>(
         state.len += row.len();
         Ok(Datum::from(std::ptr::from_mut(state)))
     }
+}
+
+/// The options of a row, if the function takes any.
+///
+/// # Safety
+/// As [`add`].
+unsafe fn options(fcinfo: FunctionCallInfo) -> Option<Datum> {
+    // SAFETY: by the caller's promise.
+    unsafe { if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None } }
 }
 
 fn differs(what: &str) -> Report {
@@ -184,7 +204,8 @@ unsafe fn first<F: Fit>(
         if !sees_whole_partition(fcinfo) {
             return Err(changing_frame(F::NAME, "the fit"));
         }
-        let fit = parse(if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None })?;
+        let fit: F = parse(self::options(fcinfo))?;
+        fit.check_names(names)?;
         let copy = |bytes: &[u8]| {
             let copy = pg_sys::MemoryContextAlloc(context, bytes.len().max(1)).cast::<u8>();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());

@@ -48,9 +48,20 @@ def inertia(centroids, **rows):
     return [total(points, (np.asarray(one, float) - mean) / spread) for one in json.loads(Path(centroids).read_text())]
 
 
+def weighted(weights, start, path, features, **_):
+    """Inertia of a fit from centroids in original units, standardised; the rows weigh what the expression says."""
+    frame = pd.read_csv(path)
+    points, weight = frame[features].to_numpy(float), frame.eval(weights).to_numpy(float)
+    mean = np.average(points, axis=0, weights=weight)
+    spread = np.sqrt(np.average((points - mean) ** 2, axis=0, weights=weight))
+    start = (np.asarray(start, float) - mean) / spread
+    model = KMeans(len(start), init=start, n_init=1, max_iter=1000, tol=0, algorithm="lloyd")
+    return float(model.fit((points - mean) / spread, sample_weight=weight).inertia_)
+
+
 def total(points, centres):
     parts = (points[first : first + 10_000] for first in range(0, len(points), 10_000))
     return float(sum(np.min([((part - centre) ** 2).sum(axis=1) for centre in centres], axis=0).sum() for part in parts))
 
 
-print(json.dumps({"best": best, "seeds": seeds, "inertia": inertia}[sys.argv[1]](**json.loads(sys.argv[2]))))
+print(json.dumps({"best": best, "seeds": seeds, "inertia": inertia, "weighted": weighted}[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -67,7 +67,7 @@ pub fn choose_k(
     watch: &Watch,
 ) -> Result<Vec<Candidate>, Error> {
     let mut random = Random::new(params.seed, u64::MAX - 1);
-    let sample = Picked { rows, picks: even_sample_rows(rows.n_rows(), n_sample, &mut random) };
+    let sample = Picked { rows, picks: even_sample(rows, n_sample, &mut random) };
     let halves: Vec<Picked<_>> = (0..HALVES).map(|_| half(&sample, &mut random)).collect();
     let mut candidates = Vec::new();
     for k in range {
@@ -128,6 +128,16 @@ fn candidate<R: Rows>(
     })
 }
 
+/// Rows that weigh nothing have no say in it.
+fn even_sample(rows: &impl Rows, n_sample: usize, random: &mut Random) -> Vec<usize> {
+    if !rows.is_weighted() {
+        return even_sample_rows(rows.n_rows(), n_sample, random);
+    }
+    let weighing: Vec<usize> = (0..rows.n_rows()).filter(|&row| rows.weight(row) > 0.0).collect();
+    let picks = even_sample_rows(weighing.len(), n_sample, random);
+    picks.into_iter().map(|pick| weighing[pick]).collect()
+}
+
 /// Some of the rows.
 struct Picked<'a, R> {
     rows: &'a R,
@@ -155,5 +165,13 @@ impl<R: Rows> Rows for Picked<'_, R> {
     #[inline]
     fn value(&self, row: usize, feature: usize) -> f64 {
         self.rows.value(self.picks[row], feature)
+    }
+
+    fn is_weighted(&self) -> bool {
+        self.rows.is_weighted()
+    }
+
+    fn weight(&self, row: usize) -> f64 {
+        self.rows.weight(self.picks[row])
     }
 }

@@ -25,6 +25,10 @@ pub enum Error {
     UnknownWeight { column: String },
     #[error("weight of column \"{column}\" must be between 1e-9 and 1e9, not {weight}")]
     InvalidWeight { column: String, weight: f64 },
+    #[error("column \"{column}\" of weights has the value {weight}")]
+    InvalidRowWeight { column: String, weight: f64 },
+    #[error("all rows have the weight 0 in column \"{column}\"")]
+    NoRowWeight { column: String },
     #[error("column \"{column}\" is missing, or is no longer of the type it had")]
     MissingColumn { column: String },
     /// `row` counts from 0.

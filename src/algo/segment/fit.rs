@@ -10,6 +10,7 @@ use super::model::{FORMAT, KMeans};
 use super::params::{Metric, Scaling, ValidParams};
 use super::points::Points;
 use super::quality::{Quality, quality};
+use super::row_weights::{WEIGHTS, in_order};
 use super::rows::Rows;
 use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
 use super::start::start;
@@ -33,7 +34,7 @@ pub fn fit(
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(&points, MAX_MAGNITUDE, features, watch)?;
+    let population = population(&points, limit(&points), features, watch)?;
     let space = Space::new(&population, params.scaling, params.metric, features);
     fit_in(&points, space, population, features, params, Start::Seeds, watch)
 }
@@ -51,7 +52,7 @@ pub fn fit_from(
     if earlier.k() != params.k {
         return Err(Error::DimensionMismatch { expected: params.k, found: earlier.k() });
     }
-    let population = population(&points, MAX_MAGNITUDE, features, watch)?;
+    let population = population(&points, limit(&points), features, watch)?;
     let space = Space::new(&population, params.scaling, params.metric, features);
     let start = Start::Centroids(&centroids);
     fit_in(&points, space, population, features, params, start, watch)
@@ -69,6 +70,11 @@ pub fn fit_points(
     let params =
         ValidParams { scaling: Scaling::None, metric: Metric::Euclidean, ..params.clone() };
     fit_in(&points, space, population, features, &params, Start::Seeds, watch)
+}
+
+/// Values up to here have sums of squares within f64, times any weight.
+fn limit(points: &impl Rows) -> f64 {
+    if points.is_weighted() { MAX_MAGNITUDE / WEIGHTS.end().sqrt() } else { MAX_MAGNITUDE }
 }
 
 #[derive(Clone, Copy)]
@@ -110,6 +116,7 @@ fn fit_in(
             }
         },
     )?;
+    scaled.weights = in_order(points, &params.place, watch)?;
     if space.metric == Metric::Cosine {
         scaled.put_on_unit_sphere(watch)?;
     }
@@ -118,7 +125,7 @@ fn fit_in(
     let limits = Limits {
         max_iterations: params.max_iterations,
         shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
-        squares: Some(n_rows as f64 * space.mean_square(&population)),
+        squares: Some(scaled.mass() * space.mean_square(&population)),
         numbering: match start {
             Start::Seeds => Numbering::BySize,
             Start::Centroids(centroids) => Numbering::Of(centroids),
@@ -136,11 +143,9 @@ fn fit_in(
         Metric::Euclidean => None,
         Metric::Cosine => Some(means(points, &run, watch)?),
     };
-    let spread = run
-        .inertias
-        .iter()
-        .zip(&run.sizes)
-        .map(|(inertia, &size)| (inertia / size.max(1) as f64).sqrt() * space.unit);
+    let spread = run.inertias.iter().zip(&run.masses).map(|(&inertia, &mass)| {
+        if mass > 0.0 { (inertia / mass).sqrt() * space.unit } else { 0.0 }
+    });
     let model = KMeans {
         format: FORMAT,
         features: features.names.clone(),
@@ -181,19 +186,20 @@ fn means(points: &impl Rows, run: &Run, watch: &Watch) -> Result<Vec<f64>, Stopp
             let mut sums = vec![0f64; run.centroids.len()];
             for row in piece * piece_rows..points.n_rows().min((piece + 1) * piece_rows) {
                 watch.check()?;
-                let sums = &mut sums[usize::from(run.labels[row]) * d..][..d];
+                let (weight, sums) =
+                    (points.weight(row), &mut sums[usize::from(run.labels[row]) * d..][..d]);
                 sums.iter_mut()
                     .enumerate()
-                    .for_each(|(feature, sum)| *sum += points.value(row, feature));
+                    .for_each(|(feature, sum)| *sum += weight * points.value(row, feature));
             }
             Ok(sums)
         })
         .collect::<Result<_, Stopped>>()?;
     let mut means = run.centroids.clone();
     for (idx, mean) in means.iter_mut().enumerate() {
-        let size = run.sizes[idx / d];
-        if size > 0 {
-            *mean = sums.iter().map(|sums| sums[idx]).sum::<f64>() / size as f64;
+        let mass = run.masses[idx / d];
+        if mass > 0.0 {
+            *mean = sums.iter().map(|sums| sums[idx]).sum::<f64>() / mass;
         }
     }
     Ok(means)

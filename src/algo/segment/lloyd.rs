@@ -38,6 +38,8 @@ pub(super) struct Run {
     /// From 0: one a row, and the padding's.
     pub(super) labels: Store<u16>,
     pub(super) sizes: Vec<u64>,
+    /// What each segment's rows weigh: their number, where they have no weights.
+    pub(super) masses: Vec<f64>,
     /// In the scaled space.
     pub(super) inertia: f64,
     /// Each segment's part of it.
@@ -115,8 +117,8 @@ pub(super) fn lloyd_by(
     }
     let inertias = state.inertias(&centroids, watch)?;
     let sizes = state.counts.iter().map(|&count| count as u64).collect();
-    let inertia = inertias.iter().sum();
-    Ok(Run { centroids, labels: state.labels, sizes, inertia, inertias, iterations, ended })
+    let (inertia, masses) = (inertias.iter().sum(), state.masses());
+    Ok(Run { centroids, labels: state.labels, sizes, masses, inertia, inertias, iterations, ended })
 }
 
 /// The segments from the largest to the smallest, equal ones by their centroids.

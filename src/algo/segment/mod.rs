@@ -1,6 +1,6 @@
 //! Segments: k-means over points in memory.
 //!
-//! `fit` standardises, seeds with greedy k-means++ and runs Lloyd's iterations on a fused distance-and-argmin kernel; the
+//! `fit` standardises, seeds with greedy k-means++ or k-means|| and runs Lloyd's iterations on a fused distance-and-argmin kernel; the
 //! model that comes out labels a new row with the very arithmetic of the fit, so training rows keep their labels. (rows,
 //! parameters, seed) decide the result, bit for bit, on any number of threads.
 
@@ -25,6 +25,7 @@ mod prepared;
 mod profile;
 mod quality;
 mod repair;
+mod row_weights;
 mod rows;
 mod seeding;
 mod space;
@@ -32,6 +33,7 @@ mod start;
 mod state;
 #[cfg(test)]
 mod tests;
+mod weighed;
 mod words;
 
 pub use choose::{Candidate, Criterion, best, choose_k};
@@ -45,6 +47,7 @@ pub use picture::{Picture, picture};
 pub use prepared::Prepared;
 pub use profile::{ProfileRow, profile};
 pub use quality::Quality;
+pub use row_weights::{RowWeights, Weighted, Without};
 pub use rows::{
     Cells, Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,
 };

@@ -41,6 +41,7 @@ pub struct KMeans {
     pub centroids: Vec<f64>,
     /// k x d, of the segments' rows; none where the centroids are just that.
     pub means: Option<Vec<f64>>,
+    /// Numbers of rows, whatever these weigh.
     pub sizes: Vec<u64>,
     /// Root mean square distance of each segment's rows to its centroid.
     pub spread: Vec<f64>,
@@ -163,7 +164,8 @@ impl KMeans {
     /// The form that labels many rows fast.
     pub fn prepare(&self) -> Prepared {
         // A segment of equal rows says nothing of what is ordinary; all rows together do.
-        let overall = (self.inertia / self.n_rows.max(1) as f64).sqrt();
+        let squares = zip(&self.spread, &self.sizes).map(|(spread, &n)| spread * spread * n as f64);
+        let overall = (squares.sum::<f64>() / self.n_rows.max(1) as f64).sqrt();
         let typical = |&spread: &f64| if spread > 0.0 { spread } else { overall };
         Prepared::new(self.space(), &self.centroids, self.spread.iter().map(typical).collect())
     }

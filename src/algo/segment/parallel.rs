@@ -63,14 +63,14 @@ fn candidates(
     Ok(candidates)
 }
 
-/// What the rows of each owner weigh.
+/// What the rows of each owner weigh, and 0 for the padding.
 fn owned(
     points: &Points,
     owners: &[u32],
     n_owners: usize,
     watch: &Watch,
 ) -> Result<Vec<f64>, Stopped> {
-    let mut owned = vec![0f64; n_owners];
+    let mut owned = vec![0f64; n_owners.next_multiple_of(LANES)];
     for (piece_idx, owners) in owners[..points.n_rows].chunks(ROWS).enumerate() {
         watch.check()?;
         match &points.weights {

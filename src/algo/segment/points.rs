@@ -18,7 +18,7 @@ pub(super) struct Points {
     pub(super) n_features: usize,
     /// Block, then feature, then lane.
     pub(super) values: Store<f32>,
-    /// What each row weighs; None where all weigh 1.
+    /// What each row weighs, and 0 for the padding; None where all weigh 1.
     pub(super) weights: Option<Store<f64>>,
     /// Where these values lie, and where other arrays of so many rows are to lie.
     pub(super) place: Place,
@@ -93,6 +93,23 @@ impl Points {
 
     pub(super) fn value(&self, row: usize, feature: usize) -> f32 {
         self.values[(row / LANES) * self.block_len() + feature * LANES + row % LANES]
+    }
+
+    #[inline]
+    pub(super) fn weight(&self, row: usize) -> f64 {
+        self.weights.as_ref().map_or(1.0, |weights| weights[row])
+    }
+
+    /// What all rows weigh.
+    pub(super) fn mass(&self) -> f64 {
+        self.weights.as_ref().map_or(self.n_rows as f64, |weights| weights.iter().sum())
+    }
+
+    /// What the rows of a block weigh.
+    #[inline]
+    pub(super) fn block_weights(&self, block_idx: usize) -> [f64; LANES] {
+        let of_block = |weights: &Store<f64>| weights.as_chunks().0[block_idx];
+        self.weights.as_ref().map_or([1.0; LANES], of_block)
     }
 
     pub(super) fn row(&self, row: usize) -> Vec<f32> {

@@ -1,5 +1,5 @@
 //! How good segments are by themselves: the figures that scikit-learn computes under the same names, in the space of the
-//! fit, where every distance is a comparable one.
+//! fit, where every distance is a comparable one. Rows count by their weights, but in the silhouette, where each counts once.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -141,16 +141,17 @@ fn davies_bouldin(
         .par_chunks(points.block_len() * piece_blocks)
         .zip(run.labels.par_chunks(LANES * piece_blocks));
     let pieces: Vec<Vec<f64>> = pieces
-        .map(|(blocks, labels)| {
+        .enumerate()
+        .map(|(piece_idx, (blocks, labels))| {
             let mut spreads = vec![0f64; k];
-            for (block, labels) in
-                blocks.chunks_exact(points.block_len()).zip(labels.chunks_exact(LANES))
-            {
+            let by_block = blocks.chunks_exact(points.block_len()).zip(labels.chunks_exact(LANES));
+            for (block_idx, (block, labels)) in by_block.enumerate() {
                 watch.check()?;
+                let weights = points.block_weights(piece_idx * piece_blocks + block_idx);
                 let distances = own_distances(block, labels, centroids);
-                for (&label, squared) in labels.iter().zip(distances) {
+                for ((&label, squared), weight) in labels.iter().zip(distances).zip(weights) {
                     if label != UNLABELLED {
-                        spreads[usize::from(label)] += f64::from(squared).sqrt();
+                        spreads[usize::from(label)] += weight * f64::from(squared).sqrt();
                     }
                 }
             }
@@ -161,8 +162,8 @@ fn davies_bouldin(
     for piece in pieces {
         spreads.iter_mut().zip(piece).for_each(|(spread, more)| *spread += more);
     }
-    for (spread, &size) in spreads.iter_mut().zip(&run.sizes) {
-        *spread /= size.max(1) as f64;
+    for (spread, &mass) in spreads.iter_mut().zip(&run.masses).filter(|(_, mass)| **mass > 0.0) {
+        *spread /= mass;
     }
     let centroid = |idx: usize| &centroids[idx * n_features..][..n_features];
     let apart = |one: usize, other: usize| {
@@ -181,22 +182,23 @@ fn davies_bouldin(
     Ok(Some(sum / k as f64))
 }
 
-/// From the centroids and sizes alone: the rows are within, which the inertia says.
+/// From the centroids and their masses alone: the rows are within, which the inertia says.
 fn calinski_harabasz(points: &Points, space: &Space, centroids: &[f32], run: &Run) -> Option<f64> {
-    let (k, n, n_features) = (run.sizes.len(), points.n_rows, points.n_features);
+    let (k, n_features) = (run.sizes.len(), points.n_features);
+    let n: f64 = run.masses.iter().sum();
     // It is made of means, which a centroid on the unit sphere is not.
-    if k < 2 || n <= k || run.inertia <= 0.0 || space.metric == Metric::Cosine {
+    if k < 2 || n <= k as f64 || run.inertia <= 0.0 || space.metric == Metric::Cosine {
         return None;
     }
     let mut mean = vec![0f64; n_features];
-    for (centroid, &size) in centroids.chunks_exact(n_features).zip(&run.sizes) {
+    for (centroid, mass) in centroids.chunks_exact(n_features).zip(&run.masses) {
         for (mean, &c) in mean.iter_mut().zip(centroid) {
-            *mean += f64::from(c) * size as f64 / n as f64;
+            *mean += f64::from(c) * mass / n;
         }
     }
-    let between = centroids.chunks_exact(n_features).zip(&run.sizes).map(|(centroid, &size)| {
+    let between = centroids.chunks_exact(n_features).zip(&run.masses).map(|(centroid, mass)| {
         let squares = centroid.iter().zip(&mean).map(|(&c, mean)| (f64::from(c) - mean).powi(2));
-        size as f64 * squares.sum::<f64>()
+        mass * squares.sum::<f64>()
     });
-    Some(between.sum::<f64>() / (k - 1) as f64 / (run.inertia / (n - k) as f64))
+    Some(between.sum::<f64>() / (k - 1) as f64 / (run.inertia / (n - k as f64)))
 }

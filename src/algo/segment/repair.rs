@@ -15,7 +15,8 @@ pub(super) fn fill_empty(
     centroids: &[f64],
     watch: &Watch,
 ) -> Result<u64, Error> {
-    let empty: Vec<usize> = (0..state.k).filter(|&segment| state.counts[segment] == 0).collect();
+    let empty: Vec<usize> =
+        (0..state.k).filter(|&segment| state.n_weighing()[segment] == 0).collect();
     if empty.is_empty() {
         return Ok(0);
     }
@@ -26,7 +27,7 @@ pub(super) fn fill_empty(
         for row in farthest.by_ref() {
             // Equal rows would make equal centroids, one of which is empty again at once.
             let values = state.points.row(row);
-            if state.counts[usize::from(state.labels[row])] > 1 && !taken.contains(&values) {
+            if state.n_weighing()[usize::from(state.labels[row])] > 1 && !taken.contains(&values) {
                 state.relabel_row(row, segment as u16);
                 taken.push(values);
                 filled += 1;
@@ -44,7 +45,7 @@ pub(super) fn fill_empty(
 /// Blocks whose distances are held at once.
 const GROUP: usize = 1 << 14;
 
-/// Rows away from their centroids, the farthest first, equal distances in row order.
+/// Rows that weigh something and are away from their centroids, the farthest first, equal distances in row order.
 fn farthest_rows(
     state: &State,
     centroids: &[f64],
@@ -68,7 +69,8 @@ fn farthest_rows(
             .collect::<Result<_, Stopped>>()?;
         let first = group_idx * GROUP * LANES;
         let distances = distances.as_flattened().iter().copied();
-        farthest.extend(distances.zip(first..).filter(|(distance, _)| *distance > 0.0));
+        let is_away = |(distance, row): &(f32, usize)| *distance > 0.0 && points.weight(*row) > 0.0;
+        farthest.extend(distances.zip(first..).filter(is_away));
         if farthest.len() > n {
             farthest.select_nth_unstable_by(n, farther);
             farthest.truncate(n);

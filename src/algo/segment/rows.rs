@@ -15,6 +15,16 @@ pub trait Rows: Sync {
     fn n_features(&self) -> usize;
     fn value(&self, row: usize, feature: usize) -> f64;
 
+    /// Whether a row may weigh anything but 1.
+    fn is_weighted(&self) -> bool {
+        false
+    }
+
+    /// As how many equal rows a row counts.
+    fn weight(&self, _row: usize) -> f64 {
+        1.0
+    }
+
     /// Copies a feature of the rows from `first` on.
     fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
         for (row, out) in (first..).zip(out) {
@@ -69,6 +79,14 @@ impl<R: Rows> Rows for &R {
     #[inline]
     fn value(&self, row: usize, feature: usize) -> f64 {
         (**self).value(row, feature)
+    }
+
+    fn is_weighted(&self) -> bool {
+        (**self).is_weighted()
+    }
+
+    fn weight(&self, row: usize) -> f64 {
+        (**self).weight(row)
     }
 
     fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
@@ -158,6 +176,14 @@ impl<R: Rows> Rows for Ordered<R> {
         self.rows.value(original(self.order.as_deref(), row), feature)
     }
 
+    fn is_weighted(&self) -> bool {
+        self.rows.is_weighted()
+    }
+
+    fn weight(&self, row: usize) -> f64 {
+        self.rows.weight(original(self.order.as_deref(), row))
+    }
+
     fn copy(&self, feature: usize, first: usize, out: &mut [f64]) {
         match &self.order {
             None => self.rows.copy(feature, first, out),
@@ -176,7 +202,7 @@ pub fn original(order: Option<&[u32]>, place: usize) -> usize {
     order.map_or(place, |order| order[place] as usize)
 }
 
-/// The rows' order by their values, feature by feature; `None` when they are in order already.
+/// The rows' order by their values, feature by feature, and then by their weights; `None` when they are in order already.
 pub fn order_by_content(rows: &impl Rows) -> Option<Vec<u32>> {
     order_by(rows.n_rows(), |row| sortable(rows.value(row, 0)), |a, b| by_content(rows, a, b))
 }
@@ -215,7 +241,7 @@ fn by_content(rows: &impl Rows, a: usize, b: usize) -> Ordering {
     (0..rows.n_features())
         .map(|feature| sortable(rows.value(a, feature)).cmp(&sortable(rows.value(b, feature))))
         .find(|ordering| ordering.is_ne())
-        .unwrap_or(Ordering::Equal)
+        .unwrap_or_else(|| rows.weight(a).total_cmp(&rows.weight(b)))
 }
 
 /// An integer in the order of the numbers; 0 and -0 are one.

@@ -4,6 +4,7 @@
 use super::closest::Closest;
 use super::error::Error;
 use super::points::Points;
+use super::row_weights::even_sample_by_weight;
 use crate::algo::random::Random;
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
@@ -12,7 +13,7 @@ use crate::algo::store::Place;
 const SAMPLE: usize = 65_536;
 const SAMPLE_PER_SEGMENT: usize = 16;
 
-/// The sample that seeds are drawn from, unless all rows are hardly more.
+/// The sample that seeds are drawn from, unless all rows are hardly more: all its rows weigh the same.
 pub(super) fn sample(
     points: &Points,
     k: usize,
@@ -20,7 +21,14 @@ pub(super) fn sample(
     watch: &Watch,
 ) -> Result<Option<Points>, Error> {
     let n_sample = SAMPLE.max(SAMPLE_PER_SEGMENT * k);
-    (points.n_rows > n_sample).then(|| even_sample(points, n_sample, random, watch)).transpose()
+    if points.n_rows <= n_sample {
+        return Ok(None);
+    }
+    let rows = match &points.weights {
+        None => even_sample_rows(points.n_rows, n_sample, random),
+        Some(weights) => even_sample_by_weight(weights, n_sample, random, watch)?,
+    };
+    Points::picked(points, &rows, &Place::Memory, watch).map(Some)
 }
 
 /// k x d seeds, all distinct; refuses when there are not as many distinct points.
@@ -93,14 +101,4 @@ pub(super) fn even_sample_rows(n_rows: usize, n_sample: usize, random: &mut Rand
     (0..n_sample)
         .map(|idx| (((idx as f64 + random.uniform()) * stretch) as usize).min(n_rows - 1))
         .collect()
-}
-
-fn even_sample(
-    points: &Points,
-    n_sample: usize,
-    random: &mut Random,
-    watch: &Watch,
-) -> Result<Points, Error> {
-    let rows = even_sample_rows(points.n_rows, n_sample, random);
-    Points::picked(points, &rows, &Place::Memory, watch)
 }

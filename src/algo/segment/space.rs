@@ -195,7 +195,13 @@ pub(super) fn population(
                 for first in (part_idx * part_rows..end).step_by(TOGETHER) {
                     watch.check()?;
                     let values = &mut values[..TOGETHER.min(end - first)];
-                    chunk.n = values.len() as f64;
+                    let weights: Option<Vec<f64>> = rows.is_weighted().then(|| {
+                        (first..first + values.len()).map(|row| rows.weight(row)).collect()
+                    });
+                    chunk.n = match &weights {
+                        None => values.len() as f64,
+                        Some(weights) => weights.iter().sum(),
+                    };
                     for feature in 0..n_features {
                         rows.copy(feature, first, values);
                         chunk.set(feature, values);
@@ -206,6 +212,9 @@ pub(super) fn population(
                                 first..first + values.len(),
                                 features,
                             ));
+                        }
+                        if let Some(weights) = &weights {
+                            chunk.set_weighted(feature, values, weights);
                         }
                     }
                     part.merge(&chunk);
@@ -237,7 +246,7 @@ fn refused(rows: &impl Rows, limit: f64, of: Range<usize>, features: &Features) 
     Error::EmptyInput
 }
 
-/// Count, mean, sum of squared deviations and extremes of every feature over some rows.
+/// Count (or weight), mean, sum of squared deviations and extremes of every feature over some rows.
 struct Moments {
     n: f64,
     mean: Vec<f64>,
@@ -267,9 +276,25 @@ impl Moments {
         !self.mean[feature].is_nan() && self.min[feature] >= -limit && self.max[feature] <= limit
     }
 
+    /// As [`Self::set`], of values that count by their weights, those of 0 not at all; `n` is their sum.
+    fn set_weighted(&mut self, feature: usize, values: &[f64], weights: &[f64]) {
+        let weighing = values.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+        let (mut mean, mut min, mut max) = (0.0, f64::INFINITY, f64::NEG_INFINITY);
+        for (&value, weight) in weighing.clone() {
+            mean += value * (weight / self.n);
+            (min, max) = (f64::min(min, value), f64::max(max, value));
+        }
+        let squares = weighing.map(|(value, weight)| weight * (value - mean) * (value - mean));
+        self.squares[feature] = squares.sum();
+        (self.mean[feature], self.min[feature], self.max[feature]) = (mean, min, max);
+    }
+
     /// Chan, Golub and LeVeque's pairwise update (1983).
     fn merge(&mut self, other: &Self) {
         let n = self.n + other.n;
+        if other.n == 0.0 {
+            return;
+        }
         for feature in 0..self.mean.len() {
             let delta = other.mean[feature] - self.mean[feature];
             self.mean[feature] += delta * (other.n / n);

@@ -16,6 +16,7 @@ use super::points::Points;
 use super::prepared::scaled_centroids;
 use super::repair;
 use super::space::Space;
+use super::weighed::Weighed;
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Store;
 
@@ -37,6 +38,8 @@ pub(super) struct State<'a> {
     /// k x d, of the scaled rows of each segment.
     pub(super) sums: Vec<f64>,
     pub(super) counts: Vec<i64>,
+    /// In place of both, where rows have weights.
+    weighed: Option<Weighed>,
     bounding: Bounding,
     bounds: Option<Bounds>,
     shares: Shares,
@@ -63,6 +66,7 @@ impl<'a> State<'a> {
             labels: Store::filled(&points.place, points.n_blocks() * LANES, UNLABELLED)?,
             sums: vec![0.0; n_sums],
             counts: vec![0; k],
+            weighed: points.weights.as_ref().map(|_| Weighed::none(k, points.n_features)),
             bounding: Bounding::new(when, k, points.n_features),
             bounds: None,
             shares: Shares { changed: 1.0, doubtful: None },
@@ -121,7 +125,29 @@ impl<'a> State<'a> {
         let share = |rows: u64| rows as f64 / points.n_rows as f64;
         let doubtful = self.bounds.as_ref().map(|_| share(doubtful));
         self.shares = Shares { changed: share(changed), doubtful };
+        if let Some(weights) = points.weights.as_ref().filter(|_| changed > 0) {
+            let (labels, blocks) = (&self.labels, self.slot_blocks);
+            self.weighed = Some(Weighed::new(points, weights, labels, self.k, blocks, watch)?);
+        }
         Ok(changed)
+    }
+
+    /// The sums that the means come from.
+    fn sums(&self) -> &[f64] {
+        self.weighed.as_ref().map_or(&self.sums, |weighed| &weighed.sums)
+    }
+
+    /// How many rows each segment is made of, those that weigh nothing left out.
+    pub(super) fn n_weighing(&self) -> &[i64] {
+        self.weighed.as_ref().map_or(&self.counts, |weighed| &weighed.n_weighing)
+    }
+
+    /// What each segment's rows weigh.
+    pub(super) fn masses(&self) -> Vec<f64> {
+        match &self.weighed {
+            Some(weighed) => weighed.masses.clone(),
+            None => self.counts.iter().map(|&count| count as f64).collect(),
+        }
     }
 
     /// The mean of each segment in original units, and by how much they moved in all, squared, in the scaled space. An
@@ -130,9 +156,9 @@ impl<'a> State<'a> {
         let n_features = self.points.n_features;
         let mut shift = 0.0;
         let mut means = centroids.to_vec();
-        let segments = means.chunks_exact_mut(n_features).zip(self.sums.chunks_exact(n_features));
-        for ((mean, sums), &count) in segments.zip(&self.counts).filter(|(_, count)| **count > 0) {
-            let mut scaled: Vec<f64> = sums.iter().map(|sum| sum / count as f64).collect();
+        let segments = means.chunks_exact_mut(n_features).zip(self.sums().chunks_exact(n_features));
+        for ((mean, sums), mass) in segments.zip(self.masses()).filter(|(_, mass)| *mass > 0.0) {
+            let mut scaled: Vec<f64> = sums.iter().map(|sum| sum / mass).collect();
             self.space.project(&mut scaled);
             for (feature, (mean, scaled)) in mean.iter_mut().zip(scaled).enumerate() {
                 shift += (scaled - self.space.scaled_wide(feature, *mean)).powi(2);
@@ -145,12 +171,12 @@ impl<'a> State<'a> {
     /// Sum of squared distances to the means: the squares of all values less those that the means explain. On the unit sphere
     /// a row's is 2 - 2 x.c, and the sum of a segment's x.c is the length of their sum.
     pub(super) fn inertia_of_means(&self, squares: f64) -> f64 {
-        let segments = self.sums.chunks_exact(self.points.n_features).zip(&self.counts);
-        let explained = segments.map(|(sums, &count)| {
+        let segments = self.sums().chunks_exact(self.points.n_features).zip(self.masses());
+        let explained = segments.filter(|(_, mass)| *mass > 0.0).map(|(sums, mass)| {
             let square = sums.iter().map(|sum| sum * sum).sum::<f64>();
             match self.space.metric {
-                Metric::Euclidean => square / count.max(1) as f64,
-                Metric::Cosine => 2.0 * square.sqrt() - count as f64,
+                Metric::Euclidean => square / mass,
+                Metric::Cosine => 2.0 * square.sqrt() - mass,
             }
         });
         (squares - explained.sum::<f64>()).max(0.0) * self.space.unit * self.space.unit
@@ -166,15 +192,19 @@ impl<'a> State<'a> {
             .par_chunks(rows)
             .zip(points.values.par_chunks(self.slot_blocks * points.block_len()));
         let parts: Vec<Vec<f64>> = slots
-            .map(|(labels, blocks)| {
+            .enumerate()
+            .map(|(slot_idx, (labels, blocks))| {
                 let mut sums = vec![0.0; self.k];
-                for (labels, block) in
-                    labels.chunks_exact(LANES).zip(blocks.chunks_exact(points.block_len()))
+                for (block_idx, (labels, block)) in labels
+                    .chunks_exact(LANES)
+                    .zip(blocks.chunks_exact(points.block_len()))
+                    .enumerate()
                 {
+                    let weights = points.block_weights(slot_idx * self.slot_blocks + block_idx);
                     let distances = repair::own_distances(block, labels, &centroids);
-                    for (&label, distance) in labels.iter().zip(distances) {
+                    for ((&label, distance), weight) in labels.iter().zip(distances).zip(weights) {
                         if label != UNLABELLED {
-                            sums[usize::from(label)] += f64::from(distance);
+                            sums[usize::from(label)] += weight * f64::from(distance);
                         }
                     }
                 }
@@ -189,7 +219,7 @@ impl<'a> State<'a> {
         Ok(inertias)
     }
 
-    /// Gives a row, by itself, another label.
+    /// Gives a row that weighs something, by itself, another label.
     pub(super) fn relabel_row(&mut self, row: usize, label: u16) {
         let old = self.labels[row];
         self.labels[row] = label;
@@ -197,10 +227,21 @@ impl<'a> State<'a> {
         self.counts[usize::from(old)] -= 1;
         self.counts[usize::from(label)] += 1;
         let n_features = self.points.n_features;
+        let weight = self.points.weight(row);
+        let sums = match &mut self.weighed {
+            None => &mut self.sums,
+            Some(weighed) => {
+                for (segment, sign) in [(old, -1), (label, 1)] {
+                    weighed.masses[usize::from(segment)] += f64::from(sign) * weight;
+                    weighed.n_weighing[usize::from(segment)] += i64::from(sign);
+                }
+                &mut weighed.sums
+            }
+        };
         for feature in 0..n_features {
-            let value = f64::from(self.points.value(row, feature));
-            self.sums[usize::from(old) * n_features + feature] -= value;
-            self.sums[usize::from(label) * n_features + feature] += value;
+            let value = weight * f64::from(self.points.value(row, feature));
+            sums[usize::from(old) * n_features + feature] -= value;
+            sums[usize::from(label) * n_features + feature] += value;
         }
     }
 
@@ -218,6 +259,7 @@ impl<'a> State<'a> {
             order.iter().flat_map(|&old| &rows[old * n_features..][..n_features]).copied().collect()
         };
         self.bounds.iter_mut().for_each(|bounds| bounds.renumber(order, n_features));
+        self.weighed.iter_mut().for_each(|weighed| weighed.renumber(order, n_features));
         self.sums = reorder(&self.sums);
         self.counts = order.iter().map(|&old| self.counts[old]).collect();
         reorder(centroids)

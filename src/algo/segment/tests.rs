@@ -5,6 +5,7 @@ mod cosine;
 mod quality;
 mod seeding;
 mod warm;
+mod weights;
 
 use ndarray::{Array2, array};
 

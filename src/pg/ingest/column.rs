@@ -46,11 +46,16 @@ pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Resul
     let values = match role {
         Role::Key if kind.is_integer() => Building::Integer(Store::new(place)),
         Role::Key | Role::Category => Building::Text(TextBuilder::in_place(place)),
-        Role::Number | Role::Feature if kind.is_number() => Building::Number(Store::new(place)),
+        Role::Number | Role::Weight | Role::Feature if kind.is_number() => {
+            Building::Number(Store::new(place))
+        }
         Role::Number | Role::Feature if kind.is_array() => {
             Building::Array { dimension: None, values: Store::new(place), one: Vec::new() }
         }
         Role::Feature if kind.is_category() => Building::Text(TextBuilder::in_place(place)),
+        Role::Weight => {
+            return Err(wrong("a number", "Cast the column of weights to a number.").into());
+        }
         Role::Number => return Err(wrong("a number", number_hint).into()),
         Role::Feature => {
             return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
@@ -83,6 +88,11 @@ impl Builder {
             match &mut self.values {
                 Building::Number(values) => {
                     let number = if is_null { f64::NAN } else { kind.number(value) };
+                    if self.role == Role::Weight && !number.is_finite() {
+                        let column = self.attribute.name.clone();
+                        let value = (!is_null).then_some(number);
+                        return Err(Error::InvalidRowWeight { column, value }.into());
+                    }
                     if !is_null && !number.is_finite() {
                         return Err(Error::NotFinite {
                             column: self.attribute.name.clone(),

@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Category,
     /// A number, or an array of numbers as one feature per element; NULL is missing.
     Number,
+    /// A number; NULL and what is not finite are an error.
+    Weight,
     /// A number or a category, by the column's type.
     Feature,
 }

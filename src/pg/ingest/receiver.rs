@@ -62,7 +62,8 @@ pub(super) struct Receiver<'a> {
 struct Direct {
     position: usize,
     how: How,
-    is_key: bool,
+    /// Whether NULL is an error.
+    is_needed: bool,
     /// Room for `Receiver::capacity` words.
     to: *mut u64,
 }
@@ -190,7 +191,7 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Writes the row, or says no: a value is missing in a key or not finite, which the long way reports.
+    /// Writes the row, or says no: a value is missing that is needed, or not finite, which the long way reports.
     ///
     /// # Safety
     /// As for `receive`; `direct` was made for the capacity, which is not used up.
@@ -212,7 +213,7 @@ impl<'a> Receiver<'a> {
                     How::Int4 => (0.0, f64::from(value.value() as i32).to_bits()),
                     How::Key(kind) => (0.0, kind.integer(value) as u64),
                 };
-                is_fine &= if is_null { !column.is_key } else { number.is_finite() };
+                is_fine &= if is_null { !column.is_needed } else { number.is_finite() };
                 column.to.add(self.n_rows).write(if is_null { f64::NAN.to_bits() } else { bits });
             }
         }
@@ -251,8 +252,8 @@ impl<'a> Receiver<'a> {
                 (Building::Integer(values), _) => (How::Key(kind), values.as_mut_ptr().cast()),
                 _ => return None,
             };
-            let is_key = builder.role == Role::Key;
-            Some(Direct { position: builder.attribute.position, how, is_key, to })
+            let is_needed = matches!(builder.role, Role::Key | Role::Weight);
+            Some(Direct { position: builder.attribute.position, how, is_needed, to })
         };
         self.builders.iter_mut().map(direct).collect()
     }

@@ -3,16 +3,18 @@
 //! The fit reads the rows in the order of their content, so that neither scan order nor a parallel scan below changes it.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls without a layer between")]
 
+use ndarray::Axis;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Features, Metric, Ordered, Params, Scaling, Seeding, order_by_content,
+    self, Features, Metric, Ordered, Params, RowWeights, Scaling, Seeding, Weighted, Without,
+    order_by_content,
 };
 use crate::pg::call_site::CallSite;
-use crate::pg::error::Report;
+use crate::pg::error::{Error, Report, report};
 use crate::pg::gathered::{self, State};
 use crate::pg::ingest::Work;
 use crate::pg::options::Given;
@@ -38,12 +40,40 @@ struct Fit {
     n_init: i64,
     seeding: Seeding,
     seed: i64,
+    /// Not a feature: what each row weighs.
+    weight_column: Option<ColumnName>,
+}
+
+/// As PostgreSQL has it: at most 63 bytes, and NUL behind them.
+#[derive(Clone, Copy)]
+struct ColumnName([u8; NAME_BYTES]);
+
+const NAME_BYTES: usize = pgrx::pg_sys::NAMEDATALEN as usize;
+
+impl ColumnName {
+    fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; NAME_BYTES];
+        bytes[..NAME_BYTES - 1].get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(Self(bytes))
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.to_string() == name
+    }
+}
+
+impl std::fmt::Display for ColumnName {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let name = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        f.write_str(&String::from_utf8_lossy(name))
+    }
 }
 
 impl gathered::Fit for Fit {
     const NAME: &'static str = "kmeans";
     const WORK: Work = WORK;
-    const OPTIONS: &'static str = "seed, max_iterations, n_init, seeding, scaling, metric";
+    const OPTIONS: &'static str =
+        "seed, max_iterations, n_init, seeding, scaling, metric, weight_column";
 
     fn default() -> Self {
         Self {
@@ -53,6 +83,7 @@ impl gathered::Fit for Fit {
             n_init: 1,
             seeding: Seeding::Auto,
             seed: 0,
+            weight_column: None,
         }
     }
 
@@ -64,9 +95,44 @@ impl gathered::Fit for Fit {
             "seeding" => self.seeding = given.one_of(&Seeding::ALL)?,
             "scaling" => self.scaling = given.one_of(&SCALINGS)?,
             "metric" => self.metric = given.one_of(&METRICS)?,
+            "weight_column" => {
+                let name = given.value.as_str().and_then(ColumnName::new);
+                self.weight_column =
+                    Some(name.ok_or_else(|| given.invalid("the name of a column"))?);
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn check_names(&self, names: &[String]) -> Result<(), Report> {
+        let Some(weight_column) = self.weight_column else { return Ok(()) };
+        if names.is_empty() {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                "weight_column needs rows whose columns have names, which arrays have not",
+            )
+            .set_hint("Give the rows as records, as in kmeans(t, 3, '{\"weight_column\": \"n\"}') FROM t."));
+        }
+        if !names.iter().any(|name| weight_column.is(name)) {
+            let (column, available) = (weight_column.to_string(), names.to_vec());
+            return Err(Error::MissingColumn { column, available }.into());
+        }
+        Ok(())
+    }
+
+    fn missing(&self, column: String) -> Report {
+        match self.weight_column {
+            Some(weights) if weights.is(&column) => {
+                Error::InvalidRowWeight { column, value: None }.into()
+            }
+            _ => Error::MissingValue { column }.into(),
+        }
+    }
+
+    fn fixed_bytes(&self, _k: i64, n_rows: usize, _n_features: usize) -> usize {
+        // The fit has the weights once more, in its order.
+        if self.weight_column.is_some() { n_rows * size_of::<f64>() } else { 0 }
     }
 }
 
@@ -100,17 +166,25 @@ unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
 }
 
 fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<segment::KMeans>, Report> {
-    let Fit { scaling, metric, max_iterations, n_init, seeding, seed } = state.fit();
+    let Fit { scaling, metric, max_iterations, n_init, seeding, seed, weight_column } = state.fit();
     let params =
         Params { scaling, metric, max_iterations, n_init, seeding, seed, ..Params::new(state.k()) };
-    let (n_rows, n_features) = state.shape();
-    let params = params.check(n_rows, n_features)?;
+    let (n_rows, _) = state.shape();
+    let mut names = state.feature_names();
+    let column = names.iter().position(|name| weight_column.is_some_and(|column| column.is(name)));
+    let weight_column = column.map(|place| (place, names.remove(place)));
+    let params = params.check(n_rows, names.len())?;
     let rows = state.rows()?;
-    let features = Features::numbers(state.feature_names());
+    let weights = match &weight_column {
+        Some((place, name)) => RowWeights::new(name, rows.index_axis_move(Axis(1), *place))?,
+        None => RowWeights::NONE,
+    };
+    let features = Features::numbers(names);
     let progress = Progress::start("kmeans", "");
     progress.rows(n_rows as u64);
     progress.phase("fitting");
     let fit = pool.run(&progress, |watch| {
+        let rows = Weighted { rows: Without { rows, column }, weights };
         let rows = Ordered { order: order_by_content(&rows), rows };
         segment::fit(rows, &features, &params, watch)
     })??;

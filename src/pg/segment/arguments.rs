@@ -27,6 +27,7 @@ pub(super) struct Arguments {
     pub(super) seed: i64,
     pub(super) max_iterations: i64,
     pub(super) n_init: i64,
+    /// Of the features.
     #[serde(default)]
     pub(super) weights: BTreeMap<String, f64>,
     #[serde(default)]
@@ -35,6 +36,9 @@ pub(super) struct Arguments {
     pub(super) metric: Metric,
     #[serde(default)]
     pub(super) seeding: Seeding,
+    /// Holds what each row weighs.
+    #[serde(default)]
+    pub(super) weight_column: Option<String>,
 }
 
 /// Where the rows of a fit and its arrays lie.

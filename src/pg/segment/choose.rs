@@ -6,7 +6,8 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Candidate, Criterion, Features, Ordered, Params, Rows, Seeding, best, order_by_content,
+    self, Candidate, Criterion, Features, Ordered, Params, Rows, Seeding, Weighted, best,
+    order_by_content,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
@@ -16,7 +17,7 @@ use crate::pg::progress::Progress;
 use crate::pg::threads;
 
 use super::arguments::{METRICS, SCALINGS, feature_names, parse_weights};
-use super::data::{WORK, dimensions};
+use super::data::{dimensions, row_weights, work};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
 pub(super) const RANGE: RangeInclusive<i64> = 2..=10;
@@ -42,6 +43,7 @@ fn choose_k(
     weights: Option<JsonB>,
     metric: Option<&str>,
     seeding: Option<&str>,
+    weight_column: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -83,20 +85,26 @@ fn choose_k(
         })
     })?;
     let mut progress = Progress::start("choose_k", "");
-    let columns = features.iter().flatten().map(|name| (name.as_str(), Role::Feature));
+    let mut wanted: Vec<_> = weight_column.map(|name| (name, Role::Weight)).into_iter().collect();
+    wanted.extend(features.iter().flatten().map(|name| (name.as_str(), Role::Feature)));
     let others = match features {
         Some(_) => Others::Ignore,
         None => Others::Numbers { except: &[] },
     };
-    let request = Request { source, columns: columns.collect(), others };
-    let Ingested { frame, .. } = ingest_for(WORK, &request, &mut progress)?;
+    let request = Request { source, columns: wanted, others };
+    let Ingested { frame, .. } = ingest_for(work(weight_column), &request, &mut progress)?;
+    let (row_weights_column, columns) =
+        frame.columns.split_at(usize::from(weight_column.is_some()));
     let weights = weights.map(parse_weights).transpose()?.unwrap_or_default();
-    let features = dimensions(&frame.columns, &weights)?;
-    let columns = features.dimensions().bind(&frame.columns)?;
+    let features = dimensions(columns, &weights)?;
+    let rows = Weighted {
+        rows: features.dimensions().bind(columns)?,
+        weights: row_weights(row_weights_column.first())?,
+    };
     progress.phase("fitting");
     let candidates = threads::run(&progress, |watch: &Watch| {
         // Without a key the rows' content decides their order, so that the order of a scan does not.
-        let rows = Ordered { order: order_by_content(&columns), rows: columns };
+        let rows = Ordered { order: order_by_content(&rows), rows };
         segment::choose_k(&rows, &features, &params, range, n_sample, watch)
     })??;
     let best = best(&candidates, criterion);

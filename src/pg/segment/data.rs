@@ -7,7 +7,8 @@ use pgrx::spi::quote_identifier;
 
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::{
-    self, Columns, Features, MAX_LEVELS, Ordered, order_by_integer, order_by_text, original,
+    self, Columns, Features, MAX_LEVELS, Ordered, RowWeights, Rows, Weighted, order_by_integer,
+    order_by_text, original,
 };
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
@@ -25,12 +26,18 @@ use super::choose;
 /// points as f32, which a refit holds no more than once.
 pub(crate) const WORK: Work = Work { per_row: 32, per_number: 4 };
 
+/// As [`WORK`], for rows that may have weights: the fit has those once more, in its order.
+pub(super) fn work(weight_column: Option<&str>) -> Work {
+    Work { per_row: WORK.per_row + if weight_column.is_some() { 8 } else { 0 }, ..WORK }
+}
+
 /// What was read of a source.
 pub(super) struct Data {
     pub(super) n_rows: usize,
     pub(super) key: Column,
     pub(super) key_type: String,
     pub(super) columns: Vec<Column>,
+    weights: Option<Column>,
     pub(super) features: Features,
     pub(super) place: Place,
 }
@@ -66,7 +73,10 @@ pub(super) fn read(
     progress: &mut Progress,
 ) -> Result<Data, Report> {
     let key = arguments.key.as_str();
+    let weight_column = arguments.weight_column.as_deref();
+    let work = work(weight_column);
     let mut columns = vec![(key, Role::Key)];
+    columns.extend(weight_column.map(|name| (name, Role::Weight)));
     columns.extend(arguments.features.iter().flatten().map(|name| (name.as_str(), Role::Feature)));
     let except = [key];
     let others = match arguments.features {
@@ -75,8 +85,8 @@ pub(super) fn read(
     };
     let request = Request { source, columns, others };
     let in_memory = match arguments.storage {
-        Storage::Memory => Some(ingest_for(WORK, &request, progress)?),
-        Storage::Auto => ingest_if_it_fits(WORK, &request, progress)?,
+        Storage::Memory => Some(ingest_for(work, &request, progress)?),
+        Storage::Auto => ingest_if_it_fits(work, &request, progress)?,
         Storage::Disk => None,
     };
     let (Ingested { frame, mut types }, place) = match in_memory {
@@ -89,9 +99,9 @@ pub(super) fn read(
     };
     let key_type = types.swap_remove(0);
     let mut columns = frame.columns.into_iter();
-    let (Some(key), columns) = (columns.next(), columns.collect::<Vec<_>>()) else {
-        return Err(Error::NoFeatures.into());
-    };
+    let Some(key) = columns.next() else { return Err(Error::NoFeatures.into()) };
+    let weights = weight_column.and_then(|_| columns.next());
+    let columns: Vec<Column> = columns.collect();
     if ["numeric", "real", "double precision", "date", "timestamp"]
         .iter()
         .any(|inexact| key_type.starts_with(inexact))
@@ -105,7 +115,7 @@ pub(super) fn read(
         .into());
     }
     let features = dimensions(&columns, &arguments.weights)?;
-    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, features, place })
+    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, weights, features, place })
 }
 
 /// The source in the order of its key, in which a fit reads it: sorting is then PostgreSQL's, within work_mem, and no order of the
@@ -122,6 +132,14 @@ fn sorted_by(key: &str, source: &str, progress: &mut Progress) -> Result<String,
         false => "::pg_catalog.text COLLATE pg_catalog.\"C\"",
     };
     Ok(format!("SELECT * FROM ({query}\n) AS s ORDER BY s.{}{order}", quote_identifier(key)))
+}
+
+/// What the rows weigh, by a column that was read as such.
+pub(super) fn row_weights(column: Option<&Column>) -> Result<RowWeights<'_>, Report> {
+    match column.map(|column| (column.name.as_str(), &column.values)) {
+        Some((name, Values::Number(weights))) => Ok(RowWeights::new(name, weights[..].into())?),
+        _ => Ok(RowWeights::NONE),
+    }
 }
 
 /// The dimensions of a fit of these columns. A text column with very many levels is told to the user: it may be an identifier.
@@ -143,8 +161,9 @@ pub(super) fn dimensions(
 }
 
 impl Data {
-    pub(super) fn rows(&self) -> Result<Columns<'_>, Report> {
-        Ok(self.features.dimensions().bind(&self.columns)?)
+    pub(super) fn rows(&self) -> Result<Weighted<'_, Columns<'_>>, Report> {
+        let rows = self.features.dimensions().bind(&self.columns)?;
+        Ok(Weighted { rows, weights: row_weights(self.weights.as_ref())? })
     }
 
     /// A number of segments that suits the rows, told to the user.
@@ -153,20 +172,20 @@ impl Data {
         arguments: &Arguments,
         progress: &mut Progress,
     ) -> Result<i64, Report> {
-        let columns = self.rows()?;
+        let rows = self.rows()?;
         progress.phase("choosing k");
         let candidates = threads::run(progress, |watch: &Watch| {
-            let rows = Ordered { order: self.order(&columns), rows: columns };
+            let rows = Ordered { order: self.order(&rows), rows };
             choose::candidates(&rows, &self.features, &arguments.params(&Place::Memory), watch)
         })??;
         Ok(choose::pick(&candidates, self.n_rows)?)
     }
 
     /// The rows by key, so that the order of a scan does not matter.
-    pub(super) fn order(&self, columns: &Columns) -> Option<Vec<u32>> {
+    pub(super) fn order(&self, rows: &impl Rows) -> Option<Vec<u32>> {
         match &self.key.values {
-            Values::Integer(keys) => order_by_integer(keys, columns),
-            Values::Text { codes, dictionary } => order_by_text(codes, dictionary, columns),
+            Values::Integer(keys) => order_by_integer(keys, rows),
+            Values::Text { codes, dictionary } => order_by_text(codes, dictionary, rows),
             Values::Number(_) => None,
         }
     }

@@ -24,6 +24,11 @@ impl From<Error> for Report {
                 .set_hint("Give weights by the names of the columns that are fitted."),
             Error::InvalidWeight { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Leave a column that is not to count out of the features."),
+            Error::InvalidRowWeight { column, weight } => {
+                error::Error::InvalidRowWeight { column, value: Some(weight) }.into()
+            }
+            Error::NoRowWeight { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("A fit needs rows of a weight above 0."),
             Error::MissingColumn { .. } => report(Code::ERRCODE_UNDEFINED_COLUMN, message)
                 .set_hint("The fit needs the columns that the model was fitted on."),
             Error::NoDirection { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)

@@ -42,6 +42,7 @@ fn fit_segments(
     storage: Option<&str>,
     metric: Option<&str>,
     seeding: Option<&str>,
+    weight_column: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -70,6 +71,7 @@ fn fit_segments(
         storage: one_of("storage", storage.ok_or_else(|| missing("storage"))?, &STORAGES)?,
         metric: one_of("metric", metric.ok_or_else(|| missing("metric"))?, &METRICS)?,
         seeding: one_of("seeding", seeding.ok_or_else(|| missing("seeding"))?, &Seeding::ALL)?,
+        weight_column: weight_column.map(str::to_owned),
     };
     let activate = activate.ok_or_else(|| missing("activate"))?;
     if save_to.is_some() && !activate {
@@ -145,15 +147,15 @@ fn fit(
     earlier: Option<&KMeans>,
     progress: &mut Progress,
 ) -> Result<Fitted, Report> {
-    let (columns, features) = (data.rows()?, &data.features);
+    let (rows, features) = (data.rows()?, &data.features);
     let params = arguments.params(&data.place).check(data.n_rows, features.len())?;
     progress.phase("fitting");
     let (fitted, fresh) = threads::run(progress, |watch: &Watch| {
-        let order = data.order(&columns);
+        let order = data.order(&rows);
         if distinct {
             data.check_distinct(order.as_deref())?;
         }
-        let rows = Ordered { rows: columns, order };
+        let rows = Ordered { rows, order };
         let (fit, fresh) = match earlier {
             None => (segment::fit(&rows, features, &params, watch)?, None),
             Some(earlier) => {
