@@ -1,6 +1,7 @@
 //! How far every row is from the nearest of the points chosen so far, which the next ones are drawn by: with probability
 //! proportional to the squared distance (Arthur and Vassilvitskii 2007), times what the row weighs.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::error::Error;
@@ -92,23 +93,7 @@ impl<'a> Closest<'a> {
         let pieces = pieces.zip(self.distances.par_chunks_mut(ROWS)).enumerate().with_min_len(8);
         let sums = pieces.map(|(piece_idx, (blocks, closest))| {
             watch.check()?;
-            let mut sums = [0f32; LANES];
-            let blocks = blocks.chunks_exact(points.block_len());
-            for (block_idx, (block, closest)) in
-                blocks.zip(closest.chunks_exact_mut(LANES)).enumerate()
-            {
-                let row = piece_idx * ROWS + block_idx * LANES;
-                let distances = weighted(squared_distances(block, point), weights, row);
-                for lane in 0..LANES {
-                    closest[lane] = if distances[lane] < closest[lane] {
-                        distances[lane]
-                    } else {
-                        closest[lane]
-                    };
-                    sums[lane] += closest[lane];
-                }
-            }
-            Ok(sums.iter().copied().map(f64::from).sum())
+            Ok(come_closer(blocks, point, weights.map(|all| &all[piece_idx * ROWS..]), closest))
         });
         self.sums = pieces_in_order(sums)?;
         Ok(())
@@ -170,24 +155,8 @@ impl<'a> Closest<'a> {
         let pieces = pieces.zip(self.distances.par_chunks(ROWS)).enumerate().with_min_len(8);
         let by_piece = pieces.map(|(piece_idx, (blocks, closest))| {
             watch.check()?;
-            let sums = trials.iter().map(|trial| {
-                let mut sums = [0f32; LANES];
-                let blocks = blocks.chunks_exact(points.block_len());
-                for (block_idx, (block, closest)) in
-                    blocks.zip(closest.chunks_exact(LANES)).enumerate()
-                {
-                    let row = piece_idx * ROWS + block_idx * LANES;
-                    let distances = weighted(squared_distances(block, trial), weights, row);
-                    for lane in 0..LANES {
-                        sums[lane] += if distances[lane] < closest[lane] {
-                            distances[lane]
-                        } else {
-                            closest[lane]
-                        };
-                    }
-                }
-                sums.iter().copied().map(f64::from).sum()
-            });
+            let weights = weights.map(|all| &all[piece_idx * ROWS..]);
+            let sums = trials.iter().map(|trial| sum_if_closer(blocks, trial, weights, closest));
             Ok(sums.collect())
         });
         let by_piece: Vec<Vec<f64>> = pieces_in_order(by_piece)?;
@@ -238,7 +207,7 @@ fn sum_of(values: &[f32]) -> f64 {
 }
 
 /// Times what the rows from `row` on weigh.
-#[inline]
+#[inline(always)]
 fn weighted(mut distances: [f32; LANES], weights: Option<&[f32]>, row: usize) -> [f32; LANES] {
     if let Some(weights) = weights {
         distances
@@ -249,7 +218,44 @@ fn weighted(mut distances: [f32; LANES], weights: Option<&[f32]>, row: usize) ->
     distances
 }
 
+/// Lowers distances to those from another point; the sum of what they are then.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn come_closer(blocks: &[f32], point: &[f32], weights: Option<&[f32]>, closest: &mut [f32]) -> f64 {
+    let mut sums = [0f32; LANES];
+    let blocks = blocks.chunks_exact(point.len() * LANES);
+    for (block_idx, (block, closest)) in blocks.zip(closest.as_chunks_mut::<LANES>().0).enumerate()
+    {
+        let distances = weighted(squared_distances(block, point), weights, block_idx * LANES);
+        for lane in 0..LANES {
+            closest[lane] = lesser(distances[lane], closest[lane]);
+            sums[lane] += closest[lane];
+        }
+    }
+    sums.iter().copied().map(f64::from).sum()
+}
+
+/// The sum of what [`come_closer`] would make of the distances.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn sum_if_closer(blocks: &[f32], point: &[f32], weights: Option<&[f32]>, closest: &[f32]) -> f64 {
+    let mut sums = [0f32; LANES];
+    let blocks = blocks.chunks_exact(point.len() * LANES);
+    for (block_idx, (block, closest)) in blocks.zip(closest.as_chunks::<LANES>().0).enumerate() {
+        let distances = weighted(squared_distances(block, point), weights, block_idx * LANES);
+        for lane in 0..LANES {
+            sums[lane] += lesser(distances[lane], closest[lane]);
+        }
+    }
+    sums.iter().copied().map(f64::from).sum()
+}
+
+/// Not by f32::min, which looks at NaN too: the loops are to become vector instructions.
+#[inline(always)]
+fn lesser(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
 /// Squared distances of a block's rows to one point; 0 for equal rows alone.
+#[inline(always)]
 pub(super) fn squared_distances(block: &[f32], point: &[f32]) -> [f32; LANES] {
     let mut sums = [0f32; LANES];
     for (values, &coordinate) in block.chunks_exact(LANES).zip(point) {
