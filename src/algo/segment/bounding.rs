@@ -60,3 +60,31 @@ impl Bounding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes_on(bounding: &mut Bounding, changed: f64, doubtful: Option<f64>) -> bool {
+        bounding.goes_on(Shares { changed, doubtful })
+    }
+
+    #[test]
+    fn bounds_begin_when_few_rows_change_and_end_when_many_are_in_doubt() {
+        let mut bounding = Bounding::new(When::WorthIt, 64, 8);
+        assert!(!goes_on(&mut bounding, 1.0, None));
+        assert!(!goes_on(&mut bounding, 0.03, None));
+        assert!(goes_on(&mut bounding, 0.01, None));
+        assert!(goes_on(&mut bounding, 0.01, Some(0.2)));
+        assert!(!goes_on(&mut bounding, 0.01, Some(0.5)));
+        assert!(!goes_on(&mut bounding, 0.006, None), "what failed is not tried again at once");
+        assert!(goes_on(&mut bounding, 0.004, None));
+    }
+
+    #[test]
+    fn few_products_are_never_worth_bounds() {
+        let mut bounding = Bounding::new(When::WorthIt, 8, 8);
+        assert!(!goes_on(&mut bounding, 0.0, None));
+        assert!(goes_on(&mut Bounding::new(When::WorthIt, 256, 32), 0.04, None));
+    }
+}
