@@ -24,6 +24,7 @@ FIT = {
     "sco": "SELECT FROM persona.fit_scorer('sco', 'SELECT spend, visits, city, (bought = {wanted}) AS good FROM customers', 'good')",
     "rec": "SELECT FROM persona.fit_recommender('rec', 'SELECT user_id, item_id + {shift} AS item_id FROM events', holdout => 0)",
 }
+MODELS = tuple(FIT)
 # Customer 9 is of the smallest group; customer 31 is likelier to buy than not.
 VERSION_SEEN = {
     "seg": "SELECT CASE persona.segment('seg', c) WHEN 3 THEN 2 ELSE 1 END FROM customers c WHERE id = 9",
@@ -67,3 +68,8 @@ def activate(connection, model, version):
 
 def version_seen(connection, model):
     return connection.scalar(VERSION_SEEN[model])
+
+
+def expect(session, model, version, when):
+    seen = version_seen(session, model)
+    assert seen == version, f"{model} {when}: version {seen} answers, not {version}"

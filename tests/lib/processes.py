@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -125,3 +126,41 @@ def anonymous_memory(pid):
 def peak_memory(pid):
     """Bytes that the process had in memory at most."""
     return int(status_of(f"/proc/{pid}/status", "VmHWM")) * 1024
+
+
+def tasks_of(pid):
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except FileNotFoundError:
+        return []
+
+
+def threads_of(pid):
+    # The kernel takes a moment to bury a thread that was joined.
+    for _ in range(20):
+        count = len(tasks_of(pid))
+        if count <= 1:
+            break
+        time.sleep(0.01)
+    return count
+
+
+def own_files(pid):
+    """Open files other than tables, which PostgreSQL keeps open as it likes."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            pass
+    return sorted(one for one in found if "/base/" not in one and "/global/" not in one and "/pg_wal/" not in one)
+
+
+def blocked_signals(pid, task):
+    mask = status_of(f"/proc/{pid}/task/{task}/status", "SigBlk")
+    return None if mask is None else int(mask, 16)
+
+
+def all_blocked(mask):
+    """All but KILL and STOP, which nobody can block, and those that the C library keeps for itself (32 and 33)."""
+    return all(mask >> (number - 1) & 1 for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP))
