@@ -43,7 +43,7 @@ pub(crate) fn with_search_path<T>(path: &CStr, work: impl FnOnce() -> T) -> T {
 }
 
 /// Runs `work` as a role, as REFRESH MATERIALIZED VIEW runs its query: `restricted` also forbids what could outlive the
-/// operation (temporary tables, prepared statements, SET ROLE).
+/// operation (temporary tables, prepared statements, SET ROLE), and takes back every setting that was changed in it.
 pub(crate) fn as_role<T>(role: Oid, restricted: bool, work: impl FnOnce() -> T) -> T {
     let (mut before, mut context) = (pg_sys::InvalidOid, 0);
     let flags = if restricted {
@@ -51,14 +51,19 @@ pub(crate) fn as_role<T>(role: Oid, restricted: bool, work: impl FnOnce() -> T) 
     } else {
         pg_sys::SECURITY_LOCAL_USERID_CHANGE
     };
-    // SAFETY: the role and context are read, changed, and put back; on an error the abort of the transaction does it.
-    unsafe {
+    // SAFETY: the role and context are read, changed, and put back, and a level of settings opened and closed; on an error the
+    // abort of the transaction does it.
+    let level = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
         pg_sys::SetUserIdAndSecContext(role, context | flags as i32);
-    }
+        pg_sys::NewGUCNestLevel()
+    };
     let result = work();
-    // SAFETY: as above.
-    unsafe { pg_sys::SetUserIdAndSecContext(before, context) };
+    // SAFETY: as above. As after an error: a setting that the role's code made for the session goes with it.
+    unsafe {
+        pg_sys::AtEOXact_GUC(!restricted, level);
+        pg_sys::SetUserIdAndSecContext(before, context);
+    }
     result
 }
 
