@@ -135,6 +135,11 @@ fn fit_in(
         Start::Centroids(centroids) => lloyd(&scaled, &space, centroids.to_vec(), &limits, watch)?,
         Start::Seeds => best_run(&scaled, &space, params, &limits, watch)?,
     };
+    // Rows that the kernel does not tell apart count as equal.
+    let distinct = run.masses.iter().filter(|mass| **mass > 0.0).count();
+    if distinct < params.k {
+        return Err(Error::TooFewDistinctRows { k: params.k, distinct });
+    }
     let quality = match params.quality {
         true => Some(quality(&scaled, &space, &run, params.seed, watch)?),
         false => None,

@@ -99,6 +99,7 @@ pub(super) fn lloyd_by(
         if changed.is_none() {
             state.assign(&centroids, watch)?;
         }
+        centroids = without_empty(&mut state, centroids, watch)?;
         let order = match limits.numbering {
             Numbering::BySize => order_by_size(&state.counts, &centroids, points.n_features),
             Numbering::Of(earlier) => matching(
@@ -119,6 +120,23 @@ pub(super) fn lloyd_by(
     let sizes = state.counts.iter().map(|&count| count as u64).collect();
     let (inertia, masses) = (inertias.iter().sum(), state.masses());
     Ok(Run { centroids, labels: state.labels, sizes, masses, inertia, inertias, iterations, ended })
+}
+
+/// Fills segments that the last means left without rows. Some may stay so: where k asks to part rows that lie closer than the
+/// kernel tells apart, some ten-thousandths of a deviation.
+fn without_empty(
+    state: &mut State,
+    mut centroids: Vec<f64>,
+    watch: &Watch,
+) -> Result<Vec<f64>, Error> {
+    for _ in 0..ROUNDS {
+        if repair::fill_empty(state, &centroids, watch)? == 0 {
+            return Ok(centroids);
+        }
+        centroids = state.means(&centroids).0;
+        state.assign(&centroids, watch)?;
+    }
+    Ok(centroids)
 }
 
 /// The segments from the largest to the smallest, equal ones by their centroids.

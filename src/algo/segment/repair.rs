@@ -100,3 +100,23 @@ pub(super) fn own_distances(block: &[f32], labels: &[u16], centroids: &[f32]) ->
     }
     std::array::from_fn(|lane| if is_row(lane) { sums[lane] } else { 0.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use crate::algo::segment::{Features, Params, fit};
+    use crate::algo::stop::Watch;
+    use ndarray::array;
+
+    #[test]
+    fn rows_too_close_to_be_told_apart_count_as_equal() {
+        let points = array![[0.0], [2e-4], [1.0], [2.0], [3.0]];
+        let sizes = |k: i64| {
+            let params = Params::new(k).check(5, 1).unwrap();
+            let features = Features::numbers(vec!["x".to_owned()]);
+            fit(points.view(), &features, &params, &Watch::new()).map(|fit| fit.model.sizes)
+        };
+        assert_eq!(sizes(4), Ok(vec![2, 1, 1, 1]));
+        assert_eq!(sizes(5), Err(Error::TooFewDistinctRows { k: 5, distinct: 4 }));
+    }
+}
