@@ -15,10 +15,15 @@ TRAP = """
 """
 
 
+def make_owner(admin, role):
+    """The test's data, and a role that reads them and may make functions and models."""
+    models.make_data(admin)
+    admin.query(f"CREATE ROLE {role} LOGIN; GRANT SELECT ON customers, events TO {role}; GRANT CREATE ON SCHEMA public TO {role}")
+
+
 def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
     with cluster.connect() as admin:
-        models.make_data(admin)
-        admin.query("CREATE ROLE mallory LOGIN; GRANT SELECT ON customers, events TO mallory; GRANT CREATE ON SCHEMA public TO mallory")
+        make_owner(admin, "mallory")
         with cluster.connect(user="mallory") as mallory:
             mallory.query(TRAP.format(name="trap", arguments="x bigint", returns="bigint", value="x"))
             mallory.query("""
@@ -72,8 +77,7 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
 
 def test_a_refit_by_a_superuser_runs_as_the_owner(cluster):
     with cluster.connect() as admin:
-        models.make_data(admin)
-        admin.query("CREATE ROLE mo LOGIN; GRANT SELECT ON customers, events TO mo; GRANT CREATE ON SCHEMA public TO mo")
+        make_owner(admin, "mo")
         with cluster.connect(user="mo") as mo:
             mo.query(TRAP.format(name="mo_trap", arguments="x bigint", returns="bigint", value="x"))
             mo.query("SELECT FROM persona.fit_segments('seg', 'SELECT mo_trap(id) AS id, spend FROM customers LIMIT 20', 'id', 2)")

@@ -19,7 +19,7 @@ use super::error::Error;
 use super::kernel::{LANES, Path};
 use super::label::PIECE_ROWS;
 use super::points::Points;
-use super::state::UNLABELLED;
+use super::state::{UNLABELLED, reordered};
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Store;
 
@@ -108,9 +108,7 @@ impl Bounds {
 
     /// The segments have other numbers: segment `order[i]` has become `i`.
     pub(super) fn renumber(&mut self, order: &[usize], n_features: usize) {
-        let reordered =
-            order.iter().flat_map(|&old| &self.centroids[old * n_features..][..n_features]);
-        self.centroids = reordered.copied().collect();
+        self.centroids = reordered(&self.centroids, order, n_features);
     }
 }
 

@@ -7,7 +7,7 @@ use super::features::Features;
 use super::fit::fit;
 use super::params::Params;
 use super::quality::Quality;
-use super::rows::Rows;
+use super::rows::{Ordered, Rows};
 use super::seeding::even_sample_rows;
 use crate::algo::metrics::clustering::adjusted_rand;
 use crate::algo::random::Random;
@@ -67,8 +67,10 @@ pub fn choose_k(
     watch: &Watch,
 ) -> Result<Vec<Candidate>, Error> {
     let mut random = Random::new(params.seed, u64::MAX - 1);
-    let sample = Picked { rows, picks: even_sample(rows, n_sample, &mut random) };
-    let halves: Vec<Picked<_>> = (0..HALVES).map(|_| half(&sample, &mut random)).collect();
+    let some = |picks: Vec<u32>| Ordered { rows, order: Some(picks) };
+    let picks = even_sample(rows, n_sample, &mut random);
+    let halves: Vec<_> = (0..HALVES).map(|_| some(half(&picks, &mut random))).collect();
+    let sample = some(picks);
     let mut candidates = Vec::new();
     for k in range {
         let params = Params { k, quality: true, ..params.clone() };
@@ -95,8 +97,8 @@ pub fn best(candidates: &[Candidate], criterion: Criterion) -> Option<usize> {
 }
 
 fn candidate<R: Rows>(
-    sample: &Picked<R>,
-    halves: &[Picked<R>],
+    sample: &Ordered<&R>,
+    halves: &[Ordered<&R>],
     features: &Features,
     params: &Params,
     watch: &Watch,
@@ -129,49 +131,20 @@ fn candidate<R: Rows>(
 }
 
 /// Rows that weigh nothing have no say in it.
-fn even_sample(rows: &impl Rows, n_sample: usize, random: &mut Random) -> Vec<usize> {
-    if !rows.is_weighted() {
-        return even_sample_rows(rows.n_rows(), n_sample, random);
-    }
-    let weighing: Vec<usize> = (0..rows.n_rows()).filter(|&row| rows.weight(row) > 0.0).collect();
-    let picks = even_sample_rows(weighing.len(), n_sample, random);
-    picks.into_iter().map(|pick| weighing[pick]).collect()
+fn even_sample(rows: &impl Rows, n_sample: usize, random: &mut Random) -> Vec<u32> {
+    let weighing: Option<Vec<usize>> = rows
+        .is_weighted()
+        .then(|| (0..rows.n_rows()).filter(|&row| rows.weight(row) > 0.0).collect());
+    let n_rows = weighing.as_ref().map_or_else(|| rows.n_rows(), Vec::len);
+    let picks = even_sample_rows(n_rows, n_sample, random).into_iter();
+    picks.map(|pick| weighing.as_ref().map_or(pick, |rows| rows[pick]) as u32).collect()
 }
 
-/// Some of the rows.
-struct Picked<'a, R> {
-    rows: &'a R,
-    picks: Vec<usize>,
-}
-
-/// Half of the rows of a sample, in their order.
-fn half<'a, R: Rows>(sample: &Picked<'a, R>, random: &mut Random) -> Picked<'a, R> {
-    let mut picks = sample.picks.clone();
+/// Half of a sample, in the order of the rows.
+fn half(picks: &[u32], random: &mut Random) -> Vec<u32> {
+    let mut picks = picks.to_vec();
     random.shuffle(&mut picks);
     picks.truncate(picks.len().div_ceil(2));
     picks.sort_unstable();
-    Picked { rows: sample.rows, picks }
-}
-
-impl<R: Rows> Rows for Picked<'_, R> {
-    fn n_rows(&self) -> usize {
-        self.picks.len()
-    }
-
-    fn n_features(&self) -> usize {
-        self.rows.n_features()
-    }
-
-    #[inline]
-    fn value(&self, row: usize, feature: usize) -> f64 {
-        self.rows.value(self.picks[row], feature)
-    }
-
-    fn is_weighted(&self) -> bool {
-        self.rows.is_weighted()
-    }
-
-    fn weight(&self, row: usize) -> f64 {
-        self.rows.weight(self.picks[row])
-    }
+    picks
 }

@@ -84,6 +84,9 @@ enum Start<'a> {
     Centroids(&'a [f64]),
 }
 
+/// Values of a feature on their way from f64 to f32: few enough to stay in the cache.
+const SCALED_AT_ONCE: usize = 256;
+
 fn fit_in(
     points: &impl Rows,
     space: Space,
@@ -108,10 +111,10 @@ fn fit_in(
         points.n_features(),
         watch,
         |feature, first, scaled| {
-            let mut wide = [0f64; 256];
-            for (place, scaled) in scaled.chunks_mut(256).enumerate() {
+            let mut wide = [0f64; SCALED_AT_ONCE];
+            for (place, scaled) in scaled.chunks_mut(SCALED_AT_ONCE).enumerate() {
                 let wide = &mut wide[..scaled.len()];
-                points.copy(feature, first + place * 256, wide);
+                points.copy(feature, first + place * SCALED_AT_ONCE, wide);
                 space.scale_all(feature, wide, scaled);
             }
         },

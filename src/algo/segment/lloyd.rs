@@ -73,10 +73,10 @@ pub(super) fn lloyd_by(
     let mut settled = false;
     let mut ended = Ended::MaxIterations;
     for round in 0..ROUNDS {
-        let mut changed = None;
+        let mut is_labelled = false;
         while !settled && iterations < limits.max_iterations {
             let moved = state.assign(&centroids, watch)?;
-            changed = Some(moved);
+            is_labelled = true;
             let repaired = repair::fill_empty(&mut state, &centroids, watch)?;
             if moved == 0 && repaired == 0 {
                 ended = Ended::Converged;
@@ -84,7 +84,7 @@ pub(super) fn lloyd_by(
                 break;
             }
             iterations += 1;
-            changed = None;
+            is_labelled = false;
             let (next, shift) = state.means(&centroids);
             centroids = next;
             if let Some(squares) = limits.squares {
@@ -96,7 +96,7 @@ pub(super) fn lloyd_by(
                 settled = true;
             }
         }
-        if changed.is_none() {
+        if !is_labelled {
             state.assign(&centroids, watch)?;
         }
         centroids = without_empty(&mut state, centroids, watch)?;

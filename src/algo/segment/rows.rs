@@ -156,7 +156,7 @@ impl Rows for Columns<'_> {
     }
 }
 
-/// The rows in another order; `None` leaves them as they are.
+/// The rows in another order, or some of them; `None` leaves them as they are.
 pub struct Ordered<R> {
     pub rows: R,
     pub order: Option<Vec<u32>>,
@@ -164,7 +164,7 @@ pub struct Ordered<R> {
 
 impl<R: Rows> Rows for Ordered<R> {
     fn n_rows(&self) -> usize {
-        self.rows.n_rows()
+        self.order.as_ref().map_or_else(|| self.rows.n_rows(), Vec::len)
     }
 
     fn n_features(&self) -> usize {

@@ -28,6 +28,7 @@ const SLOTS: usize = 64;
 const SLOT_BYTES: usize = 64 << 20;
 /// Fewer blocks than this are not worth a slot.
 const SLOT_BLOCKS: usize = 32;
+
 pub(super) struct State<'a> {
     pub(super) points: &'a Points,
     pub(super) space: &'a Space,
@@ -38,7 +39,7 @@ pub(super) struct State<'a> {
     /// k x d, of the scaled rows of each segment.
     pub(super) sums: Vec<f64>,
     pub(super) counts: Vec<i64>,
-    /// In place of both, where rows have weights.
+    /// In place of the sums, where rows have weights; the counts stay those of rows.
     weighed: Option<Weighed>,
     bounding: Bounding,
     bounds: Option<Bounds>,
@@ -80,10 +81,10 @@ impl<'a> State<'a> {
     /// Labels every row with its nearest centroid and carries the sums along; returns how many labels changed.
     pub(super) fn assign(&mut self, centroids: &[f64], watch: &Watch) -> Result<u64, Error> {
         let points = self.points;
-        match self.bounding.goes_on(self.shares) {
-            false => self.bounds = None,
-            true if self.bounds.is_none() => self.bounds = Some(Bounds::new(points)?),
-            true => (),
+        if !self.bounding.goes_on(self.shares) {
+            self.bounds = None;
+        } else if self.bounds.is_none() {
+            self.bounds = Some(Bounds::new(points)?);
         }
         let scaled = scaled_centroids(self.space, centroids);
         let pass = Pass {
@@ -255,13 +256,15 @@ impl<'a> State<'a> {
         for label in self.labels.iter_mut().filter(|label| **label != UNLABELLED) {
             *label = numbers[usize::from(*label)];
         }
-        let reorder = |rows: &[f64]| -> Vec<f64> {
-            order.iter().flat_map(|&old| &rows[old * n_features..][..n_features]).copied().collect()
-        };
         self.bounds.iter_mut().for_each(|bounds| bounds.renumber(order, n_features));
         self.weighed.iter_mut().for_each(|weighed| weighed.renumber(order, n_features));
-        self.sums = reorder(&self.sums);
-        self.counts = order.iter().map(|&old| self.counts[old]).collect();
-        reorder(centroids)
+        self.sums = reordered(&self.sums, order, n_features);
+        self.counts = reordered(&self.counts, order, 1);
+        reordered(centroids, order, n_features)
     }
+}
+
+/// What each segment has, so many values, in another order: segment `order[i]` becomes `i`.
+pub(super) fn reordered<T: Copy>(values: &[T], order: &[usize], width: usize) -> Vec<T> {
+    order.iter().flat_map(|&old| &values[old * width..][..width]).copied().collect()
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::kernel::LANES;
 use super::points::Points;
-use super::state::UNLABELLED;
+use super::state::{UNLABELLED, reordered};
 use crate::algo::stop::{Stopped, Watch};
 
 pub(super) struct Weighed {
@@ -77,9 +77,8 @@ impl Weighed {
 
     /// Takes the segments in another order: `order[i]` becomes `i`.
     pub(super) fn renumber(&mut self, order: &[usize], n_features: usize) {
-        let sums = order.iter().flat_map(|&old| &self.sums[old * n_features..][..n_features]);
-        self.sums = sums.copied().collect();
-        self.masses = order.iter().map(|&old| self.masses[old]).collect();
-        self.n_weighing = order.iter().map(|&old| self.n_weighing[old]).collect();
+        self.sums = reordered(&self.sums, order, n_features);
+        self.masses = reordered(&self.masses, order, 1);
+        self.n_weighing = reordered(&self.n_weighing, order, 1);
     }
 }

@@ -124,7 +124,6 @@ struct Found {
 
 /// # Safety
 /// AVX-512F; `block` is a whole one, and the groups from `group` on are `packed`'s.
-#[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn score_groups<const TWO: bool, const GROUPS: usize>(
     block: *const f32,
