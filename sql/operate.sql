@@ -12,13 +12,15 @@ CREATE FUNCTION persona.rename_model(model text, new_name text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'rename_model_wrapper';
 COMMENT ON FUNCTION persona.rename_model(text, text) IS 'gives a model another name';
 
-CREATE FUNCTION persona.grant_model(model text, role text) RETURNS void
+CREATE FUNCTION persona.grant_model(model text, role text, privilege text DEFAULT 'use') RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'grant_model_wrapper';
-COMMENT ON FUNCTION persona.grant_model(text, text) IS 'lets a role, or public, use a model';
+COMMENT ON FUNCTION persona.grant_model(text, text, text) IS
+    'lets a role, or public, use a model; with ''read'' also read its source, parameters, bytes and all its keys';
 
-CREATE FUNCTION persona.revoke_model(model text, role text) RETURNS void
+CREATE FUNCTION persona.revoke_model(model text, role text, privilege text DEFAULT 'use') RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'revoke_model_wrapper';
-COMMENT ON FUNCTION persona.revoke_model(text, text) IS 'takes back what grant_model gave';
+COMMENT ON FUNCTION persona.revoke_model(text, text, text) IS
+    'takes back what grant_model gave: all of it, or with ''read'' the right to read';
 
 CREATE FUNCTION persona.refit(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1)
 RETURNS integer LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'refit_wrapper';
@@ -29,6 +31,11 @@ COMMENT ON FUNCTION persona.refit(text, boolean, double precision) IS
 CREATE FUNCTION persona.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'in_transaction_block_wrapper';
 COMMENT ON FUNCTION persona.in_transaction_block() IS 'whether the statement is one of several between BEGIN and COMMIT';
+
+CREATE FUNCTION persona.log_refit_failure(model text, started_at timestamptz, sqlstate text, error text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'log_refit_failure_wrapper';
+COMMENT ON FUNCTION persona.log_refit_failure(text, timestamptz, text, text) IS
+    'for refit_job: keeps an error in persona.refit_log, where the caller has the owner''s rights';
 
 CREATE PROCEDURE persona.refit_job(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1)
 LANGUAGE plpgsql AS $$
@@ -48,14 +55,7 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, problem = MESSAGE_TEXT, advice = PG_EXCEPTION_HINT;
     END;
-    BEGIN
-        INSERT INTO persona.refit_run (model_id, started_at, from_version, sqlstate, error)
-        SELECT m.id, began, m.active_version, state, problem FROM persona.model m
-        WHERE m.name OPERATOR(pg_catalog.=) refit_job.model;
-    EXCEPTION WHEN insufficient_privilege THEN
-        -- Not the owner's job: it has no place in the owner's log.
-        NULL;
-    END;
+    PERFORM persona.log_refit_failure(model, began, state, problem);
     COMMIT;
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = problem,
         HINT = coalesce(nullif(advice, ''), 'The view persona.refit_log has the runs of each model.');
@@ -80,5 +80,5 @@ COMMENT ON FUNCTION persona.segment_changes(text, timestamptz) IS
     'and after the last';
 
 CREATE FUNCTION persona.profile(customer text, OUT model text, OUT kind text, OUT answer text, OUT details jsonb)
-RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'profile_wrapper';
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 5 AS 'MODULE_PATHNAME', 'profile_wrapper';
 COMMENT ON FUNCTION persona.profile(text) IS 'a customer''s portrait: what every published model says, one row each';

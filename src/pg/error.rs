@@ -29,7 +29,26 @@ pub(crate) enum Error {
     NotOwner {
         name: String,
     },
-    /// By a model of this kind, or by one that row-level security hides from the role.
+    /// The role may use the model, and this would hand out more.
+    NotReader {
+        name: String,
+        role: String,
+    },
+    /// A role with the owner's rights is not enough: the call runs as the caller.
+    NotItsOwner {
+        name: String,
+        owner: String,
+    },
+    OwnerIsGone {
+        name: String,
+        owner: u32,
+    },
+    /// A published table or a history.
+    NotItsTable {
+        model: String,
+        table: String,
+    },
+    /// By a model of this kind, or by one that the role may not see.
     NameTaken {
         name: String,
         kind: Option<String>,
@@ -129,6 +148,27 @@ impl From<Error> for Report {
             NotOwner { name } => {
                 report(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of model \"{name}\""))
             }
+            NotReader { name, role } => report(
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied to read model \"{name}\""),
+            )
+            .set_detail("The model is granted to be used, not to be read.")
+            .set_hint(format!("Its owner can allow it: SELECT persona.grant_model('{name}', '{role}', 'read').")),
+            NotItsOwner { name, owner } => report(
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("model \"{name}\" belongs to role \"{owner}\""),
+            )
+            .set_hint(format!("Run SET ROLE \"{owner}\" first, or choose another name.")),
+            OwnerIsGone { name, owner } => report(
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the owner of model \"{name}\", role {owner}, does not exist"),
+            )
+            .set_hint("A superuser can go on using the model, or drop it and fit it again."),
+            NotItsTable { model, table } => report(
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("table {table} does not belong to the owner of model \"{model}\""),
+            )
+            .set_hint("Publish into a table that is not there yet, or into one of the model's owner."),
             NameTaken { name, kind } => {
                 report(Code::ERRCODE_DUPLICATE_OBJECT, format!("model \"{name}\" already exists"))
                     .set_detail(kind.map_or("It belongs to another role.".into(), |kind| format!("It is of kind {kind}.")))

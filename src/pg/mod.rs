@@ -50,4 +50,5 @@ extern "C-unwind" fn _PG_init() {
         std::env::set_var("RUST_LIB_BACKTRACE", "0");
     }
     guc::define();
+    registry::watch_memberships();
 }

@@ -2,8 +2,14 @@
 #![allow(unsafe_code, reason = "PostgreSQL keeps the role and the settings in globals")]
 
 use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
 
+use pgrx::PgTryBuilder;
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+use super::error::{Report, report};
 
 /// Runs `work` with names resolved in pg_catalog alone, so that nothing a user put on the path can step in.
 pub(crate) fn with_catalog_names<T>(work: impl FnOnce() -> T) -> T {
@@ -42,15 +48,11 @@ pub(crate) fn with_search_path<T>(path: &CStr, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `work` as a role, as REFRESH MATERIALIZED VIEW runs its query: `restricted` also forbids what could outlive the
-/// operation (temporary tables, prepared statements, SET ROLE), and takes back every setting that was changed in it.
-pub(crate) fn as_role<T>(role: Oid, restricted: bool, work: impl FnOnce() -> T) -> T {
+/// Runs `work` as a role, as REFRESH MATERIALIZED VIEW runs its query: forbidden is what could outlive the operation (temporary
+/// tables, prepared statements, SET ROLE), and every setting that was changed in it is taken back.
+pub(crate) fn as_role<T>(role: Oid, work: impl FnOnce() -> T) -> T {
     let (mut before, mut context) = (pg_sys::InvalidOid, 0);
-    let flags = if restricted {
-        pg_sys::SECURITY_RESTRICTED_OPERATION
-    } else {
-        pg_sys::SECURITY_LOCAL_USERID_CHANGE
-    };
+    let flags = pg_sys::SECURITY_RESTRICTED_OPERATION;
     // SAFETY: the role and context are read, changed, and put back, and a level of settings opened and closed; on an error the
     // abort of the transaction does it.
     let level = unsafe {
@@ -61,16 +63,75 @@ pub(crate) fn as_role<T>(role: Oid, restricted: bool, work: impl FnOnce() -> T) 
     let result = work();
     // SAFETY: as above. As after an error: a setting that the role's code made for the session goes with it.
     unsafe {
-        pg_sys::AtEOXact_GUC(!restricted, level);
+        pg_sys::AtEOXact_GUC(false, level);
         pg_sys::SetUserIdAndSecContext(before, context);
     }
     result
 }
 
-/// Runs `work` as a model's owner, `restricted`: whatever the owner put into a source, a table or a type then runs with the
-/// owner's rights, whoever asked. The owner runs his own as himself.
-pub(crate) fn as_owner<T>(owner: Oid, work: impl FnOnce() -> T) -> T {
-    if owner == current_role() { work() } else { as_role(owner, true, work) }
+/// Runs `work` under a snapshot of now, as each statement of a volatile function has one: what others committed since the
+/// statement began is seen, where the isolation level lets it.
+pub(crate) fn with_fresh_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: a snapshot is pushed and popped; on an error the abort of the (sub)transaction pops it.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
+/// Runs `work` in a subtransaction: its error is returned, and what it changed is taken back. Where PostgreSQL allows none,
+/// before 17 in a parallel plan, an error goes on its way.
+pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, Report> {
+    // SAFETY: reads a state of the transaction.
+    if cfg!(any(feature = "pg15", feature = "pg16")) && unsafe { pg_sys::IsInParallelMode() } {
+        return work();
+    }
+    // SAFETY: as PL/pgSQL runs a block with an exception handler: the memory context and the resource owner are those from
+    // before, however it ends.
+    let result = unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+            .catch_others(Err)
+            .catch_rust_panic(Err)
+            .execute();
+        pg_sys::MemoryContextSwitchTo(context);
+        if matches!(result, Ok(Ok(_))) {
+            pg_sys::ReleaseCurrentSubTransaction();
+        } else {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+        result
+    };
+    match result {
+        Ok(result) => result,
+        Err(CaughtError::PostgresError(error) | CaughtError::ErrorReport(error))
+            if !is_an_end(error.sql_error_code()) =>
+        {
+            Err(report(error.sql_error_code(), error.message()))
+        }
+        Err(error) => error.rethrow(),
+    }
+}
+
+/// Whether an error is none of the work's own: a cancel, a time-out, a shutdown.
+fn is_an_end(code: Code) -> bool {
+    use Code::*;
+    matches!(
+        code,
+        ERRCODE_QUERY_CANCELED
+            | ERRCODE_ADMIN_SHUTDOWN
+            | ERRCODE_CRASH_SHUTDOWN
+            | ERRCODE_T_R_SERIALIZATION_FAILURE
+            | ERRCODE_T_R_DEADLOCK_DETECTED
+    )
 }
 
 /// The role whose rights the statement has now.
@@ -79,16 +140,37 @@ pub(crate) fn current_role() -> Oid {
     unsafe { pg_sys::GetUserId() }
 }
 
-/// Whether the transaction may write nothing; on a standby none may.
-pub(crate) fn is_read_only() -> bool {
+/// Refuses to change something in a transaction that may write nothing; on a standby none may.
+pub(crate) fn refuse_read_only(what: impl FnOnce() -> String) -> Result<(), Report> {
     // SAFETY: reads a global.
-    unsafe { pg_sys::XactReadOnly }
+    if unsafe { pg_sys::XactReadOnly } {
+        return Err(report(
+            Code::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            format!("cannot change {} in a read-only transaction", what()),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether the statement is one of several between BEGIN and COMMIT.
 pub(crate) fn is_transaction_block() -> bool {
     // SAFETY: reads the state of the transaction.
     unsafe { pg_sys::IsTransactionBlock() }
+}
+
+/// The role's name; None where there is no such role any more.
+pub(crate) fn role_name(role: Oid) -> Option<String> {
+    // SAFETY: a look-up in the catalogue; the name is copied out of PostgreSQL's memory.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
+/// The role that the session began as or took on with SET SESSION AUTHORIZATION.
+pub(crate) fn session_role() -> Oid {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetSessionUserId() }
 }
 
 /// Whether `member` has the rights of `role`.

@@ -37,25 +37,25 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
                 SELECT FROM persona.publish('rec', 'offers');
                 CREATE VIEW sly_labels AS SELECT trap(id) AS id, segment, label, since FROM labels;
                 GRANT SELECT ON sly_labels TO PUBLIC;
-                INSERT INTO persona.publication SELECT model_id, 'public.sly_labels', source, key_column, key_type, n, search_path,
-                    published_at, published_version FROM persona.publication WHERE target LIKE '%labels';
                 CREATE TABLE typed (id sly PRIMARY KEY, segment integer, label text);
                 GRANT SELECT ON typed TO PUBLIC;
                 INSERT INTO typed VALUES ('1', 1, 'x');
-                INSERT INTO persona.publication SELECT model_id, 'public.typed', source, key_column, 'public.sly', n, search_path,
-                    published_at, published_version FROM persona.publication WHERE target = 'public.labels';
                 CREATE TABLE injected (id text PRIMARY KEY, segment integer, label text);
                 GRANT SELECT ON injected TO PUBLIC;
                 INSERT INTO injected VALUES ('1', 1, 'x');
-                INSERT INTO persona.publication SELECT model_id, 'public.injected', source, key_column,
-                    'text AND public.trap(1) = 1', n, search_path,
-                    published_at, published_version FROM persona.publication WHERE target = 'public.labels';
                 CREATE VIEW sly_moves AS SELECT trap(id) AS id, segment, label, since AS entered_at, NULL::timestamptz AS left_at FROM labels;
                 GRANT SELECT ON sly_moves TO PUBLIC;
-                UPDATE persona.publication SET history = 'public.sly_moves' WHERE target = 'public.typed';
-                INSERT INTO persona.publication SELECT model_id, 'nowhere.at_all', source, key_column, key_type, n, search_path,
-                    published_at, published_version FROM persona.publication WHERE target = 'public.labels';
             """)
+            assert mallory.error("UPDATE persona.publication SET history = 'public.sly_moves'").sqlstate == "42501"
+        # Even rows that no function writes run nothing as whoever asks.
+        admin.query("""
+            INSERT INTO persona.publication
+            SELECT model_id, planted.target, source, key_column, planted.key_type, n, search_path, published_at, published_version
+            FROM persona.publication p, LATERAL (VALUES ('public.sly_labels', p.key_type), ('public.typed', 'public.sly'),
+                ('public.injected', 'text AND public.trap(1) = 1'), ('nowhere.at_all', p.key_type)) AS planted (target, key_type)
+            WHERE p.target = 'public.labels';
+            UPDATE persona.publication SET history = 'public.sly_moves' WHERE target = 'public.typed';
+        """)
         statements = [
             "SELECT * FROM persona.profile('1')", "SELECT * FROM persona.profile('it''s')",
             "SELECT * FROM persona.models", "SELECT * FROM persona.recommend_all('rec', 2)",

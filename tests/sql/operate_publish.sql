@@ -69,9 +69,11 @@ CREATE VIEW trap.view AS SELECT 'c1'::text AS id, 1 AS segment, trap.spring() AS
 CREATE DOMAIN trap.type AS text CHECK (trap.spring() IS NOT NULL);
 CREATE TABLE trap.typed (id trap.type, segment int, label text);
 SELECT count(*) FROM persona.fit_segments('trap', 'public.customer', 'id', 2, features => '{spend}');
+RESET ROLE;
 INSERT INTO persona.publication (model_id, target, source, key_column, key_type, n, search_path, published_version)
 SELECT id, t, NULL, 'id', 'text', NULL, '', 1
-FROM persona.model, unnest(ARRAY['trap.view', 'trap.typed', 'no name', 'customer; SELECT 1']) t WHERE name = 'trap';
+FROM persona.model, unnest(ARRAY['trap.view', 'trap.typed', '"no name"', '"customer; SELECT 1"']) t WHERE name = 'trap';
+SET ROLE persona_test_trapper;
 SELECT persona.grant_model('trap', 'public');
 GRANT USAGE ON SCHEMA trap TO public;
 GRANT SELECT ON trap.view, trap.typed TO public;

@@ -38,6 +38,10 @@ GRANT SELECT ON customer, moves TO persona_test_mover;
 SELECT persona.grant_model('value', 'persona_test_mover');
 SET ROLE persona_test_mover;
 SELECT count(*) FROM persona.segment_changes('value');
+RESET ROLE;
+SELECT persona.grant_model('value', 'persona_test_mover', 'read');
+SET ROLE persona_test_mover;
+SELECT count(*) FROM persona.segment_changes('value');
 SELECT * FROM persona.segment_flow('value');
 -- a history never runs the code of somebody who names a table in a publication of his own
 RESET ROLE;
@@ -46,8 +50,10 @@ SET ROLE persona_test_mover;
 CREATE FUNCTION trap.spring() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'sprung as %', current_user; END $$;
 CREATE VIEW trap.view AS SELECT 1 AS id, trap.spring() AS segment, now() AS entered_at, now() AS left_at;
 SELECT count(*) FROM persona.fit_segments('trap', 'public.customer', 'id', 2, features => '{spend}');
+RESET ROLE;
 INSERT INTO persona.publication (model_id, target, key_column, key_type, history, search_path, published_version)
-SELECT id, t, 'id', 'integer', t, '', 1 FROM persona.model, unnest(ARRAY['trap.view', 'moves h; SELECT trap.spring()']) t WHERE name = 'trap';
+SELECT id, t, 'id', 'integer', t, '', 1 FROM persona.model, unnest(ARRAY['trap.view', '"moves h; SELECT trap.spring()"']) t WHERE name = 'trap';
+SET ROLE persona_test_mover;
 SELECT persona.grant_model('trap', 'public');
 RESET ROLE;
 SELECT count(*) FROM persona.segment_changes('trap');

@@ -7,14 +7,21 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
 use crate::pg::error::Report;
-use crate::pg::registry::spi_failed;
-use crate::pg::security::with_catalog_names;
+use crate::pg::registry::{Version, select, spi_failed};
+use crate::pg::security::{as_role, with_catalog_names};
 
 use super::readable::{Readable, readable};
-use super::table::{existing, parsed_name, run};
+use super::table::{existing, must_be_own, parsed_name, run};
 
-/// Brings the history up to date from the published table of segments; makes it if it is not there.
-pub(super) fn keep(history: &str, target: &str, key: &str, key_type: &str) -> Result<(), Report> {
+/// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
+pub(super) fn keep(
+    model: &str,
+    history: &str,
+    target: &str,
+    key: &str,
+    key_type: &str,
+) -> Result<(), Report> {
+    must_be_own(model, history)?;
     let key = quote_identifier(key);
     let history = match existing(history)? {
         Some(name) => name,
@@ -44,54 +51,56 @@ pub(super) fn keep(history: &str, target: &str, key: &str, key_type: &str) -> Re
 pub(super) type Change = (Option<String>, Option<i32>, Option<i32>, Option<TimestampWithTimeZone>);
 
 /// Who moved between segments from then on, oldest first, by the histories of a model that the caller may read; None when there
-/// are none.
+/// are none. Each is read as its owner.
 pub(super) fn changes(
-    model_id: i64,
+    version: &Version,
     since: TimestampWithTimeZone,
 ) -> Result<Option<Vec<Change>>, Report> {
-    with_catalog_names(|| {
-        let mut stays = Vec::new();
-        for (history, key) in histories(model_id)? {
-            if let Some(Readable { table, .. }) = readable(&history, &key)? {
-                let key = quote_identifier(&key);
-                stays.push(format!(
-                    "SELECT h.{key}::text AS key, h.segment, h.entered_at, h.left_at, \
-                     lead(h.entered_at) OVER w AS next_at, lag(h.segment) OVER w AS before, lag(h.left_at) OVER w AS left_before \
-                     FROM {table} AS h WINDOW w AS (PARTITION BY h.{key} ORDER BY h.entered_at, h.left_at)"
-                ));
-            }
-        }
-        if stays.is_empty() {
-            return Ok(None);
-        }
-        let query = format!(
-            "WITH stays AS ({}) \
-             SELECT key, CASE WHEN left_before = entered_at THEN before END, segment, entered_at FROM stays WHERE entered_at >= $1 \
-             UNION ALL \
-             SELECT key, segment, NULL, left_at FROM stays WHERE left_at >= $1 AND next_at IS DISTINCT FROM left_at \
-             ORDER BY 4, 1, 3",
-            stays.join(" UNION ALL ")
-        );
-        Spi::connect(|client| {
-            let rows = client.select(&query, None, &[since.into()])?;
-            rows.map(|row| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-                .collect::<Result<Vec<Change>, pgrx::spi::Error>>()
-        })
-        .map(Some)
-        .map_err(spi_failed)
-    })
+    let histories = select(
+        "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
+        &[version.model_id.into()],
+        |row| {
+            Ok((
+                row.get::<String>(1)?.unwrap_or_default(),
+                row.get::<String>(2)?.unwrap_or_default(),
+            ))
+        },
+    )?;
+    let mut all: Option<Vec<Change>> = None;
+    for (history, key) in histories {
+        let columns = [key.as_str(), "segment", "entered_at", "left_at"];
+        let Some(readable) = readable(&history, &key, Some(&columns))? else { continue };
+        let changes =
+            with_catalog_names(|| as_role(readable.owner, || of_one(&readable, &key, since)))?;
+        all.get_or_insert_default().extend(changes);
+    }
+    if let Some(changes) = &mut all {
+        // Those of one history are in order already.
+        changes.sort_by_key(|change| change.3.map(i64::from));
+    }
+    Ok(all)
 }
 
-/// The tables that keep a model's histories, each with its key column.
-fn histories(model_id: i64) -> Result<Vec<(String, String)>, Report> {
+fn of_one(
+    readable: &Readable,
+    key: &str,
+    since: TimestampWithTimeZone,
+) -> Result<Vec<Change>, Report> {
+    let (table, key) = (&readable.table, quote_identifier(key));
+    let query = format!(
+        "WITH stays AS (\
+           SELECT h.{key}::text AS key, h.segment, h.entered_at, h.left_at, \
+           lead(h.entered_at) OVER w AS next_at, lag(h.segment) OVER w AS before, lag(h.left_at) OVER w AS left_before \
+           FROM {table} AS h WINDOW w AS (PARTITION BY h.{key} ORDER BY h.entered_at, h.left_at)) \
+         SELECT key, CASE WHEN left_before = entered_at THEN before END, segment, entered_at FROM stays WHERE entered_at >= $1 \
+         UNION ALL \
+         SELECT key, segment, NULL, left_at FROM stays WHERE left_at >= $1 AND next_at IS DISTINCT FROM left_at \
+         ORDER BY 4, 1, 3"
+    );
     Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
-            None,
-            &[model_id.into()],
-        )?;
-        rows.map(|row| Ok((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default())))
-            .collect::<Result<Vec<_>, pgrx::spi::Error>>()
+        let rows = client.select(&query, None, &[since.into()])?;
+        rows.map(|row| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .collect::<Result<Vec<Change>, pgrx::spi::Error>>()
     })
     .map_err(spi_failed)
 }

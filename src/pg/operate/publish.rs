@@ -1,6 +1,6 @@
 //! Keeps tables up to date from models: what a model says about each customer of a source.
 //!
-//! A query of a model's source runs with its owner's rights, who made it and whose refit will run it again.
+//! Only a model's owner publishes, into tables of his own: a refit writes them again as the owner, whoever asks for it.
 
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
@@ -8,11 +8,11 @@ use pgrx::spi::{quote_identifier, quote_literal};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
 use crate::pg::recommend;
-use crate::pg::registry::{self, Version, spi_failed};
-use crate::pg::security::{as_owner, with_catalog_first, with_catalog_names};
+use crate::pg::registry::{self, Privilege, Version};
+use crate::pg::security::with_catalog_first;
 
 use super::history;
-use super::table::{Written, qualified_name, select_one, write_query};
+use super::table::{Written, must_be_own, qualified_name, select_one, write_query};
 
 /// A table that is kept up to date from a model.
 #[derive(Debug, Clone)]
@@ -34,79 +34,62 @@ pub(crate) struct Publication {
 /// one is kept.
 pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
     remember_alone(version, publication)?;
-    let history = with_catalog_names(|| {
-        select_one::<String>(&format!(
-            "SELECT pg_catalog.min(history) FROM persona.publication WHERE model_id = {} AND target = {}",
-            version.model_id,
-            quote_literal(&publication.target)
-        ))
-    })?;
-    match history {
+    let history = registry::select_one(
+        "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
+        &[version.model_id.into(), publication.target.as_str().into()],
+        |row| row.get::<String>(1),
+    )?;
+    match history.flatten() {
         None => Ok(()),
         Some(history) => with_catalog_first(|| {
             let Publication { target, key_column, key_type, .. } = publication;
-            history::keep(&history, target, key_column, key_type)
+            history::keep(&version.name, &history, target, key_column, key_type)
         }),
     }
 }
 
 fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Report> {
-    with_catalog_names(|| {
-        Spi::connect_mut(|client| {
-            client
-                .update(
-                    "INSERT INTO persona.publication \
-             (model_id, target, source, key_column, key_type, n, history, search_path, published_version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
-             key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
-             history = coalesce(excluded.history, publication.history), \
-             search_path = excluded.search_path, published_version = excluded.published_version, \
-             published_at = pg_catalog.clock_timestamp()",
-                    None,
-                    &[
-                        version.model_id.into(),
-                        publication.target.as_str().into(),
-                        publication.source.as_deref().into(),
-                        publication.key_column.as_str().into(),
-                        publication.key_type.as_str().into(),
-                        publication.n.into(),
-                        publication.history.as_deref().into(),
-                        publication.search_path.as_str().into(),
-                        version.version.into(),
-                    ],
-                )
-                .map(|_| ())
-        })
-    })
-    .map_err(spi_failed)
+    registry::change(
+        "INSERT INTO persona.publication \
+         (model_id, target, source, key_column, key_type, n, history, search_path, published_version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
+         key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
+         history = coalesce(excluded.history, publication.history), \
+         search_path = excluded.search_path, published_version = excluded.published_version, \
+         published_at = pg_catalog.clock_timestamp()",
+        &[
+            version.model_id.into(),
+            publication.target.as_str().into(),
+            publication.source.as_deref().into(),
+            publication.key_column.as_str().into(),
+            publication.key_type.as_str().into(),
+            publication.n.into(),
+            publication.history.as_deref().into(),
+            publication.search_path.as_str().into(),
+            version.version.into(),
+        ],
+    )
 }
 
 /// The tables that are kept up to date from the model.
 pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    with_catalog_names(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-            "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
-             WHERE model_id = $1 ORDER BY target",
-            None,
-            &[model_id.into()],
-        )?;
-            rows.map(|row| {
-                Ok(Publication {
-                    target: row.get(1)?.unwrap_or_default(),
-                    source: row.get(2)?,
-                    key_column: row.get(3)?.unwrap_or_default(),
-                    key_type: row.get(4)?.unwrap_or_default(),
-                    n: row.get(5)?,
-                    history: row.get(6)?,
-                    search_path: row.get(7)?.unwrap_or_default(),
-                })
+    registry::select(
+        "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
+         WHERE model_id = $1 ORDER BY target",
+        &[model_id.into()],
+        |row| {
+            Ok(Publication {
+                target: row.get(1)?.unwrap_or_default(),
+                source: row.get(2)?,
+                key_column: row.get(3)?.unwrap_or_default(),
+                key_type: row.get(4)?.unwrap_or_default(),
+                n: row.get(5)?,
+                history: row.get(6)?,
+                search_path: row.get(7)?.unwrap_or_default(),
             })
-            .collect::<Result<Vec<_>, pgrx::spi::Error>>()
-        })
-    })
-    .map_err(spi_failed)
+        },
+    )
 }
 
 /// Writes what the model's active version says, by a query: the publication is made for the first time, or again.
@@ -115,6 +98,7 @@ pub(crate) fn publish_again(
     publication: &Publication,
 ) -> Result<Written, Report> {
     with_catalog_first(|| {
+        must_be_own(&version.name, &publication.target)?;
         let query = query_for(version, publication)?;
         let (columns, keys) = columns_for(version, publication);
         let written = write_query(&publication.target, &query, &columns, &keys)?;
@@ -138,8 +122,11 @@ fn publish(
 > {
     let model = model.ok_or(Error::NullArgument { argument: "model" })?;
     let target = target_table.ok_or(Error::NullArgument { argument: "target_table" })?;
-    registry::lock(model, None, true)?;
-    let version = registry::find(model, None)?;
+    let found = registry::lock_existing(model, |model| {
+        model.allow(Privilege::Use)?;
+        model.must_be_its_owner()
+    })?;
+    let version = registry::fresh(|| found.live())?;
     if n.is_some_and(|n| n < 1) {
         let value = n.unwrap_or_default().to_string();
         return Err(
@@ -164,19 +151,17 @@ fn publish(
             fit_argument(&version, "key")?.ok_or(Error::NullArgument { argument: "key" })?
         }
     };
-    let Written { inserted, updated, deleted } = as_owner(version.owner, || {
-        let mut publication = Publication {
-            target: qualified_name(target)?,
-            source: source.map(str::to_owned),
-            key_column,
-            key_type: String::new(),
-            n,
-            history: history_table.map(qualified_name).transpose()?,
-            search_path: registry::current_search_path(),
-        };
-        publication.key_type = key_type(&version, &publication)?;
-        publish_again(&version, &publication)
-    })?;
+    let mut publication = Publication {
+        target: qualified_name(target)?,
+        source: source.map(str::to_owned),
+        key_column,
+        key_type: String::new(),
+        n,
+        history: history_table.map(qualified_name).transpose()?,
+        search_path: registry::current_search_path(),
+    };
+    publication.key_type = key_type(&version, &publication)?;
+    let Written { inserted, updated, deleted } = publish_again(&version, &publication)?;
     Ok(TableIterator::once((inserted, updated, deleted)))
 }
 
@@ -227,36 +212,14 @@ fn source_of(version: &Version, publication: &Publication) -> Result<String, Rep
     if let Some(source) = &publication.source {
         return query_of(source);
     }
-    let source = version_text(
-        version,
-        "SELECT source FROM persona.model_version WHERE model_id = $1 AND version = $2",
-    )?;
-    source
+    registry::source(version)?
         .map(|source| query_of(&source))
         .unwrap_or_else(|| Err(Error::NullArgument { argument: "source" }.into()))
 }
 
 /// An argument of the fit, as text.
 fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Report> {
-    let query = format!(
-        "SELECT parameters OPERATOR(pg_catalog.->>) {} FROM persona.model_version WHERE model_id = $1 AND version = $2",
-        quote_literal(argument)
-    );
-    version_text(version, &query)
-}
-
-fn version_text(version: &Version, query: &str) -> Result<Option<String>, Report> {
-    with_catalog_names(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-                query,
-                Some(1),
-                &[version.model_id.into(), version.version.into()],
-            )?;
-            if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
-        })
-    })
-    .map_err(spi_failed)
+    Ok(registry::parameters(version)?[argument].as_str().map(str::to_owned))
 }
 
 /// The type of the key column in the source.
@@ -287,8 +250,8 @@ fn segment_changes(
     >,
     Report,
 > {
-    let version = registry::active(model, "segments")?;
-    let changes = history::changes(version.model_id, since)?.ok_or_else(|| {
+    let version = registry::active(model, "segments", Privilege::Read)?;
+    let changes = history::changes(&version, since)?.ok_or_else(|| {
         report(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!("no history is kept of the segments of model \"{model}\""),

@@ -9,8 +9,8 @@ use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Recipe, Version, spi_failed};
-use crate::pg::security::{as_role, is_transaction_block, with_catalog_names, with_search_path};
+use crate::pg::registry::{self, Privilege, Recipe, Version};
+use crate::pg::security::{as_role, is_transaction_block, session_role, with_search_path};
 use crate::pg::{recommend, score, segment};
 
 use super::publish;
@@ -27,19 +27,24 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
         .into());
     }
     let started_at = clock_timestamp();
-    if !registry::lock(model, None, false)? {
+    let Some(found) = registry::try_lock_existing(model, |model| {
+        model.allow(Privilege::Own)?;
+        model.check_owner()
+    })?
+    else {
         pgrx::notice!("model \"{model}\" is being refitted by another session, skipped");
         return Ok(None);
-    }
-    let live = registry::find(model, None)?;
+    };
+    let live = registry::fresh(|| found.live())?;
     let fit = registry::recipe(&live)?;
-    let fresh = as_role(live.owner, true, || {
+    let before = Found::of(&live)?;
+    let fresh = as_role(live.owner, || {
         with_search_path(&fit.search_path, || {
             let fresh = again(&live, &fit)?;
             let found = Found::of(&fresh)?;
             if !force {
-                check_rows(&fresh, fit.n_rows, found.n_rows)?;
-                check_metric(&live, &Found::of(&live)?, &found, max_loss)?;
+                check_rows(&fresh, before.n_rows, found.n_rows)?;
+                check_metric(&live, &before, &found, max_loss)?;
             }
             let mut n_changed = 0;
             for publication in publish::publications(live.model_id)? {
@@ -47,11 +52,31 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
                 let publish = || publish::publish_again(&fresh, &publication);
                 n_changed += with_search_path(&path, publish)?.n_changed();
             }
-            log(&live, &fresh, found.n_rows, n_changed, started_at)?;
+            let run = Run {
+                started_at,
+                from_version: live.version,
+                done: Some((&fresh, found.n_rows, n_changed)),
+                failure: None,
+            };
+            log(&live, &run)?;
             Ok::<_, Report>(fresh)
         })
     })?;
     Ok(Some(fresh.version))
+}
+
+/// For `refit_job`: keeps what a refit failed of, where the caller has the owner's rights. Others have no place in the log.
+#[pg_extern]
+fn log_refit_failure(
+    model: &str,
+    started_at: TimestampWithTimeZone,
+    sqlstate: &str,
+    error: &str,
+) -> Result<(), Report> {
+    let Ok(found) = registry::find(model, Privilege::Own) else { return Ok(()) };
+    let Some(live) = found.active()? else { return Ok(()) };
+    let from_version = live.version;
+    log(&live, &Run { started_at, from_version, done: None, failure: Some((sqlstate, error)) })
 }
 
 /// For `refit_job`, which commits what it logs.
@@ -82,20 +107,7 @@ struct Found {
 
 impl Found {
     fn of(version: &Version) -> Result<Self, Report> {
-        let n_rows = with_catalog_names(|| {
-            Spi::connect(|client| {
-                client
-                    .select(
-                        "SELECT n_rows FROM persona.model_version WHERE model_id = $1 AND version = $2",
-                        Some(1),
-                        &[version.model_id.into(), version.version.into()],
-                    )?
-                    .first()
-                    .get_one::<i64>()
-            })
-        })
-        .map_err(spi_failed)?;
-        Ok(Self { n_rows: n_rows.unwrap_or(0), metrics: registry::metrics(version)? })
+        Ok(Self { n_rows: registry::n_rows(version)?, metrics: registry::metrics(version)? })
     }
 
     /// The measure by which versions of a kind are compared, more being better; None where it is not known.
@@ -152,36 +164,36 @@ fn check_metric(
 /// How many runs of a model's refits the log keeps.
 const LOGGED: i64 = 1_000;
 
-fn log(
-    live: &Version,
-    fresh: &Version,
-    n_rows: i64,
-    n_changed: u64,
+/// A line of the log.
+struct Run<'a> {
     started_at: TimestampWithTimeZone,
-) -> Result<(), Report> {
-    with_catalog_names(|| {
-        Spi::connect_mut(|client| {
-            client.update(
-                "INSERT INTO persona.refit_run (model_id, started_at, from_version, version, n_rows, n_changed) \
-                 VALUES ($1, $2, $3, $4, $5, $6)",
-                None,
-                &[
-                    live.model_id.into(),
-                    started_at.into(),
-                    live.version.into(),
-                    fresh.version.into(),
-                    n_rows.into(),
-                    (n_changed as i64).into(),
-                ],
-            )?;
-            client.update(
-                "DELETE FROM persona.refit_run WHERE id IN \
-                 (SELECT id FROM persona.refit_run WHERE model_id = $1 ORDER BY id DESC OFFSET $2)",
-                None,
-                &[live.model_id.into(), LOGGED.into()],
-            )?;
-            Ok(())
-        })
-    })
-    .map_err(spi_failed)
+    from_version: i32,
+    /// The new version, the rows of its fit, and the rows that were changed in published tables.
+    done: Option<(&'a Version, i64, u64)>,
+    /// SQLSTATE and message.
+    failure: Option<(&'a str, &'a str)>,
+}
+
+fn log(live: &Version, run: &Run) -> Result<(), Report> {
+    registry::change(
+        "INSERT INTO persona.refit_run \
+         (model_id, started_at, run_by, from_version, version, n_rows, n_changed, sqlstate, error) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &[
+            live.model_id.into(),
+            run.started_at.into(),
+            session_role().into(),
+            run.from_version.into(),
+            run.done.map(|(fresh, ..)| fresh.version).into(),
+            run.done.map(|(_, n_rows, _)| n_rows).into(),
+            run.done.map(|(_, _, n_changed)| n_changed as i64).into(),
+            run.failure.map(|(sqlstate, _)| sqlstate).into(),
+            run.failure.map(|(_, error)| error).into(),
+        ],
+    )?;
+    registry::change(
+        "DELETE FROM persona.refit_run WHERE id IN \
+         (SELECT id FROM persona.refit_run WHERE model_id = $1 ORDER BY id DESC OFFSET $2)",
+        &[live.model_id.into(), LOGGED.into()],
+    )
 }

@@ -9,10 +9,10 @@ use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::bulk::{self, RowWriter};
-use crate::pg::error::{Report, report};
+use crate::pg::error::{Error, Report, report};
 use crate::pg::names::find_relation;
 use crate::pg::registry::spi_failed;
-use crate::pg::security::with_catalog_first;
+use crate::pg::security::{current_role, with_catalog_first};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -55,12 +55,13 @@ pub(crate) fn write(
         .collect();
     let definitions = definitions.join(", ");
     if let Some(target) = existing(target)? {
-        run(&format!("CREATE TEMPORARY TABLE persona_staging ({definitions}) ON COMMIT DROP"))?;
-        bulk::fill(table_oid("pg_temp.persona_staging")?, n_rows, row)?;
-        run("ANALYZE pg_temp.persona_staging")?;
-        let query = "SELECT * FROM pg_temp.persona_staging";
-        let written = with_catalog_first(|| change(&target, query, &names, &keys))?;
-        run("DROP TABLE pg_temp.persona_staging")?;
+        let staging = free_temporary_name()?;
+        run(&format!("CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP"))?;
+        bulk::fill(table_oid(&staging)?, n_rows, row)?;
+        run(&format!("ANALYZE {staging}"))?;
+        let query = format!("SELECT * FROM {staging}");
+        let written = with_catalog_first(|| change(&target, &query, &names, &keys))?;
+        run(&format!("DROP TABLE {staging}"))?;
         return Ok(written);
     }
     let name = parsed_name(target)?;
@@ -128,6 +129,40 @@ pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
     select_one(&query)?.ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("invalid table name \"{target}\""))
     })
+}
+
+/// Refuses a table that is there and belongs to another role than the model's owner, who runs this: its triggers would run with
+/// the owner's rights. The lock keeps it from being dropped and made anew by somebody else.
+pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
+    let Some(table) = existing(target)? else { return Ok(()) };
+    let is_own = || {
+        select_one::<bool>(&format!(
+            "SELECT c.relowner OPERATOR(pg_catalog.=) {}::pg_catalog.oid FROM pg_catalog.pg_class c \
+             WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid",
+            current_role().to_u32(),
+            quote_literal(&table)
+        ))
+    };
+    if is_own()? == Some(true) {
+        run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;
+        if is_own()? == Some(true) {
+            return Ok(());
+        }
+    }
+    Err(Error::NotItsTable { model: model.to_owned(), table }.into())
+}
+
+/// A name that no temporary table of the session has, qualified.
+fn free_temporary_name() -> Result<String, Report> {
+    let mut number = 0;
+    loop {
+        let name = format!("pg_temp.persona_staging_{number}");
+        let query = format!("SELECT pg_catalog.to_regclass({}) IS NULL", quote_literal(&name));
+        if select_one::<bool>(&query)? == Some(true) {
+            return Ok(name);
+        }
+        number += 1;
+    }
 }
 
 fn table_oid(name: &str) -> Result<Oid, Report> {

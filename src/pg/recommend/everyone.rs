@@ -6,7 +6,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::keys::{self, Key};
-use super::served::{KeyColumn, Served, served};
+use super::served::{KeyColumn, Served};
 use super::{places, required};
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
@@ -14,8 +14,8 @@ use crate::pg::guc;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Version, spi_failed};
-use crate::pg::security::{current_role, has_rights_of};
+use crate::pg::registry::{self, Privilege, Version, current, spi_failed};
+use crate::pg::security::{current_role, refuse_read_only};
 use crate::pg::threads;
 
 #[pg_extern]
@@ -54,11 +54,18 @@ fn recommend_all_into(
     >,
     Report,
 > {
-    let target = table::qualified_name(required(save_to, "save_to")?)?;
+    let target = required(save_to, "save_to")?;
+    refuse_read_only(|| format!("table {target}"))?;
+    let target = table::qualified_name(target)?;
+    let found = registry::find(required(model, "model")?, Privilege::Read)?;
+    // A refit writes the table again, as the model's owner: another role's table is a copy.
+    let is_published = exclude_seen == Some(true) && found.owner == current_role();
+    if is_published {
+        table::must_be_own(&found.name, &target)?;
+    }
     let (version, served, pages) = everyone(model, n, exclude_seen)?;
     let (n_rows, written) = write(&target, &version, &served, &pages)?;
-    // A refit writes the table again, as the model's owner: another role's table is a copy.
-    if exclude_seen == Some(true) && has_rights_of(current_role(), version.owner) {
+    if is_published {
         let user = &served.columns.user;
         publish::remember(
             &version,
@@ -78,8 +85,8 @@ fn recommend_all_into(
 
 /// The type of a recommender's items, as SQL here calls it.
 pub(crate) fn item_type(model: &str) -> Result<String, Report> {
-    let (version, served) = served(model)?;
-    usable_type(&served.columns.item, version.owner)
+    let found = current::<Served>(model, Privilege::Use)?;
+    usable_type(&found.model.columns.item, found.version.owner)
 }
 
 /// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
@@ -128,7 +135,8 @@ fn everyone(
     let model = required(model, "model")?;
     let n = places(n, "n")?;
     let exclude_seen = required(exclude_seen, "exclude_seen")?;
-    let (version, served) = served(model)?;
+    let found = current::<Served>(model, Privilege::Read)?;
+    let (version, served) = (found.version.clone(), Rc::clone(&found.model));
     let recommender = &served.recommender;
     check_memory(recommender.n_users(), n.min(recommender.n_items()))?;
     let progress = Progress::start("recommend_all", model);

@@ -1,10 +1,12 @@
 //! Fits a recommender from a source, and measures one on a source that it has not seen.
 
+use std::rc::Rc;
+
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::served::{Columns, KeyColumn, Served, payload, served};
+use super::served::{Columns, KeyColumn, Served, payload};
 use super::{places, required};
 use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::recommend::{
@@ -16,7 +18,7 @@ use crate::pg::guc;
 use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Model, NewVersion, Version};
+use crate::pg::registry::{self, NewVersion, Privilege, Stored, Version, current};
 use crate::pg::security::with_catalog_names;
 use crate::pg::threads;
 
@@ -140,7 +142,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Resu
     }
     .check()?;
 
-    registry::lock(model, Some(Served::KIND), true)?;
+    registry::lock_for_fit(model, Served::KIND)?;
     let mut progress = Progress::start("fit_recommender", model);
     let events = read(source, &names, &mut progress)?;
     progress.phase("fitting");
@@ -193,7 +195,7 @@ fn evaluate_recommender(
     let model = required(model, "model")?;
     let source = required(source, "source")?;
     let n = places(n, "n")?;
-    let (_, served) = served(model)?;
+    let served = Rc::clone(&current::<Served>(model, Privilege::Use)?.model);
     let names = Names {
         user: user_column.unwrap_or(&served.columns.user.name),
         item: item_column.unwrap_or(&served.columns.item.name),

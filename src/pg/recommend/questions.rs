@@ -5,10 +5,11 @@ use std::rc::Rc;
 use pgrx::prelude::*;
 
 use super::keys::Key;
-use super::served::{Served, served};
+use super::served::Served;
 use super::{places, required};
 use crate::algo::recommend::{Algorithm, Recommendation};
 use crate::pg::error::{Report, report};
+use crate::pg::registry::{Privilege, current};
 
 #[pg_extern]
 fn recommend_bigint(
@@ -205,7 +206,7 @@ fn rows<K: Key>(
 
 /// The model, if its items can be given as this type of key.
 fn with_items_as<K: Key>(model: &str, argument: &str) -> Result<Rc<Served>, Report> {
-    let (_, served) = served(model)?;
+    let served = Rc::clone(&current::<Served>(model, Privilege::Use)?.model);
     if K::can_read(&served.recommender.item_keys) {
         return Ok(served);
     }

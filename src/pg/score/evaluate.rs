@@ -1,8 +1,6 @@
 //! How good scores are: `evaluate` of a model on a source, and aggregates over labels and scores.
 #![allow(unsafe_code, reason = "aggregates called once a row, without a layer between")]
 
-use std::rc::Rc;
-
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
@@ -16,7 +14,7 @@ use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
 use crate::pg::raw::{self, argument};
-use crate::pg::registry::{self, Model};
+use crate::pg::registry::{self, Privilege};
 use crate::pg::threads;
 
 use super::fit::check_target;
@@ -47,12 +45,11 @@ fn evaluate(
 > {
     let (model, source) = (required(model, "model")?, required(source, "source")?);
     let target = required(target, "target")?;
-    let version = registry::active(model, Scoring::KIND)?;
-    let scoring: Rc<Scoring> = registry::load(&version)?;
+    let found = registry::current::<Scoring>(model, Privilege::Use)?;
     let mut progress = Progress::start("evaluate", model);
-    let metrics = match &*scoring {
+    let metrics = match &*found.model {
         Scoring::Native(native) => measure(native, source, target, &mut progress)?,
-        Scoring::Onnx => measure_imported(&Imported::of(&version)?, source, target, &mut progress)?,
+        Scoring::Onnx(imported) => measure_imported(imported, source, target, &mut progress)?,
     };
     Ok(TableIterator::once((
         metrics.n_holdout as i64,

@@ -10,7 +10,7 @@ use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Model, NewVersion, Version};
+use crate::pg::registry::{self, NewVersion, Stored, Version};
 use crate::pg::threads;
 
 use super::required;
@@ -180,7 +180,7 @@ fn fit(
 ) -> Result<(Version, Fit), Report> {
     let params = asked.params()?;
     asked.check_columns()?;
-    registry::lock(model, Some(Scoring::KIND), true)?;
+    registry::lock_for_fit(model, Scoring::KIND)?;
     let mut progress = Progress::start("fit_scorer", model);
     let data = read(source, &asked, &mut progress)?;
     progress.phase("fitting");

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, LoadError, Model, NewVersion, spi_failed};
+use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored, spi_failed};
 use crate::pg::scorer;
 use crate::pg::security::with_catalog_names;
 
@@ -68,7 +68,7 @@ fn import(
     features: Option<Vec<Option<String>>>,
     activate: bool,
 ) -> Result<Imported, Report> {
-    registry::lock(model, Some(Scoring::KIND), true)?;
+    registry::lock_for_fit(model, Scoring::KIND)?;
     let features = features.map(names).transpose()?;
     let summary = onnx_scan::scan(onnx)?;
     let bound = onnx_bind::bind(&summary, output, features.as_deref())?;
@@ -147,7 +147,7 @@ fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
 
 #[pg_extern]
 fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
-    let version = registry::active(required(model, "model")?, Scoring::KIND)?;
+    let version = registry::active(required(model, "model")?, Scoring::KIND, Privilege::Read)?;
     if version.algorithm == ONNX {
         return registry::payload(&version);
     }

@@ -3,7 +3,7 @@
 use crate::algo::score::Scorer;
 use crate::pg::error::Report;
 use crate::pg::record::{Binding, Record};
-use crate::pg::registry::{self, Found, LoadError, Model, Version};
+use crate::pg::registry::{self, Found, LoadError, Stored, Version};
 
 use super::native::Native;
 use super::onnx::Imported;
@@ -14,16 +14,15 @@ pub(super) const ONNX: &str = "onnx";
 /// A version in this backend's memory.
 pub(super) enum Scoring {
     Native(Box<Native>),
-    /// How it binds depends on the version, and models are kept by their bytes: a call site has the rest.
-    Onnx,
+    Onnx(Box<Imported>),
 }
 
-impl Model for Scoring {
+impl Stored for Scoring {
     const KIND: &'static str = "scorer";
 
     fn load(version: &Version) -> Result<Self, LoadError> {
         if version.algorithm == ONNX {
-            return Ok(Self::Onnx);
+            return Ok(Self::Onnx(Box::new(Imported::of(version)?)));
         }
         Ok(Self::Native(Box::new(Native::new(scorer(version)?))))
     }
@@ -39,7 +38,6 @@ pub(super) fn scorer(version: &Version) -> Result<Scorer, LoadError> {
 #[derive(Default)]
 pub(super) struct Site {
     found: Found<Scoring>,
-    imported: Option<Imported>,
     pub(super) binding: Binding,
 }
 
@@ -53,21 +51,14 @@ impl Site {
     /// The model of this name, ready to score rows.
     #[inline]
     pub(super) fn find(&mut self, model: &str) -> Result<By<'_>, Report> {
-        let (version, scoring, is_new) = self.found.get(model)?;
+        let (found, is_new) = self.found.get(model)?;
         if is_new {
             self.binding.forget();
-            self.imported = None;
         }
-        match &**scoring {
-            Scoring::Native(native) => Ok(By::Native(native, &mut self.binding)),
-            Scoring::Onnx => {
-                let imported = match self.imported.take() {
-                    Some(imported) => imported,
-                    None => Imported::of(version)?,
-                };
-                Ok(By::Onnx(self.imported.insert(imported), &mut self.binding))
-            }
-        }
+        Ok(match &*found.model {
+            Scoring::Native(native) => By::Native(native, &mut self.binding),
+            Scoring::Onnx(imported) => By::Onnx(imported, &mut self.binding),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::algo::segment::{self, Fit, KMeans, Ordered, Seeding};
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
+use crate::pg::operate::table;
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
@@ -82,8 +83,11 @@ fn fit_segments(
         .set_hint("A table shows the active version: activate this one later and publish it."));
     }
     arguments.params(&Place::Memory).check(1, 1)?;
-    registry::lock(model, Some(KIND), true)?;
-    let before = registry::existing(model)?;
+    let before = registry::lock_for_fit(model, KIND)?;
+    let before = registry::fresh(|| before.map_or(Ok(None), |before| before.active()))?;
+    if let Some(target) = save_to {
+        table::must_be_own(model, target)?;
+    }
     let mut progress = Progress::start("fit_segments", model);
     let data = read(source, &arguments, &mut progress)?;
     if k.is_none() {

@@ -9,8 +9,8 @@ use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Version};
-use crate::pg::security::{as_role, current_role, has_rights_of, with_search_path};
+use crate::pg::registry::{self, Privilege, Version};
+use crate::pg::security::{as_role, with_search_path};
 use crate::pg::threads;
 
 use super::model::{KIND, Segments};
@@ -37,17 +37,17 @@ fn segment_flow(
     Report,
 > {
     let model = model.ok_or(Error::NullArgument { argument: "model" })?;
-    let live = registry::active(model, KIND)?;
-    if !has_rights_of(current_role(), live.owner) {
-        return Err(Error::NotOwner { name: live.name }.into());
-    }
+    let found = registry::find(model, Privilege::Own)?;
+    found.check_kind(KIND)?;
+    found.check_owner()?;
+    let live = found.live()?;
     let to = match to_version {
-        Some(version) => registry::find(model, Some(version))?,
+        Some(version) => found.version(version)?,
         None => live.clone(),
     };
     let from = match from_version {
-        Some(version) => registry::find(model, Some(version))?,
-        None => registry::before(&to)?.ok_or_else(|| no_version_before(&to))?,
+        Some(version) => found.version(version)?,
+        None => registry::before(&found, &to)?.ok_or_else(|| no_version_before(&to))?,
     };
     let versions = [registry::load::<Segments>(&from)?, registry::load::<Segments>(&to)?];
     let mut progress = Progress::start("segment_flow", model);
@@ -78,7 +78,7 @@ pub(super) fn read_as_owner(
     let request = Request { source: &recipe.source, columns, others: Others::Ignore };
     let read = || ingest(&request, progress);
     let Ingested { frame, .. } =
-        as_role(live.owner, true, || with_search_path(&recipe.search_path, read))?;
+        as_role(live.owner, || with_search_path(&recipe.search_path, read))?;
     Ok(frame)
 }
 

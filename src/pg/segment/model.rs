@@ -11,7 +11,7 @@ use crate::algo::segment::{
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
 use crate::pg::record::{self, Binding, Cell, Record};
-use crate::pg::registry::{self, Found, LoadError, Model, Version};
+use crate::pg::registry::{self, Found, LoadError, Privilege, Stored, Version, current};
 
 use super::names::{Known, names};
 
@@ -29,7 +29,7 @@ pub(super) struct Segments {
     categories: Vec<(usize, Encoder)>,
 }
 
-impl Model for Segments {
+impl Stored for Segments {
     const KIND: &'static str = KIND;
 
     fn load(version: &Version) -> Result<Self, LoadError> {
@@ -70,7 +70,8 @@ fn with_row<T>(
     answer: impl Fn(&Segments, &[f64]) -> T,
 ) -> Result<T, Report> {
     let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
-    let (_, segments, is_new) = site.found.get(model)?;
+    let (found, is_new) = site.found.get(model)?;
+    let segments = &found.model;
     if is_new {
         site.binding.forget();
     }
@@ -227,9 +228,8 @@ fn model_segments(
     >,
     Report,
 > {
-    let version = registry::active(model, KIND)?;
-    let segments = registry::load::<Segments>(&version)?;
-    Ok(TableIterator::new(rows(describe(&version, &segments.model)?)))
+    let found = current::<Segments>(model, Privilege::Use)?;
+    Ok(TableIterator::new(rows(describe(&found.version, &found.model.model)?)))
 }
 
 #[pg_extern]
@@ -249,10 +249,9 @@ fn model_segment_profile(
     >,
     Report,
 > {
-    let version = registry::active(model, KIND)?;
-    let segments = registry::load::<Segments>(&version)?;
-    let names = names(version.model_id, Known::of(&version)?.numbering)?;
-    let mut profile = profile(&segments.model);
+    let found = current::<Segments>(model, Privilege::Use)?;
+    let names = names(found.version.model_id, Known::of(&found.version)?.numbering)?;
+    let mut profile = profile(&found.model.model);
     // What sets a segment apart comes first; equal ones stay in the order of the features.
     profile.sort_by(|a, b| a.segment.cmp(&b.segment).then(b.z.abs().total_cmp(&a.z.abs())));
     Ok(TableIterator::new(profile.into_iter().map(move |row| {
@@ -283,10 +282,9 @@ fn model_segment_quality(
     >,
     Report,
 > {
-    let version = registry::active(model, KIND)?;
-    let segments = registry::load::<Segments>(&version)?;
-    let model = &segments.model;
-    let quality = quality(&version)?;
+    let found = current::<Segments>(model, Privilege::Use)?;
+    let (version, model) = (&found.version, &found.model.model);
+    let quality = quality(version)?;
     Ok(TableIterator::once((
         version.version,
         model.k() as i32,

@@ -9,8 +9,7 @@ use pgrx::prelude::*;
 
 use crate::algo::segment::successors;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Version, change, spi_failed};
-use crate::pg::security::with_catalog_names;
+use crate::pg::registry::{self, Privilege, Version, change, select};
 
 use super::model::{KIND, Segments};
 
@@ -35,23 +34,12 @@ impl Known {
 
 /// The names of the segments of a numbering.
 pub(super) fn names(model_id: i64, numbering: i32) -> Result<HashMap<i32, String>, Report> {
-    with_catalog_names(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT segment, name FROM persona.segment_name WHERE model_id = $1 AND numbering = $2",
-                None,
-                &[model_id.into(), numbering.into()],
-            )?;
-            let mut names = HashMap::new();
-            for row in rows {
-                if let (Some(segment), Some(name)) = (row.get::<i32>(1)?, row.get::<String>(2)?) {
-                    names.insert(segment, name);
-                }
-            }
-            Ok(names)
-        })
-    })
-    .map_err(spi_failed)
+    let names = select(
+        "SELECT segment, name FROM persona.segment_name WHERE model_id = $1 AND numbering = $2",
+        &[model_id.into(), numbering.into()],
+        |row| row.get::<i32>(1)?.zip(row.get::<String>(2)?).map_or(Ok(None), |name| Ok(Some(name))),
+    )?;
+    Ok(names.into_iter().flatten().collect())
 }
 
 #[pg_extern]
@@ -62,8 +50,11 @@ fn name_segment(
 ) -> Result<(), Report> {
     let model = model.ok_or(Error::NullArgument { argument: "model" })?;
     let segment = segment.ok_or(Error::NullArgument { argument: "segment" })?;
-    registry::lock(model, Some(KIND), true)?;
-    let version = registry::active(model, KIND)?;
+    let found = registry::lock_existing(model, |model| {
+        model.allow(Privilege::Own)?;
+        model.check_kind(KIND)
+    })?;
+    let version = registry::fresh(|| found.live())?;
     let k = registry::load::<Segments>(&version)?.model.k();
     let numbering = Known::of(&version)?.numbering;
     if segment < 1 || segment as usize > k {

@@ -10,8 +10,7 @@ use crate::algo::segment::{Ended, KMeans, Ordered, Picture, order_by_content, pi
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Version};
-use crate::pg::security::{current_role, has_rights_of};
+use crate::pg::registry::{self, Model, Privilege, Version};
 use crate::pg::threads;
 
 use super::flow::{count, read_as_owner};
@@ -22,11 +21,14 @@ use super::model::{KIND, Segments, describe, quality};
 fn report(model: Option<&str>, with_rows: Option<bool>) -> Result<String, Report> {
     let model = model.ok_or(Error::NullArgument { argument: "model" })?;
     let with_rows = with_rows.ok_or(Error::NullArgument { argument: "with_rows" })?;
-    let version = registry::active(model, KIND)?;
+    let found = registry::find(model, Privilege::Use)?;
+    found.check_kind(KIND)?;
+    let version = found.live()?;
     let segments = registry::load::<Segments>(&version)?;
     let mut page = of_model(&version, &segments.model)?;
-    if with_rows && has_rights_of(current_role(), version.owner) {
-        add_rows(&mut page, &version, &segments)?;
+    if with_rows && found.privilege() == Some(Privilege::Own) {
+        found.check_owner()?;
+        add_rows(&mut page, &found, &version, &segments)?;
     }
     Ok(segments_page(&page))
 }
@@ -71,11 +73,12 @@ fn of_model(version: &Version, model: &KMeans) -> Result<SegmentsReport, Report>
 /// What the rows that the source has now say.
 fn add_rows(
     page: &mut SegmentsReport,
+    found: &Model,
     version: &Version,
     segments: &Segments,
 ) -> Result<(), Report> {
     let mut progress = Progress::start("report", &version.name);
-    let earlier = match registry::before(version)? {
+    let earlier = match registry::before(found, version)? {
         Some(earlier) => Some((registry::load::<Segments>(&earlier)?, earlier.version)),
         None => None,
     };

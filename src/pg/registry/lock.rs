@@ -1,0 +1,186 @@
+//! One fit, refit or change of a model at a time: locks that SQL cannot take, taken after the rights are checked.
+//!
+//! They are PostgreSQL's locks of objects, in a class of our own: the table of models. So whoever may not change a model cannot
+//! hold it up, as an advisory lock let anybody do. A model is locked by its id. A name that is not taken yet is locked by its
+//! hash. Single statements cannot deadlock: a name is waited for by one that holds no model but, in a
+//! rename, its own, and it is given back before a model is waited for.
+#![allow(unsafe_code, reason = "PostgreSQL's lock manager")]
+
+use pgrx::pg_sys;
+
+use crate::algo::hash::stable_hash;
+use crate::pg::error::{Error, Report};
+use crate::pg::security::{refuse_read_only, with_fresh_snapshot};
+
+use super::{Model, rows};
+
+/// The model into which a fit or an import writes, locked; None for a name that is not taken, which is locked then. Only the
+/// owner itself may fit into a model.
+pub(crate) fn lock_for_fit(name: &str, kind: &'static str) -> Result<Option<Model>, Report> {
+    check_name(name)?;
+    check_writable(name)?;
+    let check = |model: Model| {
+        if model.privilege().is_none() {
+            return Err(Error::NameTaken { name: name.to_owned(), kind: None }.into());
+        }
+        model.must_be_its_owner()?;
+        if model.kind != kind {
+            let kind = Some(model.kind);
+            return Err(Error::NameTaken { name: name.to_owned(), kind }.into());
+        }
+        Ok::<_, Report>(model)
+    };
+    loop {
+        let Some(model) = look(name)?.map(check).transpose()? else {
+            let lock = Lock::of_name(name)?;
+            lock.wait();
+            if look(name)?.is_none() {
+                return Ok(None);
+            }
+            lock.release();
+            continue;
+        };
+        let lock = Lock::of_model(&model)?;
+        lock.wait();
+        // While this waited the model may have been dropped, renamed or replaced.
+        match look(name)?.map(check).transpose()? {
+            Some(now) if now.id == model.id => return Ok(Some(now)),
+            _ => lock.release(),
+        }
+    }
+}
+
+/// A model that is changed or published: it is there, `check` allows it, and it is locked.
+pub(crate) fn lock_existing(
+    name: &str,
+    check: impl Fn(&Model) -> Result<(), Report>,
+) -> Result<Model, Report> {
+    lock_model(name, check, |lock| {
+        lock.wait();
+        true
+    })
+    .and_then(|model| model.ok_or_else(|| Error::UnknownModel { name: name.to_owned() }.into()))
+}
+
+/// As [`lock_existing`]; None when another session has the model's lock.
+pub(crate) fn try_lock_existing(
+    name: &str,
+    check: impl Fn(&Model) -> Result<(), Report>,
+) -> Result<Option<Model>, Report> {
+    lock_model(name, check, Lock::try_now)
+}
+
+fn lock_model(
+    name: &str,
+    check: impl Fn(&Model) -> Result<(), Report>,
+    take: impl Fn(&Lock) -> bool,
+) -> Result<Option<Model>, Report> {
+    let checked = || {
+        let model = look(name)?.ok_or(Error::UnknownModel { name: name.to_owned() })?;
+        check(&model)?;
+        Ok::<_, Report>(model)
+    };
+    loop {
+        let model = checked()?;
+        check_writable(name)?;
+        let lock = Lock::of_model(&model)?;
+        if !take(&lock) {
+            return Ok(None);
+        }
+        let now = checked()?;
+        if now.id == model.id {
+            return Ok(Some(now));
+        }
+        lock.release();
+    }
+}
+
+/// Locks a name that a model is to be given; it is not taken.
+pub(crate) fn lock_free_name(name: &str) -> Result<(), Report> {
+    check_name(name)?;
+    let taken = || match look(name)? {
+        None => Ok(()),
+        Some(model) => {
+            let kind = model.privilege().map(|_| model.kind);
+            Err(Report::from(Error::NameTaken { name: name.to_owned(), kind }))
+        }
+    };
+    taken()?;
+    Lock::of_name(name)?.wait();
+    taken()
+}
+
+/// The model as it is now, whatever the statement's snapshot: it may have waited.
+fn look(name: &str) -> Result<Option<Model>, Report> {
+    with_fresh_snapshot(|| rows::model(name))
+}
+
+fn check_name(name: &str) -> Result<(), Report> {
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(Error::InvalidModelName { name: name.to_owned() }.into());
+    }
+    Ok(())
+}
+
+/// Before a long fit and not at its first write; on a standby that would even ask for a transaction id, which is an internal
+/// error.
+fn check_writable(name: &str) -> Result<(), Report> {
+    refuse_read_only(|| format!("model \"{name}\""))
+}
+
+/// A lock until the end of the transaction.
+struct Lock(pg_sys::LOCKTAG);
+
+const MODE: i32 = pg_sys::ExclusiveLock as i32;
+
+impl Lock {
+    fn of_model(model: &Model) -> Result<Self, Report> {
+        let id = model.id as u64;
+        // The last number tells a model from a name.
+        Self::new(id as u32, 1 + (id >> 32) as u16)
+    }
+
+    fn of_name(name: &str) -> Result<Self, Report> {
+        Self::new(stable_hash(name.as_bytes()) as u32, 0)
+    }
+
+    fn new(object: u32, part: u16) -> Result<Self, Report> {
+        Ok(Self(pg_sys::LOCKTAG {
+            // SAFETY: reads a global.
+            locktag_field1: unsafe { pg_sys::MyDatabaseId.to_u32() },
+            locktag_field2: rows::table_of_models()?.to_u32(),
+            locktag_field3: object,
+            locktag_field4: part,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        }))
+    }
+
+    /// Waits until no other session has it.
+    fn wait(&self) {
+        self.take(false);
+    }
+
+    /// Whether it could be had without waiting.
+    fn try_now(&self) -> bool {
+        self.take(true)
+    }
+
+    fn take(&self, at_once: bool) -> bool {
+        // SAFETY: a well-formed tag; PostgreSQL gives the lock back when the transaction ends. With a transaction id, queries of
+        // this function see what others have committed while it waited.
+        unsafe {
+            let taken = pg_sys::LockAcquire(&self.0, MODE, false, at_once);
+            if taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
+                return false;
+            }
+            pg_sys::GetCurrentTransactionId();
+            true
+        }
+    }
+
+    fn release(&self) {
+        // SAFETY: the lock is held by this transaction.
+        unsafe { pg_sys::LockRelease(&self.0, MODE, false) };
+    }
+}
