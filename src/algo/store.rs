@@ -265,7 +265,8 @@ impl Drop for Mapped {
     }
 }
 
-fn allocate(file: &File, bytes: usize) -> io::Result<()> {
+/// Gives the file that many bytes with their blocks on the disk, so that no store into a mapping of it can find the disk full.
+pub fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
     loop {
         // SAFETY: the descriptor is open.

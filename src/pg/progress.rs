@@ -14,6 +14,8 @@ use std::time::Instant;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::algo::store::allocate;
+
 use super::guc;
 
 /// The directory of the extension's files, relative to the data directory, in which every server process runs.
@@ -182,7 +184,10 @@ struct Slot {
     phase: [AtomicU64; 4],
     function: [AtomicU64; 8],
     model: [AtomicU64; 32],
-    unused: [AtomicU64; 12],
+    /// When the server and the process began that have the slot: another one may have the same pid by now.
+    server_born: AtomicU64,
+    process_born: AtomicU64,
+    unused: [AtomicU64; 10],
 }
 
 const _: () = assert!(size_of::<Slot>() == 512);
@@ -198,7 +203,7 @@ impl Slot {
         for _ in 0..100 {
             let version = self.version.load(Acquire);
             let pid = self.pid.load(Acquire) as i32;
-            if pid == 0 || !is_alive(pid) {
+            if pid == 0 || !self.is_held_by(pid) {
                 return None;
             }
             let activity = Activity {
@@ -226,16 +231,38 @@ impl Slot {
 
 fn claim(slots: &'static [Slot]) -> Option<&'static Slot> {
     let own = std::process::id();
-    slots.iter().find(|slot| {
+    let slot = slots.iter().find(|slot| {
         let holder = slot.pid.load(Acquire);
-        let is_free = holder == 0 || (holder != own && !is_alive(holder as i32));
-        is_free && slot.pid.compare_exchange(holder, own, AcqRel, Relaxed).is_ok()
-    })
+        if holder != 0 && slot.is_held_by(holder as i32) {
+            return false;
+        }
+        // Until the new holder says when it began nobody takes it for one that left.
+        slot.process_born.store(0, Release);
+        slot.pid.compare_exchange(holder, own, AcqRel, Relaxed).is_ok()
+    })?;
+    slot.server_born.store(server_born(), Relaxed);
+    slot.process_born.store(process_born(own as i32).unwrap_or(0), Release);
+    Some(slot)
 }
 
-fn is_alive(pid: i32) -> bool {
-    // SAFETY: signal 0 only asks whether the process is there.
-    pid > 0 && unsafe { libc::kill(pid, 0) == 0 || *libc::__errno_location() == libc::EPERM }
+impl Slot {
+    /// Whether the process that took the slot is still there. One that was killed left it as it was.
+    fn is_held_by(&self, pid: i32) -> bool {
+        let said = (self.server_born.load(Acquire), self.process_born.load(Acquire));
+        process_born(pid).is_some_and(|born| said.1 == 0 || said == (server_born(), born))
+    }
+}
+
+fn server_born() -> u64 {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::PgStartTime as u64 }
+}
+
+/// When the process began, in ticks since the machine did; None for one that is not there.
+fn process_born(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The 22nd field; the second, the program's name in parentheses, may hold blanks.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// The file's slots, mapped at first use in this process and kept.
@@ -254,9 +281,8 @@ fn map() -> std::io::Result<&'static [Slot]> {
         .truncate(false)
         .mode(0o600)
         .open(FILE)?;
-    if file.metadata()?.len() < size as u64 {
-        file.set_len(size as u64)?;
-    }
+    // With all its blocks: a store into a hole of a file on a full disk ends the process, and so the server's sessions.
+    allocate(&file, size)?;
     // SAFETY: a shared mapping of a file of at least this size, which nobody truncates; slots are atomics alone, for
     // which any bytes are valid, and the mapping is page-aligned.
     unsafe {
