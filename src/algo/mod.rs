@@ -1,9 +1,11 @@
 //! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
 
 mod cholesky;
+pub mod encoded;
 pub mod flat_map;
 pub mod frame;
 pub mod hash;
+pub mod memory;
 pub mod random;
 pub mod stop;
 pub mod store;

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use super::memory;
+
 /// The computation was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped on request")]
@@ -27,8 +29,11 @@ impl Watch {
         self.stop.store(true, Relaxed);
     }
 
+    /// Also where memory has become short, which whoever waits for the computation will say.
+    #[inline]
     pub fn check(&self) -> Result<(), Stopped> {
-        if self.stop.load(Relaxed) { Err(Stopped) } else { Ok(()) }
+        let is_short = memory::SHORT.load(Relaxed);
+        if self.stop.load(Relaxed) | is_short { Err(Stopped) } else { Ok(()) }
     }
 
     /// Says how far the computation is, in steps of its own (iterations, users), and its metric so far (inertia, loss).

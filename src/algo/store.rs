@@ -112,7 +112,10 @@ impl<T: Word> Store<T> {
     pub fn zeroed(place: &Place, len: usize) -> io::Result<Self> {
         let mut store = Self::new(place);
         match &mut store.0 {
-            Inner::Memory(words) => *words = zeros(len)?,
+            Inner::Memory(words) => {
+                *words = zeros(len)?;
+                ask_for_huge_pages(words);
+            }
             // A new file is nothing but zeros.
             Inner::Disk(mapped, _) => {
                 mapped.grow(len.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?)?;
@@ -180,8 +183,8 @@ impl<T: Word> Store<T> {
     }
 }
 
-/// As `vec![0; len]`, but in large pages, and without the memory an error.
-fn zeros<T: Word>(len: usize) -> io::Result<Vec<T>> {
+/// As `vec![0; len]`, and without the memory an error.
+pub(super) fn zeros<T: Word>(len: usize) -> io::Result<Vec<T>> {
     let layout = Layout::array::<T>(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     if layout.size() == 0 {
         return Ok(Vec::new());
@@ -192,9 +195,7 @@ fn zeros<T: Word>(len: usize) -> io::Result<Vec<T>> {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     // SAFETY: allocated as a Vec does it, of this capacity; a word of zeros is one.
-    let words = unsafe { Vec::from_raw_parts(words, len, len) };
-    ask_for_huge_pages(&words);
-    Ok(words)
+    Ok(unsafe { Vec::from_raw_parts(words, len, len) })
 }
 
 /// Large room is to come in pages of 2 MB where the system has them: making small ones takes four times as long, which is half
