@@ -7,6 +7,9 @@ use std::io::ErrorKind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::PgSqlErrorCode as Code;
 
+use crate::algo::encoded;
+use crate::algo::memory::Refused;
+
 /// What a SQL function returns when it fails.
 pub(crate) type Report = ErrorReport;
 
@@ -273,6 +276,24 @@ impl From<Error> for Report {
             }
             NullArgument { argument } => {
                 report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("argument \"{argument}\" must not be NULL"))
+            }
+        }
+    }
+}
+
+impl From<Refused> for Report {
+    fn from(refused: Refused) -> Self {
+        report(Code::ERRCODE_OUT_OF_MEMORY, format!("out of memory: {refused}"))
+            .set_hint("Give the server more memory, or fewer rows or columns at once.")
+    }
+}
+
+impl From<encoded::Error> for Report {
+    fn from(error: encoded::Error) -> Self {
+        match error {
+            encoded::Error::Refused(refused) => refused.into(),
+            encoded::Error::Unwritable(why) => {
+                report(Code::ERRCODE_INTERNAL_ERROR, format!("a value cannot be written: {why}"))
             }
         }
     }

@@ -17,6 +17,7 @@ mod progress;
 mod raw;
 mod record;
 mod registry;
+mod reserve;
 mod security;
 mod temporary;
 mod threads;
@@ -49,6 +50,7 @@ extern "C-unwind" fn _PG_init() {
         std::env::set_var("RUST_BACKTRACE", "0");
         std::env::set_var("RUST_LIB_BACKTRACE", "0");
     }
+    reserve::begin();
     guc::define();
     registry::watch_memberships();
 }

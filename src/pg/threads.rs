@@ -17,11 +17,13 @@ use std::time::Duration;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::stop::Watch;
 
 use super::error::{Report, report};
 use super::guc;
 use super::progress::Progress;
+use super::reserve;
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -75,6 +77,7 @@ fn compute<T: Send>(
     progress: &Progress,
     work: impl FnOnce(&Watch) -> T + Send,
 ) -> Result<T, Report> {
+    reserve::begin();
     let running = Running::default();
     let _shown = running.show();
     let result = Mutex::new(None);
@@ -95,6 +98,8 @@ fn compute<T: Send>(
         std::mem::forget(stop);
     });
     let value = result.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The computation was told to stop, by an error that says nothing of memory.
+    memory::check()?;
     value.ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, "the computation ended without a result")
     })
@@ -155,23 +160,50 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 fn pool(n_threads: usize) -> Result<Pool, Report> {
+    // A thread that has a stack and no room for its own variables ends the process.
+    memory::probe(n_threads * (STACK + ROOM_OF_A_THREAD))?;
+    share_one_arena();
     let _blocked = BlockedSignals::new();
     let mut threads = Vec::with_capacity(n_threads);
-    let pool = rayon::ThreadPoolBuilder::new()
+    let built = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
         .spawn_handler(|thread| {
             let name = format!("persona {}", thread.index());
-            threads.push(std::thread::Builder::new().name(name).spawn(|| thread.run())?);
+            let thread =
+                std::thread::Builder::new().name(name).stack_size(STACK).spawn(|| thread.run());
+            threads.push(thread?);
             Ok(())
         })
-        .build()
-        .map_err(|error| {
-            report(
+        .build();
+    match built {
+        Ok(pool) => Ok(Pool { pool: Some(pool), threads }),
+        Err(error) => {
+            // The first ones, when a later one could not be started.
+            drop(Pool { pool: None, threads });
+            Err(report(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
                 format!("could not start threads: {error}"),
-            )
-        })?;
-    Ok(Pool { pool: Some(pool), threads })
+            ))
+        }
+    }
+}
+
+/// What Rust gives a thread by itself.
+const STACK: usize = 2 << 20;
+const ROOM_OF_A_THREAD: usize = 256 << 10;
+
+/// Each thread has an arena of its own to allocate from, for which the C library sets 64 MB of addresses aside. Where these are
+/// limited, they are what a fit will want: then all threads share one.
+fn share_one_arena() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: a limit is read into a local, and an option of the allocator set.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        let is_read = libc::getrlimit(libc::RLIMIT_AS, &mut limit) == 0;
+        if is_read && limit.rlim_cur != libc::RLIM_INFINITY {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
+    }
 }
 
 /// Blocks all signals of this thread, and so of the threads it makes, until dropped.

@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Attribute, attributes};
+use crate::pg::reserve;
 
 use super::source::query_of;
 
@@ -43,6 +44,7 @@ struct Receiver<'a, S> {
 
 /// Runs the source, the name of a relation or one SELECT that only reads, and hands its rows to the sink.
 pub(crate) fn stream(source: &str, sink: &mut impl Sink) -> Result<(), Report> {
+    reserve::begin();
     let query = query_of(source)?;
     let query = CString::new(query).map_err(|_| {
         report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
