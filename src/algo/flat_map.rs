@@ -6,6 +6,7 @@
 //! length of key u32, hash u32, words, key; room. A frozen map has its entries in the order of keys, no table and no room.
 
 use super::hash::stable_hash;
+use super::memory::{self, Refused};
 
 const FORMAT: u32 = 1;
 const HEADER: usize = 24;
@@ -90,22 +91,42 @@ pub fn empty(width: usize, head: &[u64]) -> Vec<u8> {
     bytes
 }
 
-/// A frozen map of these entries, whose keys differ.
-pub fn of(width: usize, head: &[u64], mut entries: Vec<(Vec<u8>, Vec<u64>)>) -> Vec<u8> {
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut shape =
-        Shape { width, n_head: head.len(), n_entries: entries.len(), n_slots: 0, end: 0 };
-    let mut bytes = vec![0; shape.entries()];
-    write_head(&mut bytes, head);
-    for (key, words) in &entries {
-        bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&(stable_hash(key) as u32).to_le_bytes());
-        words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-        bytes.extend_from_slice(key);
+/// Collects entries, whose keys differ, for a frozen map.
+#[derive(Default)]
+pub struct Freezer {
+    bytes: Vec<u8>,
+    /// Of each entry where it begins, where its key does, and where it ends.
+    entries: Vec<[usize; 3]>,
+}
+
+impl Freezer {
+    pub fn add(&mut self, key: &[u8], words: impl Iterator<Item = u64>) -> Result<(), Refused> {
+        let start = self.bytes.len();
+        memory::extend(&mut self.bytes, &(key.len() as u32).to_le_bytes())?;
+        memory::extend(&mut self.bytes, &(stable_hash(key) as u32).to_le_bytes())?;
+        for word in words {
+            memory::extend(&mut self.bytes, &word.to_le_bytes())?;
+        }
+        let key_at = self.bytes.len();
+        memory::extend(&mut self.bytes, key)?;
+        memory::push(&mut self.entries, [start, key_at, self.bytes.len()])
     }
-    shape.end = bytes.len();
-    shape.write(&mut bytes);
-    bytes
+
+    pub fn finish(mut self, width: usize, head: &[u64]) -> Result<Vec<u8>, Refused> {
+        let entries = &self.bytes;
+        self.entries.sort_unstable_by(|a, b| entries[a[1]..a[2]].cmp(&entries[b[1]..b[2]]));
+        let n_entries = self.entries.len();
+        let mut shape = Shape { width, n_head: head.len(), n_entries, n_slots: 0, end: 0 };
+        let mut bytes = memory::filled(0, shape.entries())?;
+        write_head(&mut bytes, head);
+        memory::exact_room(&mut bytes, entries.len())?;
+        for &[start, _, end] in &self.entries {
+            bytes.extend_from_slice(&entries[start..end]);
+        }
+        shape.end = bytes.len();
+        shape.write(&mut bytes);
+        Ok(bytes)
+    }
 }
 
 /// Changes the words of a key, which are 0 when it is new.
@@ -152,14 +173,14 @@ pub fn update(bytes: &mut [u8], key: &[u8], change: impl FnOnce(&mut [Word])) ->
 }
 
 /// The same map with room for twice as much and for this key. A frozen one gets a table.
-pub fn grown(bytes: &[u8], key: &[u8]) -> Vec<u8> {
-    let Some(old) = Shape::of(bytes) else { return Vec::new() };
+pub fn grown(bytes: &[u8], key: &[u8]) -> Result<Vec<u8>, Refused> {
+    let Some(old) = Shape::of(bytes) else { return Ok(Vec::new()) };
     let n_slots = (2 * (old.n_entries + 1)).next_power_of_two().max(FIRST_SLOTS);
     let length = old.end - old.entries();
     let mut shape = Shape { n_slots, ..old };
     shape.end = shape.entries() + length;
     let room = length.max(FIRST_ROOM) + old.entry_length(key);
-    let mut larger = vec![0; shape.end + room];
+    let mut larger = memory::filled(0, shape.end + room)?;
     shape.write(&mut larger);
     larger[HEADER..old.slots()].copy_from_slice(&bytes[HEADER..old.slots()]);
     larger[shape.entries()..shape.end].copy_from_slice(&bytes[old.entries()..old.end]);
@@ -175,16 +196,17 @@ pub fn grown(bytes: &[u8], key: &[u8]) -> Vec<u8> {
         larger[at..at + 4].copy_from_slice(&(entry as u32).to_le_bytes());
         entry += ENTRY + 8 * shape.width + key_length;
     }
-    larger
+    Ok(larger)
 }
 
 /// The map as it is stored: without table and room, and the same for the same entries whatever their order was.
-pub fn frozen(map: FlatMap) -> Vec<u8> {
+pub fn frozen(map: FlatMap) -> Result<Vec<u8>, Refused> {
     let head: Vec<u64> = (0..map.shape.n_head).map(|word| map.head(word)).collect();
-    let entries = map.iter().map(|(key, words)| {
-        (key.to_vec(), words.iter().map(|word| u64::from_le_bytes(*word)).collect())
-    });
-    of(map.shape.width, &head, entries.collect())
+    let mut freezer = Freezer::default();
+    for (key, words) in map.iter() {
+        freezer.add(key, words.iter().map(|word| u64::from_le_bytes(*word)))?;
+    }
+    freezer.finish(map.shape.width, &head)
 }
 
 /// Changes a head word.
@@ -263,7 +285,7 @@ mod tests {
             if updated != Updated::Full {
                 return updated;
             }
-            *map = grown(map, key);
+            *map = grown(map, key).unwrap();
         }
     }
 
@@ -277,7 +299,7 @@ mod tests {
             assert_eq!(added, !expected.contains_key(&key));
             *expected.entry(key).or_insert(0_u64) += 1;
         }
-        let bytes = frozen(FlatMap::read(&map, 2, 1).unwrap());
+        let bytes = frozen(FlatMap::read(&map, 2, 1).unwrap()).unwrap();
         let read = FlatMap::read(&bytes, 2, 1).unwrap();
         assert_eq!((read.head(0), read.len()), (7, expected.len()));
         let found: Vec<(String, u64)> = read

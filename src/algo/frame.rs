@@ -5,6 +5,7 @@
 
 use ndarray::Array2;
 
+use super::memory::{self, Refused};
 use super::store::{Place, Store};
 
 /// The code of a missing value in a text column.
@@ -70,10 +71,11 @@ impl Column {
     }
 
     /// A text column from its values; `None` is a missing one.
+    #[cfg(test)]
     pub fn text<'a>(name: &str, values: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let mut builder = TextBuilder::default();
         for value in values {
-            builder.push(value);
+            builder.push(value).unwrap();
         }
         Self { name: name.to_owned(), values: builder.finish() }
     }
@@ -99,22 +101,22 @@ impl TextBuilder {
     }
 
     /// Appends a value and returns by how many bytes the dictionary grew.
-    pub fn push(&mut self, value: Option<&str>) -> usize {
+    pub fn push(&mut self, value: Option<&str>) -> Result<usize, Refused> {
         let Some(value) = value else {
             self.codes.push(MISSING);
-            return 0;
+            return Ok(0);
         };
         if let Some(&code) = self.positions.get(value) {
             self.codes.push(code);
-            return 0;
+            return Ok(0);
         }
         let code = self.dictionary.len() as u32;
-        self.dictionary.push(value.to_owned());
-        self.positions.insert(value.to_owned(), code);
+        memory::push(&mut self.dictionary, memory::owned(value)?)?;
+        memory::insert(&mut self.positions, memory::owned(value)?, code)?;
         self.codes.push(code);
         // The value twice, in the dictionary and as the map's key, each a block of the allocator's; and two entries that point
         // to them, with the room that a vector and a map keep free and hold twice while they grow.
-        2 * (value.len() + 8).next_multiple_of(16).max(32) + 128
+        Ok(2 * (value.len() + 8).next_multiple_of(16).max(32) + 128)
     }
 
     pub fn finish(self) -> Values {

@@ -8,6 +8,8 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, PgMemoryContexts};
 
+use crate::algo::memory::{self, Refused};
+
 use super::error::{Report, report};
 use super::record::attributes;
 
@@ -41,6 +43,9 @@ pub(crate) fn fill(
                     write(row, &mut rows);
                     rows.end_row();
                 }
+                if let Some(refused) = rows.refused {
+                    return Err(refused.into());
+                }
                 rows.insert(relation, &slots[..n], state)
             })?;
             batch_memory.reset();
@@ -66,6 +71,8 @@ pub(crate) struct RowWriter {
     texts: Vec<u64>,
     /// The column of the next field.
     column: usize,
+    /// There was no room for a text: the batch is not to be inserted.
+    refused: Option<Refused>,
 }
 
 struct Target {
@@ -123,7 +130,14 @@ impl RowWriter {
                 .map(target)
                 .collect()
         };
-        Ok(Self { targets, values: Vec::new(), nulls: Vec::new(), texts: Vec::new(), column: 0 })
+        Ok(Self {
+            targets,
+            values: Vec::new(),
+            nulls: Vec::new(),
+            texts: Vec::new(),
+            column: 0,
+            refused: None,
+        })
     }
 
     pub(crate) fn text(&mut self, text: &str) {
@@ -132,7 +146,12 @@ impl RowWriter {
         }
         let offset = self.texts.len() * 8;
         let length = 4 + text.len();
-        self.texts.resize(self.texts.len() + length.div_ceil(8), 0);
+        let n_words = length.div_ceil(8);
+        if let Err(refused) = memory::room(&mut self.texts, n_words) {
+            self.refused = Some(refused);
+            return self.null();
+        }
+        self.texts.resize(self.texts.len() + n_words, 0);
         // SAFETY: the varlena lies within the words that were just added.
         unsafe {
             let start = self.texts.as_mut_ptr().cast::<u8>().add(offset);

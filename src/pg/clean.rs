@@ -9,10 +9,12 @@ use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::clean;
+use crate::algo::memory::{self, Refused};
 
 use super::datum::Kind;
 use super::error::{Error, Report};
 use super::raw;
+use super::reserve;
 use super::window::Partition;
 
 raw::declare! {
@@ -90,28 +92,33 @@ unsafe fn all_copies(
 ) -> Result<Vec<Option<u64>>, Report> {
     let kind = Kind::of(type_oid).as_written(type_oid);
     // Each row's class and its number within it.
-    let (mut rows, mut counts, mut classes) = (Vec::new(), Vec::<u64>::new(), HashMap::new());
+    reserve::begin();
+    let (mut rows, mut counts, mut classes) =
+        (Vec::new(), Vec::<u64>::new(), HashMap::<String, usize>::new());
     while let Some(label) = partition.argument_at(0, rows.len() as i64) {
         let row = match label {
             None => None,
             // SAFETY: by the caller's promise the label is of this type.
             Some(label) => unsafe {
                 let class = kind.text(label, "label", |text| match classes.get(text) {
-                    Some(class) => *class,
+                    Some(class) => Ok(*class),
                     None => {
-                        counts.push(0);
-                        *classes.entry(text.to_owned()).or_insert(counts.len() - 1)
+                        memory::insert(&mut classes, memory::owned(text)?, counts.len())?;
+                        memory::push(&mut counts, 0)?;
+                        Ok::<_, Refused>(counts.len() - 1)
                     }
-                })?;
+                })??;
                 counts[class] += 1;
                 Some((class, counts[class] - 1))
             },
         };
-        rows.push(row);
+        memory::push(&mut rows, row)?;
+        memory::check()?;
     }
+    drop(classes);
     let most = counts.iter().copied().max().unwrap_or(0);
     let copies = rows.into_iter().map(|row| {
         row.map(|(class, index): (usize, u64)| clean::copies(index, counts[class], most))
     });
-    Ok(copies.collect())
+    Ok(memory::collect(copies)?)
 }

@@ -78,7 +78,7 @@ impl State {
 
     #[cold]
     fn grow(&mut self, key: &[u8]) -> Result<(), Report> {
-        let larger = grown(self.bytes(), key);
+        let larger = grown(self.bytes(), key)?;
         if larger.is_empty() {
             return Err(report(
                 Code::ERRCODE_DATA_CORRUPTED,

@@ -8,6 +8,8 @@ use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 use pgrx::{FromDatum, JsonB};
 
+use crate::algo::memory;
+
 use super::call_site::CallSite;
 use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report, report};
@@ -363,6 +365,6 @@ impl<F: Fit> State<F> {
         if wanted > budget {
             return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
         }
-        Ok(())
+        Ok(memory::probe(self.fit_bytes())?)
     }
 }

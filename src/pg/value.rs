@@ -5,9 +5,13 @@ use std::ffi::{CStr, CString};
 
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::Datum;
+use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{FromDatum, Internal, IntoDatum};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::algo::encoded;
+use crate::algo::memory;
 
 use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report};
@@ -20,8 +24,8 @@ pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
     fn check(&self) -> Result<(), String>;
 
     /// The bytes of the stored value. A type whose value is the state of an aggregate has its own.
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        postcard::to_stdvec(self).map_err(|error| error.to_string())
+    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
+        Ok(encoded::to_bytes(self)?)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
@@ -60,7 +64,7 @@ impl<P> Kept<P> {
             self.prepared = None;
             let prepared = prepare(decode(bytes.0)?)?;
             self.bytes.clear();
-            self.bytes.extend_from_slice(bytes.0);
+            memory::extend(&mut self.bytes, bytes.0)?;
             return Ok((self.prepared.insert(prepared), true));
         }
         match &mut self.prepared {
@@ -74,6 +78,7 @@ impl<P> Kept<P> {
 pub(crate) fn parse<T: SqlType>(text: &CStr) -> Result<Value<T>, Report> {
     let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
     let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
+    memory::probe_decoding(text.len())?;
     let value: T = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
     value.check().map_err(invalid)?;
     Ok(Value(value))
@@ -81,9 +86,15 @@ pub(crate) fn parse<T: SqlType>(text: &CStr) -> Result<Value<T>, Report> {
 
 /// The type's output function.
 pub(crate) fn print<T: SqlType>(value: &Value<T>) -> Result<CString, Report> {
-    let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
-    let text = serde_json::to_string(&value.0).map_err(|error| invalid(error.to_string()))?;
-    CString::new(text).map_err(|error| invalid(error.to_string()))
+    as_json(T::NAME, &value.0)
+}
+
+/// A value as JSON for PostgreSQL.
+pub(crate) fn as_json(type_name: &'static str, value: &impl Serialize) -> Result<CString, Report> {
+    let mut text = encoded::to_json(value)?;
+    memory::exact_room(&mut text, 1)?;
+    CString::new(text)
+        .map_err(|error| Error::InvalidValue { type_name, why: error.to_string() }.into())
 }
 
 /// What a receive function was sent.
@@ -106,8 +117,8 @@ pub(crate) fn receive<T: SqlType>(message: Internal) -> Result<Value<T>, Report>
 }
 
 /// The type's send function: its bytes as they are kept, which the receive function checks.
-pub(crate) fn send(value: Bytes) -> Vec<u8> {
-    value.0.to_vec()
+pub(crate) fn send(value: Bytes) -> Result<Vec<u8>, Report> {
+    Ok(memory::copied(value.0)?)
 }
 
 /// The functions of a type that SQL names: input, output, send and receive.
@@ -128,7 +139,7 @@ macro_rules! text_and_bytes {
         }
 
         #[pgrx::pg_extern]
-        fn $send(value: crate::pg::value::Bytes) -> Vec<u8> {
+        fn $send(value: crate::pg::value::Bytes) -> Result<Vec<u8>, crate::pg::error::Report> {
             crate::pg::value::send(value)
         }
 
@@ -144,6 +155,7 @@ pub(crate) use text_and_bytes;
 
 pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
     let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
+    memory::probe_decoding(bytes.len())?;
     let value = T::from_bytes(bytes).map_err(invalid)?;
     value.check().map_err(invalid)?;
     Ok(value)
@@ -151,7 +163,7 @@ pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
 
 impl<T: SqlType> IntoDatum for Value<T> {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        self.0.to_bytes().ok().and_then(IntoDatum::into_datum)
+        self.0.to_bytes().unwrap_or_report().into_datum()
     }
 
     fn type_oid() -> Oid {
@@ -192,7 +204,6 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Bytes<'fcx> {
 // SAFETY: as above. Values of a type were checked by its input function; bytes that are not one are refused by `decode`.
 unsafe impl<'fcx, T: SqlType> ArgAbi<'fcx> for Value<T> {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        use pgrx::pg_sys::panic::ErrorReportable;
         // SAFETY: as above.
         let Bytes(bytes) = unsafe { Bytes::unbox_arg_unchecked(arg) };
         Value(decode(bytes).unwrap_or_report())
@@ -205,7 +216,6 @@ pub(crate) struct Floats(pub(crate) Vec<f64>);
 impl FromDatum for Floats {
     // SAFETY: the trait asks that the datum be of the type that this is declared for.
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
-        use pgrx::pg_sys::panic::ErrorReportable;
         if is_null {
             return None;
         }

@@ -5,6 +5,8 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
+use crate::algo::memory::{self, Refused};
+
 use super::error::{Report, report};
 use super::record::Record;
 
@@ -178,19 +180,22 @@ impl Partition {
         first: i64,
         n: usize,
         records: &mut Records,
-    ) {
+    ) -> Result<(), Refused> {
         records.words.clear();
         records.starts.clear();
+        memory::room(&mut records.starts, n)?;
+        let mut pushed = Ok(());
         // SAFETY: a copy of a record has nothing to be dropped when an error jumps over it.
         unsafe {
             self.visit(argument, Rows::OfPartition(first), n, |datum| {
                 match datum {
                     None => records.starts.push(None),
-                    Some(datum) => records.push(datum.cast_mut_ptr()),
+                    Some(datum) => pushed = records.push(datum.cast_mut_ptr()),
                 }
-                true
+                pushed.is_ok()
             });
         }
+        pushed
     }
 
     /// Hands out an argument that is a record at some rows of the partition, from `first` on, as it lies in the window's
@@ -285,8 +290,14 @@ impl Partition {
     }
 
     /// An argument that is a float8 at some rows, at most `n`; fewer where they end.
-    pub(crate) fn floats(self, argument: i32, rows: Rows, n: usize, out: &mut Vec<f64>) {
-        out.reserve(n);
+    pub(crate) fn floats(
+        self,
+        argument: i32,
+        rows: Rows,
+        n: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<(), Refused> {
+        memory::room(out, n)?;
         // SAFETY: there is room for n numbers.
         unsafe {
             self.visit(argument, rows, n, |datum| {
@@ -294,6 +305,7 @@ impl Partition {
                 true
             });
         }
+        Ok(())
     }
 
     /// As [`Self::release_before`], at every `every`th row: a mark at each would cost more than it gains.
@@ -364,7 +376,7 @@ impl Records {
 
     /// # Safety
     /// `value` points to a composite value.
-    unsafe fn push(&mut self, mut value: *mut pg_sys::varlena) {
+    unsafe fn push(&mut self, mut value: *mut pg_sys::varlena) -> Result<(), Refused> {
         // SAFETY: by the caller's promise; what is copied has as many bytes as its header says, and room is made for it.
         unsafe {
             // Compressed, or apart from its row; a short header is none of these.
@@ -374,13 +386,15 @@ impl Records {
                 value = pg_detoast_datum(value);
             }
             let n = pgrx::varsize_any_exhdr(value);
-            let start = self.words.len();
-            self.words.resize(start + (4 + n).div_ceil(8), 0);
+            let (start, n_words) = (self.words.len(), (4 + n).div_ceil(8));
+            memory::room(&mut self.words, n_words)?;
+            self.words.resize(start + n_words, 0);
             let full = self.words.as_mut_ptr().add(start).cast::<pg_sys::varlena>();
             let body = full.cast::<u8>().add(4);
             std::ptr::copy_nonoverlapping(pgrx::vardata_any(value).cast::<u8>(), body, n);
             pgrx::set_varsize_4b(full, (4 + n) as i32);
             self.starts.push(Some(start));
         }
+        Ok(())
     }
 }

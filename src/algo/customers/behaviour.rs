@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::flat_map::{self, FlatMap, Word};
+use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
+use crate::algo::memory::Refused;
 
 pub const MAX_KINDS: usize = 64;
 pub const MAX_KIND_BYTES: usize = 63;
@@ -84,17 +85,17 @@ impl Behaviour {
         Some(behaviour)
     }
 
-    pub fn to_flat(&self) -> Vec<u8> {
-        let mut entries = Vec::new();
+    pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
+        let mut freezer = Freezer::default();
         for (kind, days) in &self.events {
             let mut key = EMPTY_KEY;
-            entries.push((kind_key_in(&mut key, kind).to_vec(), vec![0; WIDTH]));
+            freezer.add(kind_key_in(&mut key, kind), [0; WIDTH].into_iter())?;
             for (day, n, sum) in days {
-                let words = vec![*n, sum.to_bits()];
-                entries.push((key_in(&mut key, *day, kind).to_vec(), words));
+                let words = [*n, sum.to_bits()];
+                freezer.add(key_in(&mut key, *day, kind), words.into_iter())?;
             }
         }
-        flat_map::of(WIDTH, &[self.events.len() as u64], entries)
+        freezer.finish(WIDTH, &[self.events.len() as u64])
     }
 
     pub fn check(&self) -> Result<(), String> {
@@ -215,7 +216,7 @@ mod tests {
 
     fn observe(state: &mut Vec<u8>, one: &[u8], n: u64, amount: f64) {
         while update(state, one, |words| add(words, n, amount)) == Updated::Full {
-            *state = grown(state, one);
+            *state = grown(state, one).unwrap();
         }
     }
 
@@ -267,7 +268,7 @@ mod tests {
             prop_assert_eq!(value.check(), Ok(()));
             let text = serde_json::to_string(&value).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Behaviour>(&text).unwrap(), &value);
-            prop_assert_eq!(&read(&value.to_flat()), &value);
+            prop_assert_eq!(&read(&value.to_flat().unwrap()), &value);
         }
 
         #[test]

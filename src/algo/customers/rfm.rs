@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::flat_map::{self, FlatMap, Word};
+use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
+use crate::algo::memory::{self, Refused};
 
 use super::{SECONDS_A_DAY, day_of};
 
@@ -127,12 +128,14 @@ impl Rfm {
         Some(Self { n, first, last, days })
     }
 
-    pub fn to_flat(&self) -> Vec<u8> {
+    pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
         let time = |time: Option<f64>| time.unwrap_or(f64::NAN).to_bits();
         let head = [self.n, time(self.first), time(self.last)];
-        let days =
-            self.days.iter().map(|(day, amount)| (key(*day).to_vec(), vec![amount.to_bits()]));
-        flat_map::of(WIDTH, &head, days.collect())
+        let mut freezer = Freezer::default();
+        for (day, amount) in &self.days {
+            freezer.add(&key(*day), [amount.to_bits()].into_iter())?;
+        }
+        freezer.finish(WIDTH, &head)
     }
 
     pub fn totals(&self) -> Totals {
@@ -185,37 +188,39 @@ pub const BINS: std::ops::RangeInclusive<u32> = 2..=100;
 
 /// Scores every customer among all of them in `n_bins` bins; None for one without a purchase. Segments are named by fifths,
 /// whatever the bins are.
-pub fn score(customers: &[Totals], as_of: f64, n_bins: u32) -> Vec<Option<Scored>> {
-    let active: Vec<&Totals> = customers.iter().filter(|customer| customer.n > 0).collect();
+pub fn score(
+    customers: &[Totals],
+    as_of: f64,
+    n_bins: u32,
+) -> Result<Vec<Option<Scored>>, Refused> {
+    let active = || customers.iter().filter(|customer| customer.n > 0);
     // Negated, so that a recent purchase scores high.
     let days = |c: &Totals| -c.recency(as_of, Unit::Exact).unwrap_or(0.0);
-    let recency = sorted(active.iter().map(|c| days(c)));
-    let frequency = sorted(active.iter().map(|c| c.n as f64));
-    let monetary = sorted(active.iter().map(|c| c.amount));
-    customers
-        .iter()
-        .map(|customer| {
-            let recency_days = customer.recency(as_of, Unit::Exact)?;
-            let scores = |n_bins| {
-                [
-                    bin(&recency, -recency_days, n_bins),
-                    bin(&frequency, customer.n as f64, n_bins),
-                    bin(&monetary, customer.amount, n_bins),
-                ]
-            };
-            let fifths = scores(5).map(|fifth| fifth as u8);
-            let [r, f, m] = scores(n_bins);
-            Some(Scored {
-                recency_days,
-                frequency: customer.n,
-                monetary: customer.amount,
-                r,
-                f,
-                m,
-                segment: segment_name(fifths[0], fifths[1], fifths[2]),
-            })
+    let n = active().count();
+    let recency = sorted(n, active().map(days))?;
+    let frequency = sorted(n, active().map(|c| c.n as f64))?;
+    let monetary = sorted(n, active().map(|c| c.amount))?;
+    memory::collect(customers.iter().map(|customer| {
+        let recency_days = customer.recency(as_of, Unit::Exact)?;
+        let scores = |n_bins| {
+            [
+                bin(&recency, -recency_days, n_bins),
+                bin(&frequency, customer.n as f64, n_bins),
+                bin(&monetary, customer.amount, n_bins),
+            ]
+        };
+        let fifths = scores(5).map(|fifth| fifth as u8);
+        let [r, f, m] = scores(n_bins);
+        Some(Scored {
+            recency_days,
+            frequency: customer.n,
+            monetary: customer.amount,
+            r,
+            f,
+            m,
+            segment: segment_name(fifths[0], fifths[1], fifths[2]),
         })
-        .collect()
+    }))
 }
 
 /// The customary segments, by recency and by the mean of frequency and monetary value.
@@ -237,10 +242,12 @@ pub fn segment_name(r: u8, f: u8, m: u8) -> &'static str {
     }
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values
+fn sorted(n: usize, values: impl Iterator<Item = f64>) -> Result<Vec<f64>, Refused> {
+    let mut sorted = Vec::new();
+    memory::exact_room(&mut sorted, n)?;
+    sorted.extend(values);
+    sorted.sort_unstable_by(f64::total_cmp);
+    Ok(sorted)
 }
 
 /// 1 + the number of whole bins of the values that lie below: equal values share a score.
@@ -258,7 +265,7 @@ mod tests {
 
     fn observe(state: &mut Vec<u8>, day: i32, amount: f64) {
         while update(state, &key(day), |words| add(words, amount)) == Updated::Full {
-            *state = grown(state, &key(day));
+            *state = grown(state, &key(day)).unwrap();
         }
     }
 
@@ -309,7 +316,7 @@ mod tests {
             prop_assert_eq!(value.check(), Ok(()));
             let text = serde_json::to_string(&value).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Rfm>(&text).unwrap(), &value);
-            prop_assert_eq!(&read(&value.to_flat()), &value);
+            prop_assert_eq!(&read(&value.to_flat().unwrap()), &value);
         }
     }
 
@@ -340,13 +347,13 @@ mod tests {
     fn ten_customers_fall_into_fifths_and_into_halves() {
         let customers: Vec<Totals> = (1..=10).map(|i| customer(i as f64, i, i as f64)).collect();
         let scores = |n_bins| -> Vec<u32> {
-            let scored = score(&customers, 11.0 * 86_400.0, n_bins);
+            let scored = score(&customers, 11.0 * 86_400.0, n_bins).unwrap();
             scored.iter().map(|s| s.unwrap().r).collect()
         };
         assert_eq!(scores(5), [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
         assert_eq!(scores(2), [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
         for n_bins in [2, 5, 10] {
-            let scored = score(&customers, 11.0 * 86_400.0, n_bins);
+            let scored = score(&customers, 11.0 * 86_400.0, n_bins).unwrap();
             assert_eq!(scored[9].unwrap().segment, "champions");
             assert_eq!(scored[0].unwrap().segment, "lost");
         }
@@ -355,7 +362,7 @@ mod tests {
     #[test]
     fn equal_customers_score_equally_and_one_without_purchases_not_at_all() {
         let customers = [customer(1.0, 1, 5.0), customer(1.0, 1, 5.0), Totals::default()];
-        let scored = score(&customers, 86_400.0, 5);
+        let scored = score(&customers, 86_400.0, 5).unwrap();
         assert_eq!(scored[0], scored[1]);
         assert_eq!(scored[2], None);
     }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::flat_map::{self, FlatMap, Word};
+use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
+use crate::algo::memory::Refused;
 
 /// Words of a level (its count) and of the head (the cap, [`NO_CAP`] without one).
 pub const WIDTH: usize = 1;
@@ -65,10 +66,13 @@ impl Categories {
         Some(Self { levels, max_levels })
     }
 
-    pub fn to_flat(&self) -> Vec<u8> {
+    pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
         let cap = self.max_levels.map_or(NO_CAP, u64::from);
-        let levels = self.levels.iter().map(|(level, n)| (level.as_bytes().to_vec(), vec![*n]));
-        flat_map::of(WIDTH, &[cap], levels.collect())
+        let mut freezer = Freezer::default();
+        for (level, n) in &self.levels {
+            freezer.add(level.as_bytes(), [*n].into_iter())?;
+        }
+        freezer.finish(WIDTH, &[cap])
     }
 
     pub fn check(&self) -> Result<(), String> {
@@ -94,11 +98,11 @@ impl Categories {
     }
 
     /// The levels of these counts; where there are more than `cap`, the most frequent so many, and a place for all others.
-    pub fn most_frequent_of(mut levels: Vec<(String, u64)>, cap: usize) -> Self {
-        levels.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+    pub fn most_frequent_of(mut levels: Vec<(&str, u64)>, cap: usize) -> Self {
+        levels.sort_unstable_by_key(|&(level, n)| (std::cmp::Reverse(n), level));
         let max_levels = (levels.len() > cap).then_some(cap as u32);
-        levels.truncate(cap);
-        Self { levels, max_levels }
+        let kept = levels.iter().take(cap).map(|&(level, n)| (level.to_owned(), n));
+        Self { levels: kept.collect(), max_levels }
     }
 
     /// How many places there are.
@@ -169,7 +173,7 @@ mod tests {
 
     fn observe(state: &mut Vec<u8>, level: &str, n: u64) {
         while update(state, level.as_bytes(), |words| add(words, n)) == Updated::Full {
-            *state = grown(state, level.as_bytes());
+            *state = grown(state, level.as_bytes()).unwrap();
         }
     }
 
@@ -213,7 +217,7 @@ mod tests {
             prop_assert_eq!(value.check(), Ok(()));
             let text = serde_json::to_string(&value).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Categories>(&text).unwrap(), &value);
-            prop_assert_eq!(&read(&value.to_flat()), &value);
+            prop_assert_eq!(&read(&value.to_flat().unwrap()), &value);
         }
     }
 

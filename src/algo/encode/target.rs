@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::flat_map::{self, FlatMap, Word};
+use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
+use crate::algo::memory::Refused;
 
 /// Words of a fold of a category.
 pub const MOMENTS: usize = 3;
@@ -173,12 +174,13 @@ impl TargetEncoder {
         Some(Self { smoothing, folds, seed, categories })
     }
 
-    pub fn to_flat(&self) -> Vec<u8> {
-        let entries = self.categories.iter().map(|(category, folds)| {
+    pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
+        let mut freezer = Freezer::default();
+        for (category, folds) in &self.categories {
             let words = folds.iter().flat_map(|m| [m.0, m.1.to_bits(), m.2.to_bits()]);
-            (category.as_bytes().to_vec(), words.collect())
-        });
-        flat_map::of(MOMENTS * self.folds, &self.options().head(), entries.collect())
+            freezer.add(category.as_bytes(), words)?;
+        }
+        freezer.finish(MOMENTS * self.folds, &self.options().head())
     }
 
     fn options(&self) -> Options {
@@ -276,7 +278,7 @@ mod tests {
 
     fn observe(state: &mut Vec<u8>, category: &[u8], fold: usize, moments: &Moments) {
         while update(state, category, |words| add(words, fold, moments)) == Updated::Full {
-            *state = grown(state, category);
+            *state = grown(state, category).unwrap();
         }
     }
 
@@ -335,7 +337,7 @@ mod tests {
             prop_assert_eq!(value.check(), Ok(()));
             let text = serde_json::to_string(&value).unwrap();
             prop_assert_eq!(&serde_json::from_str::<TargetEncoder>(&text).unwrap(), &value);
-            prop_assert_eq!(&read(&value.to_flat()), &value);
+            prop_assert_eq!(&read(&value.to_flat().unwrap()), &value);
         }
 
         #[test]

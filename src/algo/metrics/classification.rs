@@ -2,37 +2,39 @@
 //!
 //! Labels and scores are of one length. A ranking metric is `None` where it is undefined: with one class alone.
 
+use crate::algo::memory::{self, Refused};
+
 /// The probability that a positive row scores above a negative one, ties counted half (Mann-Whitney by mid-ranks).
-pub fn roc_auc(labels: &[bool], scores: &[f64]) -> Option<f64> {
+pub fn roc_auc(labels: &[bool], scores: &[f64]) -> Result<Option<f64>, Refused> {
     let n_positive = labels.iter().filter(|&&label| label).count();
     let n_negative = labels.len() - n_positive;
     if n_positive == 0 || n_negative == 0 {
-        return None;
+        return Ok(None);
     }
     // Twice the wins, so that a tie counts 1: whole numbers, exact up to 2^63 pairs.
     let mut twice_wins = 0u128;
     let mut negatives_above = 0usize;
-    for (positives, negatives) in ties(labels, scores) {
+    for (positives, negatives) in ties(&ordered(labels, scores)?) {
         let negatives_below = n_negative - negatives_above - negatives;
         twice_wins += positives as u128 * (2 * negatives_below + negatives) as u128;
         negatives_above += negatives;
     }
-    Some(twice_wins as f64 / (2.0 * n_positive as f64 * n_negative as f64))
+    Ok(Some(twice_wins as f64 / (2.0 * n_positive as f64 * n_negative as f64)))
 }
 
 /// The precision at each distinct score, weighted by the recall it adds (scikit-learn's average_precision_score).
-pub fn average_precision(labels: &[bool], scores: &[f64]) -> Option<f64> {
+pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<Option<f64>, Refused> {
     let n_positive = labels.iter().filter(|&&label| label).count();
     if n_positive == 0 {
-        return None;
+        return Ok(None);
     }
     let (mut sum, mut hits, mut seen) = (0.0, 0usize, 0usize);
-    for (positives, negatives) in ties(labels, scores) {
+    for (positives, negatives) in ties(&ordered(labels, scores)?) {
         hits += positives;
         seen += positives + negatives;
         sum += positives as f64 * hits as f64 / seen as f64;
     }
-    Some(sum / n_positive as f64)
+    Ok(Some(sum / n_positive as f64))
 }
 
 /// The mean of -ln(probability of the class that came), probabilities clipped to [1e-15, 1 - 1e-15].
@@ -76,19 +78,21 @@ pub fn confusion(labels: &[bool], scores: &[f64], threshold: f64) -> Confusion {
     counts
 }
 
-/// Positive and negative rows at each distinct score, from the highest score down.
-fn ties(labels: &[bool], scores: &[f64]) -> Vec<(usize, usize)> {
+/// Scores and labels, from the highest score down.
+fn ordered(labels: &[bool], scores: &[f64]) -> Result<Vec<(f64, bool)>, Refused> {
     // + 0.0 makes -0.0 and 0.0 one score.
-    let mut order: Vec<(f64, bool)> =
-        scores.iter().map(|score| score + 0.0).zip(labels.iter().copied()).collect();
+    let pairs = scores.iter().map(|score| score + 0.0).zip(labels.iter().copied());
+    let mut order = memory::collect(pairs)?;
     order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    order
-        .chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq())
-        .map(|group| {
-            let positives = group.iter().filter(|row| row.1).count();
-            (positives, group.len() - positives)
-        })
-        .collect()
+    Ok(order)
+}
+
+/// Positive and negative rows at each distinct score.
+fn ties(order: &[(f64, bool)]) -> impl Iterator<Item = (usize, usize)> {
+    order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()).map(|group| {
+        let positives = group.iter().filter(|row| row.1).count();
+        (positives, group.len() - positives)
+    })
 }
 
 /// The mean over rows; NaN without rows.
@@ -112,15 +116,15 @@ mod tests {
 
     #[test]
     fn the_documented_example_has_the_documented_figures() {
-        check(roc_auc(&LABELS, &SCORES).unwrap(), 0.75);
-        check(average_precision(&LABELS, &SCORES).unwrap(), 5.0 / 6.0);
+        check(roc_auc(&LABELS, &SCORES).unwrap().unwrap(), 0.75);
+        check(average_precision(&LABELS, &SCORES).unwrap().unwrap(), 5.0 / 6.0);
     }
 
     #[test]
     fn a_constant_score_ranks_like_chance_in_any_order() {
         for labels in [[true, true, false, false], [false, true, false, true]] {
-            check(roc_auc(&labels, &[0.3; 4]).unwrap(), 0.5);
-            check(average_precision(&labels, &[0.3; 4]).unwrap(), 0.5);
+            check(roc_auc(&labels, &[0.3; 4]).unwrap().unwrap(), 0.5);
+            check(average_precision(&labels, &[0.3; 4]).unwrap().unwrap(), 0.5);
         }
     }
 
@@ -128,9 +132,9 @@ mod tests {
     fn a_tie_across_classes_counts_half() {
         // Pairs: .9 > .5, .9 > .1, .5 = .5, .5 > .1: 3.5 of 4.
         let labels = [true, true, false, false];
-        check(roc_auc(&labels, &[0.9, 0.5, 0.5, 0.1]).unwrap(), 3.5 / 4.0);
+        check(roc_auc(&labels, &[0.9, 0.5, 0.5, 0.1]).unwrap().unwrap(), 3.5 / 4.0);
         // Zeros of either sign are one score.
-        check(roc_auc(&[true, false], &[0.0, -0.0]).unwrap(), 0.5);
+        check(roc_auc(&[true, false], &[0.0, -0.0]).unwrap().unwrap(), 0.5);
     }
 
     #[test]
@@ -152,9 +156,9 @@ mod tests {
 
     #[test]
     fn one_class_or_no_rows_have_no_ranking() {
-        assert_eq!(roc_auc(&[true, true], &[0.1, 0.2]), None);
-        assert_eq!(roc_auc(&[], &[]), None);
-        assert_eq!(average_precision(&[false], &[0.1]), None);
+        assert_eq!(roc_auc(&[true, true], &[0.1, 0.2]), Ok(None));
+        assert_eq!(roc_auc(&[], &[]), Ok(None));
+        assert_eq!(average_precision(&[false], &[0.1]), Ok(None));
         assert!(log_loss(&[], &[]).is_nan());
     }
 

@@ -22,6 +22,7 @@ pub use page::{Pages, Recommendation};
 pub use sparse::Sparse;
 pub use split::{Split, Stratum, split};
 
+use crate::algo::memory::Refused;
 use crate::algo::stop::{Stopped, Watch};
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,8 @@ pub enum Error {
     Damaged { what: &'static str },
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 #[cfg(test)]

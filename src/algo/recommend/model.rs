@@ -1,6 +1,7 @@
 //! The stored model: keys, histories, neighbour lists and popularity, and the door that hostile bytes do not pass.
 
 use super::{Algorithm, Error, Interactions, Keys, Params, item_knn, popular, sparse::Sparse};
+use crate::algo::encoded;
 use crate::algo::stop::Watch;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +82,10 @@ impl Recommender {
     }
 
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        postcard::to_allocvec(self).map_err(|_| Error::Damaged { what: "it cannot be written" })
+        encoded::to_bytes(self).map_err(|error| match error {
+            encoded::Error::Refused(refused) => refused.into(),
+            encoded::Error::Unwritable(_) => Error::Damaged { what: "it cannot be written" },
+        })
     }
 
     /// Reads and checks a model; whatever the bytes, every function of the result is safe to call.

@@ -10,7 +10,8 @@ use super::{
     Algorithm, Error, Recommender,
     top::{Best, Candidate},
 };
-use crate::algo::stop::{Stopped, Watch};
+use crate::algo::memory::{self, Refused};
+use crate::algo::stop::Watch;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -69,13 +70,13 @@ impl Recommender {
         n: usize,
         exclude_given: bool,
     ) -> Result<Vec<Recommendation>, Error> {
-        let mut items = items.to_vec();
+        let mut items = memory::copied(items)?;
         items.sort_unstable();
         items.dedup();
         if let Some(&last) = items.last() {
             self.check_item(last)?;
         }
-        self.fresh_page((&items, &vec![1.0; items.len()]), n, exclude_given)
+        self.fresh_page((&items, &memory::filled(1.0, items.len())?), n, exclude_given)
     }
 
     /// A page for every user of the model.
@@ -107,6 +108,7 @@ impl Recommender {
             .map_init(
                 || Scratch::new(self, n),
                 |scratch, chunk| {
+                    let scratch = scratch.as_mut().map_err(|refused| *refused)?;
                     let mut pages = Vec::with_capacity(chunk.len());
                     for &user in chunk {
                         watch.check()?;
@@ -121,7 +123,7 @@ impl Recommender {
                     Ok(pages)
                 },
             )
-            .collect::<Result<_, Stopped>>()?;
+            .collect::<Result<_, Error>>()?;
         let mut pages = Pages { offsets: vec![0], recommendations: Vec::new() };
         for page in parts.into_iter().flatten() {
             pages.recommendations.extend(page);
@@ -153,7 +155,7 @@ impl Recommender {
     ) -> Result<Vec<Recommendation>, Error> {
         check_n(n)?;
         let mut page = Vec::new();
-        self.fill(history, n, exclude, &mut Scratch::new(self, n), &mut page);
+        self.fill(history, n, exclude, &mut Scratch::new(self, n)?, &mut page);
         Ok(page)
     }
 
@@ -268,12 +270,12 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(model: &Recommender, n: usize) -> Self {
-        Self {
-            scores: vec![0.0; model.n_items()],
+    fn new(model: &Recommender, n: usize) -> Result<Self, Refused> {
+        Ok(Self {
+            scores: memory::zeros(model.n_items())?,
             touched: Vec::new(),
             best: Best::new(n.min(model.n_items())),
-        }
+        })
     }
 
     fn clear(&mut self) {

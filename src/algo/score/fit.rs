@@ -6,12 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::params::{Params, ValidParams};
-use super::pipeline::{encode, fit_inputs, in_input_order};
+use super::pipeline::{design_bytes, encode, fit_inputs, in_input_order};
 use super::scorer::{FORMAT, Scorer};
 use super::split::split;
 use super::target::{self, Target};
 use super::{Error, logistic};
 use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::memory::{self, Refused};
 use crate::algo::metrics::classification;
 use crate::algo::stop::Watch;
 
@@ -90,6 +91,7 @@ fn fit_rows(
     if found > logistic::MAX_COLUMNS {
         return Err(Error::TooManyFeatures { found, limit: logistic::MAX_COLUMNS });
     }
+    memory::probe(design_bytes(rows.len(), inputs.len()) + logistic::work_bytes(found))?;
     let design = encode(frame, &inputs, rows, watch)?;
     let labels: Vec<bool> = rows.iter().map(|&row_idx| target.labels[row_idx]).collect();
     let solution = logistic::solve(&design, &labels, params.l2, params.max_iterations, watch)?;
@@ -117,17 +119,17 @@ fn measure(
     let scores = scorer.score_frame(frame, watch)?;
     let scores: Vec<f64> = holdout.iter().map(|&row_idx| scores[row_idx]).collect();
     let labels: Vec<bool> = holdout.iter().map(|&row_idx| target.labels[row_idx]).collect();
-    Ok(Metrics::new(&labels, &scores, n_train))
+    Ok(Metrics::new(&labels, &scores, n_train)?)
 }
 
 impl Metrics {
     /// Of these held-out rows, of which there must be one.
-    pub fn new(labels: &[bool], scores: &[f64], n_train: usize) -> Self {
+    pub fn new(labels: &[bool], scores: &[f64], n_train: usize) -> Result<Self, Refused> {
         let n_positive = labels.iter().filter(|&&label| label).count();
         let one_class = n_positive == 0 || n_positive == labels.len();
-        let average_precision = classification::average_precision(labels, scores);
-        Self {
-            roc_auc: classification::roc_auc(labels, scores),
+        let average_precision = classification::average_precision(labels, scores)?;
+        Ok(Self {
+            roc_auc: classification::roc_auc(labels, scores)?,
             average_precision: average_precision.filter(|_| !one_class),
             log_loss: classification::log_loss(labels, scores),
             brier: classification::brier(labels, scores),
@@ -135,7 +137,7 @@ impl Metrics {
             base_rate: n_positive as f64 / labels.len() as f64,
             n_train: n_train as u64,
             n_holdout: labels.len() as u64,
-        }
+        })
     }
 
     pub(super) fn is_finite(&self) -> bool {

@@ -147,9 +147,7 @@ fn evaluate(
     watch: &Watch,
 ) -> Result<Evaluated, Stopped> {
     let n_columns = design.n_columns;
-    // At most 64 MB of Hessians at once, and chunks of some size: both from the shape alone.
-    let n_chunks = (8_000_000 / (n_columns * n_columns)).clamp(4, 64);
-    let chunk_size = labels.len().div_ceil(n_chunks).max(1024);
+    let chunk_size = labels.len().div_ceil(n_chunks(n_columns)).max(1024);
     let starts: Vec<usize> = (0..labels.len()).step_by(chunk_size).collect();
     let parts: Vec<Evaluated> = starts
         .into_par_iter()
@@ -172,6 +170,16 @@ fn evaluate(
         sum.hessian[(column_idx, column_idx)] += l2;
     }
     Ok(sum)
+}
+
+/// At most 64 MB of Hessians at once, and chunks of some size: both from the shape alone.
+fn n_chunks(n_columns: usize) -> usize {
+    (8_000_000 / (n_columns * n_columns)).clamp(4, 64)
+}
+
+/// What a solution takes beside the design: the Hessian of each chunk, and as much for its products.
+pub fn work_bytes(n_columns: usize) -> usize {
+    2 * n_chunks(n_columns) * n_columns * n_columns * size_of::<f64>()
 }
 
 impl Evaluated {

@@ -24,6 +24,7 @@ pub use pipeline::{Input, Kind};
 pub use scorer::{Cell, Prepared, Scorer};
 pub use target::labels;
 
+use super::memory::Refused;
 use super::stop::Stopped;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -67,4 +68,6 @@ pub enum Error {
     BadModel { reason: String },
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }

@@ -147,6 +147,11 @@ pub struct Design {
 
 pub const NO_COLUMN: u32 = u32::MAX;
 
+/// What the design of so many rows takes at most.
+pub fn design_bytes(n_rows: usize, n_inputs: usize) -> usize {
+    n_rows * (1 + n_inputs) * size_of::<f64>()
+}
+
 /// Encodes these rows; `inputs` must come from [`fit_inputs`] on the same frame.
 pub fn encode(
     frame: &Frame,

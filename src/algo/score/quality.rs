@@ -42,7 +42,7 @@ fn adult_reaches_scikit_learn_figures() {
         }
         let mut builder = TextBuilder::default();
         for cell in cells {
-            builder.push(Some(cell).filter(|cell| *cell != "?"));
+            builder.push(Some(cell).filter(|cell| *cell != "?")).unwrap();
         }
         Column { name, values: builder.finish() }
     });

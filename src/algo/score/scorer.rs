@@ -16,7 +16,9 @@ use super::fit::Metrics;
 use super::logistic::sigmoid;
 use super::pipeline::{Input, Kind, Slots, standardise};
 use super::target;
+use crate::algo::encoded;
 use crate::algo::frame::{Column, Frame, MISSING, Values};
+use crate::algo::memory;
 use crate::algo::stop::{Stopped, Watch};
 
 pub const FORMAT: u16 = 1;
@@ -103,7 +105,7 @@ impl Scorer {
                 }
             });
         }
-        let mut scores = vec![self.intercept; frame.n_rows];
+        let mut scores = memory::filled(self.intercept, frame.n_rows)?;
         scores.par_chunks_mut(CHUNK).enumerate().try_for_each(|(chunk_idx, chunk)| {
             watch.check()?;
             let start = chunk_idx * CHUNK;
@@ -117,7 +119,10 @@ impl Scorer {
     }
 
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        postcard::to_stdvec(self).map_err(bad_model)
+        encoded::to_bytes(self).map_err(|error| match error {
+            encoded::Error::Refused(refused) => refused.into(),
+            error => bad_model(error),
+        })
     }
 
     /// Reads what [`Scorer::to_bytes`] wrote, from a source that need not be trusted.

@@ -1,6 +1,7 @@
 //! What can be wrong with a fit's input, and with a model that comes from outside.
 
 use super::params::{MAX_FEATURES, MAX_K};
+use crate::algo::memory::Refused;
 use crate::algo::stop::Stopped;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -52,6 +53,12 @@ pub enum Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Error::Disk { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        std::io::Error::from(refused).into()
     }
 }
 

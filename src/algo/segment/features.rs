@@ -4,7 +4,7 @@
 //! neither centred nor divided by their deviation, which would make a rare level count more than a common one: two rows of
 //! different levels lie the square root of 2 apart, as two rows that differ by 1.4 deviations in a number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::params::MAX_FEATURES;
 use super::rows::{Cells, Columns};
 use crate::algo::encode::categories::{Categories, Encoder};
 use crate::algo::frame::{Column, MISSING, Values};
+use crate::algo::memory::{self, Refused};
 
 /// Levels of a text column that get an indicator of their own, the most frequent; all others share one more.
 pub const MAX_LEVELS: usize = 64;
@@ -92,7 +93,7 @@ impl Features {
                 .unwrap_or(1.0);
             match &column.values {
                 Values::Text { codes, dictionary } => {
-                    let levels = levels(codes, dictionary);
+                    let levels = levels(codes, dictionary)?;
                     let first = features.names.len() as u32;
                     let names = levels.names();
                     features.names.extend(names.iter().map(|name| indicator(&column.name, name)));
@@ -225,11 +226,15 @@ pub fn base_name(column: &str) -> &str {
 }
 
 /// The levels of a column: at most [`MAX_LEVELS`], the most frequent first.
-fn levels(codes: &[u32], dictionary: &[String]) -> Categories {
-    let mut counts: HashMap<u32, u64> = HashMap::new();
+fn levels(codes: &[u32], dictionary: &[String]) -> Result<Categories, Refused> {
+    let mut counts = memory::filled(0u64, dictionary.len())?;
     for &code in codes.iter().filter(|code| **code != MISSING) {
-        *counts.entry(code).or_default() += 1;
+        counts[code as usize] += 1;
     }
-    let counts = counts.into_iter().map(|(code, n)| (dictionary[code as usize].clone(), n));
-    Categories::most_frequent_of(counts.collect(), MAX_LEVELS)
+    // A key has a level for each row: most of them are not copied.
+    let mut levels = Vec::new();
+    for (level, &n) in dictionary.iter().zip(&counts).filter(|(_, n)| **n > 0) {
+        memory::push(&mut levels, (level.as_str(), n))?;
+    }
+    Ok(Categories::most_frequent_of(levels, MAX_LEVELS))
 }

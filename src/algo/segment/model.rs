@@ -262,7 +262,7 @@ mod tests {
         check_refused(|m| m.unit = 0.0, Malformed::Range { field: "unit" });
         check_refused(|m| m.spread[0] = f64::NAN, Malformed::Range { field: "spread" });
         for first in [1, 2, u32::MAX] {
-            let levels = Categories::most_frequent_of(vec![("n".into(), 2), ("s".into(), 1)], 64);
+            let levels = Categories::most_frequent_of(vec![("n", 2), ("s", 1)], 64);
             let category = Category { column: "region".into(), first, levels };
             check_refused(|m| m.categories = vec![category.clone()], Malformed::Category);
             let twice = || vec![Category { first: 0, ..category.clone() }; 2];

@@ -138,6 +138,13 @@ pub struct ValidParams {
     pub(super) place: Place,
 }
 
+impl ValidParams {
+    /// What a fit takes for its segments: centroids, and sums on each thread.
+    pub fn segment_bytes(&self, n_threads: usize) -> usize {
+        (self.k * self.n_features * size_of::<f64>()).saturating_mul(2 * n_threads + 4)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use crate::algo::memory::{self, Refused};
+
 use super::quantiles::interpolated;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,40 +67,51 @@ impl Frame {
     }
 
     /// Adds the next row's value; NaN is missing.
-    pub fn push(&mut self, x: f64) {
+    pub fn push(&mut self, x: f64) -> Result<(), Refused> {
         if self.keeps_values {
+            self.make_room(1)?;
             self.values.push_back(x);
         }
         if x.is_nan() {
-            return;
+            return Ok(());
         }
         if self.needs_order() {
             let place = self.sorted.partition_point(|&other| other < x);
+            memory::room(&mut self.sorted, 1)?;
             self.sorted.insert(place, x);
         } else if !self.is_stale {
             self.observe(x);
         }
+        Ok(())
+    }
+
+    fn make_room(&mut self, more: usize) -> Result<(), Refused> {
+        let refused = |_| Refused { bytes: more * size_of::<f64>() };
+        self.values.try_reserve(more).map_err(refused)
     }
 
     /// Adds many rows' values at once: as [`Self::push`] of each.
-    pub fn extend(&mut self, values: &[f64]) {
+    pub fn extend(&mut self, values: &[f64]) -> Result<(), Refused> {
         if self.needs_order() && self.sorted.is_empty() {
-            self.extend_unordered(values);
+            self.extend_unordered(values)?;
             self.order();
-        } else {
-            values.iter().for_each(|&x| self.push(x));
+            return Ok(());
         }
+        values.iter().try_for_each(|&x| self.push(x))
     }
 
     /// Adds values that [`Self::order`] is called for when all are there.
-    pub fn extend_unordered(&mut self, values: &[f64]) {
+    pub fn extend_unordered(&mut self, values: &[f64]) -> Result<(), Refused> {
         if !self.needs_order() {
-            return values.iter().for_each(|&x| self.push(x));
+            return values.iter().try_for_each(|&x| self.push(x));
         }
         if self.keeps_values {
+            self.make_room(values.len())?;
             self.values.extend(values);
         }
+        memory::room(&mut self.sorted, values.len())?;
         self.sorted.extend(values.iter().filter(|x| !x.is_nan()));
+        Ok(())
     }
 
     pub fn order(&mut self) {
@@ -193,7 +206,7 @@ mod tests {
 
     fn direct(answer: Answer, values: &[f64], x: f64) -> f64 {
         let mut frame = Frame::new(answer, false);
-        frame.extend(values);
+        frame.extend(values).unwrap();
         frame.answer(x, (0.1, 0.9))
     }
 
@@ -232,7 +245,7 @@ mod tests {
         for answer in [Answer::Zscore, Answer::Minmax, Answer::Robust, Answer::Winsorize] {
             let mut frame = Frame::new(answer, true);
             for (place, &x) in values.iter().enumerate() {
-                frame.push(x);
+                frame.push(x).unwrap();
                 if place >= 12 {
                     frame.shift();
                 }

@@ -31,8 +31,8 @@ impl SqlType for Behaviour {
         Behaviour::check(self)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        Ok(self.to_flat())
+    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
+        Ok(self.to_flat()?)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
@@ -115,7 +115,7 @@ text_and_bytes!(Behaviour: behaviour_in, behaviour_out, behaviour_send, behaviou
 
 #[pg_extern]
 fn behaviour_final(state: Bytes) -> Result<BytesOut, Report> {
-    Ok(BytesOut(frozen(map(state.0)?)))
+    Ok(BytesOut(frozen(map(state.0)?)?))
 }
 
 #[pg_extern]

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 use crate::algo::customers::day_of;
 use crate::algo::customers::rfm::{self, BINS, HEAD, Rfm, Scored, Totals, Unit, WIDTH};
 use crate::algo::flat_map::{FlatMap, frozen};
+use crate::algo::memory;
 use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
@@ -30,8 +31,8 @@ impl SqlType for Rfm {
         Rfm::check(self)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        Ok(self.to_flat())
+    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
+        Ok(self.to_flat()?)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
@@ -127,13 +128,13 @@ unsafe fn scores(partition: Partition) -> Result<Vec<Option<Scored>>, Report> {
             Some(customer) => Totals::of(map(unsafe { bytes_of(customer) })?),
             None => Totals::default(),
         };
-        customers.push(totals);
+        memory::push(&mut customers, totals)?;
     }
     // SAFETY: SQL declares the argument as timestamptz.
     let as_of = partition.argument(1).map(|as_of| unsafe { Kind::Timestamp.number(as_of) });
     Ok(match as_of.filter(|as_of| as_of.is_finite()) {
-        Some(as_of) => rfm::score(&customers, as_of, n_bins),
-        None => vec![None; customers.len()],
+        Some(as_of) => rfm::score(&customers, as_of, n_bins)?,
+        None => memory::filled(None, customers.len())?,
     })
 }
 
@@ -165,7 +166,7 @@ text_and_bytes!(Rfm: rfm_in, rfm_out, rfm_send, rfm_recv);
 
 #[pg_extern]
 fn rfm_final(state: Bytes) -> Result<BytesOut, Report> {
-    Ok(BytesOut(frozen(map(state.0)?)))
+    Ok(BytesOut(frozen(map(state.0)?)?))
 }
 
 #[pg_extern]

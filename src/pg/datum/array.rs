@@ -3,6 +3,7 @@
 
 use pgrx::pg_sys::{self, Datum};
 
+use crate::algo::memory;
 use crate::pg::error::{Error, Report};
 
 use super::{Element, numeric};
@@ -59,10 +60,11 @@ pub(super) fn array_elements(
     let data = &bytes[if data_offset == 0 { 20 } else { data_offset - 4 }..];
     if bitmap.is_none() && element == Element::Float8 {
         let Some(data) = data.get(..n * 8) else { return Ok(()) };
+        memory::room(out, n)?;
         out.extend(data.chunks_exact(8).map(|word| f64::from_ne_bytes(read(word, 0))));
         return reject_not_finite(name, out, n);
     }
-    out.reserve(n);
+    memory::room(out, n)?;
     let mut at = 0;
     for index in 0..n {
         let is_null = bitmap.is_some_and(|bits| bits[index / 8] & (1 << (index % 8)) == 0);
@@ -93,7 +95,7 @@ fn numeric_element(data: &[u8], at: &mut usize) -> f64 {
     let length = (header >> 2) as usize;
     *at = start + length;
     let Some(bytes) = data.get(start..start + length) else { return f64::NAN };
-    let mut words = vec![0u64; length.div_ceil(8)];
+    let Ok(mut words) = memory::filled(0u64, length.div_ceil(8)) else { return f64::NAN };
     // SAFETY: `words` holds at least `length` bytes and is aligned for a numeric, which `bytes` is.
     unsafe {
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), words.as_mut_ptr().cast(), length);

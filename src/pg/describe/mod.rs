@@ -5,6 +5,7 @@ use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 
 use crate::algo::describe::{Description, Numbers, Texts, sparkline};
+use crate::algo::memory;
 use crate::pg::datum::{type_name, written};
 use crate::pg::error::{Error, Report};
 use crate::pg::ingest::{Sink, stream};
@@ -67,6 +68,7 @@ impl Sink for Described<'_> {
                 }
             }
         }
+        memory::check()?;
         self.n_rows += 1;
         if self.n_rows.is_multiple_of(PROGRESS_STEP) {
             self.progress.rows(self.n_rows);

@@ -26,8 +26,8 @@ impl SqlType for Categories {
         Categories::check(self)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        Ok(self.to_flat())
+    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
+        Ok(self.to_flat()?)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
@@ -116,7 +116,7 @@ text_and_bytes!(Categories: categories_in, categories_out, categories_send, cate
 
 #[pg_extern]
 fn categories_final(state: Bytes) -> Result<BytesOut, Report> {
-    Ok(BytesOut(frozen(map(state.0)?)))
+    Ok(BytesOut(frozen(map(state.0)?)?))
 }
 
 #[pg_extern]

@@ -7,7 +7,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::value::{Floats, FloatsOut};
 
 #[pg_extern]
-fn hash_features(texts: Vec<Option<String>>, n: i32) -> Result<FloatsOut, Report> {
+fn hash_features(texts: Array<&str>, n: i32) -> Result<FloatsOut, Report> {
     let n =
         usize::try_from(n).ok().filter(|n| (1..=MAX_ELEMENTS).contains(n)).ok_or_else(|| {
             Report::from(Error::InvalidOption {
@@ -16,7 +16,7 @@ fn hash_features(texts: Vec<Option<String>>, n: i32) -> Result<FloatsOut, Report
                 valid: format!("a whole number from 1 to {MAX_ELEMENTS}"),
             })
         })?;
-    Ok(FloatsOut(numbers::hash_features(texts.iter().flatten().map(String::as_str), n)))
+    Ok(FloatsOut(numbers::hash_features(texts.iter().flatten(), n)))
 }
 
 #[pg_extern]

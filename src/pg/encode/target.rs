@@ -33,8 +33,8 @@ impl SqlType for TargetEncoder {
         TargetEncoder::check(self)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        Ok(self.to_flat())
+    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
+        Ok(self.to_flat()?)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
@@ -205,7 +205,7 @@ text_and_bytes!(TargetEncoder: target_encoder_in, target_encoder_out, target_enc
 
 #[pg_extern]
 fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {
-    Ok(BytesOut(frozen(map(state.0)?)))
+    Ok(BytesOut(frozen(map(state.0)?)?))
 }
 
 #[pg_extern]

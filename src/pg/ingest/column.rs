@@ -103,9 +103,11 @@ impl Builder {
                     values.push(number);
                 }
                 Building::Integer(values) => values.push(kind.integer(value)),
-                Building::Text(builder) if is_null => return Ok(builder.push(None)),
+                Building::Text(builder) if is_null => return Ok(builder.push(None)?),
                 Building::Text(builder) => {
-                    return kind.text(value, &self.attribute.name, |text| builder.push(Some(text)));
+                    let grown =
+                        kind.text(value, &self.attribute.name, |text| builder.push(Some(text)))?;
+                    return Ok(grown?);
                 }
                 Building::Array { dimension, values, one } => {
                     let name = &self.attribute.name;
@@ -140,7 +142,8 @@ impl Builder {
             Building::Integer(values) => values.reserve_exact(rows - values.len()),
             Building::Text(builder) => builder.reserve(rows),
             Building::Array { dimension, values, .. } => {
-                values.reserve_exact(rows * dimension.unwrap_or(MAX_FEATURES) - values.len())
+                let wanted = rows.saturating_mul(dimension.unwrap_or(MAX_FEATURES));
+                values.reserve_exact(wanted - values.len())
             }
         }
     }

@@ -4,6 +4,7 @@
 use pgrx::pg_sys;
 
 use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::memory::{self, Refused};
 use crate::algo::store::{Place, Store};
 use crate::pg::datum::{Kind, type_name};
 use crate::pg::error::{Error, Report, no_room};
@@ -184,6 +185,7 @@ impl<'a> Receiver<'a> {
             }
         }
         self.n_rows += 1;
+        memory::check()?;
         if self.text_bytes - self.text_checked > TEXT_STEP {
             self.text_checked = self.text_bytes;
             self.check_budget()?;
@@ -283,16 +285,37 @@ impl<'a> Receiver<'a> {
     }
 
     fn wanted(&self, work: Work) -> usize {
-        let per_row =
-            |bytes: &dyn Fn(&Builder) -> usize| self.builders.iter().map(bytes).sum::<usize>();
-        let work = work.per_row + per_row(&|builder| builder.numbers() * work.per_number);
-        let copy = per_row(&|builder| match builder.values {
+        (self.per_row(&Builder::row_bytes) + self.work(work))
+            .saturating_mul(self.n_rows)
+            .saturating_add(self.text_bytes)
+    }
+
+    /// The bytes for each row that are taken once all are read.
+    fn work(&self, work: Work) -> usize {
+        let copy = self.per_row(&|builder| match builder.values {
             Building::Array { .. } => builder.row_bytes(),
             _ => 0,
         });
-        (per_row(&Builder::row_bytes) + work.max(copy))
-            .saturating_mul(self.n_rows)
-            .saturating_add(self.text_bytes)
+        copy.max(work.per_row + self.per_row(&|builder| builder.numbers() * work.per_number))
+    }
+
+    fn per_row(&self, bytes: &dyn Fn(&Builder) -> usize) -> usize {
+        self.builders.iter().map(bytes).sum()
+    }
+
+    /// Asks for the memory that the fit will take; it may hold the texts once more, by what it makes of them.
+    fn probe(&self) -> Result<(), Refused> {
+        // What a level of a text becomes.
+        const CODE: usize = 8;
+        let codes = self.per_row(&|builder| match builder.values {
+            Building::Text(_) => CODE,
+            _ => 0,
+        });
+        let work = match self.keep {
+            Keep::InMemory(work) => (self.work(work) + codes).saturating_mul(self.n_rows),
+            Keep::OnDisk(_) => 0,
+        };
+        memory::probe(work.saturating_add(self.text_bytes))
     }
 
     /// Makes room for twice the rows, if the budget allows for it: old and new memory are held together for a moment.
@@ -332,7 +355,9 @@ impl<'a> Receiver<'a> {
 
     fn reserve(&mut self, capacity: usize) -> Result<(), Report> {
         for builder in &mut self.builders {
-            builder.reserve(capacity).map_err(no_room)?;
+            let made = builder.reserve(capacity);
+            self.is_full |= made.is_err();
+            made.map_err(no_room)?;
         }
         self.capacity = capacity;
         self.direct = self.directly().unwrap_or_default();
@@ -342,7 +367,7 @@ impl<'a> Receiver<'a> {
     /// Whether all rows were read, with memory left for the fit.
     pub(super) fn fits(&mut self) -> bool {
         self.keep_direct_rows();
-        !self.is_full && self.check_budget().is_ok()
+        !self.is_full && self.check_budget().is_ok() && self.probe().is_ok()
     }
 
     /// The columns that were read.
@@ -350,6 +375,7 @@ impl<'a> Receiver<'a> {
         self.keep_direct_rows();
         self.progress.rows(self.n_rows as u64);
         self.check_budget()?;
+        self.probe()?;
         let n_rows = self.n_rows;
         let requested = self.builders.iter().take(self.request.columns.len());
         let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();

@@ -52,6 +52,7 @@ impl From<Error> for Report {
                 report(Code::ERRCODE_INTERNAL_ERROR, message)
             }
             Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),
+            Error::Refused(refused) => refused.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use super::keys::{self, Key};
 use super::served::{KeyColumn, Served};
 use super::{places, required};
+use crate::algo::memory;
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
@@ -154,7 +155,7 @@ fn check_memory(n_users: usize, n_places: usize) -> Result<(), Report> {
     if wanted > budget {
         return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
     }
-    Ok(())
+    Ok(memory::probe(wanted)?)
 }
 
 /// The name of the fit's column, unless the table has another use for it.

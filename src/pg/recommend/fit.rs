@@ -9,6 +9,7 @@ use serde_json::json;
 use super::served::{Columns, KeyColumn, Served, payload};
 use super::{places, required};
 use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::memory;
 use crate::algo::recommend::{
     self, Algorithm, Interactions, Params, Quality, Split, Stratum, evaluate,
 };
@@ -147,7 +148,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Resu
     let events = read(source, &names, &mut progress)?;
     progress.phase("fitting");
     let interactions = threads::run(&progress, |watch| events.interactions(&names, watch))??;
-    check_memory(&interactions, algorithm, neighbors)?;
+    check_memory(&interactions, events.frame.n_rows, algorithm, neighbors)?;
     let (recommender, quality) =
         threads::run(&progress, |watch| recommend::fit(&interactions, &params, watch))??;
 
@@ -320,11 +321,14 @@ fn split_of(share: f64, seed: i64, has_times: bool) -> Result<Option<Split>, Rep
 /// Neighbour lists can be far larger than the data they are made of: refused before they are made.
 fn check_memory(
     interactions: &Interactions,
+    n_events: usize,
     algorithm: Algorithm,
     neighbors: usize,
 ) -> Result<(), Report> {
     /// A neighbour in the lists, in their transpose, and in the stored bytes.
     const NEIGHBOUR_BYTES: usize = 24;
+    /// What each thread has for every item.
+    const ITEM_BYTES: usize = 16;
     let n_neighbours = match algorithm {
         Algorithm::ItemKnn => interactions.most_neighbours(neighbors),
         Algorithm::Popular => 0,
@@ -334,7 +338,9 @@ fn check_memory(
     if wanted > budget {
         return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
     }
-    Ok(())
+    // The codes and histories are there; what is held out and measured is to come.
+    let more = guc::threads() * interactions.n_items() * ITEM_BYTES + n_events * WORK.per_row / 2;
+    Ok(memory::probe(wanted.saturating_add(more))?)
 }
 
 fn metrics(recommender: &recommend::Recommender, quality: Option<&Quality>) -> serde_json::Value {

@@ -7,7 +7,8 @@ use pgrx::prelude::*;
 use super::keys::Key;
 use super::served::Served;
 use super::{places, required};
-use crate::algo::recommend::{Algorithm, Recommendation};
+use crate::algo::memory::{self, Refused};
+use crate::algo::recommend::{Algorithm, Keys, Recommendation};
 use crate::pg::error::{Report, report};
 use crate::pg::registry::{Privilege, current};
 
@@ -58,7 +59,7 @@ fn recommend_text(
 #[pg_extern]
 fn recommend_for_bigint(
     model: Option<&str>,
-    items: Option<Vec<Option<i64>>>,
+    items: Option<Array<i64>>,
     n: Option<i32>,
     exclude_given: Option<bool>,
 ) -> Result<
@@ -74,13 +75,15 @@ fn recommend_for_bigint(
     >,
     Report,
 > {
-    Ok(TableIterator::new(recommend_for(model, items, n, exclude_given)?))
+    let codes =
+        |keys: &Keys| codes(items.iter().flat_map(Array::iter), |item| keys.find_integer(item));
+    Ok(TableIterator::new(recommend_for::<i64>(model, &codes, n, exclude_given)?))
 }
 
 #[pg_extern]
 fn recommend_for_text(
     model: Option<&str>,
-    items: Option<Vec<Option<String>>>,
+    items: Option<Array<&str>>,
     n: Option<i32>,
     exclude_given: Option<bool>,
 ) -> Result<
@@ -96,7 +99,9 @@ fn recommend_for_text(
     >,
     Report,
 > {
-    Ok(TableIterator::new(recommend_for(model, items, n, exclude_given)?))
+    let codes =
+        |keys: &Keys| codes(items.iter().flat_map(Array::iter), |item| keys.find_text(item));
+    Ok(TableIterator::new(recommend_for::<String>(model, &codes, n, exclude_given)?))
 }
 
 #[pg_extern]
@@ -142,24 +147,29 @@ fn recommend<K: Key>(
     Ok(rows(served, page))
 }
 
-/// Items that the model does not know, and NULLs, say nothing about the visitor.
+/// The codes of items. Those that the model does not know, and NULLs, say nothing about the visitor.
+fn codes<T>(
+    items: impl Iterator<Item = Option<T>>,
+    find: impl Fn(T) -> Option<u32>,
+) -> Result<Vec<u32>, Refused> {
+    let mut codes = Vec::new();
+    for code in items.flatten().filter_map(find) {
+        memory::push(&mut codes, code)?;
+    }
+    Ok(codes)
+}
+
 fn recommend_for<K: Key>(
     model: Option<&str>,
-    items: Option<Vec<Option<K>>>,
+    codes: &dyn Fn(&Keys) -> Result<Vec<u32>, Refused>,
     n: Option<i32>,
     exclude_given: Option<bool>,
-) -> Result<impl Iterator<Item = Place<K>> + 'static, Report> {
+) -> Result<impl Iterator<Item = Place<K>> + use<K>, Report> {
     let served = with_items_as::<K>(required(model, "model")?, "the items")?;
     let n = places(n, "n")?;
     let exclude_given = required(exclude_given, "exclude_given")?;
-    let recommender = &served.recommender;
-    let items: Vec<u32> = items
-        .iter()
-        .flatten()
-        .flatten()
-        .filter_map(|item| item.find(&recommender.item_keys))
-        .collect();
-    let page = recommender.recommend_for(&items, n, exclude_given)?;
+    let items = codes(&served.recommender.item_keys)?;
+    let page = served.recommender.recommend_for(&items, n, exclude_given)?;
     Ok(rows(served, page))
 }
 

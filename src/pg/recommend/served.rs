@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algo::memory;
 use crate::algo::recommend::Recommender;
 use crate::pg::error::Report;
 use crate::pg::registry::{self, LoadError, Stored, Version};
@@ -30,6 +31,7 @@ impl Stored for Served {
 
     fn load(version: &Version) -> Result<Self, LoadError> {
         let bytes = registry::payload(version)?;
+        memory::probe_decoding(bytes.len() / 2).map_err(Report::from)?;
         let corrupt = |why: String| LoadError::Corrupt(why);
         let (columns, rest) =
             postcard::take_from_bytes(&bytes).map_err(|error| corrupt(error.to_string()))?;
@@ -42,6 +44,6 @@ impl Stored for Served {
 /// The bytes that [`Stored::load`] reads.
 pub(super) fn payload(columns: &Columns, recommender: &Recommender) -> Result<Vec<u8>, Report> {
     let mut bytes = registry::encode(columns)?;
-    bytes.extend(recommender.to_bytes()?);
+    memory::extend(&mut bytes, &recommender.to_bytes()?)?;
     Ok(bytes)
 }

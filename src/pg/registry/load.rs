@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::pg::error::{Error, Report, report};
+use crate::algo::encoded;
+use crate::algo::memory;
+use crate::pg::error::{Error, Report};
 
 use super::{Version, select};
 
@@ -51,12 +52,20 @@ pub(crate) fn load<T: Stored>(version: &Version) -> Result<Rc<T>, Report> {
 
 /// A version's bytes; their sha256 is checked.
 pub(crate) fn payload(version: &Version) -> Result<Vec<u8>, Report> {
-    let chunks = select(
+    let read = RefCell::new((Vec::new(), Ok(())));
+    select(
         "SELECT bytes FROM persona.model_chunk WHERE model_id = $1 AND version = $2 ORDER BY position",
         &[version.model_id.into(), version.version.into()],
-        |row| row.get::<Vec<u8>>(1),
+        |row| {
+            let (bytes, room) = &mut *read.borrow_mut();
+            if let (Some(chunk), Ok(())) = (row.get::<&[u8]>(1)?, &room) {
+                *room = memory::extend(bytes, chunk);
+            }
+            Ok(())
+        },
     )?;
-    let bytes: Vec<u8> = chunks.into_iter().flatten().flatten().collect();
+    let (bytes, room) = read.into_inner();
+    room?;
     if Sha256::digest(&bytes)[..] == version.sha256 {
         return Ok(bytes);
     }
@@ -67,16 +76,13 @@ pub(crate) fn payload(version: &Version) -> Result<Vec<u8>, Report> {
 
 /// Decodes a payload that was written by [`encode`]; every model checks its parts itself after.
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(version: &Version) -> Result<T, LoadError> {
-    postcard::from_bytes(&payload(version)?).map_err(|error| LoadError::Corrupt(error.to_string()))
+    let bytes = payload(version)?;
+    memory::probe_decoding(bytes.len() / 2).map_err(Report::from)?;
+    postcard::from_bytes(&bytes).map_err(|error| LoadError::Corrupt(error.to_string()))
 }
 
 pub(crate) fn encode<T: serde::Serialize>(model: &T) -> Result<Vec<u8>, Report> {
-    postcard::to_stdvec(model).map_err(|error| {
-        report(
-            PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-            format!("a model cannot be written: {error}"),
-        )
-    })
+    Ok(encoded::to_bytes(model)?)
 }
 
 thread_local! {

@@ -171,7 +171,7 @@ impl Ahead {
         binding: &mut Binding,
     ) -> Result<Batch, Report> {
         self.size = (self.size * 4).clamp(FIRST, LARGEST);
-        let mut rows = imported.gather(self.size);
+        let mut rows = imported.gather(self.size)?;
         let (mut n_rows, mut missing) = (0, Vec::new());
         // SAFETY: by the caller's promise.
         unsafe {
@@ -229,7 +229,7 @@ impl Ahead {
             let taken = unsafe {
                 scratch.reset();
                 scratch.switch_to(|_| {
-                    partition.copy_records(1, first + n as i64, wanted, &mut self.records);
+                    partition.copy_records(1, first + n as i64, wanted, &mut self.records)?;
                     self.records
                         .iter()
                         .try_for_each(|record| each(Row::Copied(record)).map(drop))?;

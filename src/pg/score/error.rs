@@ -57,6 +57,7 @@ impl From<Error> for Report {
             Error::BadModel { .. } => report(Code::ERRCODE_DATA_CORRUPTED, message),
             Error::DimensionMismatch { .. } => report(Code::ERRCODE_INTERNAL_ERROR, message),
             Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),
+            Error::Refused(refused) => refused.into(),
         }
     }
 }

@@ -6,6 +6,7 @@ use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame};
+use crate::algo::memory::{self, Refused};
 use crate::algo::metrics::classification;
 use crate::algo::score::onnx_bind::Takes;
 use crate::algo::score::{self, Kind, Metrics};
@@ -84,7 +85,7 @@ fn measure(
     let metrics = threads::run(progress, |watch| {
         let labels = scorer.labels(&target)?;
         let scores = scorer.score_frame(&frame, watch)?;
-        Ok::<_, score::Error>(Metrics::new(&labels, &scores, 0))
+        Ok::<_, score::Error>(Metrics::new(&labels, &scores, 0)?)
     })??;
     Ok(metrics)
 }
@@ -109,7 +110,7 @@ fn measure_imported(
         .or_else(|_| score::labels(&target, &classes(["0", "1"]), 1))?;
     progress.phase("scoring");
     let scores = imported.score_frame(&frame)?;
-    Ok(Metrics::new(&labels, &scores, 0))
+    Ok(Metrics::new(&labels, &scores, 0)?)
 }
 
 /// The target, and the inputs under the names that the model has for them: `v[3]` is read with its array `v`.
@@ -176,8 +177,8 @@ impl Scored {
                 return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
             }
         }
-        self.labels.push(label);
-        self.scores.push(score);
+        memory::push(&mut self.labels, label)?;
+        memory::push(&mut self.scores, score)?;
         Ok(())
     }
 }
@@ -198,21 +199,22 @@ macro_rules! final_functions {
 final_functions! {
     persona_scored_roc_auc: classification::roc_auc;
     persona_scored_average_precision: classification::average_precision;
-    persona_scored_log_loss: |labels, scores| Some(classification::log_loss(labels, scores));
-    persona_scored_brier: |labels, scores| Some(classification::brier(labels, scores));
+    persona_scored_log_loss: |labels, scores| Ok(Some(classification::log_loss(labels, scores)));
+    persona_scored_brier: |labels, scores| Ok(Some(classification::brier(labels, scores)));
 }
 
 /// # Safety
 /// `fcinfo` is of a call with the state as its argument.
 unsafe fn finish(
     fcinfo: FunctionCallInfo,
-    metric: impl FnOnce(&[bool], &[f64]) -> Option<f64>,
+    metric: impl FnOnce(&[bool], &[f64]) -> Result<Option<f64>, Refused>,
 ) -> Datum {
     // SAFETY: the argument is NULL or the state that `persona_scored_add` returned, which lives in the aggregate's memory.
     unsafe {
         let state = argument(fcinfo, 0).and_then(|state| state.cast_mut_ptr::<Scored>().as_ref());
         let state = state.filter(|state| !state.labels.is_empty());
-        match state.and_then(|state| metric(&state.labels, &state.scores)) {
+        let value = state.map_or(Ok(None), |state| metric(&state.labels, &state.scores));
+        match value.map_err(Report::from).unwrap_or_report() {
             Some(value) => Datum::from(value.to_bits()),
             None => raw::null(fcinfo),
         }

@@ -4,10 +4,10 @@ use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::frame::{Column, Frame, TextBuilder, Values};
 use crate::algo::score::{self, Fit, Params, ValidParams, order};
 use crate::algo::stop::Watch;
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Stored, Version};
@@ -250,7 +250,7 @@ pub(super) fn check_target(
     match frame.columns.first_mut() {
         Some(column) if column.name == target => {
             if type_name == "boolean" {
-                name_booleans(column);
+                name_booleans(column)?;
             }
             Ok(())
         }
@@ -264,15 +264,21 @@ pub(super) fn check_target(
     }
 }
 
-fn name_booleans(column: &mut Column) {
+fn name_booleans(column: &mut Column) -> Result<(), Report> {
     if let Values::Number(values) = &column.values {
         let name = |&value: &f64| match value {
             value if value.is_nan() => None,
             0.0 => Some("false"),
             _ => Some("true"),
         };
-        *column = Column::text(&column.name, values.iter().map(name));
+        let mut names = TextBuilder::default();
+        names.reserve(values.len()).map_err(no_room)?;
+        for name in values.iter().map(name) {
+            names.push(name)?;
+        }
+        column.values = names.finish();
     }
+    Ok(())
 }
 
 fn check_holdout(

@@ -1,10 +1,13 @@
 //! `import_onnx` and `export_onnx`: graphs made elsewhere come in, fitted scorers go out.
 
 use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::algo::memory;
 use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored, spi_failed};
@@ -70,6 +73,8 @@ fn import(
 ) -> Result<Imported, Report> {
     registry::lock_for_fit(model, Scoring::KIND)?;
     let features = features.map(names).transpose()?;
+    // A graph of many small nodes is larger once it is read than it was.
+    memory::probe(onnx.len().saturating_mul(2))?;
     let summary = onnx_scan::scan(onnx)?;
     let bound = onnx_bind::bind(&summary, output, features.as_deref())?;
     check_by_runtime(model, onnx)?;
@@ -101,7 +106,8 @@ fn import(
 /// that scores.
 fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
     use scorer::Error::*;
-    match scorer::load(&Sha256::digest(onnx).into(), || onnx.to_vec()) {
+    let copy = || memory::copied(onnx).map_err(Report::from).unwrap_or_report();
+    match scorer::load(&Sha256::digest(onnx).into(), copy) {
         Ok(()) => Ok(()),
         Err(
             error @ (Unavailable { .. }
@@ -126,20 +132,19 @@ fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
     let mut bytes = Vec::new();
     loop {
         let offset = bytes.len() as i64;
-        let piece: Option<Vec<u8>> = with_catalog_names(|| {
-            Spi::get_one_with_args(
-                "SELECT pg_catalog.lo_get($1, $2, $3)",
-                &[oid.into(), offset.into(), PIECE.into()],
-            )
-        })
-        .map_err(spi_failed)?;
-        let piece = piece.unwrap_or_default();
-        bytes.extend_from_slice(&piece);
+        let read = |client: &SpiClient| {
+            let arguments = [oid.into(), offset.into(), PIECE.into()];
+            let rows =
+                client.select("SELECT pg_catalog.lo_get($1, $2, $3)", Some(1), &arguments)?;
+            let piece = rows.first().get_one::<&[u8]>()?.unwrap_or_default();
+            Ok(memory::extend(&mut bytes, piece).map(|()| piece.len()))
+        };
+        let n_read = with_catalog_names(|| Spi::connect(read)).map_err(spi_failed)??;
         if bytes.len() > onnx_scan::MAX_BYTES {
             let (found, allowed) = (bytes.len(), onnx_scan::MAX_BYTES);
             return Err(onnx_scan::Error::TooLarge { found, allowed }.into());
         }
-        if piece.len() < PIECE as usize {
+        if n_read < PIECE as usize {
             return Ok(bytes);
         }
     }
@@ -157,5 +162,7 @@ fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
             Error::CorruptModel { name: version.name.clone(), version: version.version, why }.into()
         }
     })?;
+    // Weights and levels are copied into each of the messages that they lie in.
+    memory::probe_decoding(scorer.coefficients.len().saturating_mul(size_of::<f64>()))?;
     Ok(onnx_export::export(&scorer).onnx)
 }

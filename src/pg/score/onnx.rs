@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use serde_json::json;
 
 use crate::algo::frame::{Frame, MISSING, Values};
+use crate::algo::memory::{self, Refused};
 use crate::algo::score::onnx_bind::{Bound, Takes};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Cell, Record, Wanted};
@@ -56,21 +57,21 @@ impl Imported {
     }
 
     /// Room for so many rows.
-    pub(super) fn gather(&self, n_rows: usize) -> Gathered {
+    pub(super) fn gather(&self, n_rows: usize) -> Result<Gathered, Refused> {
         if let Some(names) = &self.floats {
-            let floats = Vec::with_capacity(n_rows * names.len());
-            return Gathered { n_rows: 0, data: Vec::new(), floats };
+            let floats = empty(n_rows * names.len())?;
+            return Ok(Gathered { n_rows: 0, data: Vec::new(), floats });
         }
         let data = self.bound.inputs.iter().map(|input| {
             let n = n_rows * input.columns.len();
-            match input.element {
-                Takes::Float => Data::F32(Vec::with_capacity(n)),
-                Takes::Double => Data::F64(Vec::with_capacity(n)),
-                Takes::Whole => Data::I64(Vec::with_capacity(n)),
-                Takes::Text => Data::Str(Vec::with_capacity(n)),
-            }
+            Ok(match input.element {
+                Takes::Float => Data::F32(empty(n)?),
+                Takes::Double => Data::F64(empty(n)?),
+                Takes::Whole => Data::I64(empty(n)?),
+                Takes::Text => Data::Str(empty(n)?),
+            })
         });
-        Gathered { n_rows: 0, data: data.collect(), floats: Vec::new() }
+        Ok(Gathered { n_rows: 0, data: data.collect::<Result<_, _>>()?, floats: Vec::new() })
     }
 
     /// Adds a row. After an error the rows are not whole, and must not be sent.
@@ -216,10 +217,10 @@ impl Imported {
     /// The scores of a frame that has the columns of [`Self::columns`], in batches of some size.
     pub(super) fn score_frame(&self, frame: &Frame) -> Result<Vec<f64>, Report> {
         const ROWS: usize = 8192;
-        let mut scores = Vec::with_capacity(frame.n_rows);
+        let mut scores = empty(frame.n_rows)?;
         for start in (0..frame.n_rows).step_by(ROWS) {
             check_for_interrupts!();
-            let mut rows = self.gather(ROWS);
+            let mut rows = self.gather(ROWS)?;
             for row_idx in start..(start + ROWS).min(frame.n_rows) {
                 for (index, (name, _)) in self.bound.columns().enumerate() {
                     let column = frame.column(name).ok_or_else(|| Error::MissingColumn {
@@ -290,6 +291,13 @@ impl Imported {
     fn outputs(&self, sent: scorer::Sent) -> Result<Vec<Output>, Report> {
         Ok(sent.outputs(|| registry::payload(&self.version).unwrap_or_report())?)
     }
+}
+
+/// With room for so many.
+fn empty<T>(n: usize) -> Result<Vec<T>, Refused> {
+    let mut values = Vec::new();
+    memory::exact_room(&mut values, n)?;
+    Ok(values)
 }
 
 /// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.

@@ -1,5 +1,6 @@
 //! A scorer as a call site holds it: found by name, loaded once, bound to the rows' columns once.
 
+use crate::algo::memory;
 use crate::algo::score::Scorer;
 use crate::pg::error::Report;
 use crate::pg::record::{Binding, Record};
@@ -31,6 +32,7 @@ impl Stored for Scoring {
 /// The fitted scorer of a version, from the registry.
 pub(super) fn scorer(version: &Version) -> Result<Scorer, LoadError> {
     let bytes = registry::payload(version)?;
+    memory::probe_decoding(bytes.len()).map_err(Report::from)?;
     Scorer::from_bytes(&bytes).map_err(|error| LoadError::Corrupt(error.to_string()))
 }
 
@@ -69,7 +71,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.score(binding, record).map(Some),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather(1);
+                let mut row = imported.gather(1)?;
                 imported.push(&mut row, binding, record)?;
                 let (scores, _) = imported.scores(imported.ask(row)?)?;
                 Ok(scores.first().copied())
@@ -82,7 +84,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.predict(binding, record),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather(1);
+                let mut row = imported.gather(1)?;
                 imported.push(&mut row, binding, record)?;
                 imported.predict(row)
             }

@@ -9,6 +9,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::segment::{
     self, Features, Metric, Ordered, Params, RowWeights, Scaling, Seeding, Weighted, Without,
     order_by_content,
@@ -16,6 +17,7 @@ use crate::algo::segment::{
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::gathered::{self, State};
+use crate::pg::guc;
 use crate::pg::ingest::Work;
 use crate::pg::options::Given;
 use crate::pg::progress::Progress;
@@ -175,6 +177,7 @@ fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<segment::KMeans>, Report
     let weight_column = column.map(|place| (place, names.remove(place)));
     let params = params.check(n_rows, names.len())?;
     let rows = state.rows()?;
+    memory::probe(params.segment_bytes(guc::threads()))?;
     let weights = match &weight_column {
         Some((place, name)) => RowWeights::new(name, rows.index_axis_move(Axis(1), *place))?,
         None => RowWeights::NONE,

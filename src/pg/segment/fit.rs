@@ -3,10 +3,12 @@
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::segment::{self, Fit, KMeans, Ordered, Seeding};
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
+use crate::pg::guc;
 use crate::pg::operate::table;
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
@@ -153,6 +155,7 @@ fn fit(
 ) -> Result<Fitted, Report> {
     let (rows, features) = (data.rows()?, &data.features);
     let params = arguments.params(&data.place).check(data.n_rows, features.len())?;
+    memory::probe(params.segment_bytes(guc::threads()))?;
     progress.phase("fitting");
     let (fitted, fresh) = threads::run(progress, |watch: &Watch| {
         let order = data.order(&rows);

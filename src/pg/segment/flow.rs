@@ -4,9 +4,11 @@ use pgrx::prelude::*;
 use rayon::prelude::*;
 
 use crate::algo::frame::Frame;
+use crate::algo::memory;
 use crate::algo::segment::{KMeans, Rows};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
+use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, Privilege, Version};
@@ -93,6 +95,9 @@ pub(super) fn count(
     let rows = [bind(versions[0])?, bind(versions[1])?];
     let prepared = [&versions[0].prepared, &versions[1].prepared];
     let k = [0, 1].map(|which| versions[which].model.k());
+    // A table for each thread, and the sums.
+    let cells = (k[0] + 1) * (k[1] + 1) * size_of::<u64>();
+    memory::probe(cells.saturating_mul(2 * guc::threads() + 1))?;
     let counts = threads::run(progress, |watch: &Watch| {
         let none = || vec![0u64; (k[0] + 1) * (k[1] + 1)];
         let pieces = (0..frame.n_rows.div_ceil(ROWS)).into_par_iter().map(|piece| {

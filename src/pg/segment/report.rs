@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::report::{
     Flow, FlowView, MapPoint, MapView, QualityView, SegmentView, SegmentsReport, SilhouetteView,
     segments_page,
@@ -30,6 +31,8 @@ fn report(model: Option<&str>, with_rows: Option<bool>) -> Result<String, Report
         found.check_owner()?;
         add_rows(&mut page, &found, &version, &segments)?;
     }
+    // The page is text of each cell, of which parts are put together into larger ones.
+    memory::probe((page.segments.len() * page.features.len()).saturating_mul(512))?;
     Ok(segments_page(&page))
 }
 

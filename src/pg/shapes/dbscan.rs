@@ -7,6 +7,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::shapes::{DbscanParams, dbscan};
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind};
@@ -105,6 +106,7 @@ unsafe fn labels(
     let view = ArrayView2::from_shape((rows.n_rows, n_features), &rows.values)
         .map_err(|_| Report::from(Error::NoFeatures))?;
     let params = params.check()?;
+    memory::probe(rows.work())?;
     let found = pool.run(&progress, |watch| dbscan(view, &params, watch))??;
     let mut found = found.into_iter();
     let mut labels = rows.is_in;
@@ -221,7 +223,8 @@ impl Rows {
         if self.is_in.len() == self.is_in.capacity() {
             let capacity = larger(self.is_in.len(), 1);
             self.check_budget(self.values.capacity(), capacity)?;
-            self.is_in.reserve_exact(capacity - self.is_in.len());
+            let more = capacity - self.is_in.len();
+            memory::exact_room(&mut self.is_in, more)?;
         }
         self.is_in.push(u32::from(row.is_some()));
         let Some(row) = row else { return Ok(()) };
@@ -239,17 +242,22 @@ impl Rows {
         if self.values.len() + found > self.values.capacity() {
             let capacity = larger(self.values.len(), found);
             self.check_budget(capacity, self.is_in.capacity())?;
-            self.values.reserve_exact(capacity - self.values.len());
+            let more = capacity - self.values.len();
+            memory::exact_room(&mut self.values, more)?;
         }
         self.values.extend_from_slice(row);
         self.n_rows += 1;
         Ok(())
     }
 
+    /// The bytes that a run takes beside the rows.
+    fn work(&self) -> usize {
+        self.n_rows * WORK.per_row + self.values.len() * WORK.per_number
+    }
+
     /// Refuses the next allocation, or a run on the rows up to here, for which the budget has no room.
     fn check_budget(&self, values: usize, is_in: usize) -> Result<(), Report> {
-        let work = self.n_rows * WORK.per_row + self.values.len() * WORK.per_number;
-        let wanted = values * size_of::<f64>() + is_in * size_of::<u32>() + work;
+        let wanted = values * size_of::<f64>() + is_in * size_of::<u32>() + self.work();
         let budget = guc::max_fit_memory();
         if wanted > budget {
             return Err(Error::OutOfMemoryBudget { wanted, budget }.into());

@@ -41,7 +41,7 @@ fn stats_kurtosis(stats: Stats) -> FloatsOut {
 }
 
 #[pg_extern]
-fn feature_stats_send(stats: Bytes) -> Vec<u8> {
+fn feature_stats_send(stats: Bytes) -> Result<Vec<u8>, Report> {
     send(stats)
 }
 

@@ -15,6 +15,8 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::encoded;
+use crate::algo::memory;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, MAX_EXACT, Ready};
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
@@ -22,7 +24,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::{Bytes, FloatsOut, received, send};
+use crate::pg::value::{Bytes, FloatsOut, as_json, received, send};
 
 const HEADER: usize = 24;
 const FORMAT: u16 = 1;
@@ -80,11 +82,14 @@ unsafe extern "C-unwind" fn feature_quantiles_combine(fcinfo: FunctionCallInfo) 
     unsafe {
         let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
         let other = read(other).unwrap_or_report();
-        let Some(state) = argument(fcinfo, 0) else { return state_of(other, 0) };
+        let Some(state) = argument(fcinfo, 0) else {
+            return state_of(other, 0).unwrap_or_report();
+        };
         let mut state = read(state).unwrap_or_report();
         check_same_features(&state, &other).unwrap_or_report();
+        memory::probe(2 * (held(&state) + held(&other))).map_err(Report::from).unwrap_or_report();
         state.merge(&other).map_err(invalid).unwrap_or_report();
-        state_of(state, 0)
+        state_of(state, 0).unwrap_or_report()
     }
 }
 
@@ -135,7 +140,7 @@ unsafe fn add(
         let Some(state) = argument(fcinfo, 0) else {
             let mut all = FeatureQuantiles::new(names.map(<[String]>::to_vec), row.len());
             push(&mut all, row);
-            return Ok(state_of(all, FIRST_ROWS));
+            return state_of(all, FIRST_ROWS);
         };
         if raw::in_aggregate(fcinfo) && append(state, row) {
             return Ok(state);
@@ -151,11 +156,16 @@ unsafe fn add(
                 one.digest_values().map_err(invalid)?;
             }
             push(&mut all, row);
-            return Ok(state_of(all, MAX_EXACT));
+            return state_of(all, MAX_EXACT);
         }
         push(&mut all, row);
-        Ok(state_of(all, (4 * n_rows).clamp(FIRST_ROWS, MAX_EXACT)))
+        state_of(all, (4 * n_rows).clamp(FIRST_ROWS, MAX_EXACT))
     }
+}
+
+/// The bytes of the values that are kept one by one.
+fn held(all: &FeatureQuantiles) -> usize {
+    all.of.iter().map(|one| one.values.len() * size_of::<f64>()).sum()
 }
 
 fn push(all: &mut FeatureQuantiles, row: &[f64]) {
@@ -165,10 +175,10 @@ fn push(all: &mut FeatureQuantiles, row: &[f64]) {
 }
 
 /// A state, in the current memory context, whose buffer has room for so many rows at least.
-fn state_of(mut all: FeatureQuantiles, room: usize) -> Datum {
+fn state_of(mut all: FeatureQuantiles, room: usize) -> Result<Datum, Report> {
     let d = all.of.len();
     let n_rows = all.of.iter().map(|one| one.values.len()).max().unwrap_or(0);
-    let mut buffer = vec![f64::NAN; n_rows.max(room) * d];
+    let mut buffer = memory::filled(f64::NAN, n_rows.max(room) * d)?;
     for (feature, one) in all.of.iter_mut().enumerate() {
         // The padding of features with fewer values is read as missing, so it is taken off here: below 0 where text gave a
         // feature fewer rows than another, which is right again when it is read.
@@ -178,7 +188,7 @@ fn state_of(mut all: FeatureQuantiles, room: usize) -> Datum {
         }
         one.nulls = one.nulls.wrapping_sub(padding);
     }
-    let head = postcard::to_stdvec(&all).unwrap_or_default();
+    let head = encoded::to_bytes(&all)?;
     let buffer_at = (HEADER + head.len()).next_multiple_of(8);
     // SAFETY: the writes are within the length that is allocated, in a live context.
     unsafe {
@@ -190,7 +200,7 @@ fn state_of(mut all: FeatureQuantiles, room: usize) -> Datum {
         }
         std::ptr::copy_nonoverlapping(head.as_ptr(), bytes.add(HEADER), head.len());
         std::ptr::copy_nonoverlapping(buffer.as_ptr(), bytes.add(buffer_at).cast(), buffer.len());
-        state.into()
+        Ok(state.into())
     }
 }
 
@@ -222,6 +232,8 @@ fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
     if bytes[..2] != FORMAT.to_ne_bytes() || n_rows > room || n_rows > MAX_EXACT {
         return Err(broken());
     }
+    // A vector of each feature holds its values twice while it grows.
+    memory::probe(3 * bytes.len())?;
     let head = bytes.get(HEADER - 4..).and_then(|rest| rest.get(..n_head)).ok_or_else(broken)?;
     let mut all: FeatureQuantiles =
         postcard::from_bytes(head).map_err(|error| invalid(error.to_string()))?;
@@ -292,7 +304,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Sketch {
 unsafe impl BoxRet for Sketch {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         // SAFETY: the datum is of the declared type.
-        unsafe { fcinfo.return_raw_datum(state_of(self.0, 0)) }
+        unsafe { fcinfo.return_raw_datum(state_of(self.0, 0).unwrap_or_report()) }
     }
 }
 
@@ -305,6 +317,7 @@ fn feature_quantiles_final(sketch: Sketch) -> Sketch {
 #[pg_extern]
 fn feature_quantiles_in(text: &CStr) -> Result<Sketch, Report> {
     let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
+    memory::probe_decoding(text.len())?;
     let all: FeatureQuantiles =
         serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
     all.check().map_err(invalid)?;
@@ -317,12 +330,11 @@ fn feature_quantiles_in(text: &CStr) -> Result<Sketch, Report> {
 
 #[pg_extern]
 fn feature_quantiles_out(sketch: Sketch) -> Result<CString, Report> {
-    let text = serde_json::to_string(&sketch.0).map_err(|error| invalid(error.to_string()))?;
-    CString::new(text).map_err(|error| invalid(error.to_string()))
+    as_json(NAME, &sketch.0)
 }
 
 #[pg_extern]
-fn feature_quantiles_send(sketch: Bytes) -> Vec<u8> {
+fn feature_quantiles_send(sketch: Bytes) -> Result<Vec<u8>, Report> {
     send(sketch)
 }
 

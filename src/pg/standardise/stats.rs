@@ -18,6 +18,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, aggregate_context, argument};
 use crate::pg::record;
+use crate::pg::value::as_json;
 
 const HEADER: usize = 16;
 const FORMAT: u16 = 1;
@@ -327,10 +328,7 @@ fn feature_stats_in(text: &CStr) -> Result<Stats, Report> {
 
 #[pg_extern]
 fn feature_stats_out(summary: Stats) -> Result<CString, Report> {
-    let invalid =
-        |why: String| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
-    let text = serde_json::to_string(&summary.0).map_err(|error| invalid(error.to_string()))?;
-    CString::new(text).map_err(|error| invalid(error.to_string()))
+    as_json("feature_stats", &summary.0)
 }
 
 #[pg_extern]

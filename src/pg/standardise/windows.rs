@@ -9,6 +9,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::standardise::frames::{Answer, Frame};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
@@ -142,15 +143,15 @@ impl Site {
         loop {
             check_for_interrupts!();
             part.clear();
-            partition.floats(0, Rows::OfPartition(position), TOGETHER, &mut part);
+            partition.floats(0, Rows::OfPartition(position), TOGETHER, &mut part)?;
             check_finite(&part, answer)?;
-            self.frame.extend_unordered(&part);
+            self.frame.extend_unordered(&part)?;
             if keeps && self.values.len() + part.len() > kept {
                 keeps = false;
                 self.values = Vec::new();
             }
             if keeps {
-                self.values.extend_from_slice(&part);
+                memory::extend(&mut self.values, &part)?;
             }
             position += part.len() as i64;
             if part.len() < TOGETHER {
@@ -168,9 +169,9 @@ impl Site {
             check_for_interrupts!();
             let wanted = (tail - self.tail).min(TOGETHER as i64) as usize;
             part.clear();
-            partition.floats(0, Rows::OfPartition(self.tail), wanted, &mut part);
+            partition.floats(0, Rows::OfPartition(self.tail), wanted, &mut part)?;
             check_finite(&part, answer)?;
-            self.frame.extend(&part);
+            self.frame.extend(&part)?;
             self.tail += part.len() as i64;
             if part.len() < wanted {
                 break;
@@ -189,14 +190,14 @@ impl Site {
         loop {
             check_for_interrupts!();
             let before = values.len();
-            partition.floats(0, Rows::OfFrame(before as i64), TOGETHER, &mut values);
+            partition.floats(0, Rows::OfFrame(before as i64), TOGETHER, &mut values)?;
             if values.len() < before + TOGETHER {
                 break;
             }
         }
         check_finite(&values, answer)?;
         self.frame.clear();
-        self.frame.extend(&values);
+        self.frame.extend(&values)?;
         Ok(())
     }
 }

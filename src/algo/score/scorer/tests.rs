@@ -107,7 +107,7 @@ fn frames_that_do_not_fit_are_refused_by_column() {
 #[test]
 fn bytes_and_json_give_the_same_scorer_back() {
     let mut scorer = sample();
-    scorer.metrics = Some(Metrics::new(&[true, false, true], &[0.3, 0.1, 0.9], 7));
+    scorer.metrics = Some(Metrics::new(&[true, false, true], &[0.3, 0.1, 0.9], 7).unwrap());
     scorer.intercept = 0.1 + 0.2;
     assert_eq!(Scorer::from_bytes(&scorer.to_bytes().unwrap()), Ok(scorer.clone()));
     assert_eq!(Scorer::from_json(&scorer.to_json().unwrap()), Ok(scorer));
@@ -133,7 +133,7 @@ fn parts_that_do_not_fit_together_are_refused() {
     );
     check_refused(|s| s.classes[0] = "yes".into(), "its classes are one");
     check_refused(|s| s.positive = 2, "its positive class is not one of its classes");
-    let metrics = Metrics::new(&[], &[], 0);
+    let metrics = Metrics::new(&[], &[], 0).unwrap();
     check_refused(|s| s.metrics = Some(metrics.clone()), "a metric is not finite");
 }
 
