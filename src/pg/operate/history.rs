@@ -60,10 +60,8 @@ pub(super) fn changes(
         "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
         &[version.model_id.into()],
         |row| {
-            Ok((
-                row.get::<String>(1)?.unwrap_or_default(),
-                row.get::<String>(2)?.unwrap_or_default(),
-            ))
+            let text = |column| row.get::<String>(column).unwrap_or_default();
+            (text(1), text(2))
         },
     )?;
     let mut all: Option<Vec<Change>> = None;

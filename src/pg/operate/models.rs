@@ -82,7 +82,8 @@ fn grantee(role: &str) -> Result<i64, Report> {
         return Ok(0);
     }
     let found = Spi::connect(|client| {
-        let query = "SELECT oid::bigint FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
+        let query =
+            "SELECT oid::bigint FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
         let rows = client.select(query, Some(1), &[role.into()])?;
         if rows.is_empty() { Ok(None) } else { rows.first().get_one::<i64>() }
     });

@@ -102,12 +102,12 @@ fn publications() -> Result<Vec<Publication>, Report> {
          ORDER BY CASE m.kind WHEN 'segments' THEN 1 WHEN 'scorer' THEN 2 ELSE 3 END, m.name, p.target",
         &[],
         |row| {
-            let text = |index| row.get::<String>(index).map(Option::unwrap_or_default);
+            let text = |column| row.get::<String>(column).unwrap_or_default();
             let publication =
-                Publication { model: text(1)?, kind: text(2)?, target: text(3)?, key: text(4)? };
-            let grants = |index| row.get::<Vec<Oid>>(index).map(Option::unwrap_or_default);
-            let owner = row.get::<Oid>(5)?.unwrap_or(Oid::INVALID);
-            Ok((publication, owner, grants(6)?, grants(7)?))
+                Publication { model: text(1), kind: text(2), target: text(3), key: text(4) };
+            let grants = |column| row.get::<Vec<Oid>>(column).unwrap_or_default();
+            let owner = row.get::<Oid>(5).unwrap_or(Oid::INVALID);
+            (publication, owner, grants(6), grants(7))
         },
     )?;
     let may_use = |(publication, owner, users, readers): (_, Oid, Vec<Oid>, Vec<Oid>)| {

@@ -34,11 +34,13 @@ pub(crate) struct Publication {
 /// one is kept.
 pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
     remember_alone(version, publication)?;
-    let history = registry::select_one(
-        "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
-        &[version.model_id.into(), publication.target.as_str().into()],
-        |row| row.get::<String>(1),
-    )?;
+    let history = registry::fresh(|| {
+        registry::select_one(
+            "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
+            &[version.model_id.into(), publication.target.as_str().into()],
+            |row| row.get::<String>(1),
+        )
+    })?;
     match history.flatten() {
         None => Ok(()),
         Some(history) => with_catalog_first(|| {
@@ -72,24 +74,25 @@ fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Re
     )
 }
 
-/// The tables that are kept up to date from the model.
+/// The tables that are kept up to date from the model, as they are now.
 pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    registry::select(
-        "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
-         WHERE model_id = $1 ORDER BY target",
-        &[model_id.into()],
-        |row| {
-            Ok(Publication {
-                target: row.get(1)?.unwrap_or_default(),
-                source: row.get(2)?,
-                key_column: row.get(3)?.unwrap_or_default(),
-                key_type: row.get(4)?.unwrap_or_default(),
-                n: row.get(5)?,
-                history: row.get(6)?,
-                search_path: row.get(7)?.unwrap_or_default(),
-            })
-        },
-    )
+    let read = |row: &registry::Row| Publication {
+        target: row.get(1).unwrap_or_default(),
+        source: row.get(2),
+        key_column: row.get(3).unwrap_or_default(),
+        key_type: row.get(4).unwrap_or_default(),
+        n: row.get(5),
+        history: row.get(6),
+        search_path: row.get(7).unwrap_or_default(),
+    };
+    registry::fresh(|| {
+        registry::select(
+            "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
+             WHERE model_id = $1 ORDER BY target",
+            &[model_id.into()],
+            read,
+        )
+    })
 }
 
 /// Writes what the model's active version says, by a query: the publication is made for the first time, or again.
@@ -190,7 +193,7 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
              r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
             publication.key_type,
             publication.n.unwrap_or(10),
-            item_type = recommend::item_type(&version.name)?,
+            item_type = registry::fresh(|| recommend::item_type(&version.name))?,
         ),
     })
 }
@@ -212,14 +215,15 @@ fn source_of(version: &Version, publication: &Publication) -> Result<String, Rep
     if let Some(source) = &publication.source {
         return query_of(source);
     }
-    registry::source(version)?
+    registry::fresh(|| registry::source(version))?
         .map(|source| query_of(&source))
         .unwrap_or_else(|| Err(Error::NullArgument { argument: "source" }.into()))
 }
 
 /// An argument of the fit, as text.
 fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Report> {
-    Ok(registry::parameters(version)?[argument].as_str().map(str::to_owned))
+    let parameters = registry::fresh(|| registry::parameters(version))?;
+    Ok(parameters[argument].as_str().map(str::to_owned))
 }
 
 /// The type of the key column in the source.

@@ -35,13 +35,15 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
         pgrx::notice!("model \"{model}\" is being refitted by another session, skipped");
         return Ok(None);
     };
-    let live = registry::fresh(|| found.live())?;
-    let fit = registry::recipe(&live)?;
-    let before = Found::of(&live)?;
+    let (live, fit, before) = registry::fresh(|| {
+        let live = found.live()?;
+        let (fit, before) = (registry::recipe(&live)?, Found::of(&live)?);
+        Ok::<_, Report>((live, fit, before))
+    })?;
     let fresh = as_role(live.owner, || {
         with_search_path(&fit.search_path, || {
-            let fresh = again(&live, &fit)?;
-            let found = Found::of(&fresh)?;
+            let fresh = registry::fresh(|| again(&live, &fit))?;
+            let found = registry::fresh(|| Found::of(&fresh))?;
             if !force {
                 check_rows(&fresh, before.n_rows, found.n_rows)?;
                 check_metric(&live, &before, &found, max_loss)?;
@@ -175,10 +177,11 @@ struct Run<'a> {
 }
 
 fn log(live: &Version, run: &Run) -> Result<(), Report> {
+    // Where the model is gone meanwhile, nothing is kept of it.
     registry::change(
         "INSERT INTO persona.refit_run \
          (model_id, started_at, run_by, from_version, version, n_rows, n_changed, sqlstate, error) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM persona.model WHERE id = $1 FOR KEY SHARE",
         &[
             live.model_id.into(),
             run.started_at.into(),

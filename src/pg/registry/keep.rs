@@ -129,12 +129,29 @@ struct Key {
     snapshot: SnapshotKey,
     role: Oid,
     memberships: u64,
+    /// Of a serializable transaction, which must read for itself what it builds on; else 0.
+    transaction: i64,
 }
 
 impl Key {
     #[inline]
     fn now() -> Self {
-        Self { snapshot: SnapshotKey::now(), role: current_role(), memberships: MEMBERSHIPS.get() }
+        let (snapshot, role) = (SnapshotKey::now(), current_role());
+        Self { snapshot, role, memberships: MEMBERSHIPS.get(), transaction: serializable() }
+    }
+}
+
+/// When the transaction began, if it is a serializable one.
+#[inline]
+#[allow(unsafe_code, reason = "the isolation level is a global of PostgreSQL")]
+fn serializable() -> i64 {
+    // SAFETY: reads globals.
+    unsafe {
+        if pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 {
+            pg_sys::GetCurrentTransactionStartTimestamp()
+        } else {
+            0
+        }
     }
 }
 

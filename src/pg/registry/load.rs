@@ -90,8 +90,8 @@ struct Cache {
     clock: u64,
 }
 
-/// Model, version, digest of the bytes. By the digest alone two imports of the same bytes would bind alike.
-type Key = (i64, i32, [u8; 32]);
+/// Model, version, when it was written, digest of the bytes. By the digest alone two imports of the same bytes would bind alike.
+type Key = (i64, i32, i64, [u8; 32]);
 
 struct Cached {
     model: Rc<dyn Any>,
@@ -120,5 +120,5 @@ impl Cache {
 }
 
 fn key(version: &Version) -> Key {
-    (version.model_id, version.version, version.sha256)
+    (version.model_id, version.version, version.written_at, version.sha256)
 }

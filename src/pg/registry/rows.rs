@@ -19,7 +19,7 @@ use super::{Model, Version};
 /// The columns that are read, in the order of `Model`'s and `Version`'s fields.
 const MODEL: [&CStr; 7] =
     [c"id", c"name", c"kind", c"owner", c"users", c"readers", c"active_version"];
-const VERSION: [&CStr; 4] = [c"model_id", c"version", c"algorithm", c"sha256"];
+const VERSION: [&CStr; 5] = [c"model_id", c"version", c"algorithm", c"sha256", c"created_at"];
 
 /// The model of this name, whoever owns it: what the caller may do with it is for [`Model::allow`] to say.
 pub(super) fn model(name: &str) -> Result<Option<Model>, Report> {
@@ -61,6 +61,7 @@ pub(super) fn version(model: &Model, version: i32) -> Result<Option<Version>, Re
                 version,
                 algorithm: row.text(2)?,
                 sha256: row.bytes(3)?.try_into().ok()?,
+                written_at: row.get(4)?.value() as i64,
             })
         })
     }

@@ -96,9 +96,9 @@ fn fit_segments(
     let fitted = fit(&data, &arguments, save_to.is_some(), None, &mut progress)?;
     let version = store(model, source, arguments, &data, &fitted.fit, activate, None)?;
     if let Some(before) = before {
-        names::carry(&before, &version)?;
+        registry::fresh(|| names::carry(&before, &version))?;
     }
-    let described = model::describe(&version, &fitted.fit.model)?;
+    let described = registry::fresh(|| model::describe(&version, &fitted.fit.model))?;
     if let Some(target) = save_to {
         progress.phase("writing");
         let labelled = Labelled {
