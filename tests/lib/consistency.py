@@ -9,8 +9,6 @@ WRONG = {
     "a chunk of no version": """SELECT model_id, version, position FROM persona.model_chunk c WHERE NOT EXISTS
         (SELECT FROM persona.model_version v WHERE (v.model_id, v.version) = (c.model_id, c.version))""",
     "a name of no model": "SELECT * FROM persona.segment_name n WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = n.model_id)",
-    "a name of no numbering": """SELECT * FROM persona.segment_name n WHERE NOT EXISTS (SELECT FROM persona.model_version v
-        WHERE v.model_id = n.model_id AND coalesce((v.metrics->>'numbering')::integer, v.version) = n.numbering)""",
     "a publication of no model": "SELECT model_id, target FROM persona.publication p WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = p.model_id)",
     "a publication of a table that is not there": "SELECT target, history FROM persona.publication WHERE to_regclass(target) IS NULL OR (history IS NOT NULL AND to_regclass(history) IS NULL)",
     "a run of no model": "SELECT id FROM persona.refit_run r WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = r.model_id)",

@@ -152,12 +152,11 @@ class Trial:
         labels, moves = f"{schema}.{quoted(self.labels)}", f"{schema}.{quoted(self.moves)}"
         taken = ("42701",) if cut(self.key) in TAKEN["segment"] | TAKEN["history"] else ()
         saved = self.do(self.fit(model, f", save_to => {literal(labels)}"), taken)
-        if saved is None:
-            self.do(self.fit(model))
-        else:
-            self.do(self.fit(model, f", save_to => {literal(labels)}"))
+        for _ in range(2 if saved is None else 1):
+            self.do(self.fit(model, f", save_to => {literal(labels)}" if saved is not None else ""))
         publish = f"SELECT * FROM persona.publish({name}, {literal(labels)}, history_table => {literal(moves)})"
         if self.do(publish, taken) is not None:
+            self.expect(f"SELECT pg_catalog.count(*) FROM persona.segment_changes({name})", [(40,)])
             self.do(f"UPDATE {source} SET {quoted(self.feature)} = 100 - {quoted(self.feature)} WHERE {key} = 7")
             self.do(f"SELECT persona.refit({name}, force => true)")
             self.expect(publish, [(0, 0, 0)])
@@ -182,15 +181,22 @@ class Trial:
         self.do(f"SELECT persona.rename_model({name}, {literal('away ' + str(self.number))}), persona.rename_model({literal('away ' + str(self.number))}, {name})")
         self.expect(f"SELECT active_version > 1 FROM persona.models WHERE model = {name}", [(True,)])
 
+    def again(self, name, publish):
+        """What was published is found by the profile and by a refit, and published again it is the same table."""
+        found = f"SELECT pg_catalog.count(*) FROM persona.profile('7') WHERE model = {name}"
+        self.expect(found, [(1,)])
+        self.do(f"SELECT persona.refit({name}, force => true)")
+        self.expect(publish, [(0, 0, 0)])
+        self.expect(found, [(1,)])
+        self.expect(f"SELECT pg_catalog.count(*) FROM persona.publication p JOIN persona.model m ON m.id = p.model_id WHERE m.name = {name}", [(1,)])
+
     def scorer(self, model, source):
         name, key, scores = literal(model), literal(cut(self.key)), f"{quoted(self.schema)}.{quoted('s' + self.labels)}"
         self.do(f"SELECT FROM persona.fit_scorer({name}, {literal(source)}, 'bought', key => {key}, features => ARRAY[{literal(cut(self.feature))}, 'visits'])")
         publish = f"SELECT * FROM persona.publish({name}, {literal(scores)}, key => {key})"
         if self.do(publish, ("42701",) if cut(self.key) in TAKEN["scorer"] else ()) is not None:
-            self.do(f"SELECT persona.refit({name}, force => true)")
-            self.do(publish)
+            self.again(name, publish)
             self.expect(f"SELECT pg_catalog.count(*) FROM {scores} l JOIN {source} t USING ({quoted(self.key)}) WHERE l.score = persona.score({name}, t.*)", [(40,)])
-            self.expect(f"SELECT pg_catalog.count(*) FROM persona.profile('7') WHERE model = {name}", [(1,)])
         self.expect(f"SELECT pg_catalog.length(persona.export_onnx({name})) > 100", [(True,)])
         self.do(f"SELECT * FROM persona.evaluate({name}, {literal(source)}, 'bought')")
 
@@ -201,11 +207,37 @@ class Trial:
         taken = ("42701",) if cut(self.key) in TAKEN["recommender"] else ()
         publish = f"SELECT * FROM persona.publish({name}, {literal(offers)}, n => 2)"
         if self.do(publish, taken) is not None:
-            self.do(f"SELECT persona.refit({name}, force => true)")
-            self.do(publish)
-            self.expect(f"SELECT pg_catalog.count(*) FROM persona.profile('7') WHERE model = {name}", [(1,)])
+            self.again(name, publish)
         everyone = f"{quoted(self.schema)}.{quoted('e' + self.labels)}"
         for n in (2, 3):
             self.do(f"SELECT * FROM persona.recommend_all({name}, {literal(everyone)}, {n})")
         self.do(f"SELECT persona.refit({name}, force => true)")
         self.do(f"SELECT * FROM persona.recommend({name}, '1'::text)")
+
+
+def test_names_without_quotes_are_those_of_sql(cluster):
+    """As SQL reads them: folded, cut, and of any letters."""
+    names = ["Abc", "_x", "a$b", "é", "Ångström", "日本語", "💥", "a💥", "x" * 63, "x" * 64, "é" * 40, "日" * 30, "public.Abc2", "public.💥2", "PUBLIC.x3", "a\u00a0b"]
+    wrong = []
+    with cluster.connect() as session:
+        session.query("CREATE TABLE c AS SELECT i AS id, (i % 2) * 100 + i % 7 AS a, i % 5 > 2 AS y FROM generate_series(1, 40) AS i")
+        for number, name in enumerate(names):
+            statements = [f"CREATE TABLE made{number} AS SELECT 1; ALTER TABLE made{number} RENAME TO {name.rpartition('.')[2]}; DROP TABLE {name}"]
+            statements += 2 * [f"SELECT FROM persona.fit_segments('m', 'c', 'id', 2, features => '{{a}}', save_to => '{name}')"]
+            statements += 2 * [f"SELECT FROM persona.publish('m', '{name}', history_table => '{name}_moves')"] if len(name) < 30 else []
+            statements += ["SELECT persona.refit('m')"]
+            statements += ["SELECT FROM persona.fit_scorer('s', 'c', 'y', key => 'id')"] + 2 * [f"SELECT FROM persona.publish('s', '{'.'.join([*name.split('.')[:-1], 's' + name.split('.')[-1]])}')"]
+            statements += ["SELECT persona.refit('s')"]
+            for statement in statements:
+                try:
+                    session.query(statement)
+                except ServerError as error:
+                    wrong.append(f"{statement}: {error}")
+            found = session.rows("SELECT count(*) FROM persona.publication GROUP BY model_id ORDER BY 1")
+            shown = session.scalar("SELECT count(*) FROM persona.profile('7')")
+            if found != [(1,), (1,)] or shown != 2:
+                wrong.append(f"{name}: publications {found}, {shown} rows of the profile")
+            for (target,) in session.rows("SELECT unnest(array_remove(ARRAY[target, history], NULL)) FROM persona.publication"):
+                session.query(f"DROP TABLE IF EXISTS {target}")
+            session.query("SELECT persona.drop_model(name) FROM persona.model")
+        assert not wrong, "\n".join(wrong)
