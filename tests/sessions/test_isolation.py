@@ -210,3 +210,74 @@ def test_what_a_serializable_transaction_was_told_counts_as_read(cluster):
                 if failed[:1] != ["40001"]:
                     both_went_through.append((model, "kept" if is_kept else "asked for the first time", failed))
         assert not both_went_through, both_went_through
+
+
+WRITES = {
+    "publish": "SELECT * FROM persona.publish('seg', '{table}', history_table => '{table}_moves')",
+    "publish scores": "SELECT * FROM persona.publish('sco', '{table}', 'SELECT * FROM customers', 'id')",
+    "publish items": "SELECT * FROM persona.publish('rec', '{table}', n => 2)",
+    "recommend_all into a table": "SELECT * FROM persona.recommend_all('rec', '{table}', 2)",
+    "name_segment": "SELECT persona.name_segment('seg', 1, 'one')",
+    "log_refit_failure": "SELECT persona.log_refit_failure('seg', now(), '22012', 'none')",
+    "refit": "SELECT persona.refit('seg')", "activate": "SELECT persona.activate('sco', 2)", "grant_model": "SELECT persona.grant_model('rec', 'public')",
+    "a fit": models.FIT["seg"].format(k=2).replace("{", "{{").replace("}", "}}"), "a fit into a table": models.FIT["seg"].format(k=2)[:-1].replace("{", "{{").replace("}", "}}") + ", save_to => '{table}')",
+}
+
+
+def test_nothing_is_written_for_a_model_that_is_dropped_meanwhile(cluster):
+    """By one whose snapshot still has the model, before the drop is committed and after. No foreign key checks what is inserted."""
+    wrong, number = [], 0
+    with cluster.connect() as writer, cluster.connect() as dropper:
+        models.make_data(writer, 200, 30)
+        for level in LEVELS:
+            for name, statement in WRITES.items():
+                for is_committed in (False, True):
+                    number += 1
+                    for model in models.MODELS:
+                        models.fit(dropper, model, 1)
+                        models.fit(dropper, model, 2)
+                    drop = "SELECT persona.drop_model(name) FROM persona.model ORDER BY name"
+                    writer.query(f"BEGIN ISOLATION LEVEL {level}; SELECT count(*) FROM customers")
+                    dropper.query(drop if is_committed else f"BEGIN; {drop}")
+                    writer.send(statement.format(table=f"table{number}"))
+                    if not is_committed:
+                        writer.ready(0.1)
+                        dropper.query("COMMIT")
+                    state = None
+                    try:
+                        writer.fetch()
+                    except ServerError as error:
+                        state = error.sqlstate
+                    writer.query("COMMIT")
+                    if state not in (None, "42704", "40001"):
+                        wrong.append(f"{name} in {level}, the drop {'' if is_committed else 'not yet '}committed: {state}")
+                    try:
+                        check_registry(dropper)
+                    except AssertionError as error:
+                        wrong.append(f"{name} in {level}, the drop {'' if is_committed else 'not yet '}committed: {error}")
+                    for table in ("model", "model_version", "model_chunk", "segment_name", "publication", "refit_run"):
+                        dropper.query(f"DELETE FROM persona.{table}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_an_old_snapshot_activates_no_version_that_is_gone(cluster):
+    """Fits that do not activate prune versions, and leave the model's own row as it was."""
+    with cluster.connect() as writer, cluster.connect() as other:
+        models.make_data(writer, 200, 30)
+        for level in LEVELS:
+            for _ in range(3):
+                models.fit(other, "seg", 1)
+            other.query("UPDATE persona.model SET keep_versions = 1")
+            writer.query(f"BEGIN ISOLATION LEVEL {level}; SELECT count(*) FROM customers")
+            for _ in range(2):
+                other.query("SELECT FROM persona.fit_segments('seg', 'customers', 'id', 2, features => '{spend}', activate => false)")
+            assert other.scalar("SELECT count(*) FROM persona.model_versions WHERE version = 2") == 0
+            error = None
+            try:
+                writer.query("SELECT persona.activate('seg', 2)")
+            except ServerError as refused:
+                error = refused
+            writer.query("COMMIT")
+            check_registry(other, f"in {level}: {error}")
+            assert error and error.sqlstate in ("42704", "40001"), error
+            other.query("SELECT persona.drop_model('seg')")
