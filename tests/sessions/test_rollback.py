@@ -261,3 +261,22 @@ def test_a_history_is_kept_where_all_tables_are_replicated(cluster):
         session.query("SELECT FROM persona.publish('seg', 'labels', history_table => 'moves')")
         session.query("UPDATE customers SET spend = 210 - spend WHERE id < 9; SELECT persona.refit('seg', force => true)")
         assert session.scalar("SELECT count(*) FROM persona.segment_changes('seg') WHERE from_segment IS NOT NULL") > 0
+
+
+def test_a_version_of_the_same_number_and_bytes_is_another_after_a_rollback(cluster):
+    """What a session keeps of a version that was taken back is not used for the next one of that number: its columns may be others."""
+    graph = onnx.model(onnx.graph([onnx.node("Slice", ["x", "zero", "one", "axis"], ["y"])], [("x", "n", 2)], [("y", "n", 1)],
+                                  (5, [onnx.wholes("zero", [0]), onnx.wholes("one", [1]), onnx.wholes("axis", [1])])))
+    ask = "SELECT persona.score('m', t) FROM (SELECT 1 AS a, 2 AS b) AS t"
+    with cluster.connect() as session:
+        onnx.import_onnx(session, "m", onnx.weighty(1))
+        session.query("BEGIN")
+        onnx.import_onnx(session, "m", graph, ["a", "b"])
+        assert session.scalar(ask) == 1
+        session.query("ROLLBACK")
+        onnx.import_onnx(session, "m", graph, ["b", "a"])
+        assert session.scalar(ask) == 2, "the columns of a version that was taken back are used"
+        session.query("DROP EXTENSION pg_persona CASCADE; CREATE EXTENSION pg_persona")
+        for version in (1, 2):
+            onnx.import_onnx(session, "m", graph, ["a", "b"])
+        assert session.scalar(ask) == 1, "the columns of a model of an extension that is gone are used"
