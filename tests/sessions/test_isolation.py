@@ -15,7 +15,8 @@ from lib.tally import told
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 # {m} is the permutation's model: version 1 has 2 segments and is active, version 2 has 3. {n} is a name that is free, {o} another model.
 VERBS = {
-    "begin": "BEGIN ISOLATION LEVEL {level}", "commit": "COMMIT", "rollback": "ROLLBACK", "look": "SELECT count(*) > 0 FROM customers",
+    "begin": "BEGIN ISOLATION LEVEL {level}", "commit": "COMMIT", "rollback": "ROLLBACK", "mark": "SAVEPOINT s", "go back": "ROLLBACK TO s",
+    "look": "SELECT count(*) > 0 FROM customers",
     # The version by the view, its segments by the model's own function, and those that rows are given.
     "see": """SELECT format('v%sk%s%s', (SELECT active_version FROM persona.models WHERE model = '{m}'), (SELECT count(*) FROM persona.segments('{m}')),
         (SELECT CASE WHEN count(DISTINCT persona.segment('{m}', c)) <> (SELECT count(*) FROM persona.segments('{m}')) THEN ' mixed' END FROM customers c))""",
@@ -51,6 +52,11 @@ PERMUTATIONS = {
         ("b", "see", "v3k2")],
     "of three refits two skip": [
         ("a", "begin", OK), ("a", "refit", 3), ("b", "refit", SKIPS), ("c", "refit", SKIPS), ("a", "rollback", OK), ("c", "refit", 3)],
+    "a refit that is taken back to a savepoint holds nothing": [
+        ("a", "begin", OK), ("a", "mark", OK), ("a", "refit", 3), ("b", "refit", SKIPS), ("a", "go back", OK), ("b", "refit", 3), ("a", "commit", OK), ("a", "see", "v3k2")],
+    "a first fit that is taken back to a savepoint holds no name": [
+        ("a", "begin", OK), ("a", "mark", OK), ("a", "fit the new name", OK), ("b", "fit the new name", WAITS), ("a", "go back", OK), ("b", "ends", OK), ("a", "commit", OK),
+        ("a", "see the new name", "v1k3")],
     "a refit skips while a fit holds the model": [
         ("a", "begin", OK), ("a", "fit", OK), ("b", "begin", OK), ("b", "refit", SKIPS), ("a", "commit", OK), ("b", "commit", OK), ("b", "see", "v3k3")],
     "a refit skips while an activation holds the model": [
@@ -281,3 +287,39 @@ def test_an_old_snapshot_activates_no_version_that_is_gone(cluster):
             check_registry(other, f"in {level}: {error}")
             assert error and error.sqlstate in ("42704", "40001"), error
             other.query("SELECT persona.drop_model('seg')")
+
+
+def test_a_statement_goes_on_with_a_model_that_is_dropped_while_it_runs(cluster):
+    """All that a statement reads of a model is as its snapshot has it, also in a transaction that has written something."""
+    reads = {
+        "segment": "SELECT persona.segment('seg', c) FROM customers c", "distance": "SELECT persona.distance('seg', c) FROM customers c",
+        "segments": "SELECT * FROM persona.segments('seg')", "segment_profile": "SELECT * FROM persona.segment_profile('seg')",
+        "segment_quality": "SELECT * FROM persona.segment_quality('seg')", "score": "SELECT persona.score('sco', c) FROM customers c",
+        "predict": "SELECT persona.predict('sco', c) FROM customers c", "export_onnx": "SELECT length(persona.export_onnx('sco'))",
+        "recommend": "SELECT * FROM persona.recommend('rec', 1)", "similar_items": "SELECT * FROM persona.similar_items('rec', 1)",
+        "recommend_all": "SELECT * FROM persona.recommend_all('rec', 2)", "segment_changes": "SELECT count(*) FROM persona.segment_changes('seg')",
+        "profile": "SELECT * FROM persona.profile('7')",
+        "evaluate": "SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')",
+        "report": "SELECT persona.report('seg', with_rows => false)", "segment_flow": "SELECT * FROM persona.segment_flow('seg', 1, 1)",
+    }
+    wrong = []
+    with cluster.connect() as admin:
+        models.make_data(admin, 60, 20)
+        for name, read in reads.items():
+            for has_written in (False, True):
+                for model in models.MODELS:
+                    models.fit(admin, model, 1)
+                admin.query("SELECT FROM persona.publish('seg', 'labels', history_table => 'moves')")
+                # A session of its own, which knows no model yet.
+                with cluster.connect() as session:
+                    session.query("BEGIN; SELECT pg_current_xact_id()" if has_written else "BEGIN")
+                    session.send(f"SELECT q.* FROM (SELECT pg_sleep(0.4) OFFSET 0) AS s, LATERAL ({read} WHERE s IS NOT NULL LIMIT 3) AS q")
+                    assert not session.ready(0.1)
+                    admin.query("SELECT persona.drop_model(name) FROM persona.model")
+                    try:
+                        if not session.fetch()[-1].rows:
+                            wrong.append(f"{name}{', having written' if has_written else ''}: nothing")
+                    except ServerError as error:
+                        wrong.append(f"{name}{', having written' if has_written else ''}: {error}")
+                admin.query("DROP TABLE labels, moves")
+    assert not wrong, "\n".join(wrong)

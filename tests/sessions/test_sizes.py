@@ -27,7 +27,7 @@ def of_size(size):
 
 
 def check_size(session, name, size, as_object=False):
-    session.query("DROP TABLE IF EXISTS sent; CREATE TABLE sent (onnx bytea STORAGE EXTERNAL)")
+    session.query("DROP TABLE IF EXISTS sent; CREATE TABLE sent (onnx bytea); ALTER TABLE sent ALTER onnx SET STORAGE EXTERNAL")
     session.query(f"INSERT INTO sent SELECT {of_size(size)}")
     assert session.scalar("SELECT length(onnx) FROM sent") == size
     what = "onnx" if not as_object else "lo_from_bytea(0, onnx)"
