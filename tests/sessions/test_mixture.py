@@ -28,7 +28,7 @@ ALLOWED = {
 
 
 def test_anything_at_once_leaves_the_registry_whole(cluster):
-    check_mixture(cluster, 8)
+    check_mixture(cluster, 6)
 
 
 @long

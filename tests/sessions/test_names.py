@@ -63,7 +63,7 @@ TEMPORARY = ("pg_class", "pg_namespace", "pg_attribute", "pg_roles", "pg_proc", 
 
 
 def test_names_are_names(cluster):
-    check_names(cluster, NAMES[::10])
+    check_names(cluster, NAMES[::13])
 
 
 @long
