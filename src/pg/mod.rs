@@ -14,6 +14,7 @@ mod guc;
 mod ingest;
 mod names;
 mod progress;
+mod query;
 mod raw;
 mod record;
 mod registry;

@@ -72,10 +72,21 @@ pub(crate) fn as_role<T>(role: Oid, work: impl FnOnce() -> T) -> T {
 /// Runs `work` under a snapshot of now, as each statement of a volatile function has one: what others committed since the
 /// statement began is seen, where the isolation level lets it.
 pub(crate) fn with_fresh_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: PostgreSQL owns the snapshot.
+    with_snapshot(|| unsafe { pg_sys::GetTransactionSnapshot() }, work)
+}
+
+/// As [`with_fresh_snapshot`], whatever the isolation level.
+pub(crate) fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: as above.
+    with_snapshot(|| unsafe { pg_sys::GetLatestSnapshot() }, work)
+}
+
+fn with_snapshot<T>(take: impl FnOnce() -> pg_sys::Snapshot, work: impl FnOnce() -> T) -> T {
     // SAFETY: a snapshot is pushed and popped; on an error the abort of the (sub)transaction pops it.
     unsafe {
         pg_sys::CommandCounterIncrement();
-        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        pg_sys::PushActiveSnapshot(take());
     }
     let result = work();
     // SAFETY: as above.

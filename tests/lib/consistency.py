@@ -36,8 +36,11 @@ HISTORY = """
 """
 
 
-def check_registry(session, when=""):
+def check_registry(session, when="", tables_may_go=False):
+    """`tables_may_go`: others drop published tables meanwhile."""
     for what, query in WRONG.items():
+        if tables_may_go and what == "a publication of a table that is not there":
+            continue
         found = session.rows(query)
         assert not found, f"{what} {when}: {found[:5]}"
 

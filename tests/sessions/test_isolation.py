@@ -110,7 +110,7 @@ PERMUTATIONS = {
     "a publication waits for a refit": [
         ("a", "publish", OK), ("a", "begin", OK), ("a", "refit", 3), ("b", "begin", OK), ("b", "publish", WAITS), ("a", "commit", OK), ("b", "ends", both(OK, "40001")), ("b", "commit", OK)],
     "a name waits for a refit": [
-        ("a", "begin", OK), ("a", "refit", 3), ("b", "begin", OK), ("b", "name", WAITS), ("a", "commit", OK), ("b", "ends", OK), ("b", "commit", OK), ("a", "see", "v3k2")],
+        ("a", "begin", OK), ("a", "refit", 3), ("b", "begin", OK), ("b", "name", WAITS), ("a", "commit", OK), ("b", "ends", both(OK, "40001")), ("b", "commit", OK), ("a", "see", "v3k2")],
     "an old snapshot reads a model that is dropped": [
         ("b", "begin", OK), ("b", "look", OK), ("a", "drop", OK), ("b", "see", both("42704", "v1k2")), ("b", "rollback", OK), ("b", "see", "42704")],
     "an old snapshot reads a model whose name another one has": [

@@ -7,11 +7,12 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
 use crate::pg::error::Report;
-use crate::pg::registry::{Version, select, spi_failed};
+use crate::pg::query;
+use crate::pg::registry::{Version, select};
 use crate::pg::security::{as_role, with_catalog_names};
 
 use super::readable::{Readable, readable};
-use super::table::{existing, must_be_own, parsed_name, run};
+use super::table::{existing, must_be_own, parsed_name, refuse_temporary, run};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(
@@ -32,9 +33,12 @@ pub(super) fn keep(
                  entered_at timestamptz NOT NULL, left_at timestamptz)"
             ))?;
             run(&format!("CREATE INDEX ON {name} ({key}, entered_at)"))?;
+            // Without a key, rows could not be closed where all tables are replicated logically.
+            run(&format!("ALTER TABLE {name} REPLICA IDENTITY FULL"))?;
             name
         }
     };
+    refuse_temporary(&history)?;
     run(&format!(
         "UPDATE {history} AS h SET left_at = pg_catalog.now() WHERE h.left_at IS NULL AND NOT EXISTS \
          (SELECT FROM {target} AS t WHERE t.{key} = h.{key} AND t.segment IS NOT DISTINCT FROM h.segment)"
@@ -85,7 +89,7 @@ fn of_one(
     since: TimestampWithTimeZone,
 ) -> Result<Vec<Change>, Report> {
     let (table, key) = (&readable.table, quote_identifier(key));
-    let query = format!(
+    let statement = format!(
         "WITH stays AS (\
            SELECT h.{key}::text AS key, h.segment, h.entered_at, h.left_at, \
            lead(h.entered_at) OVER w AS next_at, lag(h.segment) OVER w AS before, lag(h.left_at) OVER w AS left_before \
@@ -95,10 +99,7 @@ fn of_one(
          SELECT key, segment, NULL, left_at FROM stays WHERE left_at >= $1 AND next_at IS DISTINCT FROM left_at \
          ORDER BY 4, 1, 3"
     );
-    Spi::connect(|client| {
-        let rows = client.select(&query, None, &[since.into()])?;
-        rows.map(|row| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .collect::<Result<Vec<Change>, pgrx::spi::Error>>()
+    query::select(&statement, &[since.into()], |row| {
+        (row.get(1), row.get(2), row.get(3), row.get(4))
     })
-    .map_err(spi_failed)
 }

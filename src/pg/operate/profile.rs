@@ -6,7 +6,8 @@ use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::Report;
-use crate::pg::registry::{Privilege, select, spi_failed};
+use crate::pg::query;
+use crate::pg::registry::{Privilege, select};
 use crate::pg::security::{as_role, attempt, with_catalog_names};
 
 use super::readable::{Readable, readable};
@@ -67,8 +68,8 @@ fn answer(
     customer: &str,
 ) -> Result<Option<(Option<String>, Option<JsonB>)>, Report> {
     let Readable { table, key_type, .. } = table;
-    let query = format!(
-        "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) {key_text} ORDER BY {order}) \
+    let statement = format!(
+        "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t.*) OPERATOR(pg_catalog.-) {key_text} ORDER BY {order}) \
          FROM {table} t WHERE t.{key} = {customer}::{key_type} HAVING pg_catalog.count(*) > 0",
         answer = match kind {
             "segments" => "pg_catalog.max(coalesce(t.label, 'segment ' || t.segment))",
@@ -80,11 +81,7 @@ fn answer(
         key = quote_identifier(key),
         customer = quote_literal(customer),
     );
-    Spi::connect(|client| {
-        let found = client.select(&query, Some(1), &[])?;
-        if found.is_empty() { Ok(None) } else { found.first().get_two().map(Some) }
-    })
-    .map_err(spi_failed)
+    query::select_one(&statement, &[], |row| (row.get(1), row.get(2)))
 }
 
 struct Publication {

@@ -7,12 +7,15 @@ use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::query::Row;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::security::with_catalog_first;
 
 use super::history;
-use super::table::{Written, must_be_own, qualified_name, select_one, write_query};
+use super::table::{
+    Written, check_key, must_be_own, qualified_name, refuse_temporary, select_one, write_query,
+};
 
 /// A table that is kept up to date from a model.
 #[derive(Debug, Clone)]
@@ -76,7 +79,7 @@ fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Re
 
 /// The tables that are kept up to date from the model, as they are now.
 pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    let read = |row: &registry::Row| Publication {
+    let read = |row: &Row| Publication {
         target: row.get(1).unwrap_or_default(),
         source: row.get(2),
         key_column: row.get(3).unwrap_or_default(),
@@ -102,9 +105,11 @@ pub(crate) fn publish_again(
 ) -> Result<Written, Report> {
     with_catalog_first(|| {
         must_be_own(&version.name, &publication.target)?;
-        let query = query_for(version, publication)?;
         let (columns, keys) = columns_for(version, publication);
+        check_key(&publication.key_column, &columns[1..])?;
+        let query = query_for(version, publication)?;
         let written = write_query(&publication.target, &query, &columns, &keys)?;
+        refuse_temporary(&publication.target)?;
         remember(version, publication)?;
         Ok(written)
     })
@@ -180,12 +185,12 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
     Ok(match version.kind.as_str() {
         "segments" => format!(
             "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
-             (SELECT s.{key}, persona.segment({model}, s) AS segment FROM ({source}) AS s) AS p \
+             (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}) AS s) AS p \
              LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
         ),
         "scorer" => {
             format!(
-                "SELECT s.{key}, persona.score_batch({model}, s) OVER () AS score FROM ({source}) AS s"
+                "SELECT s.{key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}) AS s"
             )
         }
         _ => format!(

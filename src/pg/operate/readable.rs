@@ -8,7 +8,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::registry::spi_failed;
+use crate::pg::query::select_one;
 use crate::pg::security::with_catalog_names;
 
 /// A table that may be read, as its owner.
@@ -30,9 +30,8 @@ pub(super) fn readable(
     let columns =
         columns.map(|columns| columns.iter().map(|&one| one.to_owned()).collect::<Vec<_>>());
     let found = with_catalog_names(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT format('%I.%I', n.nspname, c.relname), c.relowner, format_type(k.atttypid, k.atttypmod), \
+        select_one(
+            "SELECT format('%I.%I', n.nspname, c.relname), c.relowner, format_type(k.atttypid, k.atttypmod), \
                         row_security_active(c.oid) \
                  FROM parse_ident($1) AS part \
                  JOIN pg_namespace n ON n.nspname = part[1] AND cardinality(part) = 2 \
@@ -43,22 +42,12 @@ pub(super) fn readable(
                                = coalesce(cardinality($3), count(*)) \
                         FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
                           AND (a.attname = ANY ($3) OR $3 IS NULL))",
-                Some(1),
-                &[name.into(), key.into(), columns.into()],
-            )?;
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let row = rows.first();
-            Ok(Some((
-                row.get::<String>(1)?,
-                row.get::<Oid>(2)?,
-                row.get::<String>(3)?,
-                row.get::<bool>(4)?,
-            )))
-        })
-    })
-    .map_err(spi_failed)?;
+            &[name.into(), key.into(), columns.into()],
+            |row| {
+                (row.get::<String>(1), row.get::<Oid>(2), row.get::<String>(3), row.get::<bool>(4))
+            },
+        )
+    })?;
     let Some((Some(table), Some(owner), Some(key_type), is_hidden)) = found else {
         return Ok(None);
     };

@@ -10,7 +10,9 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, Privilege, Recipe, Version};
-use crate::pg::security::{as_role, is_transaction_block, session_role, with_search_path};
+use crate::pg::security::{
+    as_role, is_transaction_block, refuse_read_only, session_role, with_search_path,
+};
 use crate::pg::{recommend, score, segment};
 
 use super::publish;
@@ -75,6 +77,7 @@ fn log_refit_failure(
     sqlstate: &str,
     error: &str,
 ) -> Result<(), Report> {
+    refuse_read_only(|| format!("model \"{model}\""))?;
     let Ok(found) = registry::find(model, Privilege::Own) else { return Ok(()) };
     let Some(live) = found.active()? else { return Ok(()) };
     let from_version = live.version;

@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 
 use crate::algo::hash::stable_hash;
 use crate::pg::error::{Error, Report};
-use crate::pg::security::{refuse_read_only, with_fresh_snapshot};
+use crate::pg::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
 
 use super::gate::change;
 use super::{Model, rows};
@@ -103,7 +103,8 @@ fn lock_model(
 /// Locks a name that a model is to be given; it is not taken.
 pub(crate) fn lock_free_name(name: &str) -> Result<(), Report> {
     check_name(name)?;
-    let taken = || match look(name)? {
+    // As it is now, in a transaction with an old snapshot too: no key of the index would say it so well.
+    let taken = || match with_latest_snapshot(|| rows::model(name))? {
         None => Ok(()),
         Some(model) => {
             let kind = model.privilege().map(|_| model.kind);

@@ -18,8 +18,9 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
 use super::error::{Error, Report, report};
+use super::query::Row;
 
-pub(crate) use gate::{Row, change, select, select_one, spi_failed};
+pub(crate) use gate::{change, select, select_one};
 pub(crate) use keep::{Found, current, watch_memberships};
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};

@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::pg::error::{Error, Report};
+use crate::pg::query::spi_failed;
 use crate::pg::security::current_role;
 
 use super::gate::through;
@@ -114,6 +115,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                 written_at: written_at.map_or(0, i64::from),
             }))
         })
+        .map_err(spi_failed)
     })?;
     stored.ok_or_else(|| Error::NameTaken { name: new.model.to_owned(), kind: None }.into())
 }
