@@ -128,6 +128,18 @@ SELECT pg_catalog.pg_extension_config_dump('persona.model_chunk', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.segment_name', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.publication', '');
 
+-- The planner's statistics of these columns would tell of rows that row-level security hides, through the estimates of EXPLAIN.
+ALTER TABLE persona.model ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN owner SET STATISTICS 0,
+    ALTER COLUMN users SET STATISTICS 0, ALTER COLUMN readers SET STATISTICS 0;
+ALTER TABLE persona.model_version ALTER COLUMN source SET STATISTICS 0, ALTER COLUMN parameters SET STATISTICS 0,
+    ALTER COLUMN metrics SET STATISTICS 0, ALTER COLUMN features SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0,
+    ALTER COLUMN sha256 SET STATISTICS 0, ALTER COLUMN created_by SET STATISTICS 0;
+ALTER TABLE persona.model_chunk ALTER COLUMN bytes SET STATISTICS 0;
+ALTER TABLE persona.segment_name ALTER COLUMN name SET STATISTICS 0;
+ALTER TABLE persona.publication ALTER COLUMN target SET STATISTICS 0, ALTER COLUMN source SET STATISTICS 0,
+    ALTER COLUMN key_column SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0, ALTER COLUMN history SET STATISTICS 0;
+ALTER TABLE persona.refit_run ALTER COLUMN run_by SET STATISTICS 0, ALTER COLUMN error SET STATISTICS 0;
+
 -- Rights ------------------------------------------------------------------------------------------------------------
 -- An owner may look at the rows of his models, so that pg_dump --enable-row-security works for him. Nobody may write them.
 

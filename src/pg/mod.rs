@@ -18,6 +18,7 @@ mod query;
 mod raw;
 mod record;
 mod registry;
+mod scan;
 mod security;
 mod temporary;
 mod threads;

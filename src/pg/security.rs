@@ -184,6 +184,17 @@ pub(crate) fn session_role() -> Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// Whether SET ROLE to this role would be allowed.
+pub(crate) fn can_become(member: Oid, role: Oid) -> bool {
+    // SAFETY: catalogue look-ups.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::is_member_of_role(member, role);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::member_can_set_role(member, role);
+    }
+}
+
 /// Whether `member` has the rights of `role`.
 pub(crate) fn has_rights_of(member: Oid, role: Oid) -> bool {
     // SAFETY: catalogue look-ups.

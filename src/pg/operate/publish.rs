@@ -185,12 +185,12 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
     Ok(match version.kind.as_str() {
         "segments" => format!(
             "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
-             (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}) AS s) AS p \
+             (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}\n) AS s) AS p \
              LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
         ),
         "scorer" => {
             format!(
-                "SELECT s.{key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}) AS s"
+                "SELECT s.{key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}\n) AS s"
             )
         }
         _ => format!(
@@ -237,7 +237,7 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     let key = quote_identifier(&publication.key_column);
     let query = format!(
         "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, -1) FROM \
-         (SELECT (SELECT s.{key} FROM ({source}) AS s LIMIT 1) AS v) AS k"
+         (SELECT (SELECT s.{key} FROM ({source}\n) AS s LIMIT 1) AS v) AS k"
     );
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
 }
@@ -267,5 +267,8 @@ fn segment_changes(
         )
         .set_hint("Keep one with persona.publish(…, history_table => 'name').")
     })?;
-    Ok(TableIterator::new(changes))
+    Ok(TableIterator::new(changes.into_iter().map(|change| {
+        let at = TimestampWithTimeZone::try_from(change.at).ok();
+        (Some(change.key), change.from, change.to, at)
+    })))
 }

@@ -3,8 +3,6 @@
 //! As REFRESH MATERIALIZED VIEW does, the source runs with the owner's rights in a security-restricted operation, and its
 //! names resolve in the schemas of the fit: whoever calls, the owner gains nothing and loses nothing.
 
-use std::ffi::CString;
-
 use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
@@ -52,7 +50,7 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
             }
             let mut n_changed = 0;
             for publication in publish::publications(live.model_id)? {
-                let path = CString::new(publication.search_path.as_str()).unwrap_or_default();
+                let path = registry::path_of(&publication.search_path);
                 let publish = || publish::publish_again(&fresh, &publication);
                 n_changed += with_search_path(&path, publish)?.n_changed();
             }

@@ -12,7 +12,7 @@ use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
-use crate::pg::security::{current_role, with_catalog_first};
+use crate::pg::security::{current_role, with_catalog_first, with_latest_snapshot};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -135,13 +135,16 @@ pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
 /// the owner's rights. The lock keeps it from being dropped and made anew by somebody else.
 pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
     let Some(table) = existing(target)? else { return Ok(()) };
+    // As the catalogue is now, whatever the statement's snapshot.
     let is_own = || {
-        select_one::<bool>(&format!(
-            "SELECT c.relowner OPERATOR(pg_catalog.=) {}::pg_catalog.oid FROM pg_catalog.pg_class c \
+        with_latest_snapshot(|| {
+            select_one::<bool>(&format!(
+                "SELECT c.relowner OPERATOR(pg_catalog.=) {}::pg_catalog.oid FROM pg_catalog.pg_class c \
              WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid",
-            current_role().to_u32(),
-            quote_literal(&table)
-        ))
+                current_role().to_u32(),
+                quote_literal(&table)
+            ))
+        })
     };
     if is_own()? == Some(true) {
         run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;

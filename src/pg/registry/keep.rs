@@ -111,7 +111,8 @@ pub(crate) fn watch_memberships() {
     extern "C-unwind" fn changed(_: pg_sys::Datum, _: i32, _: u32) {
         MEMBERSHIPS.set(MEMBERSHIPS.get().wrapping_add(1));
     }
-    for cache in [AUTHOID, AUTHMEMROLEMEM] {
+    // Who owns the database is a membership, too: that of pg_database_owner.
+    for cache in [AUTHOID, AUTHMEMROLEMEM, DATABASEOID] {
         // SAFETY: the library stays loaded as long as the backend lives; the callback touches its own memory alone.
         unsafe {
             pg_sys::CacheRegisterSyscacheCallback(
@@ -176,11 +177,10 @@ impl SnapshotKey {
     fn now() -> Self {
         // SAFETY: a function runs with an active snapshot; a null one is answered below.
         unsafe {
-            let snapshot = pg_sys::GetActiveSnapshot();
-            if snapshot.is_null() {
+            if !pg_sys::ActiveSnapshotSet() {
                 return Self::default();
             }
-            let snapshot = &*snapshot;
+            let snapshot = &*pg_sys::GetActiveSnapshot();
             Self {
                 xmin: u32::from(snapshot.xmin),
                 xmax: u32::from(snapshot.xmax),

@@ -147,9 +147,15 @@ pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
     };
     Ok(Recipe {
         source,
-        search_path: CString::new(search_path.unwrap_or_default()).unwrap_or_default(),
+        search_path: path_of(&search_path.unwrap_or_default()),
         parameters: parameters.map(|JsonB(parameters)| parameters).unwrap_or_default(),
     })
+}
+
+/// A stored path as a setting: with the caller's temporary tables behind all others, where they hide none.
+pub(crate) fn path_of(search_path: &str) -> CString {
+    let path = format!("{search_path}, pg_temp");
+    CString::new(path.trim_start_matches(", ")).unwrap_or_default()
 }
 
 /// The source of a version's fit; None for an import.
