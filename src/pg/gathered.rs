@@ -3,17 +3,17 @@
 #![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
 
 use ndarray::ArrayView2;
+use pgrx::FromDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{FromDatum, JsonB};
 
 use super::call_site::CallSite;
 use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report, report};
 use super::guc;
 use super::ingest::{MAX_FEATURES, Work};
-use super::options::Given;
+use super::options::{Given, Json};
 use super::raw::{self, aggregate_context, argument};
 use super::record;
 use super::window::{FrameKind, changing_frame};
@@ -251,20 +251,12 @@ unsafe fn sees_whole_partition(fcinfo: FunctionCallInfo) -> bool {
 unsafe fn parse<F: Fit>(options: Option<Datum>) -> Result<F, Report> {
     let mut fit = F::default();
     // SAFETY: by the caller's promise.
-    let options = options
-        .and_then(|datum| unsafe { JsonB::from_polymorphic_datum(datum, false, pg_sys::JSONBOID) });
-    let Some(JsonB(options)) = options else { return Ok(fit) };
-    let Some(options) = options.as_object() else {
-        return Err(Error::InvalidOption {
-            option: "options".into(),
-            value: options.to_string(),
-            valid: format!("a JSON object with any of {}", F::OPTIONS),
-        }
-        .into());
-    };
-    for (name, value) in options {
-        if !fit.set(&Given { name, value })? {
-            let (option, valid) = (name.clone(), F::OPTIONS.to_owned());
+    let options = options.and_then(|options| unsafe { Json::from_datum(options, false) });
+    let Some(options) = options else { return Ok(fit) };
+    let valid = format!("a JSON object with any of {}", F::OPTIONS);
+    for given in options.entries("options", &valid)? {
+        if !fit.set(&given)? {
+            let (option, valid) = (given.name, F::OPTIONS.to_owned());
             return Err(Error::UnknownOption { option, valid }.into());
         }
     }

@@ -88,7 +88,7 @@ impl gathered::Fit for Fit {
     }
 
     fn set(&mut self, given: &Given) -> Result<bool, Report> {
-        match given.name {
+        match given.name.as_str() {
             "seed" => self.seed = given.whole()?,
             "max_iterations" => self.max_iterations = given.count()?,
             "n_init" => self.n_init = given.count()?,
@@ -96,7 +96,7 @@ impl gathered::Fit for Fit {
             "scaling" => self.scaling = given.one_of(&SCALINGS)?,
             "metric" => self.metric = given.one_of(&METRICS)?,
             "weight_column" => {
-                let name = given.value.as_str().and_then(ColumnName::new);
+                let name = given.read::<String>().and_then(|name| ColumnName::new(&name));
                 self.weight_column =
                     Some(name.ok_or_else(|| given.invalid("the name of a column"))?);
             }

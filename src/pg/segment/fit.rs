@@ -1,6 +1,5 @@
 //! `fit_segments`: from a source to a version of a model, to rows, and to a table of labels. Also the fit of a refit.
 
-use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{self, Fit, KMeans, Ordered, Seeding};
@@ -8,7 +7,7 @@ use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::operate::table;
-use crate::pg::options::one_of;
+use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
@@ -39,7 +38,7 @@ fn fit_segments(
     max_iterations: Option<i32>,
     n_init: Option<i32>,
     activate: Option<bool>,
-    weights: Option<JsonB>,
+    weights: Option<Json>,
     storage: Option<&str>,
     metric: Option<&str>,
     seeding: Option<&str>,

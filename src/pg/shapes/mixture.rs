@@ -39,7 +39,7 @@ impl gathered::Fit for Fit {
 
     fn set(&mut self, given: &Given) -> Result<bool, Report> {
         let params = &mut self.0;
-        match given.name {
+        match given.name.as_str() {
             "covariance" => {
                 params.covariance = given
                     .one_of(&[("full", Covariance::Full), ("diagonal", Covariance::Diagonal)])?;
