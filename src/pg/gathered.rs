@@ -14,7 +14,7 @@ use super::error::{Error, Report, report};
 use super::guc;
 use super::ingest::{MAX_FEATURES, Work};
 use super::options::{Given, Json};
-use super::raw::{self, aggregate_context, argument};
+use super::raw::{self, Tagged, aggregate_context, argument};
 use super::record;
 use super::window::{FrameKind, changing_frame};
 
@@ -135,11 +135,11 @@ unsafe fn add<F: Fit>(
             .ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
         let options = options(fcinfo)
             .map(|options| varlena_bytes(pg_sys::pg_detoast_datum_packed(options.cast_mut_ptr())));
-        let state = match argument(fcinfo, 0) {
-            Some(state) => state.cast_mut_ptr::<State<F>>(),
+        let next = match argument(fcinfo, 0) {
+            Some(state) => state,
             None => first::<F>(fcinfo, row, names, k, options)?,
         };
-        let state = &mut *state;
+        let state = Tagged::<State<F>>::of(next)?;
         if state.k != k {
             return Err(differs("k"));
         }
@@ -157,7 +157,7 @@ unsafe fn add<F: Fit>(
         }
         std::ptr::copy_nonoverlapping(row.as_ptr(), state.values.add(state.len), row.len());
         state.len += row.len();
-        Ok(Datum::from(std::ptr::from_mut(state)))
+        Ok(next)
     }
 }
 
@@ -186,7 +186,7 @@ unsafe fn first<F: Fit>(
     names: &[String],
     k: i32,
     options: Option<&[u8]>,
-) -> Result<*mut State<F>, Report> {
+) -> Result<Datum, Report> {
     if row.is_empty() {
         return Err(Error::NoFeatures.into());
     }
@@ -213,8 +213,8 @@ unsafe fn first<F: Fit>(
         };
         let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
         let options = options.unwrap_or_default();
-        let state = pg_sys::MemoryContextAlloc(context, size_of::<State<F>>()).cast::<State<F>>();
-        state.write(State {
+        let state = pg_sys::MemoryContextAlloc(context, size_of::<Tagged<State<F>>>());
+        state.cast::<Tagged<State<F>>>().write(Tagged::new(State {
             context,
             values: std::ptr::null_mut(),
             len: 0,
@@ -226,8 +226,8 @@ unsafe fn first<F: Fit>(
             options: copy(options),
             options_len: options.len(),
             fit,
-        });
-        Ok(state)
+        }));
+        Ok(Datum::from(state))
     }
 }
 
@@ -269,9 +269,10 @@ impl<F: Fit> State<F> {
     ///
     /// # Safety
     /// `fcinfo` is of the running call of a final function, of an aggregate that fits `F`.
-    pub(crate) unsafe fn of<'a>(fcinfo: FunctionCallInfo) -> Option<&'a Self> {
+    pub(crate) unsafe fn of<'a>(fcinfo: FunctionCallInfo) -> Result<Option<&'a Self>, Report> {
         // SAFETY: by the caller's promise; the state lives as long as the aggregate's context.
-        unsafe { argument(fcinfo, 0).map(|state| &*state.cast_mut_ptr::<Self>()) }
+        let state = unsafe { argument(fcinfo, 0).map(|state| Tagged::of(state)) };
+        Ok(state.transpose()?.map(|state| &*state))
     }
 
     pub(crate) fn fit(&self) -> F {

@@ -13,7 +13,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
-use crate::pg::raw::{self, argument};
+use crate::pg::raw::{self, Tagged, argument};
 use crate::pg::registry::{self, Privilege};
 use crate::pg::threads;
 
@@ -155,12 +155,12 @@ struct Scored {
 pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments, as the transition function of aggregates with a state of this type.
     unsafe {
-        let state = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
+        let (state, next) = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
         if let (Some(label), Some(score)) = (argument(fcinfo, 1), argument(fcinfo, 2)) {
             let score = f64::from_bits(score.value() as u64);
             state.add(label.value() as u8 != 0, score).unwrap_or_report();
         }
-        Datum::from(std::ptr::from_mut(state))
+        next
     }
 }
 
@@ -208,9 +208,9 @@ unsafe fn finish(
     fcinfo: FunctionCallInfo,
     metric: impl FnOnce(&[bool], &[f64]) -> Option<f64>,
 ) -> Datum {
-    // SAFETY: the argument is NULL or the state that `persona_scored_add` returned, which lives in the aggregate's memory.
+    // SAFETY: the argument is NULL or the state of an aggregate, which lives in its memory.
     unsafe {
-        let state = argument(fcinfo, 0).and_then(|state| state.cast_mut_ptr::<Scored>().as_ref());
+        let state = argument(fcinfo, 0).map(|state| Tagged::<Scored>::of(state).unwrap_or_report());
         let state = state.filter(|state| !state.labels.is_empty());
         match state.and_then(|state| metric(&state.labels, &state.scores)) {
             Some(value) => Datum::from(value.to_bits()),

@@ -158,7 +158,8 @@ unsafe extern "C-unwind" fn kmeans_add_record(fcinfo: FunctionCallInfo) -> Datum
 unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (internal), as the final function of the aggregates above.
     unsafe {
-        let Some(state) = State::<Fit>::of(fcinfo) else { return raw::null(fcinfo) };
+        let state = State::<Fit>::of(fcinfo).unwrap_or_report();
+        let Some(state) = state else { return raw::null(fcinfo) };
         let pool: &mut Pool = CallSite::of(fcinfo).remember(Pool::new).unwrap_or_report();
         let model = fit(state, pool).unwrap_or_report();
         model.into_datum().unwrap_or_else(|| raw::null(fcinfo))
