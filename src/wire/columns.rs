@@ -49,7 +49,7 @@ impl Data {
         self.len() == 0
     }
 
-    /// The bytes that [`Self::put`] writes.
+    /// The bytes that it has in a frame.
     pub(super) fn size(&self) -> u64 {
         let n = self.len() as u64;
         9 + match self {
@@ -117,8 +117,8 @@ impl Tensor {
 }
 
 impl Output {
-    /// The bytes that [`Self::put`] writes.
-    pub(super) fn size(&self) -> u64 {
+    /// The bytes that it has in a frame.
+    pub fn size(&self) -> u64 {
         let shape = 8 * self.shape.len() as u64;
         let classes = self.classes.as_ref().map_or(0, Data::size);
         6 + self.name.len() as u64 + shape + self.data.size() + classes

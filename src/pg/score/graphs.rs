@@ -102,7 +102,7 @@ fn import(
 /// that scores.
 fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
     use scorer::Error::*;
-    match scorer::load(&Sha256::digest(onnx).into(), || onnx.to_vec()) {
+    match scorer::load(&Sha256::digest(onnx).into(), || onnx) {
         Ok(()) => Ok(()),
         Err(
             error @ (Unavailable { .. }
@@ -123,7 +123,7 @@ fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
 
 /// Read with the caller's rights, in pieces.
 fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
-    const PIECE: i32 = 16 << 20;
+    const PIECE: i32 = 1 << 20;
     let n_bytes = with_catalog_names(|| {
         Spi::get_one_with_args::<i64>(
             "SELECT CASE WHEN pg_catalog.lo_close(o.descriptor) = 0 THEN o.n_bytes END FROM (\

@@ -10,7 +10,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Cell, Record, Wanted};
 use crate::pg::registry::{self, Version};
 use crate::pg::scorer;
-use crate::wire::{Batch, Data, Output, Tensor};
+use crate::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_room};
 
 /// An imported version: all that is kept of it here is how its inputs bind, for its bytes are the ONNX process's.
 pub(super) struct Imported {
@@ -21,6 +21,9 @@ pub(super) struct Imported {
     /// All columns of a graph that takes nothing but floats: the usual one, which has a faster way of its own.
     floats: Option<Vec<String>>,
 }
+
+/// Values of one row that become JSON, each of which takes more memory than it did as a number.
+const MOST_PREDICTED: usize = 100_000;
 
 /// A batch that the ONNX process has.
 pub(super) struct Asked {
@@ -56,21 +59,22 @@ impl Imported {
     }
 
     /// Room for so many rows.
-    pub(super) fn gather(&self, n_rows: usize) -> Gathered {
+    pub(super) fn gather(&self, n_rows: usize) -> Result<Gathered, Report> {
         if let Some(names) = &self.floats {
-            let floats = Vec::with_capacity(n_rows * names.len());
-            return Gathered { n_rows: 0, data: Vec::new(), floats };
+            let floats = with_room(n_rows * names.len()).map_err(no_memory)?;
+            return Ok(Gathered { n_rows: 0, data: Vec::new(), floats });
         }
         let data = self.bound.inputs.iter().map(|input| {
             let n = n_rows * input.columns.len();
-            match input.element {
-                Takes::Float => Data::F32(Vec::with_capacity(n)),
-                Takes::Double => Data::F64(Vec::with_capacity(n)),
-                Takes::Whole => Data::I64(Vec::with_capacity(n)),
-                Takes::Text => Data::Str(Vec::with_capacity(n)),
-            }
+            Ok(match input.element {
+                Takes::Float => Data::F32(with_room(n)?),
+                Takes::Double => Data::F64(with_room(n)?),
+                Takes::Whole => Data::I64(with_room(n)?),
+                Takes::Text => Data::Str(with_room(n)?),
+            })
         });
-        Gathered { n_rows: 0, data: data.collect(), floats: Vec::new() }
+        let data = data.collect::<Result<_, _>>().map_err(no_memory)?;
+        Ok(Gathered { n_rows: 0, data, floats: Vec::new() })
     }
 
     /// Adds a row. After an error the rows are not whole, and must not be sent.
@@ -100,10 +104,7 @@ impl Imported {
         });
         binding.cells(record, wanted, |index, cell| match cell {
             Cell::Number(value) => self.push_number(rows, index, value),
-            Cell::Category(text) => {
-                self.push_text(rows, index, text);
-                Ok(())
-            }
+            Cell::Category(text) => self.push_text(rows, index, text),
         })?;
         rows.n_rows += 1;
         Ok(())
@@ -153,13 +154,19 @@ impl Imported {
         Ok(())
     }
 
-    fn push_text(&self, rows: &mut Gathered, index: usize, text: Option<&str>) {
-        let Some(&input) = self.input_of.get(index) else { return };
+    fn push_text(
+        &self,
+        rows: &mut Gathered,
+        index: usize,
+        text: Option<&str>,
+    ) -> Result<(), Report> {
+        let Some(&input) = self.input_of.get(index) else { return Ok(()) };
         if let (Some(Data::Str(values)), Some(bound)) =
             (rows.data.get_mut(input), self.bound.inputs.get(input))
         {
-            values.push(text.unwrap_or(&bound.missing).to_owned());
+            values.push(owned(text.unwrap_or(&bound.missing)).map_err(no_memory)?);
         }
+        Ok(())
     }
 
     /// Sends the rows, whose scores may be waited for later.
@@ -195,6 +202,13 @@ impl Imported {
     /// Every output of the one row that was gathered.
     pub(super) fn predict(&self, rows: Gathered) -> Result<serde_json::Value, Report> {
         let outputs = self.outputs(self.send(rows, &[])?)?;
+        let n_values: usize = outputs.iter().map(|output| output.data.len()).sum();
+        if n_values > MOST_PREDICTED {
+            let message = format!(
+                "model gives {n_values} values for a row, more than the {MOST_PREDICTED} that can be shown"
+            );
+            return Err(report(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message));
+        }
         let mut all = serde_json::Map::new();
         for output in outputs {
             let width = width(&output, 1)?;
@@ -216,10 +230,10 @@ impl Imported {
     /// The scores of a frame that has the columns of [`Self::columns`], in batches of some size.
     pub(super) fn score_frame(&self, frame: &Frame) -> Result<Vec<f64>, Report> {
         const ROWS: usize = 8192;
-        let mut scores = Vec::with_capacity(frame.n_rows);
+        let mut scores = with_room(frame.n_rows).map_err(no_memory)?;
         for start in (0..frame.n_rows).step_by(ROWS) {
             check_for_interrupts!();
-            let mut rows = self.gather(ROWS);
+            let mut rows = self.gather(ROWS)?;
             for row_idx in start..(start + ROWS).min(frame.n_rows) {
                 for (index, (name, _)) in self.bound.columns().enumerate() {
                     let column = frame.column(name).ok_or_else(|| Error::MissingColumn {
@@ -236,7 +250,7 @@ impl Imported {
                         Values::Text { codes, dictionary } => {
                             let text = dictionary.get(codes[row_idx] as usize);
                             let text = text.filter(|_| codes[row_idx] != MISSING);
-                            self.push_text(&mut rows, index, text.map(String::as_str));
+                            self.push_text(&mut rows, index, text.map(String::as_str))?;
                         }
                     }
                 }
@@ -252,7 +266,10 @@ impl Imported {
     }
 
     fn send(&self, rows: Gathered, outputs: &[String]) -> Result<scorer::Sent, Report> {
-        let data = if self.floats.is_some() { self.split(rows.floats) } else { rows.data };
+        let data = match self.floats {
+            Some(_) => self.split(rows.floats).map_err(no_memory)?,
+            None => rows.data,
+        };
         let inputs = self.bound.inputs.iter().zip(data);
         let tensors = inputs.map(|(input, data)| Tensor {
             name: input.name.clone(),
@@ -264,25 +281,25 @@ impl Imported {
     }
 
     /// Rows of floats as one tensor for each input.
-    fn split(&self, floats: Vec<f32>) -> Vec<Data> {
+    fn split(&self, floats: Vec<f32>) -> Result<Vec<Data>, wire::Error> {
         let inputs = &self.bound.inputs;
         if inputs.len() == 1 {
-            return vec![Data::F32(floats)];
+            return Ok(vec![Data::F32(floats)]);
         }
         let n_columns = self.input_of.len();
         let mut first = 0;
         let of_input = inputs.iter().map(|input| {
             let columns = first..first + input.columns.len();
             first = columns.end;
-            let values = match columns.len() {
-                1 => floats[columns.start..].iter().step_by(n_columns).copied().collect(),
-                _ => floats
-                    .chunks_exact(n_columns)
-                    .flat_map(|row| &row[columns.clone()])
-                    .copied()
-                    .collect(),
-            };
-            Data::F32(values)
+            let rows = floats.chunks_exact(n_columns);
+            Ok(Data::F32(match columns.len() {
+                1 => collect(rows.map(|row| row[columns.start]))?,
+                width => {
+                    let mut values = with_room(rows.len() * width)?;
+                    rows.for_each(|row| values.extend_from_slice(&row[columns.clone()]));
+                    values
+                }
+            }))
         });
         of_input.collect()
     }
@@ -290,6 +307,10 @@ impl Imported {
     fn outputs(&self, sent: scorer::Sent) -> Result<Vec<Output>, Report> {
         Ok(sent.outputs(|| registry::payload(&self.version).unwrap_or_report())?)
     }
+}
+
+fn no_memory(error: wire::Error) -> Report {
+    scorer::Error::from(error).into()
 }
 
 /// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.

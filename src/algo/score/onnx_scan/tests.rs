@@ -321,7 +321,8 @@ fn with_functions(calls: usize, functions: Vec<Message>) -> Message {
 /// f0 calls f1 so many times, f1 calls f2, and so on; the last one has one node.
 fn tower(height: usize, calls: usize) -> Message {
     let function = |level: usize| {
-        let callee = if level + 1 < height { call(&format!("f{}", level + 1)) } else { node("Add") };
+        let callee =
+            if level + 1 < height { call(&format!("f{}", level + 1)) } else { node("Add") };
         let n_calls = if level + 1 < height { calls } else { 1 };
         function(&format!("f{level}"), vec![callee; n_calls])
     };
