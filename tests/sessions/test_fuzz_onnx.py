@@ -2,19 +2,18 @@
 backend's death or an internal error. The scorer may die of a fault inside ONNX Runtime, and then comes back.
 """
 
+import hashlib
 import os
 import random
 import re
-import signal
 import socket
 import struct
 import threading
 import time
-import traceback
 from collections import Counter
 
 from lib import graph_mutants, graphs, onnx, processes
-from lib.cluster import ordinary_user
+from lib.cluster import as_the_server
 from lib.onnx import Fixture
 from lib.pgwire import ConnectionLost, ServerError
 from lib.scorer import CRASHED, LIGHT, SERVICE_WITHIN, light_model, the_scorer
@@ -209,34 +208,7 @@ def check_frames(cluster, n_frames, seed):
         assert len(processes.descriptors(pid)) < 20, processes.descriptors(pid)
 
 
-def as_the_server(work):
-    """What `work` says, run in a process of the server's own user: others are not served."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        try:
-            user = ordinary_user()
-            if user:
-                os.setgroups([])
-                os.setgid(user["group"])
-                os.setuid(user["user"])
-            said = "ok " + str(work())
-        except BaseException:
-            said = traceback.format_exc()
-        os.write(write, said.encode()[:60_000])
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(child, 0)
-    assert said.startswith("ok "), said
-    return said[3:]
-
-
 def send_frames(path, n_frames, seed, model):
-    import hashlib
-
     chance, answers = random.Random(seed), Counter()
     seeds = requests(hashlib.sha256(model).digest())
     for _ in range(n_frames):

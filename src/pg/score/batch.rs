@@ -171,7 +171,7 @@ impl Ahead {
         binding: &mut Binding,
     ) -> Result<Batch, Report> {
         self.size = (self.size * 4).clamp(FIRST, LARGEST);
-        let mut rows = imported.gather(self.size)?;
+        let mut rows = imported.gather(self.size);
         let (mut n_rows, mut missing) = (0, Vec::new());
         // SAFETY: by the caller's promise.
         unsafe {

@@ -59,22 +59,21 @@ impl Imported {
     }
 
     /// Room for so many rows.
-    pub(super) fn gather(&self, n_rows: usize) -> Result<Gathered, Report> {
+    pub(super) fn gather(&self, n_rows: usize) -> Gathered {
         if let Some(names) = &self.floats {
-            let floats = with_room(n_rows * names.len()).map_err(no_memory)?;
-            return Ok(Gathered { n_rows: 0, data: Vec::new(), floats });
+            let floats = Vec::with_capacity(n_rows * names.len());
+            return Gathered { n_rows: 0, data: Vec::new(), floats };
         }
         let data = self.bound.inputs.iter().map(|input| {
             let n = n_rows * input.columns.len();
-            Ok(match input.element {
-                Takes::Float => Data::F32(with_room(n)?),
-                Takes::Double => Data::F64(with_room(n)?),
-                Takes::Whole => Data::I64(with_room(n)?),
-                Takes::Text => Data::Str(with_room(n)?),
-            })
+            match input.element {
+                Takes::Float => Data::F32(Vec::with_capacity(n)),
+                Takes::Double => Data::F64(Vec::with_capacity(n)),
+                Takes::Whole => Data::I64(Vec::with_capacity(n)),
+                Takes::Text => Data::Str(Vec::with_capacity(n)),
+            }
         });
-        let data = data.collect::<Result<_, _>>().map_err(no_memory)?;
-        Ok(Gathered { n_rows: 0, data, floats: Vec::new() })
+        Gathered { n_rows: 0, data: data.collect(), floats: Vec::new() }
     }
 
     /// Adds a row. After an error the rows are not whole, and must not be sent.
@@ -230,10 +229,10 @@ impl Imported {
     /// The scores of a frame that has the columns of [`Self::columns`], in batches of some size.
     pub(super) fn score_frame(&self, frame: &Frame) -> Result<Vec<f64>, Report> {
         const ROWS: usize = 8192;
-        let mut scores = with_room(frame.n_rows).map_err(no_memory)?;
+        let mut scores = Vec::with_capacity(frame.n_rows);
         for start in (0..frame.n_rows).step_by(ROWS) {
             check_for_interrupts!();
-            let mut rows = self.gather(ROWS)?;
+            let mut rows = self.gather(ROWS);
             for row_idx in start..(start + ROWS).min(frame.n_rows) {
                 for (index, (name, _)) in self.bound.columns().enumerate() {
                     let column = frame.column(name).ok_or_else(|| Error::MissingColumn {

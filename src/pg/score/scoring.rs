@@ -69,7 +69,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.score(binding, record).map(Some),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather(1)?;
+                let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
                 let (scores, _) = imported.scores(imported.ask(row)?)?;
                 Ok(scores.first().copied())
@@ -82,7 +82,7 @@ impl By<'_> {
         match self {
             By::Native(native, binding) => native.predict(binding, record),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather(1)?;
+                let mut row = imported.gather(1);
                 imported.push(&mut row, binding, record)?;
                 imported.predict(row)
             }
