@@ -50,6 +50,7 @@ def check_mutants(cluster, n_mutants, seed):
         started = connection.scalar("SELECT pg_postmaster_start_time()::text")
         calls = ["SELECT persona.score('fuzz', g) FROM given g", "SELECT persona.predict('fuzz', g) FROM given g",
                  "SELECT persona.score_batch('fuzz', g) OVER () FROM given g"]
+        refusals = Counter()
         codes, wrong, deadly, accepted, slowest, began = Counter(), [], 0, 0, 0, time.monotonic()
         for number in range(n_mutants):
             model = mutator.mutant(number)
@@ -77,6 +78,8 @@ def check_mutants(cluster, n_mutants, seed):
                     deadly += 1
                     keep(model, f"{stage}_{seed}_{number}")
                     slowest = max(slowest, seconds_until_service(connection))
+                    if stage == "import":
+                        refusals[tries_until_refused(connection, statement)] += 1
             except ConnectionLost as lost:
                 keep(model, f"lost_{seed}_{number}")
                 raise AssertionError(f"mutant {number} of seed {seed}: {lost}\n" + "\n".join(wrong)) from None
@@ -89,6 +92,9 @@ def check_mutants(cluster, n_mutants, seed):
     told(f"{n_mutants} mutants of {len(bases)} graphs, seed {seed}: {accepted} accepted, {codes['scored']} scores; the scorer died {deadly} times "
          f"({dict(signals)}) and ended itself {itself} times, back within {slowest:.1f} s; {n_mutants / (time.monotonic() - began):.0f} a second")
     told(", ".join(f"{code} {count}" for code, count in codes.most_common()))
+    if refusals:
+        told(f"tries until a graph that kills the scorer when it is loaded is refused, or loads: {dict(refusals)}")
+    assert max(refusals, default=0) <= 3, refusals
     assert not wrong, f"{len(wrong)} wrong:\n" + "\n".join(wrong[:40])
     assert slowest < SERVICE_WITHIN
 
@@ -106,6 +112,19 @@ def keep(model, name):
     if place:
         with open(os.path.join(place, f"{name}.onnx"), "wb") as file:
             file.write(model)
+
+
+def tries_until_refused(connection, statement):
+    """How often a graph that has ended the scorer ends it again."""
+    for tries in range(10):
+        try:
+            connection.query(statement)
+            return tries
+        except ServerError as error:
+            if "ended while" not in error.message:
+                return tries
+        seconds_until_service(connection)
+    return 10
 
 
 def seconds_until_service(connection):
