@@ -21,6 +21,7 @@ import build
 import describe
 import frame
 import house
+import one_row
 import ours
 import segment
 import setup
@@ -250,7 +251,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, *shapes.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, *shapes.BARS, *one_row.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):

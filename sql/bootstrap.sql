@@ -13,12 +13,12 @@ GRANT USAGE ON SCHEMA persona TO PUBLIC;
 CREATE TABLE persona.model (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
-    kind text NOT NULL CHECK (kind IN ('segments', 'scorer', 'recommender')),
+    kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['segments', 'scorer', 'recommender'])),
     owner regrole NOT NULL,
     users regrole[] NOT NULL DEFAULT '{}',
     readers regrole[] NOT NULL DEFAULT '{}',
     active_version integer,
-    keep_versions integer NOT NULL DEFAULT 10 CHECK (keep_versions >= 1),
+    keep_versions integer NOT NULL DEFAULT 10 CHECK (keep_versions OPERATOR(pg_catalog.>=) 1),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE persona.model IS 'named models: who owns each, who may use or read it, which version is active';
@@ -28,7 +28,7 @@ COMMENT ON COLUMN persona.model.keep_versions IS 'how many of the newest version
 
 CREATE TABLE persona.model_version (
     model_id bigint NOT NULL REFERENCES persona.model ON DELETE CASCADE,
-    version integer NOT NULL CHECK (version >= 1),
+    version integer NOT NULL CHECK (version OPERATOR(pg_catalog.>=) 1),
     algorithm text NOT NULL,
     n_rows bigint NOT NULL,
     features text[] NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE persona.model_version (
     metrics jsonb NOT NULL,
     source text,
     search_path text NOT NULL,
-    sha256 bytea NOT NULL CHECK (pg_catalog.length(sha256) = 32),
+    sha256 bytea NOT NULL CHECK (pg_catalog.length(sha256) OPERATOR(pg_catalog.=) 32),
     n_bytes bigint NOT NULL,
     created_by regrole NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -61,8 +61,8 @@ COMMENT ON TABLE persona.model_chunk IS 'the bytes of a version, in pieces of 1 
 CREATE TABLE persona.segment_name (
     model_id bigint NOT NULL REFERENCES persona.model ON DELETE CASCADE,
     numbering integer NOT NULL,
-    segment integer NOT NULL CHECK (segment >= 1),
-    name text NOT NULL CHECK (name <> ''),
+    segment integer NOT NULL CHECK (segment OPERATOR(pg_catalog.>=) 1),
+    name text NOT NULL CHECK (name OPERATOR(pg_catalog.<>) ''),
     PRIMARY KEY (model_id, numbering, segment)
 );
 COMMENT ON TABLE persona.segment_name IS 'names that people gave to segments; they outlive a refit';
@@ -111,9 +111,9 @@ BEGIN
     FOR checked IN
         SELECT t.tgrelid::pg_catalog.regclass AS child, t.tgname AS name FROM pg_catalog.pg_trigger t
         JOIN pg_catalog.pg_constraint c ON c.oid OPERATOR(pg_catalog.=) t.tgconstraint
-        WHERE c.connamespace OPERATOR(pg_catalog.=) 'persona'::pg_catalog.regnamespace::oid AND t.tgfoid IN (
-            'pg_catalog."RI_FKey_check_ins"()'::pg_catalog.regprocedure::oid,
-            'pg_catalog."RI_FKey_check_upd"()'::pg_catalog.regprocedure::oid)
+        WHERE c.connamespace OPERATOR(pg_catalog.=) 'persona'::pg_catalog.regnamespace::pg_catalog.oid AND t.tgfoid OPERATOR(pg_catalog.=) ANY (ARRAY[
+            'pg_catalog."RI_FKey_check_ins"()'::pg_catalog.regprocedure::pg_catalog.oid,
+            'pg_catalog."RI_FKey_check_upd"()'::pg_catalog.regprocedure::pg_catalog.oid])
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE %s DISABLE TRIGGER %I', checked.child, checked.name);
     END LOOP;
@@ -127,6 +127,18 @@ SELECT pg_catalog.pg_extension_config_dump('persona.model_version', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.model_chunk', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.segment_name', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.publication', '');
+
+-- The planner's statistics of these columns would tell of rows that row-level security hides, through the estimates of EXPLAIN.
+ALTER TABLE persona.model ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN owner SET STATISTICS 0,
+    ALTER COLUMN users SET STATISTICS 0, ALTER COLUMN readers SET STATISTICS 0;
+ALTER TABLE persona.model_version ALTER COLUMN source SET STATISTICS 0, ALTER COLUMN parameters SET STATISTICS 0,
+    ALTER COLUMN metrics SET STATISTICS 0, ALTER COLUMN features SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0,
+    ALTER COLUMN sha256 SET STATISTICS 0, ALTER COLUMN created_by SET STATISTICS 0;
+ALTER TABLE persona.model_chunk ALTER COLUMN bytes SET STATISTICS 0;
+ALTER TABLE persona.segment_name ALTER COLUMN name SET STATISTICS 0;
+ALTER TABLE persona.publication ALTER COLUMN target SET STATISTICS 0, ALTER COLUMN source SET STATISTICS 0,
+    ALTER COLUMN key_column SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0, ALTER COLUMN history SET STATISTICS 0;
+ALTER TABLE persona.refit_run ALTER COLUMN run_by SET STATISTICS 0, ALTER COLUMN error SET STATISTICS 0;
 
 -- Rights ------------------------------------------------------------------------------------------------------------
 -- An owner may look at the rows of his models, so that pg_dump --enable-row-security works for him. Nobody may write them.
@@ -170,8 +182,8 @@ COMMENT ON FUNCTION persona.model_privilege(oid, oid[], oid[]) IS
 
 CREATE VIEW persona.models WITH (security_barrier = true) AS
 SELECT m.name AS model, m.kind, v.algorithm, m.active_version, m.owner, v.n_rows, v.features, v.metrics,
-       CASE WHEN m.privilege IN ('own', 'read') THEN v.source END AS source, v.created_at AS fitted_at, m.privilege
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::oid[], o.readers::oid[]) AS privilege FROM persona.model o) m
+       CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source, v.created_at AS fitted_at, m.privilege
+FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
 LEFT JOIN persona.model_version v
     ON v.model_id OPERATOR(pg_catalog.=) m.id AND v.version OPERATOR(pg_catalog.=) m.active_version
 WHERE m.privilege IS NOT NULL;
@@ -179,10 +191,10 @@ COMMENT ON VIEW persona.models IS 'the models that you may use, each with its ac
 
 CREATE VIEW persona.model_versions WITH (security_barrier = true) AS
 SELECT m.name AS model, m.kind, v.version, v.version OPERATOR(pg_catalog.=) m.active_version AS is_active, v.algorithm,
-       v.n_rows, v.features, CASE WHEN m.privilege IN ('own', 'read') THEN v.parameters END AS parameters, v.metrics,
-       CASE WHEN m.privilege IN ('own', 'read') THEN v.source END AS source,
+       v.n_rows, v.features, CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.parameters END AS parameters, v.metrics,
+       CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source,
        pg_catalog.encode(v.sha256, 'hex') AS sha256, v.n_bytes, v.created_by, v.created_at
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::oid[], o.readers::oid[]) AS privilege FROM persona.model o) m
+FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
 JOIN persona.model_version v ON v.model_id OPERATOR(pg_catalog.=) m.id
 WHERE m.privilege IS NOT NULL;
 COMMENT ON VIEW persona.model_versions IS
@@ -190,8 +202,8 @@ COMMENT ON VIEW persona.model_versions IS
 
 CREATE VIEW persona.refit_log WITH (security_barrier = true) AS
 SELECT m.name AS model, r.started_at, r.ended_at, r.run_by, r.from_version, r.version, r.n_rows, r.n_changed, r.sqlstate,
-       CASE WHEN m.privilege IN ('own', 'read') THEN r.error END AS error
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::oid[], o.readers::oid[]) AS privilege FROM persona.model o) m
+       CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN r.error END AS error
+FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
 JOIN persona.refit_run r ON m.id OPERATOR(pg_catalog.=) r.model_id
 WHERE m.privilege IS NOT NULL;
 COMMENT ON VIEW persona.refit_log IS

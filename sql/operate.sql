@@ -58,7 +58,7 @@ BEGIN
     PERFORM persona.log_refit_failure(model, began, state, problem);
     COMMIT;
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = problem,
-        HINT = coalesce(nullif(advice, ''), 'The view persona.refit_log has the runs of each model.');
+        HINT = CASE WHEN advice OPERATOR(pg_catalog.<>) '' THEN advice ELSE 'The view persona.refit_log has the runs of each model.' END;
 END
 $$;
 COMMENT ON PROCEDURE persona.refit_job(text, boolean, double precision) IS

@@ -53,7 +53,8 @@ impl Shape {
             n_slots: word32(bytes, 12)?,
             end: word32(bytes, 16)?,
         };
-        let fits = shape.end <= bytes.len() && shape.entries() <= shape.end;
+        let is_table = shape.n_slots == 0 || shape.n_slots.is_power_of_two();
+        let fits = shape.end <= bytes.len() && shape.entries() <= shape.end && is_table;
         (word32(bytes, 0)? == FORMAT as usize && fits).then_some(shape)
     }
 
@@ -139,9 +140,12 @@ pub fn update(bytes: &mut [u8], key: &[u8], change: impl FnOnce(&mut [Word])) ->
     let hash = stable_hash(key) as u32;
     let mask = shape.n_slots - 1;
     let mut slot = hash as usize & mask;
-    loop {
+    // A table is never full, unless its bytes are of somebody else.
+    for n_tried in 0.. {
         let at = shape.slots() + 4 * slot;
-        let Some(entry) = word32(bytes, at) else { return Updated::Full };
+        let Some(entry) = word32(bytes, at).filter(|_| n_tried < shape.n_slots) else {
+            return Updated::Full;
+        };
         if entry == 0 {
             break;
         }
@@ -174,7 +178,15 @@ pub fn update(bytes: &mut [u8], key: &[u8], change: impl FnOnce(&mut [Word])) ->
 
 /// The same map with room for twice as much and for this key. A frozen one gets a table.
 pub fn grown(bytes: &[u8], key: &[u8]) -> Result<Vec<u8>, Refused> {
-    let Some(old) = Shape::of(bytes) else { return Ok(Vec::new()) };
+    let Some(map) = Shape::of(bytes).map(|shape| FlatMap { bytes, shape }) else {
+        return Ok(Vec::new());
+    };
+    // The entries that are there, and not what the header says of them: else the table could be too small.
+    let mut old = map.shape;
+    (old.n_entries, old.end) = (0, old.entries());
+    for (key, _) in map.iter() {
+        (old.n_entries, old.end) = (old.n_entries + 1, old.end + old.entry_length(key));
+    }
     let n_slots = (2 * (old.n_entries + 1)).next_power_of_two().max(FIRST_SLOTS);
     let length = old.end - old.entries();
     let mut shape = Shape { n_slots, ..old };
@@ -322,12 +334,21 @@ mod tests {
         count(&mut map, b"abc");
         assert!(FlatMap::read(&map, 2, 0).is_none());
         let end = map.len() - 1;
-        for at in 0..end {
+        for (at, flip) in (0..end).flat_map(|at| [0x01, 0x80, 0xFF].map(|flip| (at, flip))) {
             let mut broken = map.clone();
-            broken[at] ^= 0xFF;
+            broken[at] ^= flip;
             if let Some(read) = FlatMap::read(&broken, 1, 0) {
                 assert!(read.iter().count() <= end);
+                // A key finds its place or there is none, and the search ends.
+                if update(&mut broken, b"other", |_| ()) == Updated::Full {
+                    let mut larger = grown(&broken, b"other").unwrap();
+                    assert_ne!(update(&mut larger, b"other", |_| ()), Updated::Full);
+                }
             }
         }
+        let mut full = map;
+        let (slots, n_slots) = (HEADER, FIRST_SLOTS);
+        full[slots..slots + 4 * n_slots].fill(1);
+        assert_eq!(update(&mut full, b"other", |_| ()), Updated::Full);
     }
 }

@@ -31,6 +31,7 @@ pub(crate) enum Error {
     },
     NotOwner {
         name: String,
+        owner: String,
     },
     /// The role may use the model, and this would hand out more.
     NotReader {
@@ -41,6 +42,8 @@ pub(crate) enum Error {
     NotItsOwner {
         name: String,
         owner: String,
+        /// Whether SET ROLE would help.
+        can_become: bool,
     },
     OwnerIsGone {
         name: String,
@@ -148,20 +151,25 @@ impl From<Error> for Report {
                 format!("model \"{name}\" is of kind {is}, not {wanted}"),
             )
             .set_hint("The view persona.models lists each model and its kind."),
-            NotOwner { name } => {
-                report(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of model \"{name}\""))
-            }
+            NotOwner { name, owner } => report(
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("must be owner of model \"{name}\""),
+            )
+            .set_detail(format!("It belongs to role \"{owner}\", whose members may do this, too.")),
             NotReader { name, role } => report(
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("permission denied to read model \"{name}\""),
             )
             .set_detail("The model is granted to be used, not to be read.")
             .set_hint(format!("Its owner can allow it: SELECT persona.grant_model('{name}', '{role}', 'read').")),
-            NotItsOwner { name, owner } => report(
+            NotItsOwner { name, owner, can_become } => report(
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("model \"{name}\" belongs to role \"{owner}\""),
             )
-            .set_hint(format!("Run SET ROLE \"{owner}\" first, or choose another name.")),
+            .set_hint(match can_become {
+                true => format!("Run SET ROLE \"{owner}\" first, or choose another name."),
+                false => "Ask its owner, or choose another name.".to_owned(),
+            }),
             OwnerIsGone { name, owner } => report(
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("the owner of model \"{name}\", role {owner}, does not exist"),

@@ -1,8 +1,8 @@
 //! States of aggregates that are flat maps: SQL types, changed in place, which grow by doubling.
 //!
-//! A state has room behind its entries, and the aggregate's final function takes it off. PostgreSQL copies what a transition
-//! function returns into the aggregate's memory when it is another value than the one it passed, and frees that one: so a
-//! larger state is made in the memory of the row.
+//! A state may be any bytes: it is read and changed as a slice of its length. It has room behind its entries, and the
+//! aggregate's final function takes it off. PostgreSQL copies what a transition function returns into the aggregate's memory
+//! when it is another value than the one it passed, and frees that one: so a larger state is made in the memory of the row.
 #![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
 
 use pgrx::callconv::{BoxRet, FcInfo};
@@ -25,18 +25,18 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state in the first argument: as it is in an aggregate, else a copy; `empty` when it is NULL.
+    /// The state in the first argument: as it is where it may be changed, else a copy; `empty` when it is NULL.
     ///
     /// # Safety
     /// `fcinfo` is of the running call of a function whose first argument is such a state.
     #[inline]
     pub(crate) unsafe fn of(fcinfo: FunctionCallInfo, empty: impl FnOnce() -> Vec<u8>) -> Self {
-        // SAFETY: by the caller's promise. A state in an aggregate was made by `new`, or is PostgreSQL's copy of that.
+        // SAFETY: by the caller's promise. What is in place has a full header.
         unsafe {
-            match raw::argument(fcinfo, 0) {
-                Some(state) if raw::in_aggregate(fcinfo) => Self { value: state.cast_mut_ptr() },
-                Some(state) => Self::new(bytes_of(state)),
-                None => Self::new(&empty()),
+            match (raw::argument(fcinfo, 0), raw::state_in_place(fcinfo)) {
+                (Some(_), Some(state)) => Self { value: state.as_mut_ptr().cast() },
+                (Some(state), None) => Self::new(bytes_of(state)),
+                (None, _) => Self::new(&empty()),
             }
         }
     }

@@ -3,10 +3,10 @@
 #![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
 
 use ndarray::ArrayView2;
+use pgrx::FromDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{FromDatum, JsonB};
 
 use crate::algo::memory;
 
@@ -15,8 +15,8 @@ use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report, report};
 use super::guc;
 use super::ingest::{MAX_FEATURES, Work};
-use super::options::Given;
-use super::raw::{self, aggregate_context, argument};
+use super::options::{Given, Json};
+use super::raw::{self, Tagged, aggregate_context, argument};
 use super::record;
 use super::window::{FrameKind, changing_frame};
 
@@ -137,11 +137,11 @@ unsafe fn add<F: Fit>(
             .ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
         let options = options(fcinfo)
             .map(|options| varlena_bytes(pg_sys::pg_detoast_datum_packed(options.cast_mut_ptr())));
-        let state = match argument(fcinfo, 0) {
-            Some(state) => state.cast_mut_ptr::<State<F>>(),
+        let next = match argument(fcinfo, 0) {
+            Some(state) => state,
             None => first::<F>(fcinfo, row, names, k, options)?,
         };
-        let state = &mut *state;
+        let state = Tagged::<State<F>>::of(next)?;
         if state.k != k {
             return Err(differs("k"));
         }
@@ -159,7 +159,7 @@ unsafe fn add<F: Fit>(
         }
         std::ptr::copy_nonoverlapping(row.as_ptr(), state.values.add(state.len), row.len());
         state.len += row.len();
-        Ok(Datum::from(std::ptr::from_mut(state)))
+        Ok(next)
     }
 }
 
@@ -188,7 +188,7 @@ unsafe fn first<F: Fit>(
     names: &[String],
     k: i32,
     options: Option<&[u8]>,
-) -> Result<*mut State<F>, Report> {
+) -> Result<Datum, Report> {
     if row.is_empty() {
         return Err(Error::NoFeatures.into());
     }
@@ -215,8 +215,8 @@ unsafe fn first<F: Fit>(
         };
         let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
         let options = options.unwrap_or_default();
-        let state = pg_sys::MemoryContextAlloc(context, size_of::<State<F>>()).cast::<State<F>>();
-        state.write(State {
+        let state = pg_sys::MemoryContextAlloc(context, size_of::<Tagged<State<F>>>());
+        state.cast::<Tagged<State<F>>>().write(Tagged::new(State {
             context,
             values: std::ptr::null_mut(),
             len: 0,
@@ -228,8 +228,8 @@ unsafe fn first<F: Fit>(
             options: copy(options),
             options_len: options.len(),
             fit,
-        });
-        Ok(state)
+        }));
+        Ok(Datum::from(state))
     }
 }
 
@@ -253,20 +253,12 @@ unsafe fn sees_whole_partition(fcinfo: FunctionCallInfo) -> bool {
 unsafe fn parse<F: Fit>(options: Option<Datum>) -> Result<F, Report> {
     let mut fit = F::default();
     // SAFETY: by the caller's promise.
-    let options = options
-        .and_then(|datum| unsafe { JsonB::from_polymorphic_datum(datum, false, pg_sys::JSONBOID) });
-    let Some(JsonB(options)) = options else { return Ok(fit) };
-    let Some(options) = options.as_object() else {
-        return Err(Error::InvalidOption {
-            option: "options".into(),
-            value: options.to_string(),
-            valid: format!("a JSON object with any of {}", F::OPTIONS),
-        }
-        .into());
-    };
-    for (name, value) in options {
-        if !fit.set(&Given { name, value })? {
-            let (option, valid) = (name.clone(), F::OPTIONS.to_owned());
+    let options = options.and_then(|options| unsafe { Json::from_datum(options, false) });
+    let Some(options) = options else { return Ok(fit) };
+    let valid = format!("a JSON object with any of {}", F::OPTIONS);
+    for given in options.entries("options", &valid)? {
+        if !fit.set(&given)? {
+            let (option, valid) = (given.name, F::OPTIONS.to_owned());
             return Err(Error::UnknownOption { option, valid }.into());
         }
     }
@@ -279,9 +271,10 @@ impl<F: Fit> State<F> {
     ///
     /// # Safety
     /// `fcinfo` is of the running call of a final function, of an aggregate that fits `F`.
-    pub(crate) unsafe fn of<'a>(fcinfo: FunctionCallInfo) -> Option<&'a Self> {
+    pub(crate) unsafe fn of<'a>(fcinfo: FunctionCallInfo) -> Result<Option<&'a Self>, Report> {
         // SAFETY: by the caller's promise; the state lives as long as the aggregate's context.
-        unsafe { argument(fcinfo, 0).map(|state| &*state.cast_mut_ptr::<Self>()) }
+        let state = unsafe { argument(fcinfo, 0).map(|state| Tagged::of(state)) };
+        Ok(state.transpose()?.map(|state| &*state))
     }
 
     pub(crate) fn fit(&self) -> F {

@@ -36,6 +36,7 @@ pub(crate) struct ScorerSettings {
     pub(crate) scorer_path: Option<String>,
     pub(crate) memory_bytes: u64,
     pub(crate) idle_timeout: Duration,
+    pub(crate) load_timeout: Duration,
 }
 
 pub(crate) fn scorer_settings() -> ScorerSettings {
@@ -54,6 +55,7 @@ pub(crate) fn scorer_settings() -> ScorerSettings {
         scorer_path: text(&SCORER_PATH),
         memory_bytes: SCORER_MEMORY.get() as u64 * 1024,
         idle_timeout: Duration::from_secs(SCORER_IDLE_TIMEOUT.get() as u64),
+        load_timeout: Duration::from_secs(SCORER_LOAD_TIMEOUT.get() as u64),
     }
 }
 
@@ -69,6 +71,7 @@ static ONNXRUNTIME_LIBRARY: GucSetting<Option<CString>> = GucSetting::<Option<CS
 static SCORER_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SCORER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(4 << 20);
 static SCORER_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(600);
+static SCORER_LOAD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 
 /// Names the settings to PostgreSQL; once in a process.
 pub(crate) fn define() {
@@ -152,6 +155,16 @@ pub(crate) fn define() {
         c"",
         &SCORER_IDLE_TIMEOUT,
         0,
+        i32::MAX / 1000,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"persona.scorer_load_timeout",
+        c"Seconds that the ONNX process may take to load a model, which it then refuses.",
+        c"A reload of the configuration makes it try again.",
+        &SCORER_LOAD_TIMEOUT,
+        1,
         i32::MAX / 1000,
         GucContext::Sighup,
         GucFlags::UNIT_S,

@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 
 use super::error::Report;
-use super::registry::spi_failed;
+use super::query::spi_failed;
 
 /// The relation's name, qualified and quoted; None if it is not there, or if the text is no name at all.
 pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
@@ -26,7 +26,7 @@ pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
 /// One to three identifiers with dots between, each plain or in double quotes. Asked before `to_regclass`, which raises an
 /// error for anything else on PostgreSQL 15 and answers NULL on later ones.
 pub(crate) fn is_name(text: &str) -> bool {
-    let mut rest = text.trim();
+    let mut rest = text.trim_matches(|c: char| c.is_ascii_whitespace());
     for _ in 0..3 {
         let Some(length) = identifier_length(rest) else { return false };
         rest = &rest[length..];
@@ -50,7 +50,8 @@ fn identifier_length(text: &str) -> Option<usize> {
         }
         return None;
     }
-    let is_start = |c: char| c.is_alphabetic() || c == '_';
-    let is_part = |c: char| is_start(c) || c.is_numeric() || c == '$';
+    // To PostgreSQL all that is not ASCII is a letter.
+    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    let is_part = |c: char| is_start(c) || c.is_ascii_digit() || c == '$';
     text.starts_with(is_start).then(|| text.find(|c| !is_part(c)).unwrap_or(text.len()))
 }

@@ -1,21 +1,52 @@
 //! Arguments that are one of some words, and options that come as a JSON object.
+//!
+//! jsonb holds numbers that no Rust number does (1e400) and nests without a limit. So each option keeps the text that it was
+//! written in, and is read as what it is to be.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 
 use super::error::{Error, Report};
 
+/// A jsonb argument, as text.
+pub(crate) struct Json(pub(crate) String);
+
+/// The longest value that a message repeats.
+const SHOWN_BYTES: usize = 80;
+
+impl Json {
+    /// The entries of an object, in the order of their names. `argument` and `valid` are for the error that it is none.
+    pub(crate) fn entries(&self, argument: &str, valid: &str) -> Result<Vec<Given<'_>>, Report> {
+        let entries: BTreeMap<String, &RawValue> = serde_json::from_str(&self.0).map_err(|_| {
+            let (option, value) = (argument.to_owned(), shown(&self.0));
+            Report::from(Error::InvalidOption { option, value, valid: valid.to_owned() })
+        })?;
+        let entries = entries.into_iter();
+        Ok(entries.map(|(name, value)| Given { name, text: value.get() }).collect())
+    }
+}
+
 /// An option as it was given.
 pub(crate) struct Given<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) value: &'a serde_json::Value,
+    pub(crate) name: String,
+    /// JSON.
+    text: &'a str,
 }
 
 impl Given<'_> {
     pub(crate) fn invalid(&self, valid: &str) -> Report {
-        let (option, value) = (self.name.to_owned(), self.value.to_string());
+        let (option, value) = (self.name.clone(), shown(self.text));
         Error::InvalidOption { option, value, valid: valid.to_owned() }.into()
     }
 
+    /// None where it is no value of this type, as a text for a number or a number beyond its range.
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.text).ok()
+    }
+
     pub(crate) fn whole(&self) -> Result<i64, Report> {
-        self.value.as_i64().ok_or_else(|| self.invalid("a whole number"))
+        self.read().ok_or_else(|| self.invalid("a whole number"))
     }
 
     pub(crate) fn count(&self) -> Result<i64, Report> {
@@ -28,12 +59,21 @@ impl Given<'_> {
     }
 
     pub(crate) fn number(&self) -> Result<f64, Report> {
-        self.value.as_f64().ok_or_else(|| self.invalid("a number"))
+        self.read().ok_or_else(|| self.invalid("a number"))
     }
 
     pub(crate) fn one_of<T: Copy>(&self, valid: &[(&str, T)]) -> Result<T, Report> {
-        meaning(self.value.as_str(), valid).ok_or_else(|| self.invalid(&words(valid)))
+        let word: Option<String> = self.read();
+        meaning(word.as_deref(), valid).ok_or_else(|| self.invalid(&words(valid)))
     }
+}
+
+/// As it was given, unless it is long.
+fn shown(json: &str) -> String {
+    if json.len() <= SHOWN_BYTES {
+        return json.to_owned();
+    }
+    format!("{}...", &json[..json.floor_char_boundary(SHOWN_BYTES)])
 }
 
 /// What an argument stands for that is one of some words; another one is told with those there are.

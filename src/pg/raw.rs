@@ -2,6 +2,8 @@
 //! costs 30 ns. Here is also what aggregates and window functions need of their caller.
 #![allow(unsafe_code, reason = "the calling convention of PostgreSQL")]
 
+use std::any::TypeId;
+
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
@@ -43,13 +45,13 @@ pub(crate) unsafe fn null(fcinfo: FunctionCallInfo) -> Datum {
     Datum::null()
 }
 
-/// Whether the function runs as part of an aggregate, whose state it may change in place: what AggCheckCallContext looks at,
-/// without the cost of a call into PostgreSQL.
+/// Whether the function runs as part of an aggregate: what AggCheckCallContext looks at, without the cost of a call into
+/// PostgreSQL.
 ///
 /// # Safety
 /// `fcinfo` is of the running call.
 #[inline]
-pub(crate) unsafe fn in_aggregate(fcinfo: FunctionCallInfo) -> bool {
+unsafe fn in_aggregate(fcinfo: FunctionCallInfo) -> bool {
     // SAFETY: by the caller's promise; a context is a node, which begins with its tag.
     unsafe {
         let context = (*fcinfo).context;
@@ -73,17 +75,66 @@ pub(crate) unsafe fn aggregate_context(fcinfo: FunctionCallInfo) -> Option<pg_sy
     (kind != 0).then_some(context)
 }
 
+/// The state in the first argument, header included, where it may be changed in place; its first byte is aligned to 8.
+///
+/// That a function runs in an aggregate proves only that the memory is the aggregate's. PostgreSQL copies there whatever the
+/// functions of the aggregate return. In an aggregate of a user's own (with a MINVFUNC, an INITCOND or another transition
+/// function) that is any stored value as it is stored: short-headed, compressed, or a pointer to where it is kept. Only a value
+/// with a full header has all its bytes here; None means to copy. What the bytes say is compared with their number by the
+/// caller.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a function whose first argument is a varlena; nothing else reads it meanwhile.
+#[inline]
+pub(crate) unsafe fn state_in_place<'a>(fcinfo: FunctionCallInfo) -> Option<&'a mut [u8]> {
+    // SAFETY: by the caller's promise; a full header says how many bytes lie there.
+    unsafe {
+        let state = argument(fcinfo, 0)?.cast_mut_ptr::<pg_sys::varlena>();
+        let is_whole = pgrx::varatt_is_4b_u(state) && state.cast::<u64>().is_aligned();
+        (is_whole && in_aggregate(fcinfo))
+            .then(|| std::slice::from_raw_parts_mut(state.cast::<u8>(), pgrx::varsize_4b(state)))
+    }
+}
+
+/// A state of type `internal`, with its type before it: a superuser may declare an aggregate that hands the state of one
+/// family of functions to another.
+#[repr(C)]
+pub(crate) struct Tagged<T> {
+    tag: TypeId,
+    state: T,
+}
+
+impl<T: 'static> Tagged<T> {
+    pub(crate) fn new(state: T) -> Self {
+        Self { tag: TypeId::of::<T>(), state }
+    }
+
+    /// # Safety
+    /// The datum is of a state that was made by [`Self::new`], for some type, and lives as long as what this returns.
+    #[inline]
+    pub(crate) unsafe fn of<'a>(datum: Datum) -> Result<&'a mut T, Report> {
+        // SAFETY: by the caller's promise there is a tag, whatever is behind it.
+        let state = datum.cast_mut_ptr::<Self>();
+        unsafe {
+            if *state.cast::<TypeId>() == TypeId::of::<T>() {
+                return Ok(&mut (*state).state);
+            }
+        }
+        Err(report(Code::ERRCODE_DATATYPE_MISMATCH, "the state is that of another aggregate"))
+    }
+}
+
 /// The state of an aggregate whose state type is `internal`: the first argument, made when it is NULL and dropped with the
-/// aggregate's memory.
+/// aggregate's memory. The second is the argument for the next call.
 ///
 /// # Safety
 /// `fcinfo` is of the running call of a transition function, whose first argument is NULL or what this returned before.
 pub(crate) unsafe fn owned_state<T: Default + 'static>(
     fcinfo: FunctionCallInfo,
-) -> Result<&'static mut T, Report> {
+) -> Result<(&'static mut T, Datum), Report> {
     unsafe extern "C-unwind" fn drop_box<T>(value: *mut std::ffi::c_void) {
         // SAFETY: the pointer is the box made below; PostgreSQL calls this once.
-        drop(unsafe { Box::from_raw(value.cast::<T>()) });
+        drop(unsafe { Box::from_raw(value.cast::<Tagged<T>>()) });
     }
     // SAFETY: the box lives until the aggregate's context is reset, whose callback drops it; the callback is allocated there.
     unsafe {
@@ -94,16 +145,16 @@ pub(crate) unsafe fn owned_state<T: Default + 'static>(
             ));
         };
         if let Some(state) = argument(fcinfo, 0) {
-            return Ok(&mut *state.cast_mut_ptr::<T>());
+            return Ok((Tagged::of(state)?, state));
         }
         let callback =
             pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>())
                 .cast::<pg_sys::MemoryContextCallback>();
-        let state = Box::into_raw(Box::<T>::default());
+        let state = Box::into_raw(Box::new(Tagged::new(T::default())));
         (*callback).func = Some(drop_box::<T>);
         (*callback).arg = state.cast();
         pg_sys::MemoryContextRegisterResetCallback(context, callback);
-        Ok(&mut *state)
+        Ok((&mut (*state).state, Datum::from(state)))
     }
 }
 

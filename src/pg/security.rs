@@ -72,10 +72,21 @@ pub(crate) fn as_role<T>(role: Oid, work: impl FnOnce() -> T) -> T {
 /// Runs `work` under a snapshot of now, as each statement of a volatile function has one: what others committed since the
 /// statement began is seen, where the isolation level lets it.
 pub(crate) fn with_fresh_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: PostgreSQL owns the snapshot.
+    with_snapshot(|| unsafe { pg_sys::GetTransactionSnapshot() }, work)
+}
+
+/// As [`with_fresh_snapshot`], whatever the isolation level.
+pub(crate) fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: as above.
+    with_snapshot(|| unsafe { pg_sys::GetLatestSnapshot() }, work)
+}
+
+fn with_snapshot<T>(take: impl FnOnce() -> pg_sys::Snapshot, work: impl FnOnce() -> T) -> T {
     // SAFETY: a snapshot is pushed and popped; on an error the abort of the (sub)transaction pops it.
     unsafe {
         pg_sys::CommandCounterIncrement();
-        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        pg_sys::PushActiveSnapshot(take());
     }
     let result = work();
     // SAFETY: as above.
@@ -171,6 +182,17 @@ pub(crate) fn role_name(role: Oid) -> Option<String> {
 pub(crate) fn session_role() -> Oid {
     // SAFETY: reads a global.
     unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// Whether SET ROLE to this role would be allowed.
+pub(crate) fn can_become(member: Oid, role: Oid) -> bool {
+    // SAFETY: catalogue look-ups.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::is_member_of_role(member, role);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::member_can_set_role(member, role);
+    }
 }
 
 /// Whether `member` has the rights of `role`.

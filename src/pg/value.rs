@@ -15,6 +15,7 @@ use crate::algo::memory;
 
 use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report};
+use super::options::Json;
 use super::raw::float_array;
 
 /// A structure that is a SQL type of the same name in schema persona.
@@ -232,6 +233,27 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Floats {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: pgrx calls this only for an argument that is not NULL.
         unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Floats(Vec::new()))
+    }
+}
+
+impl FromDatum for Json {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        use pgrx::pg_sys::panic::ErrorReportable;
+        if is_null {
+            return None;
+        }
+        // SAFETY: the datum is a jsonb.
+        let text = unsafe { Kind::of(pg_sys::JSONBOID).text(datum, "options", str::to_owned) };
+        Some(Json(text.unwrap_or_report()))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares jsonb.
+unsafe impl<'fcx> ArgAbi<'fcx> for Json {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Json(String::new()))
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Arguments {
     pub memory: u64,
     /// Zero for never.
     pub idle_timeout: Duration,
+    /// After which a model that is still being loaded is given up, and the process with it.
+    pub load_timeout: Duration,
     /// Threads of one session.
     pub threads: usize,
     /// An empty directory to run in.
@@ -56,6 +58,7 @@ impl Arguments {
             require_first: false,
             memory: 1 << 30,
             idle_timeout: Duration::from_secs(300),
+            load_timeout: Duration::from_secs(60),
             threads: 1,
             directory: PathBuf::new(),
             slots: PathBuf::new(),
@@ -79,6 +82,9 @@ impl Arguments {
                 "--idle-timeout" => {
                     arguments.idle_timeout = Duration::from_secs(number(&name, &value)?)
                 }
+                "--load-timeout" => {
+                    arguments.load_timeout = Duration::from_secs(number(&name, &value)?)
+                }
                 "--threads" => arguments.threads = number(&name, &value)?,
                 "--parent" => arguments.parent = number(&name, &value)?,
                 _ => return Err(wrong(&name, "is unknown")),
@@ -99,6 +105,9 @@ impl Arguments {
         }
         if self.memory < LEAST_MEMORY {
             return Err(wrong("--memory", "is less than 64 MiB"));
+        }
+        if self.load_timeout.is_zero() {
+            return Err(wrong("--load-timeout", "is 0"));
         }
         if !(1..=256).contains(&self.threads) {
             return Err(wrong("--threads", "is not between 1 and 256"));
@@ -182,6 +191,7 @@ mod tests {
     fn wrong_lines_are_refused_by_name() {
         check_refused("--memory 1", "argument --memory: is less than 64 MiB");
         check_refused("--memory", "argument --memory: has no value");
+        check_refused("--load-timeout 0", "argument --load-timeout: is 0");
         check_refused("--threads 0", "argument --threads: is not between 1 and 256");
         check_refused("--providers tpu", "argument --providers: does not know \"tpu\"");
         check_refused("--providers ,", "argument --providers: is empty");

@@ -60,6 +60,12 @@ impl Cache {
         }
     }
 
+    /// Forgets all models, which hold on to the memory of their largest batch. They are for the caller to drop, without the
+    /// lock; one in use lives until its run ends.
+    pub(super) fn forget_all(&mut self) -> Vec<Arc<Model>> {
+        self.models.drain().map(|(_, model)| model).collect()
+    }
+
     pub(super) fn is_cpu_only(&self, sha256: &Sha256) -> bool {
         self.cpu_only.get(sha256).is_some_and(|until| Instant::now() < *until)
     }

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use ort::session::SessionInputValue;
 use ort::value::{
-    DynMap, DynMapValueType, DynValue, TensorElementType, TensorRef, Value, ValueType,
+    DynMap, DynMapValueType, DynValue, SequenceValueType, TensorElementType, TensorRef, ValueType,
 };
 
-use crate::wire::{Batch, Data, Element, Output, Port, Tensor};
+use super::system::strings_length;
+use crate::wire::{self, Batch, Data, Element, Output, Port, Tensor, collect, with_room};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -36,6 +37,12 @@ pub(super) enum Error {
     UnsupportedOutput(String),
     #[error("output \"{0}\" has different classes from row to row")]
     UnevenClasses(String),
+    #[error("model gave no output \"{0}\"")]
+    NoOutput(String),
+    #[error("output \"{name}\" has {found} bytes, and only {allowed} may be answered")]
+    OutputTooLarge { name: String, found: u64, allowed: u64 },
+    #[error("{0}")]
+    NoMemory(#[from] wire::Error),
     #[error("{0}")]
     Runtime(#[from] ort::Error),
 }
@@ -73,39 +80,47 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
             TensorRef::from_array_view((shape, values.as_slice()))?.into()
         }
         (Element::Float, Data::F64(values)) => {
-            owned(shape, values.iter().map(|&value| value as f32).collect())?
+            owned(shape, collect(values.iter().map(|&value| value as f32))?)?
         }
         (Element::Float, Data::I64(values)) => {
-            owned(shape, values.iter().map(|&value| value as f32).collect())?
+            owned(shape, collect(values.iter().map(|&value| value as f32))?)?
         }
         (Element::Double, Data::F64(values)) => {
             TensorRef::from_array_view((shape, values.as_slice()))?.into()
         }
         (Element::Double, Data::F32(values)) => {
-            owned(shape, values.iter().map(|&value| f64::from(value)).collect())?
+            owned(shape, collect(values.iter().map(|&value| f64::from(value)))?)?
         }
         (Element::Double, Data::I64(values)) => {
-            owned(shape, values.iter().map(|&value| value as f64).collect())?
+            owned(shape, collect(values.iter().map(|&value| value as f64))?)?
         }
         (Element::Int64, Data::I64(values)) => {
             TensorRef::from_array_view((shape, values.as_slice()))?.into()
         }
         (Element::Int32, Data::I64(values)) => {
-            let cut = values.iter().map(|&value| i32::try_from(value).map_err(|_| narrow(value)));
-            owned(shape, cut.collect::<Result<Vec<i32>, _>>()?)?
+            let mut cut = with_room::<i32>(values.len())?;
+            for &value in values {
+                cut.push(i32::try_from(value).map_err(|_| narrow(value))?);
+            }
+            owned(shape, cut)?
         }
         (Element::Bool, Data::I64(values)) => {
-            let cut = values.iter().map(|&value| match value {
-                0 => Ok(false),
-                1 => Ok(true),
-                _ => Err(narrow(value)),
-            });
-            owned(shape, cut.collect::<Result<Vec<bool>, _>>()?)?
+            let mut cut = with_room(values.len())?;
+            for &value in values {
+                cut.push(match value {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(narrow(value)),
+                });
+            }
+            owned(shape, cut)?
         }
         (Element::String, Data::Str(values)) => {
             if values.iter().any(|value| value.contains('\0')) {
                 return Err(Error::Nul(port.name.clone()));
             }
+            // The binding makes a copy of each, and a list of those.
+            probe(values.iter().map(|value| value.len() as u64 + 64).sum())?;
             ort::value::Tensor::from_string_array((shape, values.as_slice()))?.into()
         }
         (Element::Int64 | Element::Int32 | Element::Bool, _) => {
@@ -115,6 +130,11 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
         (Element::String, _) => return Err(wrong("text", kind(&tensor.data))),
         (Element::Other, _) => return Err(Error::UnsupportedInput(port.name.clone())),
     })
+}
+
+/// Whether so many bytes are to be had, before the binding takes them without asking.
+fn probe(bytes: u64) -> Result<(), Error> {
+    with_room::<u8>(usize::try_from(bytes).unwrap_or(usize::MAX)).map(drop).map_err(Error::from)
 }
 
 fn kind(data: &Data) -> &'static str {
@@ -157,37 +177,60 @@ fn shape(port: &Port, width: u32, n_rows: u32) -> Result<Vec<i64>, Error> {
     }
 }
 
-pub(super) fn output(name: &str, value: &DynValue) -> Result<Output, Error> {
+/// An output of at most `allowed` bytes; what it has is known before it is copied.
+pub(super) fn output(name: &str, value: &DynValue, allowed: u64) -> Result<Output, Error> {
     match value.dtype() {
         ValueType::Tensor { ty, shape, .. } => {
+            // As many as a frame can say.
+            if shape.len() > usize::from(u8::MAX) {
+                return Err(Error::UnsupportedOutput(name.to_owned()));
+            }
+            check_size(name, tensor_size(*ty, shape, value)?, allowed)?;
             let data = tensor_data(name, *ty, value)?;
             Ok(Output { name: name.to_owned(), shape: shape.to_vec(), data, classes: None })
         }
         ValueType::Sequence(inner) => match inner.as_ref() {
-            ValueType::Map { key, value: probability } => zipmap(name, value, *key, *probability),
+            ValueType::Map { key, value: probability } => {
+                zipmap(name, value, *key, *probability, allowed)
+            }
             _ => Err(Error::UnsupportedOutput(name.to_owned())),
         },
         _ => Err(Error::UnsupportedOutput(name.to_owned())),
     }
 }
 
+fn check_size(name: &str, found: u64, allowed: u64) -> Result<(), Error> {
+    if found > allowed {
+        return Err(Error::OutputTooLarge { name: name.to_owned(), found, allowed });
+    }
+    Ok(())
+}
+
+/// What a tensor comes to in a frame.
+fn tensor_size(element: TensorElementType, shape: &[i64], value: &DynValue) -> Result<u64, Error> {
+    let n = shape.iter().try_fold(1_u64, |n, &size| n.checked_mul(u64::try_from(size).ok()?));
+    let n = n.unwrap_or(u64::MAX);
+    Ok(match element {
+        TensorElementType::Float32 => n.saturating_mul(4),
+        // The place of each, too.
+        TensorElementType::String => n.saturating_mul(40).saturating_add(strings_length(value)?),
+        // Whole numbers of any width become eight bytes.
+        _ => n.saturating_mul(8),
+    })
+}
+
 fn tensor_data(name: &str, element: TensorElementType, value: &DynValue) -> Result<Data, Error> {
     macro_rules! whole {
         ($kind:ty) => {
-            Data::I64(
-                value
-                    .try_extract_tensor::<$kind>()?
-                    .1
-                    .iter()
-                    .map(|&value| i64::from(value))
-                    .collect(),
-            )
+            Data::I64(collect(
+                value.try_extract_tensor::<$kind>()?.1.iter().map(|&value| i64::from(value)),
+            )?)
         };
     }
     Ok(match element {
-        TensorElementType::Float32 => Data::F32(value.try_extract_tensor::<f32>()?.1.to_vec()),
-        TensorElementType::Float64 => Data::F64(value.try_extract_tensor::<f64>()?.1.to_vec()),
-        TensorElementType::Int64 => Data::I64(value.try_extract_tensor::<i64>()?.1.to_vec()),
+        TensorElementType::Float32 => Data::F32(copy(value.try_extract_tensor::<f32>()?.1)?),
+        TensorElementType::Float64 => Data::F64(copy(value.try_extract_tensor::<f64>()?.1)?),
+        TensorElementType::Int64 => Data::I64(copy(value.try_extract_tensor::<i64>()?.1)?),
         TensorElementType::Int32 => whole!(i32),
         TensorElementType::Int16 => whole!(i16),
         TensorElementType::Int8 => whole!(i8),
@@ -195,9 +238,18 @@ fn tensor_data(name: &str, element: TensorElementType, value: &DynValue) -> Resu
         TensorElementType::Uint16 => whole!(u16),
         TensorElementType::Uint8 => whole!(u8),
         TensorElementType::Bool => whole!(bool),
-        TensorElementType::String => Data::Str(value.try_extract_strings()?.1),
+        TensorElementType::String => {
+            let (length, n) = (strings_length(value)?, value.shape().num_elements() as u64);
+            // All of it in one piece, then each by itself, and the places of both.
+            probe(length.saturating_mul(2).saturating_add(n.saturating_mul(64)))?;
+            Data::Str(value.try_extract_strings()?.1)
+        }
         _ => return Err(Error::UnsupportedOutput(name.to_owned())),
     })
+}
+
+fn copy<T: Copy>(values: &[T]) -> Result<Vec<T>, Error> {
+    Ok(collect(values.iter().copied())?)
 }
 
 fn zipmap(
@@ -205,19 +257,22 @@ fn zipmap(
     value: &DynValue,
     key: TensorElementType,
     probability: TensorElementType,
+    allowed: u64,
 ) -> Result<Output, Error> {
     if probability != TensorElementType::Float32 {
         return Err(Error::UnsupportedOutput(name.to_owned()));
     }
-    let maps: Vec<DynMap> = value.try_extract_sequence::<DynMapValueType>()?;
+    let maps = value.view().downcast::<SequenceValueType<DynMapValueType>>()?;
+    let n_rows = maps.len();
+    let map = |row| maps.get(row).ok_or_else(|| Error::UnsupportedOutput(name.to_owned()));
     let (shape, data, classes) = match key {
         TensorElementType::Int64 => {
-            let (n_classes, values, classes) = rows::<i64>(name, &maps)?;
-            ([maps.len() as i64, n_classes], values, Data::I64(classes))
+            let (n_classes, values, classes) = rows::<i64>(name, n_rows, map, allowed)?;
+            ([n_rows as i64, n_classes], values, Data::I64(classes))
         }
         TensorElementType::String => {
-            let (n_classes, values, classes) = rows::<String>(name, &maps)?;
-            ([maps.len() as i64, n_classes], values, Data::Str(classes))
+            let (n_classes, values, classes) = rows::<String>(name, n_rows, map, allowed)?;
+            ([n_rows as i64, n_classes], values, Data::Str(classes))
         }
         _ => return Err(Error::UnsupportedOutput(name.to_owned())),
     };
@@ -230,17 +285,24 @@ fn zipmap(
 }
 
 /// Every row must have the classes of the first, in its order.
-fn rows<K>(name: &str, maps: &[Value<DynMapValueType>]) -> Result<(i64, Vec<f32>, Vec<K>), Error>
+fn rows<K>(
+    name: &str,
+    n_rows: usize,
+    map: impl Fn(usize) -> Result<DynMap, Error>,
+    allowed: u64,
+) -> Result<(i64, Vec<f32>, Vec<K>), Error>
 where
     K: ort::value::IntoTensorElementType + Clone + std::hash::Hash + Eq,
 {
     let mut classes: Vec<K> = Vec::new();
     let mut values = Vec::new();
-    for (row, map) in maps.iter().enumerate() {
-        let pairs: Vec<(K, f32)> = map.try_extract_key_values()?;
+    for row in 0..n_rows {
+        let pairs: Vec<(K, f32)> = map(row)?.try_extract_key_values()?;
         if row == 0 {
+            let n_values = pairs.len().saturating_mul(n_rows);
+            check_size(name, (n_values as u64).saturating_mul(4), allowed)?;
             classes = pairs.iter().map(|(class, _)| class.clone()).collect();
-            values.reserve(classes.len() * maps.len());
+            values = with_room(n_values)?;
         }
         if !classes.iter().eq(pairs.iter().map(|(class, _)| class)) {
             return Err(Error::UnevenClasses(name.to_owned()));

@@ -1,7 +1,11 @@
 //! A model's way in: chunk by chunk, its sha256 checked, scanned, and only then given to ONNX Runtime.
 
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256 as Hasher};
 
+use super::hangup::Work;
 use super::problem::{failure, kind_of, no_memory};
 use super::serve::{Shared, poisonous};
 use super::sessions::LoadError;
@@ -34,6 +38,23 @@ pub(super) fn begin(sha256: Sha256, total: u64, shared: &Shared) -> Loading {
     loading
 }
 
+/// A chunk for which there was no memory: the rest must be taken from the socket all the same, and then is the answer due.
+pub(super) fn miss_chunk(
+    mut begun: Loading,
+    bytes: u64,
+    refusal: Response,
+    loading: &mut Option<Loading>,
+) -> Option<Response> {
+    begun.received = begun.received.saturating_add(bytes);
+    begun.bytes = Vec::new();
+    if begun.received >= begun.total {
+        return Some(refusal);
+    }
+    begun.refusal.get_or_insert(refusal);
+    *loading = Some(begun);
+    None
+}
+
 /// The answer when the model is all there; None while more is to come.
 pub(super) fn take_chunk(
     mut begun: Loading,
@@ -41,6 +62,7 @@ pub(super) fn take_chunk(
     loading: &mut Option<Loading>,
     shared: &Shared,
     slot: usize,
+    stream: &Arc<UnixStream>,
 ) -> Option<Response> {
     begun.received += chunk.len() as u64;
     if begun.received > begun.total || chunk.is_empty() {
@@ -66,7 +88,9 @@ pub(super) fn take_chunk(
         return Some(failure(ErrorKind::ModelRefused, error.to_string()));
     }
     let _ = slots::busy(&shared.slots, slot, &begun.sha256, 0);
+    let watched = shared.hang_ups.watch(stream, slot, begun.sha256, Work::Load);
     let added = shared.runtime.add(begun.sha256, &begun.bytes);
+    watched.finish_load();
     let _ = slots::idle(&shared.slots, slot);
     Some(match added {
         Ok(model) => Response::Ready { warning: model.warning.clone() },

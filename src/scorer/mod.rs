@@ -12,6 +12,7 @@ mod hangup;
 mod library;
 mod load;
 mod problem;
+mod run;
 mod serve;
 mod sessions;
 mod system;
@@ -22,6 +23,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 pub use arguments::Arguments;
+pub use system::WithReserve;
 
 /// Why the process cannot serve.
 #[derive(Debug, thiserror::Error)]

@@ -5,25 +5,25 @@
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind as IoErrorKind, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ort::session::RunOptions;
-
-use super::arguments::{Arguments, Provider};
+use super::arguments::Arguments;
 use super::hangup::HangUps;
-use super::load::{Loading, begin, take_chunk};
-use super::problem::{failure, is_out_of_memory, kind_of, no_memory};
+use super::load::{Loading, begin, miss_chunk, take_chunk};
+use super::problem::failure;
+use super::run::score;
 use super::sessions::{Model, Runtime};
-use super::{Error, convert, system};
+use super::{Error, system};
 use crate::algo::score::onnx_scan;
 use crate::wire::slots::{self, N_SLOTS};
 use crate::wire::{
-    self, Described, ErrorKind, Hello, Request, Response, Run, Sha256, Status, read_frame_within,
+    self, Described, ErrorKind, Hello, MAX_FRAME, Request, Response, Sha256, Status,
+    read_frame_within,
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -34,20 +34,22 @@ const KEEP: usize = 1 << 20;
 
 pub(super) struct Shared {
     pub(super) runtime: Runtime,
-    hang_ups: Arc<HangUps>,
+    pub(super) hang_ups: Arc<HangUps>,
     pub(super) slots: File,
     free_slots: Mutex<Vec<usize>>,
     pub(super) refused: Vec<Sha256>,
     memory: u64,
+    /// The largest batch, and the largest answer.
+    pub(super) max_batch: usize,
     start: Instant,
     /// Milliseconds from the start to the last request.
     last_request_ms: AtomicU64,
     answering: AtomicU32,
-    runs: AtomicU64,
-    rows: AtomicU64,
-    cancelled: AtomicU64,
+    pub(super) runs: AtomicU64,
+    pub(super) rows: AtomicU64,
+    pub(super) cancelled: AtomicU64,
     /// CUDA does not work any more in this process, which ends when the client that met it has its answer.
-    broken: AtomicBool,
+    pub(super) broken: AtomicBool,
 }
 
 /// Says that the process is ready and serves until it is not needed.
@@ -58,9 +60,14 @@ pub(super) fn serve(
     arguments: Arguments,
 ) -> Result<(), Error> {
     let system = |what| move |source| Error::System { what, source };
+    let own_slots = slots.try_clone().map_err(system("slots"))?;
+    let hang_ups = HangUps::start(own_slots, arguments.load_timeout).map_err(system("thread"))?;
+    // A batch is there as bytes, as numbers and as the answer; ONNX Runtime has its own part of the memory.
+    let eighth = usize::try_from(arguments.memory / 8).unwrap_or(usize::MAX);
     let shared = Arc::new(Shared {
         runtime,
-        hang_ups: HangUps::start().map_err(system("thread"))?,
+        hang_ups,
+        max_batch: eighth.min(MAX_FRAME),
         slots,
         free_slots: Mutex::new((0..N_SLOTS).rev().collect()),
         refused: arguments.refused,
@@ -87,7 +94,10 @@ pub(super) fn serve(
         if ready[1] {
             return Err(Error::Orphaned);
         }
-        if ready[0] {
+        if shared.hang_ups.is_ending() {
+            // Who knocks now is for the next process.
+            std::thread::sleep(Duration::from_millis(10));
+        } else if ready[0] {
             match listener.accept() {
                 Ok((stream, _)) => welcome(stream, &shared),
                 Err(error)
@@ -118,14 +128,17 @@ fn welcome(stream: UnixStream, shared: &Arc<Shared>) {
     let theirs = Arc::clone(shared);
     let stream = Arc::new(stream);
     let theirs_too = Arc::clone(&stream);
+    shared.hang_ups.enter(slot, &stream);
     let spawned = std::thread::Builder::new().stack_size(system::STACK).spawn(move || {
         let _ = catch_unwind(AssertUnwindSafe(|| converse(&theirs_too, &theirs, slot)));
         let _ = slots::idle(&theirs.slots, slot);
+        theirs.hang_ups.leave(slot);
         theirs.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     });
     if spawned.is_err() {
+        shared.hang_ups.leave(slot);
         shared.free_slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
-        refuse(&stream, ErrorKind::Busy, "no memory for another connection");
+        refuse(&stream, ErrorKind::OutOfMemory, "no memory for another connection");
     }
 }
 
@@ -137,24 +150,29 @@ fn refuse(mut stream: &UnixStream, kind: ErrorKind, message: &str) {
     }
 }
 
-fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Result<()> {
-    let fd = stream.as_raw_fd();
-    let mut writer = stream;
-    let mut reader = BufReader::with_capacity(64 << 10, stream);
+fn converse(stream: &Arc<UnixStream>, shared: &Shared, slot: usize) -> std::io::Result<()> {
+    let mut writer = &**stream;
+    let mut reader = BufReader::with_capacity(64 << 10, &**stream);
     let mut answer_bytes = Vec::new();
     let mut loading: Option<Loading> = None;
-    // A batch is there as bytes, as numbers and as the answer; ONNX Runtime has its own part of the memory.
-    let allowed = usize::try_from(shared.memory / 8).unwrap_or(usize::MAX);
-    while let Some(frame) = read_frame_within(&mut reader, allowed)? {
+    while let Some(frame) = read_frame_within(&mut reader, shared.max_batch)? {
         shared.touch();
         shared.answering.fetch_add(1, Relaxed);
         let answered = catch_unwind(AssertUnwindSafe(|| match frame.and_then(Request::decode) {
-            Ok(request) => answer(request, &mut loading, shared, slot, fd),
+            Ok(request) => answer(request, &mut loading, shared, slot, stream),
             Err(wire::Error::FrameTooLarge { found, allowed }) => {
                 let message = format!(
                     "batch of {found} bytes is more than an eighth of the scorer's memory, {allowed} bytes"
                 );
                 Some(failure(ErrorKind::OutOfMemory, message))
+            }
+            Err(error @ wire::Error::NoMemory { bytes }) => {
+                shared.runtime.forget_all();
+                let refusal = failure(ErrorKind::OutOfMemory, error.to_string());
+                match loading.take() {
+                    Some(begun) => miss_chunk(begun, bytes, refusal, &mut loading),
+                    None => Some(refusal),
+                }
             }
             Err(error) => Some(failure(ErrorKind::Protocol, error.to_string())),
         }));
@@ -166,8 +184,9 @@ fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Resul
         if let Some(response) = response {
             answer_bytes.clear();
             if let Err(error) = response.encode(&mut answer_bytes) {
-                answer_bytes.clear();
-                failure(ErrorKind::RunFailed, error.to_string())
+                drop(response);
+                answer_bytes = Vec::new();
+                failure(ErrorKind::OutOfMemory, error.to_string())
                     .encode(&mut answer_bytes)
                     .map_err(std::io::Error::other)?;
             }
@@ -175,7 +194,7 @@ fn converse(stream: &UnixStream, shared: &Shared, slot: usize) -> std::io::Resul
             answer_bytes.shrink_to(KEEP);
         }
         if shared.broken.load(Relaxed) {
-            system::end_at_once();
+            system::end_at_once(1);
         }
         shared.answering.fetch_sub(1, Relaxed);
         shared.touch();
@@ -189,11 +208,11 @@ fn answer(
     loading: &mut Option<Loading>,
     shared: &Shared,
     slot: usize,
-    fd: RawFd,
+    stream: &Arc<UnixStream>,
 ) -> Option<Response> {
     if let Request::LoadChunk(chunk) = request {
         return match loading.take() {
-            Some(begun) => take_chunk(begun, &chunk, loading, shared, slot),
+            Some(begun) => take_chunk(begun, &chunk, loading, shared, slot, stream),
             None => Some(failure(ErrorKind::Protocol, "a chunk of no model")),
         };
     }
@@ -229,7 +248,7 @@ fn answer(
         Request::Run(run) => match known(&run.sha256, shared) {
             Ok(model) => {
                 let _ = slots::busy(&shared.slots, slot, &run.sha256, model.finished.load(Relaxed));
-                let response = score(&run, &model, shared, fd);
+                let response = score(&run, &model, shared, slot, stream);
                 // The slot goes on to say who broke the process, if anybody did.
                 if !shared.broken.load(Relaxed) {
                     let _ = slots::idle(&shared.slots, slot);
@@ -253,89 +272,8 @@ fn known(sha256: &Sha256, shared: &Shared) -> Result<Arc<Model>, Box<Response>> 
 pub(super) fn poisonous() -> Response {
     failure(
         ErrorKind::ModelPoisonous,
-        "model has brought the scorer down several times and is not run again",
+        "model has brought the scorer down several times, or took too long to load, and is not run again",
     )
-}
-
-fn score(run: &Run, model: &Model, shared: &Shared, fd: RawFd) -> Response {
-    if run.batch.n_rows == 0 {
-        return failure(ErrorKind::InputMismatch, "batch has no rows");
-    }
-    let wanted: Vec<&str> = if run.outputs.is_empty() {
-        model.outputs.iter().map(|port| port.name.as_str()).collect()
-    } else {
-        run.outputs.iter().map(String::as_str).collect()
-    };
-    if let Some(unknown) =
-        wanted.iter().find(|name| model.outputs.iter().all(|port| port.name != **name))
-    {
-        return failure(ErrorKind::InputMismatch, format!("model has no output \"{unknown}\""));
-    }
-    let inputs = match convert::inputs(&run.batch, &model.inputs) {
-        Ok(inputs) => inputs,
-        Err(error) => return failure(ErrorKind::InputMismatch, error.to_string()),
-    };
-    let options = match RunOptions::new() {
-        Ok(options) => Arc::new(options),
-        Err(error) => return failure(ErrorKind::Internal, error.to_string()),
-    };
-    // Before the wait for the session: who hangs up meanwhile has a run that ends at once.
-    let watched = shared.hang_ups.watch(fd, Arc::clone(&options));
-    let mut session = model.session();
-    let result = match session.run_with_options(inputs, &options) {
-        Ok(values) => wanted
-            .iter()
-            .map(|name| match values.get(name) {
-                Some(value) => convert::output(name, value).map_err(|error| error.to_string()),
-                None => Err(format!("model gave no output \"{name}\"")),
-            })
-            .collect::<Result<Vec<_>, String>>(),
-        Err(error) => Err(error.to_string()),
-    };
-    drop(session);
-    let hung_up = watched.hung_up();
-    drop(watched);
-    match result {
-        Ok(outputs) => {
-            model.finished.fetch_add(1, Relaxed);
-            shared.runs.fetch_add(1, Relaxed);
-            shared.rows.fetch_add(run.batch.n_rows.into(), Relaxed);
-            Response::Outputs { outputs, warning: model.warning.clone() }
-        }
-        Err(_) if hung_up => {
-            shared.cancelled.fetch_add(1, Relaxed);
-            failure(ErrorKind::Cancelled, "nobody waits for the answer")
-        }
-        // A GPU without room: the caller sends the model once more, for the room that others left or for the CPU.
-        Err(problem) if model.provider != Provider::Cpu && is_out_of_memory(&problem) => {
-            if shared.runtime.fall_back(run.sha256) {
-                Response::NeedModel
-            } else {
-                no_memory(model.provider, "batch", &problem)
-            }
-        }
-        Err(problem) => {
-            if model.provider != Provider::Cpu {
-                look_after(model.provider, &problem, shared);
-            }
-            if is_out_of_memory(&problem) {
-                shared.runtime.drop_model(&run.sha256);
-            }
-            failure(kind_of(&problem, ErrorKind::RunFailed), problem)
-        }
-    }
-}
-
-/// After a failure on a GPU: a kernel that reads where it may not ends CUDA for the whole process, and with it for all
-/// other models. Only a new process helps.
-fn look_after(provider: Provider, problem: &str, shared: &Shared) {
-    match shared.runtime.try_out(provider) {
-        Err(after) if !is_out_of_memory(&after) => {
-            eprintln!("persona-scorer: {} is broken: {problem}; {after}", provider.name());
-            shared.broken.store(true, Relaxed);
-        }
-        _ => {}
-    }
 }
 
 fn provider_names(shared: &Shared) -> Vec<String> {

@@ -178,8 +178,10 @@ impl Runtime {
                 continue;
             }
             let mut session = self.session(provider, bytes);
-            if !is_last && session.as_ref().is_err_and(|problem| is_out_of_memory(problem)) {
-                let left = self.cache().leave_gpu();
+            if session.as_ref().is_err_and(|problem| is_out_of_memory(problem)) {
+                let mut cache = self.cache();
+                let left = if is_last { cache.forget_all() } else { cache.leave_gpu() };
+                drop(cache);
                 if !left.is_empty() {
                     drop(left);
                     session = self.session(provider, bytes);
@@ -253,10 +255,16 @@ impl Runtime {
         Some(model)
     }
 
-    /// Forgets a model whose session is in doubt.
+    /// Forgets a model that holds on to too much.
     pub(super) fn drop_model(&self, sha256: &Sha256) {
         let dropped = self.cache().remove(sha256);
         drop(dropped);
+    }
+
+    /// After memory was refused: the next who asks has all of it.
+    pub(super) fn forget_all(&self) {
+        let forgotten = self.cache().forget_all();
+        drop(forgotten);
     }
 
     /// After the GPU ran out of memory: may the model be loaded again, there or on the CPU?

@@ -1,4 +1,6 @@
 //! Words and strings to and from bytes, with every length checked against what is there.
+//!
+//! Memory that grows with a message is asked for and may be refused: on either side an abort would end what others wait for.
 
 use super::Error;
 
@@ -62,21 +64,21 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn f32s(&mut self, count: usize) -> Result<Vec<f32>, Error> {
-        Ok(self.words(count)?.map(f32::from_le_bytes).collect())
+        collect(self.words(count)?.map(f32::from_le_bytes))
     }
 
     pub(super) fn f64s(&mut self, count: usize) -> Result<Vec<f64>, Error> {
-        Ok(self.words(count)?.map(f64::from_le_bytes).collect())
+        collect(self.words(count)?.map(f64::from_le_bytes))
     }
 
     pub(super) fn i64s(&mut self, count: usize) -> Result<Vec<i64>, Error> {
-        Ok(self.words(count)?.map(i64::from_le_bytes).collect())
+        collect(self.words(count)?.map(i64::from_le_bytes))
     }
 
     /// Lengths first, then all bytes.
     pub(super) fn texts(&mut self, count: usize) -> Result<Vec<String>, Error> {
         let lengths = self.words::<4>(count)?;
-        let mut texts = Vec::with_capacity(count);
+        let mut texts = with_room(count)?;
         for length in lengths {
             texts.push(text(self.take(u32::from_le_bytes(length) as usize)?)?);
         }
@@ -93,7 +95,32 @@ impl<'a> Reader<'a> {
 }
 
 fn text(bytes: &[u8]) -> Result<String, Error> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Error::Malformed { what: "text" })
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::Malformed { what: "text" })?;
+    owned(text)
+}
+
+/// An empty vector with room for so many, unless memory is refused.
+pub fn with_room<T>(count: usize) -> Result<Vec<T>, Error> {
+    let mut values = Vec::new();
+    let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
+    values.try_reserve_exact(count).map_err(|_| Error::NoMemory { bytes })?;
+    Ok(values)
+}
+
+/// As `collect`, unless memory is refused.
+pub fn collect<T>(values: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, Error> {
+    let mut collected = with_room(values.len())?;
+    collected.extend(values);
+    Ok(collected)
+}
+
+/// As `to_owned`, unless memory is refused.
+pub fn owned(text: &str) -> Result<String, Error> {
+    let mut owned = String::new();
+    let bytes = text.len() as u64;
+    owned.try_reserve_exact(text.len()).map_err(|_| Error::NoMemory { bytes })?;
+    owned.push_str(text);
+    Ok(owned)
 }
 
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -101,7 +128,7 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Appends words. The loop over equal chunks compiles to a copy.
+/// Appends words, for which there is room. The loop over equal chunks compiles to a copy.
 pub(super) fn put_words<T: Copy, const N: usize>(
     out: &mut Vec<u8>,
     values: &[T],
@@ -115,11 +142,9 @@ pub(super) fn put_words<T: Copy, const N: usize>(
 }
 
 pub(super) fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
-    put_words(
-        out,
-        texts.iter().map(|text| text.len() as u32).collect::<Vec<_>>().as_slice(),
-        u32::to_le_bytes,
-    );
+    for text in texts {
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    }
     for text in texts {
         out.extend_from_slice(text.as_bytes());
     }

@@ -49,6 +49,16 @@ impl Data {
         self.len() == 0
     }
 
+    /// The bytes that it has in a frame.
+    pub(super) fn size(&self) -> u64 {
+        let n = self.len() as u64;
+        9 + match self {
+            Self::F32(_) => 4 * n,
+            Self::F64(_) | Self::I64(_) => 8 * n,
+            Self::Str(values) => 4 * n + values.iter().map(|text| text.len() as u64).sum::<u64>(),
+        }
+    }
+
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let (tag, len) = match self {
             Self::F32(values) => (1_u8, values.len()),
@@ -100,7 +110,20 @@ impl Batch {
     }
 }
 
+impl Tensor {
+    pub(super) fn size(&self) -> u64 {
+        8 + self.name.len() as u64 + self.data.size()
+    }
+}
+
 impl Output {
+    /// The bytes that it has in a frame.
+    pub fn size(&self) -> u64 {
+        let shape = 8 * self.shape.len() as u64;
+        let classes = self.classes.as_ref().map_or(0, Data::size);
+        6 + self.name.len() as u64 + shape + self.data.size() + classes
+    }
+
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         put_text(out, &self.name);
         out.push(self.shape.len() as u8);

@@ -18,21 +18,23 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// Appends a frame whose payload `write` makes.
+/// Appends a frame whose payload of `size` bytes `write` makes.
 pub(super) fn put_frame(
     out: &mut Vec<u8>,
     kind: u8,
+    size: u64,
     write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), Error> {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, kind]);
-    write(out);
-    let len = out.len() - start - HEADER;
-    if len > MAX_FRAME {
-        out.truncate(start);
-        return Err(Error::FrameTooLarge { found: len as u64, allowed: MAX_FRAME as u64 });
+    if size > MAX_FRAME as u64 {
+        return Err(Error::FrameTooLarge { found: size, allowed: MAX_FRAME as u64 });
     }
-    out[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
+    let len = size as usize;
+    out.try_reserve_exact(HEADER + len).map_err(|_| Error::NoMemory { bytes: size })?;
+    out.extend_from_slice(&(len as u32).to_le_bytes());
+    out.push(kind);
+    let start = out.len();
+    write(out);
+    debug_assert_eq!(out.len() - start, len, "the size of a frame of kind {kind}");
     Ok(())
 }
 
@@ -54,7 +56,8 @@ pub fn read_frame(stream: &mut impl Read) -> io::Result<Option<Frame>> {
     }
 }
 
-/// As [`read_frame`]; a frame of more than `allowed` bytes is read past and is an error of its own.
+/// As [`read_frame`]; a frame of more than `allowed` bytes, or one for which memory is refused, is read past and is an
+/// error of its own.
 pub fn read_frame_within(
     stream: &mut impl Read,
     allowed: usize,
@@ -71,22 +74,42 @@ pub fn read_frame_within(
         }
     }
     let (len, kind) = header(head).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-    let mut body = stream.take(len as u64);
     if len > allowed {
-        let skipped = io::copy(&mut body, &mut io::sink())?;
         let error = Error::FrameTooLarge { found: len as u64, allowed: allowed as u64 };
-        return if skipped == len as u64 {
-            Ok(Some(Err(error)))
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        };
+        return skip(stream, len, error);
     }
-    let mut payload = Vec::with_capacity(len.min(STEP));
-    body.read_to_end(&mut payload)?;
-    if payload.len() < len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let mut payload = Vec::new();
+    while payload.len() < len {
+        let step = step(payload.len(), len);
+        if payload.try_reserve_exact(step).is_err() {
+            let left = len - payload.len();
+            drop(payload);
+            return skip(stream, left, Error::NoMemory { bytes: len as u64 });
+        }
+        if stream.take(step as u64).read_to_end(&mut payload)? < step {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
     Ok(Some(Ok(Frame { kind, payload })))
+}
+
+/// How much more to make room for, when `filled` of `len` bytes are there: as much again, so that what a frame claims costs no
+/// more than what it brings.
+fn step(filled: usize, len: usize) -> usize {
+    filled.max(STEP).min(len.saturating_sub(filled))
+}
+
+fn skip(
+    stream: &mut impl Read,
+    len: usize,
+    error: Error,
+) -> io::Result<Option<Result<Frame, Error>>> {
+    let skipped = io::copy(&mut stream.take(len as u64), &mut io::sink())?;
+    if skipped == len as u64 {
+        Ok(Some(Err(error)))
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 /// What has arrived so far, for a side that polls.
@@ -96,14 +119,19 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reads once; 0 means that the other side has hung up.
+    /// Reads once; 0 means that the other side has hung up. `OutOfMemory` when there is no room for what comes.
     pub fn read_from(&mut self, stream: &mut impl Read) -> io::Result<usize> {
         let start = self.bytes.len();
-        let missing = match self.bytes.first_chunk().map(|head| header(*head)) {
-            Some(Ok((len, _))) => (HEADER + len).saturating_sub(start),
+        let whole = match self.bytes.first_chunk().map(|head| header(*head)) {
+            Some(Ok((len, _))) => HEADER + len,
             _ => 0,
         };
-        self.bytes.resize(start + missing.clamp(FIRST_STEP, STEP), 0);
+        let wanted = whole.saturating_sub(start).clamp(FIRST_STEP, STEP);
+        if self.bytes.capacity() - start < wanted {
+            let room = step(start, whole).max(wanted);
+            self.bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        }
+        self.bytes.resize(start + wanted, 0);
         let result = stream.read(&mut self.bytes[start..]);
         self.bytes.truncate(start + *result.as_ref().unwrap_or(&0));
         result

@@ -136,6 +136,8 @@ pub enum ErrorKind {
     RunFailed,
     Cancelled,
     OutOfMemory,
+    /// Loading took longer than it may.
+    LoadTimeout,
     /// The provider that must come first cannot be had.
     Provider,
     Internal,
@@ -162,24 +164,24 @@ impl Request {
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Hello { version } => {
-                put_frame(out, HELLO, |out| out.extend_from_slice(&version.to_le_bytes()))
+                put_frame(out, HELLO, 4, |out| out.extend_from_slice(&version.to_le_bytes()))
             }
-            Self::Have { sha256 } => put_frame(out, HAVE, |out| out.extend_from_slice(sha256)),
-            Self::LoadBegin { sha256, total } => put_frame(out, LOAD_BEGIN, |out| {
+            Self::Have { sha256 } => put_frame(out, HAVE, 32, |out| out.extend_from_slice(sha256)),
+            Self::LoadBegin { sha256, total } => put_frame(out, LOAD_BEGIN, 40, |out| {
                 out.extend_from_slice(sha256);
                 out.extend_from_slice(&total.to_le_bytes());
             }),
             Self::LoadChunk(chunk) => {
-                put_frame(out, LOAD_CHUNK, |out| out.extend_from_slice(chunk))
+                put_frame(out, LOAD_CHUNK, chunk.len() as u64, |out| out.extend_from_slice(chunk))
             }
             Self::Describe { sha256 } => {
-                put_frame(out, DESCRIBE, |out| out.extend_from_slice(sha256))
+                put_frame(out, DESCRIBE, 32, |out| out.extend_from_slice(sha256))
             }
             Self::Run(run) => {
                 run.batch.check()?;
-                put_frame(out, RUN, |out| run.put(out))
+                put_frame(out, RUN, run.size(), |out| run.put(out))
             }
-            Self::Status => put_frame(out, STATUS, |_| ()),
+            Self::Status => put_frame(out, STATUS, 0, |_| ()),
         }
     }
 
@@ -209,6 +211,12 @@ impl Request {
 }
 
 impl Run {
+    /// The bytes that [`Self::put`] writes.
+    fn size(&self) -> u64 {
+        let outputs = self.outputs.iter().map(|name| 4 + name.len() as u64).sum::<u64>();
+        44 + outputs + self.batch.tensors.iter().map(Tensor::size).sum::<u64>()
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.sha256);
         out.extend_from_slice(&(self.outputs.len() as u32).to_le_bytes());
@@ -245,14 +253,19 @@ impl Response {
         match self {
             Self::Hello(hello) => put_small(out, HELLO_BACK, hello),
             Self::Ready { warning } => put_small(out, READY, warning),
-            Self::NeedModel => put_frame(out, NEED_MODEL, |_| ()),
+            Self::NeedModel => put_frame(out, NEED_MODEL, 0, |_| ()),
             Self::Described(described) => put_small(out, DESCRIBED, described),
-            Self::Outputs { outputs, warning } => put_frame(out, OUTPUTS, |out| {
-                out.push(u8::from(warning.is_some()));
-                warning.iter().for_each(|warning| put_text(out, warning));
-                out.extend_from_slice(&(outputs.len() as u32).to_le_bytes());
-                outputs.iter().for_each(|output| output.put(out));
-            }),
+            Self::Outputs { outputs, warning } => {
+                let size = 5
+                    + warning.as_ref().map_or(0, |warning| 4 + warning.len() as u64)
+                    + outputs.iter().map(Output::size).sum::<u64>();
+                put_frame(out, OUTPUTS, size, |out| {
+                    out.push(u8::from(warning.is_some()));
+                    warning.iter().for_each(|warning| put_text(out, warning));
+                    out.extend_from_slice(&(outputs.len() as u32).to_le_bytes());
+                    outputs.iter().for_each(|output| output.put(out));
+                })
+            }
             Self::Status(status) => put_small(out, STATUS_BACK, status),
             Self::Error { kind, message } => put_small(out, ERROR, &(kind, message)),
         }
@@ -264,7 +277,7 @@ impl Response {
             HELLO_BACK => Ok(Self::Hello(get_small(&payload)?)),
             READY => Ok(Self::Ready { warning: get_small(&payload)? }),
             NEED_MODEL => Ok(Self::NeedModel),
-            DESCRIBED => Ok(Self::Described(get_small(&payload)?)),
+            DESCRIBED => Ok(Self::Described(get(&payload, MAX_DESCRIPTION)?)),
             OUTPUTS => {
                 let mut reader = Reader::new(&payload);
                 let warning = match reader.u8()? {
@@ -289,10 +302,20 @@ impl Response {
 
 fn put_small(out: &mut Vec<u8>, kind: u8, value: &impl Serialize) -> Result<(), Error> {
     let bytes = postcard::to_stdvec(value).map_err(|_| Error::Malformed { what: "message" })?;
-    put_frame(out, kind, |out| out.extend_from_slice(&bytes))
+    put_frame(out, kind, bytes.len() as u64, |out| out.extend_from_slice(&bytes))
 }
 
+/// What postcard reads takes memory without asking.
+const MAX_SMALL: u64 = 1 << 20;
+/// Two times [`MAX_COLUMNS`] names.
+const MAX_DESCRIPTION: u64 = 64 << 20;
+
 fn get_small<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
+    get(payload, MAX_SMALL)
+}
+
+fn get<T: DeserializeOwned>(payload: &[u8], allowed: u64) -> Result<T, Error> {
+    limit("bytes of a message", payload.len() as u64, allowed)?;
     let (value, rest) =
         postcard::take_from_bytes(payload).map_err(|_| Error::Malformed { what: "message" })?;
     if rest.is_empty() { Ok(value) } else { Err(Error::TrailingBytes { bytes: rest.len() }) }

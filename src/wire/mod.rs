@@ -13,12 +13,13 @@ pub mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use bytes::{collect, owned, with_room};
 pub use columns::{Batch, Data, Output, Tensor};
 pub use frame::{Frame, Inbox, MAX_FRAME, read_frame, read_frame_within};
 pub use message::{Described, Element, ErrorKind, Hello, Port, Request, Response, Run, Status};
 
 /// Grows with every change of a message; the two sides come from one build, so they must be equal.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Rows of one batch: more would make a run that cannot be cancelled for too long.
 pub const MAX_ROWS: u32 = 1 << 20;
 /// Inputs of a model, and columns of a batch in all.
@@ -45,6 +46,8 @@ pub enum Error {
     Malformed { what: &'static str },
     #[error("too many {what}: {found}, more than {allowed}")]
     TooMany { what: &'static str, found: u64, allowed: u64 },
+    #[error("no memory for {bytes} bytes")]
+    NoMemory { bytes: u64 },
     #[error("column \"{name}\" has {found} values where {expected} are due")]
     DimensionMismatch { name: String, expected: u64, found: u64 },
 }

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,6 +83,31 @@ def as_ordinary_user(command, timeout=120, check=True, environment=None, output=
     if check and done.returncode != 0:
         raise house.Trouble(f"{' '.join(map(str, command))} failed:\n{Path(output).read_text()}")
     return done
+
+
+def as_the_server(work):
+    """What `work` says, run in a process of the server's own user: others are not served."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            user = ordinary_user()
+            if user:
+                os.setgroups([])
+                os.setgid(user["group"])
+                os.setuid(user["user"])
+            said = "ok " + str(work())
+        except BaseException:
+            said = traceback.format_exc()
+        os.write(write, said.encode()[:60_000])
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    assert said.startswith("ok "), said
+    return said[3:]
 
 
 def reachable(path):

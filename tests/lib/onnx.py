@@ -77,15 +77,15 @@ def varint(value):
 
 def message(*fields):
     """Fields as (number, value): a whole number, text or bytes; a list stands for the field repeated."""
-    found = b""
+    parts = []
     for number, value in fields:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, int):
-                found += varint(number << 3) + varint(one)
+                parts += [varint(number << 3), varint(one)]
             else:
                 one = one.encode() if isinstance(one, str) else one
-                found += varint(number << 3 | 2) + varint(len(one)) + one
-    return found
+                parts += [varint(number << 3 | 2), varint(len(one)), one]
+    return b"".join(parts)
 
 
 def model(graph, *more, opset=17):
@@ -152,3 +152,44 @@ def weighty(megabytes):
     """y = x * 1, with so many megabytes of weights that nothing uses."""
     ones = message((1, megabytes << 18), (2, FLOAT), (8, "weights"), (9, bytes(megabytes << 20)))
     return model(graph([node("Mul", ["x", "one"], ["y"])], ("x",), ("y",), (5, [ones, floats("one", [1.0], 1)])))
+
+
+def product(size):
+    """y = x + the largest element of one product of two size x size matrices: one node that cannot be told to end."""
+    return heavy(f"one product of {size}", 1, size)
+
+
+def slow_to_load(n_products=12, size=3000, name=""):
+    """As `heavy`, but of constants, which ONNX Runtime reckons when it loads the model: many seconds."""
+    nodes = [node("Expand", ["part", "shape"], ["m0"])]
+    nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(n_products)]
+    nodes += [node("ReduceMax", [f"m{n_products}"], ["r"], whole("keepdims", 0)), node("Add", ["x", "r"], ["y"])]
+    return model(graph(nodes, ("x",), ("y",), (5, [floats("part", [0.5 / size], 1, 1), wholes("shape", [size, size])])), (6, name))
+
+
+def wide(n):
+    """A row of one number becomes a row of n of them."""
+    return model(graph([node("Expand", ["x", "shape"], ["y"])], ("x",), [("y", "n", "m")], (5, wholes("shape", [1, n]))))
+
+
+def function(name, *nodes, domain="local"):
+    """A function of the model with the input a and the output b; call it with `domain`."""
+    return message((1, name), (4, "a"), (5, "b"), (7, list(nodes)), (9, [message((2, 17)), message((1, domain), (2, 1))]), (10, domain))
+
+
+def with_functions(graph_, *functions, domain="local"):
+    return model(graph_, (8, message((1, domain), (2, 1))), (25, list(functions)))
+
+
+def bomb(n_functions):
+    """Each function calls the one before twice: 2 ** n_functions nodes in a few bytes."""
+    functions = [function("f0", node("Relu", ["a"], ["t"]), node("Relu", ["t"], ["b"]))]
+    for number in range(1, n_functions):
+        before = f"f{number - 1}"
+        functions.append(function(f"f{number}", node(before, ["a"], ["t"], domain="local"), node(before, ["t"], ["b"], domain="local")))
+    return with_functions(graph([node(f"f{n_functions - 1}", ["x"], ["y"], domain="local")]), *functions)
+
+
+def chain(n_nodes):
+    nodes = [node("Add", [f"t{number}" if number else "x", "x"], [f"t{number + 1}"]) for number in range(n_nodes - 1)]
+    return model(graph([*nodes, node("Identity", [f"t{n_nodes - 1}"], ["y"])]))

@@ -1,7 +1,8 @@
 """A small client of PostgreSQL's protocol over a Unix socket, for tests that need several sessions at once.
 
-Only what those tests use: simple queries, errors with all their fields, notices, cancel, COPY FROM STDIN. A query may be
-sent and its result fetched later, so one thread can hold many sessions at different points.
+Only what those tests use: simple queries, errors with all their fields, notices, cancel, COPY FROM STDIN, and one statement run
+with many values of its parameter. A query may be sent and its result fetched later, so one thread can hold many sessions at
+different points.
 """
 
 import select
@@ -26,6 +27,10 @@ class ServerError(Exception):
 
 class ConnectionLost(Exception):
     """The server closed the connection."""
+
+
+# Bytes that are sent before answers are read: with more, both sides could wait for each other.
+TOGETHER = 1 << 16
 
 
 class Result:
@@ -100,6 +105,35 @@ class Connection:
         self._message(b"Q", statement.encode() + b"\0")
         return self._until_ready(deadline=time.monotonic() + (timeout or self.timeout), copy_data=data)[-1]
 
+    def run_each(self, sql, type_oid, values, binary, timeout=None):
+        """Runs a statement with each of these values (bytes) of $1: yields the first column of its first row, or the error. A
+        connection that is lost is raised at the value that did it."""
+        deadline = time.monotonic() + (timeout or self.timeout)
+        self._message(b"P", b"\0" + sql.encode() + b"\0" + struct.pack("!hI", 1, type_oid))
+        self._message(b"S", b"")
+        self._until_ready(deadline)
+        values = list(values)
+        while values:
+            messages, n = b"", 0
+            while n < len(values) and (n == 0 or len(messages) + len(values[n]) < TOGETHER and n < 200):
+                bind = b"\0\0" + struct.pack("!hhhi", 1, int(binary), 1, len(values[n])) + values[n] + struct.pack("!h", 0)
+                for kind, body in ((b"B", bind), (b"E", b"\0" + struct.pack("!i", 0)), (b"S", b"")):
+                    messages += kind + struct.pack("!i", len(body) + 4) + body
+                n += 1
+            self.socket.settimeout(self.timeout)
+            self.socket.sendall(messages)
+            for _ in range(n):
+                deadline = time.monotonic() + (timeout or self.timeout)
+                try:
+                    results = self._until_ready(deadline, types=[25])
+                except ServerError as error:
+                    if error.severity in ("FATAL", "PANIC"):
+                        raise
+                    yield error
+                else:
+                    yield results[-1].scalar()
+            values = values[n:]
+
     def cancel(self):
         """Asks the server, through a connection of its own, to cancel what this session runs."""
         with socket.socket(socket.AF_UNIX) as knock:
@@ -141,8 +175,10 @@ class Connection:
         taken, self.buffer = self.buffer[:count], self.buffer[count:]
         return taken
 
-    def _until_ready(self, deadline, copy_data=None):
+    def _until_ready(self, deadline, copy_data=None, types=()):
+        """`types` are those of the columns, where the server does not say them."""
         results, current, error = [], Result(), None
+        current.types = types
         while True:
             kind, length = struct.unpack("!ci", self._read(5, deadline))
             body = self._read(length - 4, deadline)

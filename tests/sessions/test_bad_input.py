@@ -9,6 +9,7 @@ from lib import models
 from lib.corpus import (ARRAYS, BOOLEANS, COLUMNS, COUNTS, INTEGERS, NAMES, NUMBERS, OPTIONS, RECORDS, SOURCES, TEXTS, TIMES, VALUES,
                         check_calls)
 from lib.pgwire import ServerError
+from lib.values import MEMBERS
 
 
 def test_names_and_sources_never_give_an_internal_error(cluster):
@@ -160,3 +161,46 @@ def test_fits_of_odd_columns_answer_with_finite_numbers(cluster):
                     continue
                 assert session.scalar(answer) is True, f"{name}: {fit}"
                 session.query("SELECT persona.drop_model('odd')")
+
+
+# Options that no Rust number or recursion holds; those of the first list are refused under every name.
+HOSTILE_JSON = ["1e400", "-1e400", "123456789012345678901234567890e300", '"' + "x" * 100_000 + '"', "[" * 200 + "]" * 200, "[" * 3000 + "]" * 3000,
+                '{"a":' * 200 + "1" + "}" * 200, "null", "true"]
+ODD_JSON = ["9223372036854775808", "123456789012345678901234567890", "-9223372036854775809", "1e-400", "1e-500", "0.1", "-1"]
+# Of each function with a jsonb argument: a call with {}, and the names of options.
+WITH_JSON = {
+    "kmeans": ("persona.kmeans(ARRAY[spend, visits], 2, {}) FROM customers", ("seed", "max_iterations", "n_init", "seeding", "scaling", "metric", "weight_column", "a")),
+    "kmeans(record": ("persona.kmeans(s, 2, {}) FROM (SELECT spend, visits FROM customers) s", ("seed", "weight_column")),
+    "kmeans_add": ("persona.kmeans_add(NULL, ARRAY[1, 2]::float8[], 2, {})", ("seed",)),
+    "gaussian_mixture": ("persona.gaussian_mixture(ARRAY[spend, visits], 2, {}) FROM customers", ("covariance", "regularization", "seed", "max_iterations", "tolerance", "a")),
+    "gaussian_mixture(record": ("persona.gaussian_mixture(s, 2, {}) FROM (SELECT spend, visits FROM customers) s", ("regularization",)),
+    "gaussian_mixture_add": ("persona.gaussian_mixture_add(NULL, ARRAY[1, 2]::float8[], 2, {})", ("seed",)),
+    "target_encoder": ("persona.target_encoder(city, spend, id::text, {}) FROM customers", ("smoothing", "folds", "seed", "a")),
+    "target_encoder_add": ("persona.target_encoder_add(NULL, 'a', 1, 'k', {})", ("smoothing", "folds", "seed")),
+    "fit_segments": ("persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend,visits}}', weights => {})", ("spend", "none such")),
+    "choose_k": ("persona.choose_k('customers', 2, 3, features => '{{spend,visits}}', weights => {})", ("spend", "none such")),
+}
+
+
+def test_options_of_any_json_are_refused_by_their_name(cluster):
+    with cluster.connect() as session:
+        models.make_data(session, 100, 10)
+        found = {name for (name,) in session.rows(f"SELECT DISTINCT p.proname FROM pg_proc p WHERE p.oid IN ({MEMBERS}) AND 'jsonb'::regtype = ANY (p.proargtypes)")}
+        assert found == {name.split("(")[0] for name in WITH_JSON}, found
+        for call, options in WITH_JSON.values():
+            # A transition function over a state of type internal is none to be called, which is as well.
+            codes = ("0A000", "42883") if "_add(NULL, ARRAY" in call else ("22023",)
+            for whole in ("[]", "1e400", "[" * 300 + "]" * 300, "null", '"x"'):
+                error = session.error("SELECT " + call.format(f"'{whole}'::jsonb"))
+                assert error.sqlstate in codes, f"{call} {whole[:40]}: {error}"
+            for option in options:
+                for value in HOSTILE_JSON:
+                    error = session.error("SELECT " + call.format(f"'{{\"{option}\": {value}}}'::jsonb"))
+                    assert error.sqlstate in codes, f"{call} {option} {value[:40]}: {error}"
+                    assert codes != ("22023",) or option in error.message or "weights" in error.message, f"{call} {option} {value[:40]}: {error}"
+                    assert len(error.message) < 250, error.message[:300]
+                for value in ODD_JSON:
+                    try:
+                        session.query("SELECT " + call.format(f"'{{\"{option}\": {value}}}'::jsonb"))
+                    except ServerError as error:
+                        assert error.sqlstate in (*codes, "42703"), f"{call} {option} {value}: {error}"

@@ -261,8 +261,8 @@ def test_no_session_may_say_what_is_started(cluster):
     with cluster.connect() as connection:
         connection.query("LOAD 'pg_persona'; CREATE ROLE somebody_else")
         for name in ("onnxruntime_library", "scorer_path", "onnx_providers", "onnx_require_first_provider", "scorer_memory",
-                     "scorer_idle_timeout"):
-            value = {"onnx_require_first_provider": "on", "scorer_memory": "1GB", "scorer_idle_timeout": "5"}.get(name, "/bin/true")
+                     "scorer_idle_timeout", "scorer_load_timeout"):
+            value = {"onnx_require_first_provider": "on", "scorer_memory": "1GB", "scorer_idle_timeout": "5", "scorer_load_timeout": "5"}.get(name, "/bin/true")
             for sql in (f"SET persona.{name} = '{value}'", f"SELECT set_config('persona.{name}', '{value}', false)",
                         f"ALTER ROLE somebody_else SET persona.{name} = '{value}'"):
                 error = connection.error(sql)

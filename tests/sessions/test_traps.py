@@ -161,7 +161,15 @@ def test_shadowed_names_are_never_used(cluster):
             "SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.similar_items('rec', 1)",
             "SELECT * FROM persona.recommend_all('rec')", "SELECT * FROM persona.evaluate_recommender('rec', 'public.events')",
             "SELECT * FROM persona.profile('1')", "SELECT * FROM persona.models", "SELECT * FROM persona.model_versions",
-            "SELECT * FROM persona.activity",
+            "SELECT * FROM persona.activity", "SELECT * FROM persona.refit_log",
+            "SELECT persona.publish('seg', 'public.labels', history_table => 'public.moves')", "SELECT persona.refit('seg', true)",
+            "SELECT persona.publish('seg', 'public.labels', history_table => 'public.moves')", "CALL persona.refit_job('seg', true)",
+            "CALL persona.refit_job('sco', true)", "SELECT * FROM persona.segment_changes('seg')", "SELECT * FROM persona.segment_flow('seg', 1, 2)",
+            "SELECT persona.report('seg')", "SELECT * FROM persona.segment_quality('seg')", "SELECT persona.log_refit_failure('seg', '2024-01-01', '22012', 'none')",
+            "SELECT persona.second_segment('seg', c), persona.anomaly('seg', c), persona.anomaly_reasons('seg', c) FROM public.customers c",
+            "SELECT * FROM persona.choose_k('public.customers', 2, 3)", "SELECT * FROM persona.describe('public.customers')",
+            "SELECT persona.score_batch('sco', c) OVER () FROM public.customers c", "SELECT persona.name_segment('seg', 1, NULL)",
+            "SELECT persona.grant_model('seg', 'public', 'read')", "SELECT persona.revoke_model('seg', 'public', 'read')",
             "SELECT persona.drop_model('seg')", "SELECT persona.drop_model('sco')", "SELECT persona.drop_model('rec')",
         ]
         sprung = []

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
 use crate::algo::memory::Refused;
 
+use super::total;
+
 pub const MAX_KINDS: usize = 64;
 pub const MAX_KIND_BYTES: usize = 63;
 /// Words of a value of the flat map, and of its head (the number of kinds).
@@ -57,7 +59,7 @@ pub const EMPTY_KEY: Key = [0; 4 + MAX_KIND_BYTES];
 pub fn add(words: &mut [Word], n: u64, amount: f64) {
     if let [count, sum] = words {
         *count = (u64::from_le_bytes(*count).saturating_add(n)).to_le_bytes();
-        *sum = (f64::from_le_bytes(*sum) + amount).to_le_bytes();
+        *sum = total(f64::from_le_bytes(*sum), amount).to_le_bytes();
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
 use crate::algo::memory::{self, Refused};
 
-use super::{SECONDS_A_DAY, day_of};
+use super::{SECONDS_A_DAY, day_of, total};
 
 /// Words of a day (its amount) and of the head (number of purchases, first and last time) of the flat map that is the state of
 /// the aggregate.
@@ -68,7 +68,7 @@ pub fn key(day: i32) -> [u8; 4] {
 #[inline]
 pub fn add(words: &mut [Word], amount: f64) {
     if let [sum] = words {
-        *sum = (f64::from_le_bytes(*sum) + amount).to_le_bytes();
+        *sum = total(f64::from_le_bytes(*sum), amount).to_le_bytes();
     }
 }
 

@@ -104,10 +104,11 @@ impl Moments {
             return;
         }
         let (na, nb) = (self.0 as f64, other.0 as f64);
-        let delta = other.1 - self.1;
+        // Within the range of floats, so that moments stay finite.
+        let delta = (other.1 - self.1).clamp(f64::MIN, f64::MAX);
         self.0 = self.0.saturating_add(other.0);
         self.1 += delta * (nb / (na + nb));
-        self.2 += other.2 + delta * delta * na * (nb / (na + nb));
+        self.2 = (self.2 + other.2 + delta * delta * na * (nb / (na + nb))).min(f64::MAX);
     }
 }
 

@@ -31,6 +31,7 @@ mod seeding;
 mod space;
 mod start;
 mod state;
+pub mod stays;
 #[cfg(test)]
 mod tests;
 mod weighed;

@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 /// Rows whose values are kept.
 pub const MAX_EXACT: usize = 1024;
 const COMPRESSION: u16 = 200;
+/// Counts stay below it.
+const MAX_COUNT: u64 = 1 << 53;
+/// Of the DataSketches libraries' own form of a t-digest. The older one that they also read says a number of centroids for which
+/// they make room before they look whether there are as many.
+const FAMILY_AT: usize = 2;
+const FAMILY: u8 = 20;
 
 /// The quantiles of some features, taken out of their stored form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,13 +67,13 @@ impl FeatureQuantiles {
             return Err(format!("it has {named} names and {d} features"));
         }
         for one in &self.of {
-            if one.nulls >= 1 << 53 || one.values.len() > MAX_EXACT {
+            if one.values.len() > MAX_EXACT {
                 return Err("a feature has more values than are kept".into());
             }
             if !one.values.iter().all(|value| value.is_finite()) {
                 return Err("a value is not a finite number".into());
             }
-            one.read_digest()?;
+            one.check_counts()?;
         }
         Ok(())
     }
@@ -99,6 +105,14 @@ impl Quantiles {
             digest.merge(&other);
             self.digest = digest.serialize();
         }
+        self.check_counts()
+    }
+
+    /// Refuses more rows than are counted exactly: sums of counts up to here do not overflow.
+    fn check_counts(&self) -> Result<(), String> {
+        if self.nulls >= MAX_COUNT || self.n()? >= MAX_COUNT {
+            return Err("a feature has more rows than can be counted".into());
+        }
         Ok(())
     }
 
@@ -126,9 +140,12 @@ impl Quantiles {
         if self.digest.is_empty() {
             return Ok(None);
         }
-        TDigestMut::deserialize(&self.digest)
-            .map(Some)
-            .map_err(|_| "a digest cannot be read".to_owned())
+        // The compression says how much room a digest takes when it is added to.
+        let digest = Some(&self.digest)
+            .filter(|bytes| bytes.get(FAMILY_AT) == Some(&FAMILY))
+            .and_then(|bytes| TDigestMut::deserialize(bytes).ok())
+            .filter(|digest| digest.k() <= COMPRESSION);
+        digest.map(Some).ok_or_else(|| "a digest cannot be read".to_owned())
     }
 }
 
@@ -263,6 +280,36 @@ mod tests {
         assert_eq!(serde_json::from_str::<FeatureQuantiles>(&text).unwrap(), all);
         let bytes = postcard::to_stdvec(&all).unwrap();
         assert_eq!(postcard::from_bytes::<FeatureQuantiles>(&bytes).unwrap(), all);
+    }
+
+    #[test]
+    fn digests_that_ask_for_room_or_count_too_much_are_refused() {
+        let values: Vec<f64> = (0..2000).map(f64::from).collect();
+        let good = quantiles(&values);
+        // The form of the reference implementation, with four thousand million centroids to come.
+        let older: Vec<u8> = [
+            1_u32.to_be_bytes().to_vec(),
+            vec![0; 16],
+            200_f64.to_be_bytes().to_vec(),
+            vec![0xff; 4],
+        ]
+        .concat();
+        // A compression by which each digest would take 13 MB.
+        let mut wide = good.digest.clone();
+        wide[3..5].copy_from_slice(&u16::MAX.to_le_bytes());
+        // The weight of the first centroid.
+        let mut heavy = good.digest.clone();
+        heavy[40..48].copy_from_slice(&(1_u64 << 53).to_le_bytes());
+        for digest in [older, wide, heavy] {
+            let one = Quantiles { digest, ..Quantiles::default() };
+            assert!(FeatureQuantiles { features: None, of: vec![one] }.check().is_err());
+        }
+        let mut half = good.digest.clone();
+        half[40..48].copy_from_slice(&(1_u64 << 52).to_le_bytes());
+        let mut one = Quantiles { digest: half, ..Quantiles::default() };
+        assert_eq!(FeatureQuantiles { features: None, of: vec![one.clone()] }.check(), Ok(()));
+        assert!(one.clone().merge(&one.clone()).is_err());
+        assert!(one.merge(&good).is_ok());
     }
 
     proptest! {

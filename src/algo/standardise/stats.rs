@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::observe::observe_features;
 pub use super::observe::observe_finite;
 
-/// The runs of a block, in order. Counts are whole numbers below 2^53, exact as f64.
+/// The runs of a block, in order. Counts are whole numbers up to 2^53, exact as f64.
 #[derive(Debug, Clone, Copy)]
 #[repr(usize)]
 pub enum Part {
@@ -27,6 +27,9 @@ pub enum Part {
     Min,
     Max,
 }
+
+/// Where counts stay: a row more would not change them.
+const MAX_COUNT: f64 = (1_u64 << 53) as f64;
 
 /// The number of runs of a block.
 pub const PARTS: usize = 8;
@@ -84,7 +87,8 @@ pub fn merge(block: &mut [f64], other: &[f64]) {
     debug_assert_eq!(block.len(), other.len());
     let at = |part: Part, j: usize| part as usize * d + j;
     for j in 0..d {
-        block[at(Part::Missing, j)] += other[at(Part::Missing, j)];
+        block[at(Part::Missing, j)] =
+            (block[at(Part::Missing, j)] + other[at(Part::Missing, j)]).min(MAX_COUNT);
         let (na, nb) = (block[at(Part::Count, j)], other[at(Part::Count, j)]);
         if nb == 0.0 {
             continue;
@@ -109,14 +113,14 @@ pub fn merge(block: &mut [f64], other: &[f64]) {
             a3 + b3 + na * nb * delta * step * step * (na - nb) + 3.0 * step * (na * b2 - nb * a2);
         block[at(Part::M2, j)] = a2 + b2 + na * nb * delta * step;
         block[at(Part::Mean, j)] += nb * step;
-        block[at(Part::Count, j)] = n;
+        block[at(Part::Count, j)] = n.min(MAX_COUNT);
         block[at(Part::Min, j)] = block[at(Part::Min, j)].min(other[at(Part::Min, j)]);
         block[at(Part::Max, j)] = block[at(Part::Max, j)].max(other[at(Part::Max, j)]);
     }
 }
 
 /// A summary apart from its block: what its text says. A feature without a value has no mean, minimum and
-/// maximum; a moment beyond the range of f64 is None.
+/// maximum; a mean or a moment beyond the range of f64 is None.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureStats {
@@ -138,12 +142,14 @@ impl FeatureStats {
         let n = count(Part::Count);
         let known =
             |p| part(block, p).iter().zip(&n).map(|(&x, &n)| (n > 0).then_some(x)).collect();
-        let moment =
-            |p| part(block, p).iter().map(|x| Some(*x).filter(|x| x.is_finite())).collect();
+        let finite = |numbers: Vec<Option<f64>>| {
+            numbers.into_iter().map(|x| x.filter(|x| x.is_finite())).collect()
+        };
+        let moment = |p| finite(part(block, p).iter().copied().map(Some).collect());
         Self {
             features,
             nulls: count(Part::Missing),
-            mean: known(Part::Mean),
+            mean: finite(known(Part::Mean)),
             m2: moment(Part::M2),
             m3: moment(Part::M3),
             m4: moment(Part::M4),
@@ -161,7 +167,9 @@ impl FeatureStats {
         };
         fill(Part::Count, &mut self.n.iter().map(|&n| n as f64));
         fill(Part::Missing, &mut self.nulls.iter().map(|&n| n as f64));
-        fill(Part::Mean, &mut self.mean.iter().map(|x| x.unwrap_or(0.0)));
+        let without = |n: u64| if n > 0 { f64::NAN } else { 0.0 };
+        let means = self.mean.iter().zip(&self.n);
+        fill(Part::Mean, &mut means.map(|(x, &n)| x.unwrap_or_else(|| without(n))));
         fill(Part::M2, &mut self.m2.iter().map(|x| x.unwrap_or(f64::NAN)));
         fill(Part::M3, &mut self.m3.iter().map(|x| x.unwrap_or(f64::NAN)));
         fill(Part::M4, &mut self.m4.iter().map(|x| x.unwrap_or(f64::NAN)));
@@ -193,10 +201,18 @@ impl FeatureStats {
             return Err("an M2 is negative".into());
         }
         for j in 0..d {
-            let complete = [self.mean[j], self.min[j], self.max[j]]
-                .iter()
-                .all(|x| x.is_some() == (self.n[j] > 0));
-            if !complete || self.n[j] >= 1 << 53 || self.nulls[j] >= 1 << 53 {
+            let is_finite = |x: Option<f64>| x.is_some_and(f64::is_finite);
+            let complete = match self.n[j] {
+                0 => [self.mean[j], self.min[j], self.max[j]].iter().all(Option::is_none),
+                // A mean beyond the floats makes an M2 that is.
+                _ => {
+                    (is_finite(self.mean[j]) || self.mean[j].is_none() && self.m2[j].is_none())
+                        && is_finite(self.min[j])
+                        && is_finite(self.max[j])
+                        && self.min[j] <= self.max[j]
+                }
+            };
+            if !complete || self.n[j] > 1 << 53 || self.nulls[j] > 1 << 53 {
                 return Err(format!(
                     "the n, mean, min and max of feature {} do not fit together",
                     j + 1

@@ -2,9 +2,10 @@
 #![allow(unsafe_code, reason = "arrays are laid out as C structures")]
 
 use pgrx::pg_sys::{self, Datum};
+use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::memory;
-use crate::pg::error::{Error, Report};
+use crate::pg::error::{Error, Report, report};
 
 use super::{Element, numeric};
 
@@ -21,10 +22,12 @@ pub(crate) unsafe fn plain_floats<'a>(datum: Datum) -> Option<&'a [f64]> {
         if !pgrx::varatt_is_4b_u(array) || !array.cast::<f64>().is_aligned() {
             return None;
         }
-        let words = array.cast::<i32>();
-        let (dimensions, data_offset, n) = (*words.add(1), *words.add(2), *words.add(4) as usize);
-        let is_plain = pgrx::varsize_4b(array) >= 24 && dimensions == 1 && data_offset == 0;
-        if !is_plain || pgrx::varsize_4b(array) < 24 + 8 * n {
+        let (words, length) = (array.cast::<i32>(), pgrx::varsize_4b(array));
+        if length < 24 || *words.add(1) != 1 || *words.add(2) != 0 {
+            return None;
+        }
+        let n = usize::try_from(*words.add(4)).ok()?;
+        if length < 24 + 8 * n {
             return None;
         }
         Some(std::slice::from_raw_parts(array.cast::<f64>().add(3), n))
@@ -54,12 +57,11 @@ pub(super) fn array_elements(
     if dimensions != 1 {
         return Err(Error::NotOneDimensional { dimensions }.into());
     }
-    let n = i32::from_ne_bytes(read(bytes, 12)).max(0) as usize;
-    let data_offset = i32::from_ne_bytes(read(bytes, 4)) as usize;
-    let bitmap = (data_offset != 0).then(|| &bytes[20..]);
-    let data = &bytes[if data_offset == 0 { 20 } else { data_offset - 4 }..];
+    let (n, bitmap, data) = parts(bytes, element).ok_or_else(|| {
+        report(Code::ERRCODE_DATA_CORRUPTED, format!("the bytes of {name} are no array"))
+    })?;
     if bitmap.is_none() && element == Element::Float8 {
-        let Some(data) = data.get(..n * 8) else { return Ok(()) };
+        let data = &data[..n * 8];
         memory::room(out, n)?;
         out.extend(data.chunks_exact(8).map(|word| f64::from_ne_bytes(read(word, 0))));
         return reject_not_finite(name, out, n);
@@ -88,18 +90,48 @@ pub(super) fn array_elements(
     Ok(())
 }
 
+/// The number of elements, the bitmap and the data; None where the bytes have no room for them: a row whose type was altered
+/// while the query ran has other values there.
+fn parts(bytes: &[u8], element: Element) -> Option<(usize, Option<&[u8]>, &[u8])> {
+    let n = usize::try_from(i32::from_ne_bytes(read(bytes, 12))).ok()?;
+    let data_offset = usize::try_from(i32::from_ne_bytes(read(bytes, 4))).ok()?;
+    if data_offset == 0 {
+        let data = bytes.get(20..)?;
+        return (n.checked_mul(element.least_bytes())? <= data.len()).then_some((n, None, data));
+    }
+    let data_at = data_offset.checked_sub(4)?;
+    let (bitmap, data) = (bytes.get(20..data_at)?, &bytes[data_at..]);
+    (n <= 8 * bitmap.len()).then_some((n, Some(bitmap), data))
+}
+
 /// A numeric inside an array has a long header, aligned to 4 bytes; it is copied out to be read.
 fn numeric_element(data: &[u8], at: &mut usize) -> f64 {
     let start = at.next_multiple_of(4);
     let header = u32::from_ne_bytes(read(data, start));
     let length = (header >> 2) as usize;
     *at = start + length;
-    let Some(bytes) = data.get(start..start + length) else { return f64::NAN };
+    let Some(bytes) = data.get(start..start + length).filter(|_| length >= NUMERIC_BYTES) else {
+        return f64::NAN;
+    };
     let Ok(mut words) = memory::filled(0u64, length.div_ceil(8)) else { return f64::NAN };
     // SAFETY: `words` holds at least `length` bytes and is aligned for a numeric, which `bytes` is.
     unsafe {
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), words.as_mut_ptr().cast(), length);
         numeric(Datum::from(words.as_ptr()))
+    }
+}
+
+/// Of a numeric with a long header: the header, and the least that a number takes.
+const NUMERIC_BYTES: usize = 6;
+
+impl Element {
+    fn least_bytes(self) -> usize {
+        match self {
+            Self::Int2 => 2,
+            Self::Int4 | Self::Float4 => 4,
+            Self::Int8 | Self::Float8 => 8,
+            Self::Numeric => NUMERIC_BYTES,
+        }
     }
 }
 

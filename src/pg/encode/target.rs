@@ -1,10 +1,10 @@
 //! `target_encoder`: an aggregate whose state is its result; categories encoded by it, in and out of fold.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
+use pgrx::FromDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{FromDatum, JsonB};
 
 use crate::algo::clean;
 use crate::algo::encode::target::{
@@ -15,6 +15,7 @@ use crate::pg::call_site::CallSite;
 use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
+use crate::pg::options::Json;
 use crate::pg::raw::{self, argument};
 use crate::pg::value::{Bytes, Kept, SqlType, text_and_bytes};
 
@@ -133,46 +134,34 @@ unsafe fn options(fcinfo: FunctionCallInfo) -> Result<Options, Report> {
         if let Some(read) = read.as_ref().filter(|read| read.bytes == bytes) {
             return Ok(read.options);
         }
-        let json = JsonB::from_datum(given, false).map(|json| json.0).unwrap_or_default();
-        let options = parse_options(&json, defaults)?;
+        let options = match Json::from_datum(given, false) {
+            Some(json) => parse_options(&json, defaults)?,
+            None => defaults,
+        };
         *read = Some(Read { bytes: bytes.to_vec(), options });
         Ok(options)
     }
 }
 
-fn parse_options(json: &serde_json::Value, mut options: Options) -> Result<Options, Report> {
-    let invalid = |option: &str, value: &serde_json::Value, valid: &str| {
-        Report::from(Error::InvalidOption {
-            option: option.into(),
-            value: value.to_string(),
-            valid: valid.into(),
-        })
-    };
-    let Some(given) = json.as_object() else {
-        return Err(invalid("options", json, "an object, as {\"folds\": 5}"));
-    };
-    for (option, value) in given {
-        match option.as_str() {
+fn parse_options(json: &Json, mut options: Options) -> Result<Options, Report> {
+    for given in json.entries("options", "an object, as {\"folds\": 5}")? {
+        match given.name.as_str() {
             "smoothing" => {
-                let valid = "auto, or a number of rows from 0";
-                options.smoothing = match (value.as_str(), value.as_f64()) {
-                    (Some("auto"), _) => Smoothing::AUTO,
+                options.smoothing = match (given.read::<String>(), given.read::<f64>()) {
+                    (Some(word), _) if word == "auto" => Smoothing::AUTO,
                     (_, Some(rows)) if rows >= 0.0 => Smoothing::Rows(rows),
-                    _ => return Err(invalid(option, value, valid)),
+                    _ => return Err(given.invalid("auto, or a number of rows from 0")),
                 }
             }
             "folds" => {
-                let folds = value.as_u64().filter(|folds| (2..=MAX_FOLDS as u64).contains(folds));
+                let folds = given.read().filter(|folds| (2..=MAX_FOLDS).contains(folds));
                 let valid = format!("a whole number from 2 to {MAX_FOLDS}");
-                options.folds = folds.ok_or_else(|| invalid(option, value, &valid))? as usize;
+                options.folds = folds.ok_or_else(|| given.invalid(&valid))?;
             }
-            "seed" => {
-                let seed = value.as_i64();
-                options.seed = seed.ok_or_else(|| invalid(option, value, "a whole number"))?;
-            }
+            "seed" => options.seed = given.whole()?,
             _ => {
-                let valid = "smoothing, folds, seed".into();
-                return Err(Error::UnknownOption { option: option.clone(), valid }.into());
+                let (option, valid) = (given.name, "smoothing, folds, seed".into());
+                return Err(Error::UnknownOption { option, valid }.into());
             }
         }
     }

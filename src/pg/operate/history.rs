@@ -3,15 +3,16 @@
 //! The history is made equal to the published table after each writing of it: rows that it has open and the table no longer
 //! says are closed, and those that it lacks are opened. So it also heals what was changed by hand.
 
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
-use crate::pg::error::Report;
-use crate::pg::registry::{Version, select, spi_failed};
-use crate::pg::security::{as_role, with_catalog_names};
+use crate::algo::segment::stays::{self, Change, Stay};
+use crate::pg::error::{Report, no_room};
+use crate::pg::registry::{Version, select};
 
 use super::readable::{Readable, readable};
-use super::table::{existing, must_be_own, parsed_name, run};
+use super::table::{existing, must_be_own, parsed_name, refuse_temporary, run};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(
@@ -32,9 +33,12 @@ pub(super) fn keep(
                  entered_at timestamptz NOT NULL, left_at timestamptz)"
             ))?;
             run(&format!("CREATE INDEX ON {name} ({key}, entered_at)"))?;
+            // Without a key, rows could not be closed where all tables are replicated logically.
+            run(&format!("ALTER TABLE {name} REPLICA IDENTITY FULL"))?;
             name
         }
     };
+    refuse_temporary(&history)?;
     run(&format!(
         "UPDATE {history} AS h SET left_at = pg_catalog.now() WHERE h.left_at IS NULL AND NOT EXISTS \
          (SELECT FROM {target} AS t WHERE t.{key} = h.{key} AND t.segment IS NOT DISTINCT FROM h.segment)"
@@ -47,60 +51,71 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Key, segment before, segment after, when.
-pub(super) type Change = (Option<String>, Option<i32>, Option<i32>, Option<TimestampWithTimeZone>);
-
 /// Who moved between segments from then on, oldest first, by the histories of a model that the caller may read; None when there
-/// are none. Each is read as its owner.
+/// are none.
 pub(super) fn changes(
     version: &Version,
     since: TimestampWithTimeZone,
 ) -> Result<Option<Vec<Change>>, Report> {
+    let since = i64::from(since);
     let histories = select(
         "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
         &[version.model_id.into()],
         |row| {
-            Ok((
-                row.get::<String>(1)?.unwrap_or_default(),
-                row.get::<String>(2)?.unwrap_or_default(),
-            ))
+            let text = |column| row.get::<String>(column).unwrap_or_default();
+            (text(1), text(2))
         },
     )?;
     let mut all: Option<Vec<Change>> = None;
     for (history, key) in histories {
         let columns = [key.as_str(), "segment", "entered_at", "left_at"];
-        let Some(readable) = readable(&history, &key, Some(&columns))? else { continue };
-        let changes =
-            with_catalog_names(|| as_role(readable.owner, || of_one(&readable, &key, since)))?;
-        all.get_or_insert_default().extend(changes);
+        let Some(table) = readable(&history, &key, Some(&columns))? else { continue };
+        if let Some(stays) = stays(&table, since)? {
+            all.get_or_insert_default().extend(stays::changes(stays, since));
+        }
     }
     if let Some(changes) = &mut all {
         // Those of one history are in order already.
-        changes.sort_by_key(|change| change.3.map(i64::from));
+        changes.sort_by_key(|change| change.at);
     }
     Ok(all)
 }
 
-fn of_one(
-    readable: &Readable,
-    key: &str,
-    since: TimestampWithTimeZone,
-) -> Result<Vec<Change>, Report> {
-    let (table, key) = (&readable.table, quote_identifier(key));
-    let query = format!(
-        "WITH stays AS (\
-           SELECT h.{key}::text AS key, h.segment, h.entered_at, h.left_at, \
-           lead(h.entered_at) OVER w AS next_at, lag(h.segment) OVER w AS before, lag(h.left_at) OVER w AS left_before \
-           FROM {table} AS h WINDOW w AS (PARTITION BY h.{key} ORDER BY h.entered_at, h.left_at)) \
-         SELECT key, CASE WHEN left_before = entered_at THEN before END, segment, entered_at FROM stays WHERE entered_at >= $1 \
-         UNION ALL \
-         SELECT key, segment, NULL, left_at FROM stays WHERE left_at >= $1 AND next_at IS DISTINCT FROM left_at \
-         ORDER BY 4, 1, 3"
-    );
-    Spi::connect(|client| {
-        let rows = client.select(&query, None, &[since.into()])?;
-        rows.map(|row| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .collect::<Result<Vec<Change>, pgrx::spi::Error>>()
-    })
-    .map_err(spi_failed)
+/// The stays that say anything of what happened from then on; None where the columns are of other types: that is told.
+fn stays(table: &Readable, since: i64) -> Result<Option<Vec<Stay>>, Report> {
+    let [segment, entered_at, left_at] =
+        ["segment", "entered_at", "left_at"].map(|name| table.column(name));
+    let (Some(segment), Some(entered_at), Some(left_at)) = (segment, entered_at, left_at) else {
+        return Ok(None);
+    };
+    let times = [entered_at, left_at];
+    if !segment.is(pg_sys::INT4OID) || times.iter().any(|time| !time.is(pg_sys::TIMESTAMPTZOID)) {
+        notice!(
+            "table {} is skipped: its columns are of other types than those of a history",
+            table.name
+        );
+        return Ok(None);
+    }
+    let (mut stays, mut refused): (Vec<Stay>, _) = (Vec::new(), None);
+    table.each(|row| {
+        let Some(entered_at) = entered_at.time(row) else { return };
+        let mut stay = Stay {
+            key: String::new(),
+            segment: segment.integer(row),
+            entered_at,
+            left_at: left_at.time(row),
+        };
+        if refused.is_some() || !stay.touches(since) {
+            return;
+        }
+        stay.key = table.key().text(row).unwrap_or_default();
+        match stays.try_reserve(1) {
+            Ok(()) => stays.push(stay),
+            Err(error) => refused = Some(error),
+        }
+    });
+    match refused {
+        Some(error) => Err(no_room(error.into())),
+        None => Ok(Some(stays)),
+    }
 }

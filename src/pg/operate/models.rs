@@ -3,9 +3,8 @@
 use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
-use crate::pg::registry::{
-    self, Model, Privilege, change, lock_existing, lock_free_name, spi_failed,
-};
+use crate::pg::query::spi_failed;
+use crate::pg::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
 
 #[pg_extern]
 fn activate(model: &str, version: i32) -> Result<(), Report> {

@@ -3,13 +3,11 @@
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::Report;
-use crate::pg::registry::{Privilege, select, spi_failed};
-use crate::pg::security::{as_role, attempt, with_catalog_names};
+use crate::pg::registry::{Privilege, select};
 
-use super::readable::{Readable, readable};
+use super::readable::{Readable, object, readable};
 
 type Row = (String, String, Option<String>, JsonB);
 
@@ -37,54 +35,56 @@ fn answers(customer: &str) -> Result<Vec<Row>, Report> {
     let mut rows: Vec<Row> = Vec::new();
     for Publication { model, kind, target, key } in publications()? {
         let Some(table) = readable(&target, &key, None)? else { continue };
-        // What is wrong with one table is no reason to show none.
-        let found = attempt(|| {
-            with_catalog_names(|| as_role(table.owner, || answer(&table, &kind, &key, customer)))
-        });
-        match found {
-            Ok(None) => (),
-            Ok(Some((answer, details))) => {
-                let details = details.map(|JsonB(rows)| unwrap_single(rows)).unwrap_or_default();
-                rows.push((model, kind, answer, JsonB(details)));
-            }
-            Err(error) => {
-                notice!(
-                    "table {} of model \"{model}\" is skipped: {}",
-                    table.table,
-                    error.message()
-                )
-            }
+        if let Some((answer, details)) = answer(&table, &kind, customer)? {
+            rows.push((model, kind, answer, JsonB(details)));
         }
     }
     Ok(rows)
 }
 
-/// What one table says about the customer; runs as the table's owner.
+/// What one table says about the customer: in words, and all that it says.
 fn answer(
     table: &Readable,
     kind: &str,
-    key: &str,
     customer: &str,
-) -> Result<Option<(Option<String>, Option<JsonB>)>, Report> {
-    let Readable { table, key_type, .. } = table;
-    let query = format!(
-        "SELECT {answer}, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) {key_text} ORDER BY {order}) \
-         FROM {table} t WHERE t.{key} = {customer}::{key_type} HAVING pg_catalog.count(*) > 0",
-        answer = match kind {
-            "segments" => "pg_catalog.max(coalesce(t.label, 'segment ' || t.segment))",
-            "scorer" => "pg_catalog.max(pg_catalog.round(t.score::numeric, 4)::text)",
-            _ => "pg_catalog.string_agg(t.item::text, ', ' ORDER BY t.rank)",
-        },
-        order = if kind == "recommender" { "t.rank" } else { "1" },
-        key_text = quote_literal(key),
-        key = quote_identifier(key),
-        customer = quote_literal(customer),
-    );
-    Spi::connect(|client| {
-        let found = client.select(&query, Some(1), &[])?;
-        if found.is_empty() { Ok(None) } else { found.first().get_two().map(Some) }
-    })
-    .map_err(spi_failed)
+) -> Result<Option<(Option<String>, serde_json::Value)>, Report> {
+    let needed: &[&str] = match kind {
+        "segments" => &["segment", "label"],
+        "scorer" => &["score"],
+        _ => &["item", "rank"],
+    };
+    if let Some(missing) = needed.iter().find(|name| table.column(name).is_none()) {
+        notice!("table {} is skipped: it has no column \"{missing}\"", table.name);
+        return Ok(None);
+    }
+    let shown = || table.columns().iter().filter(|column| column.name != table.key().name);
+    let (mut rows, mut failed) = (Vec::new(), None);
+    let is_asked = table.each_of(customer, |row| match object(row, shown()) {
+        Ok(row) => rows.push(row),
+        Err(error) => failed = Some(error),
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if !is_asked || rows.is_empty() {
+        return Ok(None);
+    }
+    rows.sort_by_key(|row| row["rank"].as_i64());
+    let first = rows.first().unwrap_or(&serde_json::Value::Null);
+    let words = match kind {
+        "segments" => first["label"]
+            .as_str()
+            .map_or_else(|| format!("segment {}", first["segment"]), str::to_owned),
+        "scorer" => first["score"].as_f64().map_or_else(String::new, |score| format!("{score:.4}")),
+        _ => {
+            let item = |row: &serde_json::Value| match &row["item"] {
+                serde_json::Value::String(item) => item.clone(),
+                item => item.to_string(),
+            };
+            rows.iter().map(item).collect::<Vec<_>>().join(", ")
+        }
+    };
+    Ok(Some((Some(words).filter(|words| !words.is_empty()), unwrap_single(rows.into()))))
 }
 
 struct Publication {
@@ -102,12 +102,12 @@ fn publications() -> Result<Vec<Publication>, Report> {
          ORDER BY CASE m.kind WHEN 'segments' THEN 1 WHEN 'scorer' THEN 2 ELSE 3 END, m.name, p.target",
         &[],
         |row| {
-            let text = |index| row.get::<String>(index).map(Option::unwrap_or_default);
+            let text = |column| row.get::<String>(column).unwrap_or_default();
             let publication =
-                Publication { model: text(1)?, kind: text(2)?, target: text(3)?, key: text(4)? };
-            let grants = |index| row.get::<Vec<Oid>>(index).map(Option::unwrap_or_default);
-            let owner = row.get::<Oid>(5)?.unwrap_or(Oid::INVALID);
-            Ok((publication, owner, grants(6)?, grants(7)?))
+                Publication { model: text(1), kind: text(2), target: text(3), key: text(4) };
+            let grants = |column| row.get::<Vec<Oid>>(column).unwrap_or_default();
+            let owner = row.get::<Oid>(5).unwrap_or(Oid::INVALID);
+            (publication, owner, grants(6), grants(7))
         },
     )?;
     let may_use = |(publication, owner, users, readers): (_, Oid, Vec<Oid>, Vec<Oid>)| {

@@ -7,12 +7,15 @@ use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::query::Row;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::security::with_catalog_first;
 
 use super::history;
-use super::table::{Written, must_be_own, qualified_name, select_one, write_query};
+use super::table::{
+    Written, check_key, must_be_own, qualified_name, refuse_temporary, select_one, write_query,
+};
 
 /// A table that is kept up to date from a model.
 #[derive(Debug, Clone)]
@@ -34,11 +37,13 @@ pub(crate) struct Publication {
 /// one is kept.
 pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
     remember_alone(version, publication)?;
-    let history = registry::select_one(
-        "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
-        &[version.model_id.into(), publication.target.as_str().into()],
-        |row| row.get::<String>(1),
-    )?;
+    let history = registry::fresh(|| {
+        registry::select_one(
+            "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
+            &[version.model_id.into(), publication.target.as_str().into()],
+            |row| row.get::<String>(1),
+        )
+    })?;
     match history.flatten() {
         None => Ok(()),
         Some(history) => with_catalog_first(|| {
@@ -72,24 +77,25 @@ fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Re
     )
 }
 
-/// The tables that are kept up to date from the model.
+/// The tables that are kept up to date from the model, as they are now.
 pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    registry::select(
-        "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
-         WHERE model_id = $1 ORDER BY target",
-        &[model_id.into()],
-        |row| {
-            Ok(Publication {
-                target: row.get(1)?.unwrap_or_default(),
-                source: row.get(2)?,
-                key_column: row.get(3)?.unwrap_or_default(),
-                key_type: row.get(4)?.unwrap_or_default(),
-                n: row.get(5)?,
-                history: row.get(6)?,
-                search_path: row.get(7)?.unwrap_or_default(),
-            })
-        },
-    )
+    let read = |row: &Row| Publication {
+        target: row.get(1).unwrap_or_default(),
+        source: row.get(2),
+        key_column: row.get(3).unwrap_or_default(),
+        key_type: row.get(4).unwrap_or_default(),
+        n: row.get(5),
+        history: row.get(6),
+        search_path: row.get(7).unwrap_or_default(),
+    };
+    registry::fresh(|| {
+        registry::select(
+            "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
+             WHERE model_id = $1 ORDER BY target",
+            &[model_id.into()],
+            read,
+        )
+    })
 }
 
 /// Writes what the model's active version says, by a query: the publication is made for the first time, or again.
@@ -99,9 +105,11 @@ pub(crate) fn publish_again(
 ) -> Result<Written, Report> {
     with_catalog_first(|| {
         must_be_own(&version.name, &publication.target)?;
-        let query = query_for(version, publication)?;
         let (columns, keys) = columns_for(version, publication);
+        check_key(&publication.key_column, &columns[1..])?;
+        let query = query_for(version, publication)?;
         let written = write_query(&publication.target, &query, &columns, &keys)?;
+        refuse_temporary(&publication.target)?;
         remember(version, publication)?;
         Ok(written)
     })
@@ -177,12 +185,12 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
     Ok(match version.kind.as_str() {
         "segments" => format!(
             "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
-             (SELECT s.{key}, persona.segment({model}, s) AS segment FROM ({source}) AS s) AS p \
+             (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}\n) AS s) AS p \
              LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
         ),
         "scorer" => {
             format!(
-                "SELECT s.{key}, persona.score_batch({model}, s) OVER () AS score FROM ({source}) AS s"
+                "SELECT s.{key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}\n) AS s"
             )
         }
         _ => format!(
@@ -190,7 +198,7 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
              r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
             publication.key_type,
             publication.n.unwrap_or(10),
-            item_type = recommend::item_type(&version.name)?,
+            item_type = registry::fresh(|| recommend::item_type(&version.name))?,
         ),
     })
 }
@@ -212,14 +220,15 @@ fn source_of(version: &Version, publication: &Publication) -> Result<String, Rep
     if let Some(source) = &publication.source {
         return query_of(source);
     }
-    registry::source(version)?
+    registry::fresh(|| registry::source(version))?
         .map(|source| query_of(&source))
         .unwrap_or_else(|| Err(Error::NullArgument { argument: "source" }.into()))
 }
 
 /// An argument of the fit, as text.
 fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Report> {
-    Ok(registry::parameters(version)?[argument].as_str().map(str::to_owned))
+    let parameters = registry::fresh(|| registry::parameters(version))?;
+    Ok(parameters[argument].as_str().map(str::to_owned))
 }
 
 /// The type of the key column in the source.
@@ -228,7 +237,7 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     let key = quote_identifier(&publication.key_column);
     let query = format!(
         "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, -1) FROM \
-         (SELECT (SELECT s.{key} FROM ({source}) AS s LIMIT 1) AS v) AS k"
+         (SELECT (SELECT s.{key} FROM ({source}\n) AS s LIMIT 1) AS v) AS k"
     );
     select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
 }
@@ -258,5 +267,8 @@ fn segment_changes(
         )
         .set_hint("Keep one with persona.publish(…, history_table => 'name').")
     })?;
-    Ok(TableIterator::new(changes))
+    Ok(TableIterator::new(changes.into_iter().map(|change| {
+        let at = TimestampWithTimeZone::try_from(change.at).ok();
+        (Some(change.key), change.from, change.to, at)
+    })))
 }

@@ -1,70 +1,290 @@
-//! Which tables may be read for a caller whom somebody else told their names.
+//! Tables that somebody else named, read for a caller without running anything of their owners'.
 //!
-//! Anybody may name a table in a publication of a model of his own. What such a table holds can run code of its owner's: an
-//! expression of an index runs even while a query is planned. So the table is read as its owner, in a restricted operation, and
-//! only after the caller's own right to each column that is read was checked.
+//! Anybody may name a table in a publication of a model of his own. A query of it could run code of its owner's, as the caller or
+//! as whomever it runs as: an expression of an index runs even while a query is planned, a domain's constraint when a key is
+//! cast. So the table is locked, the caller's right to each column is checked as it is now, and the rows are read by the key's
+//! index, or one after another, without a query. Only columns whose types are PostgreSQL's own, an extension's or an enum's are
+//! shown.
+#![allow(unsafe_code, reason = "values are read from rows as the types that they have")]
 
-use pgrx::pg_sys::Oid;
+use std::ffi::{CStr, CString};
+
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::registry::spi_failed;
-use crate::pg::security::with_catalog_names;
+use crate::pg::query::{self, select_one};
+use crate::pg::scan::{Row, Table, equal};
+use crate::pg::security::{attempt, with_catalog_names, with_latest_snapshot};
 
-/// A table that may be read, as its owner.
+/// A table that may be read; its lock is held until the transaction ends.
 pub(super) struct Readable {
     /// Qualified and quoted.
-    pub(super) table: String,
-    pub(super) owner: Oid,
-    /// The type of the key column, as SQL.
-    pub(super) key_type: String,
+    pub(super) name: String,
+    table: Table,
+    key: Column,
+    columns: Vec<Column>,
+    index: Option<Index>,
 }
 
-/// The table of this name, qualified and quoted, if it is there with these columns and the caller may read them; without
-/// `columns`, all of its columns. One whose row-level security applies to the caller is passed over with a NOTICE.
+/// A column of a type that runs nothing of anybody's.
+#[derive(Clone)]
+pub(super) struct Column {
+    pub(super) name: String,
+    number: i16,
+    /// A domain's base.
+    type_id: Oid,
+}
+
+/// A btree index whose first column is the key, and its equality.
+struct Index {
+    id: Oid,
+    equal: Oid,
+    collation: Oid,
+}
+
+/// What the catalogue says of a table of this name, as it is now.
+#[derive(PartialEq)]
+struct Described {
+    id: Oid,
+    name: String,
+    is_hidden: bool,
+    is_table: bool,
+    key: Option<i16>,
+    numbers: Vec<i16>,
+    names: Vec<String>,
+    types: Vec<Oid>,
+    /// For each column whether its type is an enum or an extension's.
+    are_known: Vec<bool>,
+    index: Option<(Oid, Oid, Oid)>,
+}
+
+/// The table of this name, qualified and quoted, if it is there with this key, and the caller may read the columns that are
+/// `wanted`, or all. What is passed over for another reason is told.
 pub(super) fn readable(
     name: &str,
     key: &str,
-    columns: Option<&[&str]>,
+    wanted: Option<&[&str]>,
 ) -> Result<Option<Readable>, Report> {
-    let columns =
-        columns.map(|columns| columns.iter().map(|&one| one.to_owned()).collect::<Vec<_>>());
-    let found = with_catalog_names(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT format('%I.%I', n.nspname, c.relname), c.relowner, format_type(k.atttypid, k.atttypmod), \
-                        row_security_active(c.oid) \
+    let Some(found) = described(name, key, wanted)? else { return Ok(None) };
+    let skip = |why: &str| {
+        notice!("table {} is skipped: {why}", found.name);
+        Ok(None)
+    };
+    // SAFETY: a lock is asked for, without waiting for whoever has the table.
+    let is_locked =
+        unsafe { pg_sys::ConditionalLockRelationOid(found.id, pg_sys::AccessShareLock as i32) };
+    if !is_locked {
+        return skip("another session has locked it");
+    }
+    // While it was not locked yet, it may have become another one.
+    if described(name, key, wanted)?.as_ref() != Some(&found) {
+        return skip("another session has changed it");
+    }
+    if found.is_hidden {
+        return skip("its row-level security applies to you");
+    }
+    if !found.is_table {
+        return skip("it is no plain table");
+    }
+    let columns: Vec<Column> = found.columns().collect();
+    let key_column = columns.iter().find(|column| Some(column.number) == found.key).cloned();
+    let Some(key) = key_column else {
+        return skip("the type of its key is none of PostgreSQL's own");
+    };
+    let missing = wanted
+        .unwrap_or_default()
+        .iter()
+        .find(|name| !columns.iter().any(|column| column.name == **name));
+    if let Some(missing) = missing {
+        return skip(&format!(
+            "its column \"{missing}\" is missing, or of a type that is none of PostgreSQL's own"
+        ));
+    }
+    let index = found.index.map(|(id, equal, collation)| Index { id, equal, collation });
+    Ok(Some(Readable { name: found.name, table: Table::open(found.id), key, columns, index }))
+}
+
+impl Described {
+    fn columns(&self) -> impl Iterator<Item = Column> {
+        let all = self.numbers.iter().zip(&self.names).zip(&self.types).zip(&self.are_known);
+        all.filter_map(|(((&number, name), &type_id), &is_known)| {
+            // SAFETY: a look-up in the catalogue's cache.
+            let base = unsafe { pg_sys::getBaseType(type_id) };
+            let is_own = base.to_u32() < pg_sys::FirstNormalObjectId;
+            (is_own || is_known).then(|| Column { name: name.clone(), number, type_id: base })
+        })
+    }
+}
+
+fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<Described>, Report> {
+    let wanted = wanted.map(|names| names.iter().map(|&one| one.to_owned()).collect::<Vec<_>>());
+    let found = with_latest_snapshot(|| {
+        with_catalog_names(|| {
+            select_one(
+                "SELECT c.oid, format('%I.%I', n.nspname, c.relname), row_security_active(c.oid), c.relkind = 'r', \
+                        k.attnum, a.numbers, a.names, a.types, a.are_known, i.indexrelid, i.equal, i.collation \
                  FROM parse_ident($1) AS part \
                  JOIN pg_namespace n ON n.nspname = part[1] AND cardinality(part) = 2 \
                  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = part[2] AND c.relkind IN ('r', 'p') \
                  JOIN pg_attribute k ON k.attrelid = c.oid AND k.attname = $2 AND k.attnum > 0 \
-                 WHERE has_schema_privilege(n.oid, 'USAGE') \
-                   AND (SELECT count(*) FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'SELECT')) \
-                               = coalesce(cardinality($3), count(*)) \
-                        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-                          AND (a.attname = ANY ($3) OR $3 IS NULL))",
-                Some(1),
-                &[name.into(), key.into(), columns.into()],
-            )?;
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let row = rows.first();
-            Ok(Some((
-                row.get::<String>(1)?,
-                row.get::<Oid>(2)?,
-                row.get::<String>(3)?,
-                row.get::<bool>(4)?,
-            )))
+                 CROSS JOIN LATERAL ( \
+                     SELECT array_agg(a.attnum ORDER BY a.attnum) AS numbers, array_agg(a.attname::text ORDER BY a.attnum) AS names, \
+                            array_agg(a.atttypid ORDER BY a.attnum) AS types, \
+                            array_agg(t.typtype = 'e' OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass \
+                                AND d.objid = t.oid AND d.deptype = 'e') ORDER BY a.attnum) AS are_known, \
+                            bool_and(has_column_privilege(c.oid, a.attnum, 'SELECT')) AS may_read \
+                     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.attname = ANY ($3) OR $3 IS NULL)) AS a \
+                 LEFT JOIN LATERAL ( \
+                     SELECT i.indexrelid, i.indcollation[0] AS collation, o.oprcode::oid AS equal \
+                     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid AND x.relam = 403 \
+                     JOIN pg_opclass oc ON oc.oid = i.indclass[0] \
+                     JOIN pg_amop m ON m.amopfamily = oc.opcfamily AND m.amopstrategy = 3 \
+                         AND m.amoplefttype = oc.opcintype AND m.amoprighttype = oc.opcintype \
+                     JOIN pg_operator o ON o.oid = m.amopopr \
+                     WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = k.attnum \
+                     ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) AS i ON true \
+                 WHERE has_schema_privilege(n.oid, 'USAGE') AND a.may_read",
+                &[name.into(), key.into(), wanted.into()],
+                |row| {
+                    Some(Described {
+                        id: row.get(1)?,
+                        name: row.get(2)?,
+                        is_hidden: row.get(3)?,
+                        is_table: row.get(4)?,
+                        key: row.get(5),
+                        numbers: row.get(6)?,
+                        names: row.get(7)?,
+                        types: row.get(8)?,
+                        are_known: row.get(9)?,
+                        index: row
+                            .get(10)
+                            .zip(row.get(11))
+                            .zip(row.get(12))
+                            .map(|((id, equal), collation)| (id, equal, collation)),
+                    })
+                },
+            )
         })
-    })
-    .map_err(spi_failed)?;
-    let Some((Some(table), Some(owner), Some(key_type), is_hidden)) = found else {
-        return Ok(None);
-    };
-    if is_hidden == Some(true) {
-        notice!("table {table} is skipped: its row-level security applies to you");
-        return Ok(None);
+    })?;
+    Ok(found.flatten())
+}
+
+impl Readable {
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
     }
-    Ok(Some(Readable { table, owner, key_type }))
+
+    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    pub(super) fn key(&self) -> &Column {
+        &self.key
+    }
+
+    /// All rows, in any order.
+    pub(super) fn each(&self, mut row: impl FnMut(&Row)) {
+        // SAFETY: no index, and no key.
+        unsafe {
+            self.table.rows(None, [], |one| {
+                row(one);
+                true
+            });
+        }
+    }
+
+    /// The rows of a key, which comes as text. False where the table cannot be asked: that is told.
+    pub(super) fn each_of(&self, key: &str, mut row: impl FnMut(&Row)) -> bool {
+        let skip = |why: &str| {
+            notice!("table {} is skipped: {why}", self.name);
+            false
+        };
+        let Some(index) = &self.index else { return skip("it has no index of its key") };
+        let value = match attempt(|| Ok(input(self.key.type_id, key))) {
+            Ok(value) => value,
+            Err(error) => return skip(error.message()),
+        };
+        // SAFETY: the index is the table's and its first column the key, whose type has this equality; the value is of it.
+        unsafe {
+            let key = [equal(self.key.number, index.equal, index.collation, value)];
+            self.table.rows(Some(index.id), key, |one| {
+                row(one);
+                true
+            });
+        }
+        true
+    }
+}
+
+/// A value of the type, from its text; what is none is an error of PostgreSQL's.
+fn input(type_id: Oid, text: &str) -> Datum {
+    let text = CString::new(text).unwrap_or_default();
+    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: the type is there, and runs nothing of anybody's.
+    unsafe {
+        pg_sys::getTypeInputInfo(type_id, &mut function, &mut parameter);
+        pg_sys::OidInputFunctionCall(function, text.as_ptr().cast_mut(), parameter, -1)
+    }
+}
+
+impl Column {
+    pub(super) fn value(&self, row: &Row) -> Option<Datum> {
+        row.get(self.number)
+    }
+
+    /// The value as an integer, in a column that is one.
+    pub(super) fn integer(&self, row: &Row) -> Option<i32> {
+        self.value(row).filter(|_| self.is(pg_sys::INT4OID)).map(|value| value.value() as i32)
+    }
+
+    /// The value as a time, in a column of times with a zone.
+    pub(super) fn time(&self, row: &Row) -> Option<i64> {
+        self.value(row)
+            .filter(|_| self.is(pg_sys::TIMESTAMPTZOID))
+            .map(|value| value.value() as i64)
+    }
+
+    pub(super) fn is(&self, type_id: Oid) -> bool {
+        self.type_id == type_id
+    }
+
+    pub(super) fn text(&self, row: &Row) -> Option<String> {
+        let value = self.value(row)?;
+        let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
+        // SAFETY: the value is of the type, which runs nothing of anybody's; what comes back is a C string of PostgreSQL's.
+        unsafe {
+            pg_sys::getTypeOutputInfo(self.type_id, &mut function, &mut is_varlena);
+            let text = pg_sys::OidOutputFunctionCall(function, value);
+            Some(CStr::from_ptr(text).to_string_lossy().into_owned())
+        }
+    }
+}
+
+/// Columns of one function call: PostgreSQL's functions take a hundred arguments.
+const SHOWN: usize = 45;
+
+/// The columns as an object, numbers as numbers.
+pub(super) fn object<'a>(
+    row: &Row,
+    columns: impl Iterator<Item = &'a Column>,
+) -> Result<serde_json::Value, Report> {
+    let mut arguments: Vec<DatumWithOid> = Vec::new();
+    for column in columns.take(SHOWN) {
+        arguments.push(column.name.as_str().into());
+        // A cast to json of such a type would be somebody's.
+        let is_own = column.type_id.to_u32() < pg_sys::FirstNormalObjectId;
+        arguments.push(match (column.value(row), is_own) {
+            (None, _) => DatumWithOid::null_oid(pg_sys::TEXTOID),
+            // SAFETY: the value is of the type, and outlives the query.
+            (Some(value), true) => unsafe { DatumWithOid::new(value, column.type_id) },
+            (Some(_), false) => column.text(row).into(),
+        });
+    }
+    let places: Vec<String> = (1..=arguments.len()).map(|place| format!("${place}")).collect();
+    let statement = format!("SELECT pg_catalog.jsonb_build_object({})", places.join(", "));
+    let found = query::select_one(&statement, &arguments, |row| row.get::<pgrx::JsonB>(1))?;
+    Ok(found.flatten().map(|pgrx::JsonB(object)| object).unwrap_or_default())
 }

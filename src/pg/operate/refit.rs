@@ -3,14 +3,14 @@
 //! As REFRESH MATERIALIZED VIEW does, the source runs with the owner's rights in a security-restricted operation, and its
 //! names resolve in the schemas of the fit: whoever calls, the owner gains nothing and loses nothing.
 
-use std::ffi::CString;
-
 use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, Privilege, Recipe, Version};
-use crate::pg::security::{as_role, is_transaction_block, session_role, with_search_path};
+use crate::pg::security::{
+    as_role, is_transaction_block, refuse_read_only, session_role, with_search_path,
+};
 use crate::pg::{recommend, score, segment};
 
 use super::publish;
@@ -35,20 +35,22 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
         pgrx::notice!("model \"{model}\" is being refitted by another session, skipped");
         return Ok(None);
     };
-    let live = registry::fresh(|| found.live())?;
-    let fit = registry::recipe(&live)?;
-    let before = Found::of(&live)?;
+    let (live, fit, before) = registry::fresh(|| {
+        let live = found.live()?;
+        let (fit, before) = (registry::recipe(&live)?, Found::of(&live)?);
+        Ok::<_, Report>((live, fit, before))
+    })?;
     let fresh = as_role(live.owner, || {
         with_search_path(&fit.search_path, || {
-            let fresh = again(&live, &fit)?;
-            let found = Found::of(&fresh)?;
+            let fresh = registry::fresh(|| again(&live, &fit))?;
+            let found = registry::fresh(|| Found::of(&fresh))?;
             if !force {
                 check_rows(&fresh, before.n_rows, found.n_rows)?;
                 check_metric(&live, &before, &found, max_loss)?;
             }
             let mut n_changed = 0;
             for publication in publish::publications(live.model_id)? {
-                let path = CString::new(publication.search_path.as_str()).unwrap_or_default();
+                let path = registry::path_of(&publication.search_path);
                 let publish = || publish::publish_again(&fresh, &publication);
                 n_changed += with_search_path(&path, publish)?.n_changed();
             }
@@ -73,6 +75,7 @@ fn log_refit_failure(
     sqlstate: &str,
     error: &str,
 ) -> Result<(), Report> {
+    refuse_read_only(|| format!("model \"{model}\""))?;
     let Ok(found) = registry::find(model, Privilege::Own) else { return Ok(()) };
     let Some(live) = found.active()? else { return Ok(()) };
     let from_version = live.version;
@@ -175,10 +178,11 @@ struct Run<'a> {
 }
 
 fn log(live: &Version, run: &Run) -> Result<(), Report> {
+    // Where the model is gone meanwhile, nothing is kept of it.
     registry::change(
         "INSERT INTO persona.refit_run \
          (model_id, started_at, run_by, from_version, version, n_rows, n_changed, sqlstate, error) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM persona.model WHERE id = $1 FOR KEY SHARE",
         &[
             live.model_id.into(),
             run.started_at.into(),

@@ -11,8 +11,8 @@ use pgrx::spi::{quote_identifier, quote_literal};
 use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::names::find_relation;
-use crate::pg::registry::spi_failed;
-use crate::pg::security::{current_role, with_catalog_first};
+use crate::pg::query::spi_failed;
+use crate::pg::security::{current_role, with_catalog_first, with_latest_snapshot};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -119,10 +119,10 @@ pub(super) fn existing(target: &str) -> Result<Option<String>, Report> {
     find_relation(target)
 }
 
-/// The name as SQL, each part quoted; text that is no name is refused by PostgreSQL.
+/// The name as SQL, each part quoted and as long as PostgreSQL keeps it; text that is no name is refused by PostgreSQL.
 pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
     let query = format!(
-        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part), '.') \
+        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part::pg_catalog.name::pg_catalog.text), '.') \
          FROM pg_catalog.unnest(pg_catalog.parse_ident({})) AS part",
         quote_literal(target)
     );
@@ -135,13 +135,16 @@ pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
 /// the owner's rights. The lock keeps it from being dropped and made anew by somebody else.
 pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
     let Some(table) = existing(target)? else { return Ok(()) };
+    // As the catalogue is now, whatever the statement's snapshot.
     let is_own = || {
-        select_one::<bool>(&format!(
-            "SELECT c.relowner OPERATOR(pg_catalog.=) {}::pg_catalog.oid FROM pg_catalog.pg_class c \
+        with_latest_snapshot(|| {
+            select_one::<bool>(&format!(
+                "SELECT c.relowner OPERATOR(pg_catalog.=) {}::pg_catalog.oid FROM pg_catalog.pg_class c \
              WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid",
-            current_role().to_u32(),
-            quote_literal(&table)
-        ))
+                current_role().to_u32(),
+                quote_literal(&table)
+            ))
+        })
     };
     if is_own()? == Some(true) {
         run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;
@@ -150,6 +153,27 @@ pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
         }
     }
     Err(Error::NotItsTable { model: model.to_owned(), table }.into())
+}
+
+/// Whether a table that is there is the session's own, which no refit by another session could write.
+pub(crate) fn is_temporary(target: &str) -> Result<bool, Report> {
+    let query = format!(
+        "SELECT c.relpersistence OPERATOR(pg_catalog.=) 't' FROM pg_catalog.pg_class c \
+         WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid",
+        quote_literal(target)
+    );
+    Ok(select_one::<bool>(&query)? == Some(true))
+}
+
+pub(crate) fn refuse_temporary(target: &str) -> Result<(), Report> {
+    if is_temporary(target)? {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
+            format!("table {target} is temporary"),
+        )
+        .set_hint("A refit by another session could not write it: name a table that stays."));
+    }
+    Ok(())
 }
 
 /// A name that no temporary table of the session has, qualified.
@@ -187,9 +211,29 @@ fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
 }
 
+/// Refuses a key of the name of another column of the table.
+pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
+    if others.contains(&key) || key == "since" {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            format!("the table has a column \"{key}\" of its own"),
+        )
+        .set_hint("Give the key another name in the source, with AS."));
+    }
+    Ok(())
+}
+
 /// Makes the table equal to the rows of the query, in one statement: no table in between, so it can run where none may be
 /// made, and every part sees the same rows.
 fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<Written, Report> {
+    let free = |name: &str| {
+        let mut name = name.to_owned();
+        while columns.contains(&name.as_str()) {
+            name.push('_');
+        }
+        name
+    };
+    let (here, is_old, is_new) = (free("is_here"), free("is_old"), free("is_new"));
     let quoted =
         |names: &[&str]| names.iter().map(|name| quote_identifier(*name)).collect::<Vec<String>>();
     let (columns, keys) = (quoted(columns), quoted(keys));
@@ -205,14 +249,14 @@ fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<
     let (either, all) = (joined(", ", either), columns.join(", "));
     let statement = format!(
         "WITH d AS MATERIALIZED (\
-           SELECT {either}, {new}, t.persona_here AS is_old, s.persona_here AS is_new \
-           FROM (SELECT true AS persona_here, q.* FROM ({query}) AS q OFFSET 0) AS s \
-           FULL JOIN (SELECT true AS persona_here, q.* FROM {target} AS q) AS t ON {same_key} \
-           WHERE s.persona_here IS NULL OR t.persona_here IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
-         gone AS (DELETE FROM {target} t USING d WHERE d.is_new IS NULL AND {its_key} RETURNING 1), \
+           SELECT {either}, {new}, t.{here} AS {is_old}, s.{here} AS {is_new} \
+           FROM (SELECT true AS {here}, q.* FROM ({query}) AS q OFFSET 0) AS s \
+           FULL JOIN (SELECT true AS {here}, {all} FROM {target} AS q) AS t ON {same_key} \
+           WHERE s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
+         gone AS (DELETE FROM {target} t USING d WHERE d.{is_new} IS NULL AND {its_key} RETURNING 1), \
          changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM d \
-                     WHERE d.is_new AND d.is_old AND {its_key} RETURNING 1), \
-         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM d WHERE d.is_old IS NULL RETURNING 1) \
+                     WHERE d.{is_new} AND d.{is_old} AND {its_key} RETURNING 1), \
+         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM d WHERE d.{is_old} IS NULL RETURNING 1) \
          SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
                 (SELECT pg_catalog.count(*) FROM gone)"
     );

@@ -15,7 +15,8 @@ use crate::pg::guc;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Privilege, Version, current, spi_failed};
+use crate::pg::query::spi_failed;
+use crate::pg::registry::{self, Model, Privilege, Version, current};
 use crate::pg::security::{current_role, refuse_read_only};
 use crate::pg::threads;
 
@@ -62,11 +63,12 @@ fn recommend_all_into(
     // A refit writes the table again, as the model's owner: another role's table is a copy.
     let is_published = exclude_seen == Some(true) && found.owner == current_role();
     if is_published {
+        registry::lock_existing(&found.name, Model::must_be_its_owner)?;
         table::must_be_own(&found.name, &target)?;
     }
-    let (version, served, pages) = everyone(model, n, exclude_seen)?;
+    let (version, served, pages) = registry::fresh(|| everyone(model, n, exclude_seen))?;
     let (n_rows, written) = write(&target, &version, &served, &pages)?;
-    if is_published {
+    if is_published && !table::is_temporary(&target)? {
         let user = &served.columns.user;
         publish::remember(
             &version,

@@ -19,6 +19,7 @@ use crate::pg::guc;
 use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
+use crate::pg::query::spi_failed;
 use crate::pg::registry::{self, NewVersion, Privilege, Stored, Version, current};
 use crate::pg::security::with_catalog_names;
 use crate::pg::threads;
@@ -292,7 +293,7 @@ fn qualified(type_of_caller: &str) -> Result<String, Report> {
         "SELECT pg_catalog.to_regtype($1)::pg_catalog.oid",
         &[type_of_caller.into()],
     )
-    .map_err(registry::spi_failed)?;
+    .map_err(spi_failed)?;
     Ok(oid.map_or_else(|| "text".to_owned(), |oid| with_catalog_names(|| type_name(oid))))
 }
 

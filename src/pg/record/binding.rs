@@ -2,23 +2,14 @@
 #![allow(unsafe_code, reason = "records are tuples of PostgreSQL, read without a copy")]
 
 use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::prelude::PgSqlErrorCode as Code;
 
-use crate::pg::error::{Error, Report};
+use crate::pg::error::{Error, Report, report};
 
+use super::deform::{Column, columns, deform};
 use super::layout::Layout;
 use super::slot::{Slot, array_element, expanded_names, find, number};
 use super::{Attribute, Record, Wanted, attributes, check_names, require_numbers};
-
-unsafe extern "C-unwind" {
-    /// PostgreSQL's own, without the guard of 20 ns that pgrx sets up for errors: none is raised for a tuple that holds every
-    /// column of the descriptor.
-    fn heap_deform_tuple(
-        tuple: *mut pg_sys::HeapTupleData,
-        descriptor: pg_sys::TupleDesc,
-        values: *mut Datum,
-        nulls: *mut bool,
-    );
-}
 
 /// One bound value of a row.
 pub(crate) enum Cell<'a> {
@@ -27,11 +18,15 @@ pub(crate) enum Cell<'a> {
     Category(Option<&'a str>),
 }
 
+/// The oid of a row's type, and for a record its number in this backend.
+type RowType = (Oid, i32);
+
 /// Reads rows of one call site. Lives in the call site's memory.
 #[derive(Default)]
 pub(crate) struct Binding {
-    row_type: Option<(Oid, i32)>,
+    row_type: Option<RowType>,
     descriptor: Option<Descriptor>,
+    columns: Vec<Column>,
     attributes: Vec<Attribute>,
     slots: Vec<Slot>,
     /// Where the slots are in rows that can be read in place.
@@ -90,7 +85,7 @@ impl Binding {
         if self.read_in_place(record)? {
             return Ok(None);
         }
-        if self.load(record)? {
+        if let Some(row_type) = self.load(record)? {
             self.slots.clear();
             self.names.clear();
             for attribute in &self.attributes {
@@ -106,7 +101,7 @@ impl Binding {
                 return Err(Error::NoFeatures.into());
             }
             self.names = self.slots.iter().map(|slot| slot.attribute.clone()).collect();
-            self.find_layout();
+            self.bound(row_type);
         }
         self.numbers.clear();
         let mut expanded = None;
@@ -138,8 +133,8 @@ impl Binding {
         if self.read_in_place(record)? {
             return Ok(&self.numbers);
         }
-        if self.load(record)? {
-            self.bind(names.iter().map(|name| (name.as_str(), Wanted::Number)))?;
+        if let Some(row_type) = self.load(record)? {
+            self.bind(row_type, names.iter().map(|name| (name.as_str(), Wanted::Number)))?;
         }
         self.numbers.clear();
         let mut loaded_array = None;
@@ -172,8 +167,8 @@ impl Binding {
             let mut numbers = self.numbers.iter().enumerate();
             return numbers.try_for_each(|(index, &number)| each(index, Cell::Number(number)));
         }
-        if self.load(record)? {
-            self.bind(wanted)?;
+        if let Some(row_type) = self.load(record)? {
+            self.bind(row_type, wanted)?;
         }
         let mut loaded_array = None;
         for (index, slot) in self.slots.iter().enumerate() {
@@ -229,71 +224,98 @@ impl Binding {
         Ok(true)
     }
 
-    /// Works out where the slots are in rows that can be read in place. An array column is none of them.
-    fn find_layout(&mut self) {
+    /// The slots are those of rows of this type. Works out where they are in rows that can be read in place; an array column is none
+    /// of them.
+    fn bound(&mut self, row_type: RowType) {
+        self.row_type = Some(row_type);
         let wanted = self.slots.iter().map(|slot| (slot.position, slot.kind));
-        self.layout = match (&self.descriptor, self.row_type) {
+        self.layout = match &self.descriptor {
             // SAFETY: the descriptor is that of the row type.
-            (Some(Descriptor(descriptor)), Some(row_type)) => unsafe {
-                Layout::of(*descriptor, row_type, wanted)
-            },
-            _ => None,
+            Some(Descriptor(descriptor)) => unsafe { Layout::of(*descriptor, row_type, wanted) },
+            None => None,
         };
     }
 
-    /// Takes the row apart; true if its type is new here, so that names must be bound again.
-    fn load(&mut self, record: Record) -> Result<bool, Report> {
-        // SAFETY: the record's datum is a composite value. Its header names its row type; the descriptor found by it
-        // describes the tuple; heap_deform_tuple writes natts values into the two vectors of that length.
+    /// Takes the row apart; returns its type if it is new here, so that names must be bound again.
+    fn load(&mut self, record: Record) -> Result<Option<RowType>, Report> {
+        // SAFETY: the record's datum is a composite value, whose header names its row type.
         unsafe {
-            let header = whole(record.datum.cast_mut_ptr(), &mut self.copy);
-            let header = header.cast::<pg_sys::HeapTupleHeaderData>();
-            let choice = (*header).t_choice.t_datum;
+            let row = whole(record.datum.cast_mut_ptr(), &mut self.copy);
+            let choice = (*row.cast::<pg_sys::HeapTupleHeaderData>()).t_choice.t_datum;
             let row_type = (choice.datum_typeid, choice.datum_typmod);
-            let is_new = self.row_type != Some(row_type);
-            if is_new {
-                self.row_type = None;
-                self.layout = None;
-                let shared = pg_sys::lookup_rowtype_tupdesc(row_type.0, row_type.1);
-                let kept = pgrx::PgMemoryContexts::TopMemoryContext
-                    .switch_to(|_| pg_sys::CreateTupleDescCopy(shared));
-                if (*shared).tdrefcount >= 0 {
-                    pg_sys::DecrTupleDescRefCount(shared);
-                }
-                self.descriptor = Some(Descriptor(kept));
-                self.attributes = attributes(kept);
-                check_names(&self.attributes, row_type.0 == pg_sys::RECORDOID)?;
-                let n = (*kept).natts as usize;
-                self.values = vec![Datum::null(); n];
-                self.nulls = vec![true; n];
-                self.row_type = Some(row_type);
+            if self.row_type == Some(row_type) && self.take_apart(row) {
+                return Ok(None);
             }
-            let Some(Descriptor(descriptor)) = &self.descriptor else { return Ok(is_new) };
-            let mut tuple = pg_sys::HeapTupleData {
-                t_len: pgrx::varsize_any(header.cast()) as u32,
-                t_data: header,
-                ..Default::default()
-            };
-            let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
-            let n_stored = (*header).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16;
-            if usize::from(n_stored) >= self.values.len() {
-                heap_deform_tuple(&mut tuple, *descriptor, values, nulls);
-            } else {
+            // Another type, or the type was altered since.
+            self.describe(row_type)?;
+            if self.take_apart(row) {
+                return Ok(Some(row_type));
+            }
+            Err(report(
+                Code::ERRCODE_DATATYPE_MISMATCH,
+                "a row does not have the columns of its type",
+            )
+            .set_hint("The type was altered while the query ran: run it again."))
+        }
+    }
+
+    /// Reads the columns of a row type. Its names are to be bound after that.
+    fn describe(&mut self, row_type: RowType) -> Result<(), Report> {
+        self.forget();
+        // SAFETY: the type is a row's; the descriptor that is kept is a copy.
+        unsafe {
+            let shared = pg_sys::lookup_rowtype_tupdesc(row_type.0, row_type.1);
+            let kept = pgrx::PgMemoryContexts::TopMemoryContext
+                .switch_to(|_| pg_sys::CreateTupleDescCopy(shared));
+            if (*shared).tdrefcount >= 0 {
+                pg_sys::DecrTupleDescRefCount(shared);
+            }
+            self.descriptor = Some(Descriptor(kept));
+            self.columns = columns(kept);
+            self.attributes = attributes(kept);
+        }
+        check_names(&self.attributes, row_type.0 == pg_sys::RECORDOID)?;
+        self.values = vec![Datum::null(); self.columns.len()];
+        self.nulls = vec![true; self.columns.len()];
+        Ok(())
+    }
+
+    /// Takes the row apart by the columns of its type; false where it does not have them.
+    ///
+    /// # Safety
+    /// `row` is a composite value with a full header, aligned.
+    unsafe fn take_apart(&mut self, row: *mut pg_sys::varlena) -> bool {
+        // SAFETY: by the caller's promise; there is a value for each column.
+        unsafe {
+            let stored = deform(row, &self.columns, &mut self.values, &mut self.nulls);
+            let Some(n_stored) = stored else { return false };
+            if let Some(Descriptor(descriptor)) = &self.descriptor
+                && n_stored < self.columns.len()
+            {
+                // The columns that were added since have the values that the descriptor knows.
+                let mut tuple = pg_sys::HeapTupleData {
+                    t_len: pgrx::varsize_4b(row) as u32,
+                    t_data: row.cast(),
+                    ..Default::default()
+                };
+                let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
                 pg_sys::heap_deform_tuple(&mut tuple, *descriptor, values, nulls);
             }
-            Ok(is_new)
+            true
         }
     }
 
     /// Finds each wanted name among the columns. On failure the next row binds again.
-    fn bind<'w>(&mut self, wanted: impl Iterator<Item = (&'w str, Wanted)>) -> Result<(), Report> {
-        let row_type = self.row_type.take();
+    fn bind<'w>(
+        &mut self,
+        row_type: RowType,
+        wanted: impl Iterator<Item = (&'w str, Wanted)>,
+    ) -> Result<(), Report> {
         self.slots.clear();
         for (name, wanted) in wanted {
             self.slots.push(find(&self.attributes, name, wanted)?);
         }
-        self.row_type = row_type;
-        self.find_layout();
+        self.bound(row_type);
         Ok(())
     }
 }

@@ -9,11 +9,14 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use crate::pg::datum::Kind;
 
 use super::attribute_at;
+use super::deform::alignment;
 
 pub(super) struct Layout {
     row_type: (Oid, i32),
     n_columns: u16,
     places: Vec<Place>,
+    /// Where the last of them ends.
+    end: usize,
     /// Where they begin, if all are float8 and lie one behind the other.
     floats_from: Option<usize>,
 }
@@ -49,23 +52,20 @@ impl Layout {
     ) -> Option<Self> {
         // SAFETY: by the caller's promise.
         let n_columns = unsafe { (*descriptor).natts };
-        let (mut offsets, mut end) = (Vec::new(), 0_usize);
+        let (mut offsets, mut end_of_columns) = (Vec::new(), 0_usize);
         for position in 0..n_columns as usize {
             // SAFETY: as above, within the number of columns.
             let attribute = unsafe { &*attribute_at(descriptor, position) };
             let Ok(length) = usize::try_from(attribute.attlen) else { break };
-            let alignment = match attribute.attalign as u8 {
-                b'c' => 1,
-                b's' => 2,
-                b'i' => 4,
-                _ => 8,
-            };
-            let offset = end.next_multiple_of(alignment);
+            let alignment = alignment(attribute.attalign as u8);
+            let offset = end_of_columns.next_multiple_of(alignment);
             offsets.push((offset, length, attribute.attbyval));
-            end = offset + length;
+            end_of_columns = offset + length;
         }
+        let mut end = 0;
         let places = wanted.map(|(position, kind)| {
             let (offset, length, by_value) = *offsets.get(position)?;
+            end = end.max(offset + length);
             let width = match length {
                 1 => Width::One,
                 2 => Width::Two,
@@ -80,10 +80,11 @@ impl Layout {
         let are_together = places.windows(2).all(|pair| pair[0].offset + 8 == pair[1].offset);
         let floats_from =
             places.first().map(|place| place.offset).filter(|_| are_float8 && are_together);
-        Some(Self { row_type, n_columns: n_columns as u16, places, floats_from })
+        Some(Self { row_type, n_columns: n_columns as u16, places, end, floats_from })
     }
 
-    /// The row, if it is one of those that have this layout.
+    /// The row, if it is one of those that have this layout. A type that is altered while the query runs keeps its oid: only the
+    /// row's own length says whether the columns are there.
     ///
     /// # Safety
     /// `record` is a composite value, not NULL, that outlives what this returns.
@@ -93,10 +94,10 @@ impl Layout {
         // where it is with a full one. Fields are read unaligned.
         unsafe {
             let value: *mut pg_sys::varlena = record.cast_mut_ptr();
-            let tuple = if pgrx::varatt_is_4b_u(value) {
-                value.cast::<u8>()
+            let (tuple, length) = if pgrx::varatt_is_4b_u(value) {
+                (value.cast::<u8>(), pgrx::varsize_4b(value))
             } else if pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) {
-                value.cast::<u8>().wrapping_sub(3)
+                (value.cast::<u8>().wrapping_sub(3), pgrx::varsize_1b(value) + 3)
             } else {
                 return None;
             };
@@ -110,7 +111,10 @@ impl Layout {
             let has_null =
                 addr_of!((*header).t_infomask).read_unaligned() & pg_sys::HEAP_HASNULL as u16 != 0;
             let first = addr_of!((*header).t_hoff).read_unaligned();
-            let has_layout = row_type == self.row_type && n_stored >= self.n_columns && !has_null;
+            let has_layout = row_type == self.row_type
+                && n_stored >= self.n_columns
+                && !has_null
+                && usize::from(first) + self.end <= length;
             has_layout.then(|| Fixed(tuple.add(usize::from(first))))
         }
     }
@@ -153,7 +157,7 @@ impl Layout {
     #[inline]
     pub(super) fn numbers(&self, row: &Fixed) -> impl Iterator<Item = f64> {
         self.places.iter().map(|place| {
-            // SAFETY: `row` found that the row has this layout, so a value of the kind and width is there.
+            // SAFETY: `row` found that the row is long enough for this layout, and any bits are a value of these kinds.
             unsafe {
                 let from = row.0.add(place.offset);
                 let datum = match place.width {

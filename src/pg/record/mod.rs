@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "records are tuples of PostgreSQL, read without a copy")]
 
 mod binding;
+mod deform;
 mod layout;
 mod slot;
 

@@ -6,50 +6,41 @@
 
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::{SpiHeapTupleData, SpiResult};
 
-use crate::pg::error::{Report, report};
+use crate::pg::error::Report;
+use crate::pg::query::{self, Row, spi_failed};
 use crate::pg::security::{as_role, with_catalog_names};
 
 use super::rows;
 
-/// Reads rows of the registry. Takes no transaction id, so it works on standbys and in parallel workers.
+/// Reads rows of the registry.
 pub(crate) fn select<T>(
     statement: &str,
     arguments: &[DatumWithOid],
-    read: impl Fn(&SpiHeapTupleData) -> SpiResult<T>,
+    read: impl Fn(&Row) -> T,
 ) -> Result<Vec<T>, Report> {
-    through(|| {
-        Spi::connect(|client| {
-            client.select(statement, None, arguments)?.map(|row| read(&row)).collect()
-        })
-    })
+    through(|| query::select(statement, arguments, read))
 }
 
 /// The first row of the registry, if there is one.
 pub(crate) fn select_one<T>(
     statement: &str,
     arguments: &[DatumWithOid],
-    read: impl Fn(&SpiHeapTupleData) -> SpiResult<T>,
+    read: impl Fn(&Row) -> T,
 ) -> Result<Option<T>, Report> {
-    select(statement, arguments, read).map(|rows| rows.into_iter().next())
+    through(|| query::select_one(statement, arguments, read))
 }
 
 /// Changes rows of the registry.
 pub(crate) fn change(statement: &str, arguments: &[DatumWithOid]) -> Result<(), Report> {
-    through(|| Spi::connect_mut(|client| client.update(statement, None, arguments).map(|_| ())))
+    through(|| {
+        Spi::connect_mut(|client| client.update(statement, None, arguments).map(|_| ()))
+            .map_err(spi_failed)
+    })
 }
 
-/// Runs statements on the registry, and maps SPI's own failures.
-pub(super) fn through<T>(work: impl FnOnce() -> SpiResult<T>) -> Result<T, Report> {
+/// Runs statements on the registry.
+pub(super) fn through<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, Report> {
     let owner = rows::owner()?;
-    as_role(owner, || with_catalog_names(work)).map_err(spi_failed)
-}
-
-/// A failure inside SPI that is no error of PostgreSQL's (those unwind by themselves).
-pub(crate) fn spi_failed(error: pgrx::spi::Error) -> Report {
-    report(
-        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-        format!("a query of the extension failed: {error}"),
-    )
+    as_role(owner, || with_catalog_names(work))
 }

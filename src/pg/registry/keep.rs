@@ -111,7 +111,8 @@ pub(crate) fn watch_memberships() {
     extern "C-unwind" fn changed(_: pg_sys::Datum, _: i32, _: u32) {
         MEMBERSHIPS.set(MEMBERSHIPS.get().wrapping_add(1));
     }
-    for cache in [AUTHOID, AUTHMEMROLEMEM] {
+    // Who owns the database is a membership, too: that of pg_database_owner.
+    for cache in [AUTHOID, AUTHMEMROLEMEM, DATABASEOID] {
         // SAFETY: the library stays loaded as long as the backend lives; the callback touches its own memory alone.
         unsafe {
             pg_sys::CacheRegisterSyscacheCallback(
@@ -129,12 +130,29 @@ struct Key {
     snapshot: SnapshotKey,
     role: Oid,
     memberships: u64,
+    /// Of a serializable transaction, which must read for itself what it builds on; else 0.
+    transaction: i64,
 }
 
 impl Key {
     #[inline]
     fn now() -> Self {
-        Self { snapshot: SnapshotKey::now(), role: current_role(), memberships: MEMBERSHIPS.get() }
+        let (snapshot, role) = (SnapshotKey::now(), current_role());
+        Self { snapshot, role, memberships: MEMBERSHIPS.get(), transaction: serializable() }
+    }
+}
+
+/// When the transaction began, if it is a serializable one.
+#[inline]
+#[allow(unsafe_code, reason = "the isolation level is a global of PostgreSQL")]
+fn serializable() -> i64 {
+    // SAFETY: reads globals.
+    unsafe {
+        if pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 {
+            pg_sys::GetCurrentTransactionStartTimestamp()
+        } else {
+            0
+        }
     }
 }
 
@@ -159,11 +177,10 @@ impl SnapshotKey {
     fn now() -> Self {
         // SAFETY: a function runs with an active snapshot; a null one is answered below.
         unsafe {
-            let snapshot = pg_sys::GetActiveSnapshot();
-            if snapshot.is_null() {
+            if !pg_sys::ActiveSnapshotSet() {
                 return Self::default();
             }
-            let snapshot = &*snapshot;
+            let snapshot = &*pg_sys::GetActiveSnapshot();
             Self {
                 xmin: u32::from(snapshot.xmin),
                 xmax: u32::from(snapshot.xmax),

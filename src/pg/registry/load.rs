@@ -58,10 +58,9 @@ pub(crate) fn payload(version: &Version) -> Result<Vec<u8>, Report> {
         &[version.model_id.into(), version.version.into()],
         |row| {
             let (bytes, room) = &mut *read.borrow_mut();
-            if let (Some(chunk), Ok(())) = (row.get::<&[u8]>(1)?, &room) {
+            if let (Some(chunk), Ok(())) = (row.get::<&[u8]>(1), &room) {
                 *room = memory::extend(bytes, chunk);
             }
-            Ok(())
         },
     )?;
     let (bytes, room) = read.into_inner();
@@ -96,8 +95,8 @@ struct Cache {
     clock: u64,
 }
 
-/// Model, version, digest of the bytes. By the digest alone two imports of the same bytes would bind alike.
-type Key = (i64, i32, [u8; 32]);
+/// Model, version, when it was written, digest of the bytes. By the digest alone two imports of the same bytes would bind alike.
+type Key = (i64, i32, i64, [u8; 32]);
 
 struct Cached {
     model: Rc<dyn Any>,
@@ -126,5 +125,5 @@ impl Cache {
 }
 
 fn key(version: &Version) -> Key {
-    (version.model_id, version.version, version.sha256)
+    (version.model_id, version.version, version.written_at, version.sha256)
 }

@@ -10,8 +10,9 @@ use pgrx::pg_sys;
 
 use crate::algo::hash::stable_hash;
 use crate::pg::error::{Error, Report};
-use crate::pg::security::{refuse_read_only, with_fresh_snapshot};
+use crate::pg::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
 
+use super::gate::change;
 use super::{Model, rows};
 
 /// The model into which a fit or an import writes, locked; None for a name that is not taken, which is locked then. Only the
@@ -44,7 +45,10 @@ pub(crate) fn lock_for_fit(name: &str, kind: &'static str) -> Result<Option<Mode
         lock.wait();
         // While this waited the model may have been dropped, renamed or replaced.
         match look(name)?.map(check).transpose()? {
-            Some(now) if now.id == model.id => return Ok(Some(now)),
+            Some(now) if now.id == model.id => {
+                hold_row(&now)?;
+                return Ok(Some(now));
+            }
             _ => lock.release(),
         }
     }
@@ -89,6 +93,7 @@ fn lock_model(
         }
         let now = checked()?;
         if now.id == model.id {
+            hold_row(&now)?;
             return Ok(Some(now));
         }
         lock.release();
@@ -98,7 +103,8 @@ fn lock_model(
 /// Locks a name that a model is to be given; it is not taken.
 pub(crate) fn lock_free_name(name: &str) -> Result<(), Report> {
     check_name(name)?;
-    let taken = || match look(name)? {
+    // As it is now, in a transaction with an old snapshot too: no key of the index would say it so well.
+    let taken = || match with_latest_snapshot(|| rows::model(name))? {
         None => Ok(()),
         Some(model) => {
             let kind = model.privilege().map(|_| model.kind);
@@ -108,6 +114,12 @@ pub(crate) fn lock_free_name(name: &str) -> Result<(), Report> {
     taken()?;
     Lock::of_name(name)?.wait();
     taken()
+}
+
+/// Under the old snapshot of a transaction the model may have been changed or dropped since: then this is 40001. No foreign key
+/// would refuse what is written for a model that is gone.
+fn hold_row(model: &Model) -> Result<(), Report> {
+    change("SELECT FROM persona.model WHERE id = $1 FOR NO KEY UPDATE", &[model.id.into()])
 }
 
 /// The model as it is now, whatever the statement's snapshot: it may have waited.

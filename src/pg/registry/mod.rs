@@ -18,8 +18,9 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
 use super::error::{Error, Report, report};
+use super::query::Row;
 
-pub(crate) use gate::{change, select, select_one, spi_failed};
+pub(crate) use gate::{change, select, select_one};
 pub(crate) use keep::{Found, current, watch_memberships};
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
@@ -50,6 +51,8 @@ pub(crate) struct Version {
     pub(crate) version: i32,
     pub(crate) algorithm: String,
     pub(crate) sha256: [u8; 32],
+    /// Which one it is: a rollback takes back a version's number, which another version is given then.
+    written_at: i64,
 }
 
 impl Model {
@@ -130,7 +133,7 @@ pub(crate) struct Recipe {
 pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
     let (source, search_path, parameters) =
         of_version(version, "source, search_path, parameters", |row| {
-            Ok((row.get::<String>(1)?, row.get::<String>(2)?, row.get::<JsonB>(3)?))
+            (row.get::<String>(1), row.get::<String>(2), row.get::<JsonB>(3))
         })?;
     let Some(source) = source else {
         return Err(report(
@@ -144,9 +147,15 @@ pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
     };
     Ok(Recipe {
         source,
-        search_path: CString::new(search_path.unwrap_or_default()).unwrap_or_default(),
+        search_path: path_of(&search_path.unwrap_or_default()),
         parameters: parameters.map(|JsonB(parameters)| parameters).unwrap_or_default(),
     })
+}
+
+/// A stored path as a setting: with the caller's temporary tables behind all others, where they hide none.
+pub(crate) fn path_of(search_path: &str) -> CString {
+    let path = format!("{search_path}, pg_temp");
+    CString::new(path.trim_start_matches(", ")).unwrap_or_default()
 }
 
 /// The source of a version's fit; None for an import.
@@ -172,11 +181,7 @@ pub(crate) fn n_rows(version: &Version) -> Result<i64, Report> {
 }
 
 /// Columns of a version's row; it is there.
-fn of_version<T>(
-    version: &Version,
-    columns: &str,
-    read: impl Fn(&pgrx::spi::SpiHeapTupleData) -> pgrx::spi::SpiResult<T>,
-) -> Result<T, Report> {
+fn of_version<T>(version: &Version, columns: &str, read: impl Fn(&Row) -> T) -> Result<T, Report> {
     let query =
         format!("SELECT {columns} FROM persona.model_version WHERE model_id = $1 AND version = $2");
     let arguments = [version.model_id.into(), version.version.into()];

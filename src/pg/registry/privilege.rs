@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report};
 use crate::pg::options::one_of;
-use crate::pg::security::{current_role, has_rights_of, role_name};
+use crate::pg::security::{can_become, current_role, has_rights_of, role_name};
 
 use super::Model;
 
@@ -67,7 +67,11 @@ impl Model {
         match self.privilege() {
             None => Err(Error::UnknownModel { name: name() }.into()),
             Some(privilege) if privilege >= wanted => Ok(()),
-            Some(_) if wanted == Privilege::Own => Err(Error::NotOwner { name: name() }.into()),
+            Some(_) if wanted == Privilege::Own => {
+                let owner =
+                    role_name(self.owner).unwrap_or_else(|| self.owner.to_u32().to_string());
+                Err(Error::NotOwner { name: name(), owner }.into())
+            }
             Some(_) => {
                 let role = role_name(current_role()).unwrap_or_default();
                 Err(Error::NotReader { name: name(), role }.into())
@@ -83,7 +87,8 @@ impl Model {
         }
         self.check_owner()?;
         let (name, owner) = (self.name.clone(), role_name(self.owner).unwrap_or_default());
-        Err(Error::NotItsOwner { name, owner }.into())
+        let can_become = can_become(current_role(), self.owner);
+        Err(Error::NotItsOwner { name, owner, can_become }.into())
     }
 
     /// Refuses what would run as an owner that is no role any more.
@@ -100,6 +105,12 @@ impl Model {
 
 /// For the views: own, read, use or NULL.
 #[pg_extern]
-fn model_privilege(owner: Oid, users: Vec<Oid>, readers: Vec<Oid>) -> Option<&'static str> {
+fn model_privilege(
+    owner: Oid,
+    users: Vec<Option<Oid>>,
+    readers: Vec<Option<Oid>>,
+) -> Option<&'static str> {
+    let [users, readers] =
+        [users, readers].map(|roles| roles.into_iter().flatten().collect::<Vec<_>>());
     Privilege::of_caller(owner, &users, &readers).map(Privilege::name)
 }

@@ -3,7 +3,7 @@
 //! A call that scores one row looks its model up by name: as a query, parsed and planned each time, that cost more than all
 //! the rest of the call (150 of 200 us). An index scan costs some 5 us, takes no transaction id, asks for no privilege, and
 //! runs nothing of a user's. Rows are those that the active snapshot sees.
-#![allow(unsafe_code, reason = "a scan of an index, as PostgreSQL does it for its own catalogues")]
+#![allow(unsafe_code, reason = "columns are read as the types that they have")]
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -11,25 +11,23 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, AttrNumber, Datum, Oid};
 use pgrx::prelude::*;
 
-use crate::pg::datum::varlena_bytes;
 use crate::pg::error::{Report, report};
+use crate::pg::scan::{Row, Table, equal};
 
 use super::{Model, Version};
 
 /// The columns that are read, in the order of `Model`'s and `Version`'s fields.
 const MODEL: [&CStr; 7] =
     [c"id", c"name", c"kind", c"owner", c"users", c"readers", c"active_version"];
-const VERSION: [&CStr; 4] = [c"model_id", c"version", c"algorithm", c"sha256"];
+const VERSION: [&CStr; 5] = [c"model_id", c"version", c"algorithm", c"sha256", c"created_at"];
 
 /// The model of this name, whoever owns it: what the caller may do with it is for [`Model::allow`] to say.
 pub(super) fn model(name: &str) -> Result<Option<Model>, Report> {
     // SAFETY: the value is a text that outlives the scan; the columns are read as the types that the install script gives them.
     unsafe {
-        let text =
-            Datum::from(pg_sys::cstring_to_text_with_len(name.as_ptr().cast(), name.len() as i32));
-        let table = Table::open(c"model", &MODEL)?;
-        let key = [table.key(1, pg_sys::F_TEXTEQ, text)];
-        table.first(c"model_name_key", key, |row| {
+        let text = pg_sys::cstring_to_text_with_len(name.as_ptr().cast(), name.len() as i32);
+        let key = [(1, pg_sys::F_TEXTEQ, Datum::from(text))];
+        first(c"model", &MODEL, c"model_name_key", key, |row| {
             Some(Model {
                 id: row.get(0)?.value() as i64,
                 name: row.text(1)?,
@@ -47,12 +45,11 @@ pub(super) fn model(name: &str) -> Result<Option<Model>, Report> {
 pub(super) fn version(model: &Model, version: i32) -> Result<Option<Version>, Report> {
     // SAFETY: as above.
     unsafe {
-        let table = Table::open(c"model_version", &VERSION)?;
-        let key = [
-            table.key(0, pg_sys::F_INT8EQ, Datum::from(model.id)),
-            table.key(1, pg_sys::F_INT4EQ, Datum::from(version)),
+        let keys = [
+            (0, pg_sys::F_INT8EQ, Datum::from(model.id)),
+            (1, pg_sys::F_INT4EQ, Datum::from(version)),
         ];
-        table.first(c"model_version_pkey", key, |row| {
+        first(c"model_version", &VERSION, c"model_version_pkey", keys, |row| {
             Some(Version {
                 model_id: model.id,
                 name: model.name.clone(),
@@ -61,6 +58,7 @@ pub(super) fn version(model: &Model, version: i32) -> Result<Option<Version>, Re
                 version,
                 algorithm: row.text(2)?,
                 sha256: row.bytes(3)?.try_into().ok()?,
+                written_at: row.get(4)?.value() as i64,
             })
         })
     }
@@ -85,115 +83,52 @@ pub(super) fn table_of_models() -> Result<Oid, Report> {
     relation_id(c"model")
 }
 
-/// A table of the registry, open.
-struct Table {
-    relation: pg_sys::Relation,
-    columns: Vec<AttrNumber>,
+/// The one row with this key of a unique index, in columns of a table of the registry.
+///
+/// # Safety
+/// Each key is a column's place, the function of its type's equality, and a value of that type.
+unsafe fn first<T, const N: usize>(
+    table: &CStr,
+    columns: &[&CStr],
+    index: &CStr,
+    keys: [(usize, u32, Datum); N],
+    read: impl FnOnce(&Columns) -> Option<T>,
+) -> Result<Option<T>, Report> {
+    let (id, index) = (relation_id(table)?, relation_id(index)?);
+    let numbers = numbers(id, columns);
+    let (mut read, mut found) = (Some(read), None);
+    // SAFETY: by the caller's promise; the index is the table's.
+    unsafe {
+        let keys = keys.map(|(column, function, value)| {
+            equal(numbers[column], function.into(), pg_sys::DEFAULT_COLLATION_OID, value)
+        });
+        Table::open(id).rows(Some(index), keys, |row| {
+            found = read.take().and_then(|read| read(&Columns { row, numbers: &numbers }));
+            false
+        });
+    }
+    Ok(found)
 }
 
-impl Table {
-    fn open(name: &CStr, columns: &[&CStr]) -> Result<Self, Report> {
-        let id = relation_id(name)?;
-        let columns = numbers(id, columns);
-        // SAFETY: the relation is there; it is closed when this is dropped, or by PostgreSQL after an error.
-        let relation = unsafe { pg_sys::table_open(id, pg_sys::AccessShareLock as i32) };
-        Ok(Self { relation, columns })
-    }
-
-    /// That a column is equal to a value.
-    ///
-    /// # Safety
-    /// The operator's function takes the column's type, of which the value is.
-    unsafe fn key(&self, column: usize, equal: u32, value: Datum) -> pg_sys::ScanKeyData {
-        let mut key = pg_sys::ScanKeyData::default();
-        // SAFETY: by the caller's promise.
-        unsafe {
-            pg_sys::ScanKeyEntryInitialize(
-                &mut key,
-                0,
-                self.columns[column],
-                pg_sys::BTEqualStrategyNumber as u16,
-                pg_sys::InvalidOid,
-                pg_sys::DEFAULT_COLLATION_OID,
-                equal.into(),
-                value,
-            );
-        }
-        key
-    }
-
-    /// What `read` makes of the one row with this key of a unique index.
-    fn first<T, const N: usize>(
-        &self,
-        index: &CStr,
-        mut key: [pg_sys::ScanKeyData; N],
-        read: impl FnOnce(&Row) -> Option<T>,
-    ) -> Result<Option<T>, Report> {
-        let index = relation_id(index)?;
-        // SAFETY: the scan is of an open relation under the active snapshot; the row is read before the scan ends.
-        unsafe {
-            let snapshot = pg_sys::GetActiveSnapshot();
-            let scan = pg_sys::systable_beginscan(
-                self.relation,
-                index,
-                true,
-                snapshot,
-                N as i32,
-                key.as_mut_ptr(),
-            );
-            let tuple = pg_sys::systable_getnext(scan);
-            let found = if tuple.is_null() {
-                None
-            } else {
-                let descriptor = (*self.relation).rd_att;
-                read(&Row { tuple, descriptor, columns: &self.columns })
-            };
-            pg_sys::systable_endscan(scan);
-            Ok(found)
-        }
-    }
+/// The columns of a row, by their places in the list of those that are read.
+struct Columns<'a> {
+    row: &'a Row,
+    numbers: &'a [AttrNumber],
 }
 
-impl Drop for Table {
-    fn drop(&mut self) {
-        // After an error PostgreSQL closes it itself.
-        // SAFETY: opened by `open`, closed once; the lock stays until the transaction ends.
-        unsafe {
-            if !std::thread::panicking() {
-                pg_sys::table_close(self.relation, pg_sys::NoLock as i32);
-            }
-        }
-    }
-}
-
-/// A row of a scan.
-struct Row<'a> {
-    tuple: pg_sys::HeapTuple,
-    descriptor: pg_sys::TupleDesc,
-    columns: &'a [AttrNumber],
-}
-
-impl Row<'_> {
+impl Columns<'_> {
     fn get(&self, column: usize) -> Option<Datum> {
-        let mut is_null = false;
-        // SAFETY: the row is of the relation whose descriptor this is.
-        let value = unsafe {
-            let number = i32::from(self.columns[column]);
-            pg_sys::heap_getattr(self.tuple, number, self.descriptor, &mut is_null)
-        };
-        (!is_null).then_some(value)
+        self.row.get(self.numbers[column])
     }
 
     fn bytes(&self, column: usize) -> Option<Vec<u8>> {
-        let value = self.get(column)?;
         // SAFETY: the columns that are read so are text and bytea.
-        unsafe {
-            Some(varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())).to_vec())
-        }
+        unsafe { self.row.bytes(self.numbers[column]) }
     }
 
     fn text(&self, column: usize) -> Option<String> {
-        String::from_utf8(self.bytes(column)?).ok()
+        // SAFETY: the columns that are read so are text.
+        unsafe { self.row.text(self.numbers[column]) }
     }
 
     fn oids(&self, column: usize) -> Option<Vec<Oid>> {

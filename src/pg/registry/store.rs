@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::pg::error::{Error, Report};
+use crate::pg::query::spi_failed;
 use crate::pg::security::current_role;
 
 use super::gate::through;
@@ -60,11 +61,11 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
             else {
                 return Ok(None);
             };
-            client.update(
+            let written = client.update(
                 "INSERT INTO persona.model_version (model_id, version, algorithm, n_rows, features, parameters, \
                  metrics, source, search_path, sha256, n_bytes, created_by) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-                None,
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING created_at",
+                Some(1),
                 &[
                     model_id.into(),
                     version.into(),
@@ -80,6 +81,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                     owner.into(),
                 ],
             )?;
+            let written_at = written.first().get_one::<TimestampWithTimeZone>()?;
             for (position, chunk) in new.payload.chunks(CHUNK).enumerate() {
                 client.update(
                     "INSERT INTO persona.model_chunk (model_id, version, position, bytes) VALUES ($1, $2, $3, $4)",
@@ -87,13 +89,13 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                     &[model_id.into(), version.into(), (position as i32).into(), chunk.into()],
                 )?;
             }
-            if new.activate {
-                client.update(
-                    "UPDATE persona.model SET active_version = $2 WHERE id = $1",
-                    None,
-                    &[model_id.into(), version.into()],
-                )?;
-            }
+            // Changed in any case: under an older snapshot nobody can make a version active that is dropped here.
+            let active = if new.activate { Some(version) } else { replaced };
+            client.update(
+                "UPDATE persona.model SET active_version = $2 WHERE id = $1",
+                None,
+                &[model_id.into(), active.into()],
+            )?;
             // What is kept: the newest, the active one, and the one that this one replaces, however old it is.
             client.update(
                 "DELETE FROM persona.model_version v USING persona.model m WHERE m.id = $1 AND v.model_id = m.id \
@@ -110,8 +112,10 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                 version,
                 algorithm: new.algorithm.to_owned(),
                 sha256,
+                written_at: written_at.map_or(0, i64::from),
             }))
         })
+        .map_err(spi_failed)
     })?;
     stored.ok_or_else(|| Error::NameTaken { name: new.model.to_owned(), kind: None }.into())
 }

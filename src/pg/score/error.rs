@@ -80,9 +80,11 @@ impl From<onnx_scan::Error> for Report {
                 .set_hint("An ONNX model is expected, as written by onnx.save or skl2onnx."),
             NotOnnx => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
                 .set_hint("Import the .onnx file that it was made from."),
-            TooLarge { .. } | TooDeep { .. } | TooMany { .. } | NameTooLong { .. } => {
-                report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
-            }
+            TooLarge { .. }
+            | TooDeep { .. }
+            | CallsTooDeep { .. }
+            | TooMany { .. }
+            | NameTooLong { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message),
             // As when the ONNX process refuses it: hostile or half a model, its data are wrong.
             ExternalData => report(Code::ERRCODE_DATA_EXCEPTION, message)
                 .set_hint("Save it as one file, with save_as_external_data=False."),

@@ -14,7 +14,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
-use crate::pg::raw::{self, argument};
+use crate::pg::raw::{self, Tagged, argument};
 use crate::pg::registry::{self, Privilege};
 use crate::pg::threads;
 
@@ -156,12 +156,12 @@ struct Scored {
 pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments, as the transition function of aggregates with a state of this type.
     unsafe {
-        let state = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
+        let (state, next) = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
         if let (Some(label), Some(score)) = (argument(fcinfo, 1), argument(fcinfo, 2)) {
             let score = f64::from_bits(score.value() as u64);
             state.add(label.value() as u8 != 0, score).unwrap_or_report();
         }
-        Datum::from(std::ptr::from_mut(state))
+        next
     }
 }
 
@@ -209,9 +209,9 @@ unsafe fn finish(
     fcinfo: FunctionCallInfo,
     metric: impl FnOnce(&[bool], &[f64]) -> Result<Option<f64>, Refused>,
 ) -> Datum {
-    // SAFETY: the argument is NULL or the state that `persona_scored_add` returned, which lives in the aggregate's memory.
+    // SAFETY: the argument is NULL or the state of an aggregate, which lives in its memory.
     unsafe {
-        let state = argument(fcinfo, 0).and_then(|state| state.cast_mut_ptr::<Scored>().as_ref());
+        let state = argument(fcinfo, 0).map(|state| Tagged::<Scored>::of(state).unwrap_or_report());
         let state = state.filter(|state| !state.labels.is_empty());
         let value = state.map_or(Ok(None), |state| metric(&state.labels, &state.scores));
         match value.map_err(Report::from).unwrap_or_report() {

@@ -1,7 +1,6 @@
 //! `import_onnx` and `export_onnx`: graphs made elsewhere come in, fitted scorers go out.
 
 use pgrx::pg_sys::Oid;
-use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 use serde_json::json;
@@ -10,7 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::algo::memory;
 use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored, spi_failed};
+use crate::pg::query::spi_failed;
+use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored};
 use crate::pg::scorer;
 use crate::pg::security::with_catalog_names;
 
@@ -106,8 +106,7 @@ fn import(
 /// that scores.
 fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
     use scorer::Error::*;
-    let copy = || memory::copied(onnx).map_err(Report::from).unwrap_or_report();
-    match scorer::load(&Sha256::digest(onnx).into(), copy) {
+    match scorer::load(&Sha256::digest(onnx).into(), || onnx) {
         Ok(()) => Ok(()),
         Err(
             error @ (Unavailable { .. }
@@ -128,7 +127,17 @@ fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
 
 /// Read with the caller's rights, in pieces.
 fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
-    const PIECE: i32 = 16 << 20;
+    const PIECE: i32 = 1 << 20;
+    let n_bytes = with_catalog_names(|| {
+        Spi::get_one_with_args::<i64>(
+            "SELECT CASE WHEN pg_catalog.lo_close(o.descriptor) = 0 THEN o.n_bytes END FROM (\
+               SELECT d.descriptor, pg_catalog.lo_lseek64(d.descriptor, 0, 2) AS n_bytes \
+               FROM (SELECT pg_catalog.lo_open($1, 262144) AS descriptor OFFSET 0) AS d OFFSET 0) AS o",
+            &[oid.into()],
+        )
+    })
+    .map_err(spi_failed)?;
+    check_size(usize::try_from(n_bytes.unwrap_or(0)).unwrap_or(usize::MAX))?;
     let mut bytes = Vec::new();
     loop {
         let offset = bytes.len() as i64;
@@ -140,21 +149,40 @@ fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
             Ok(memory::extend(&mut bytes, piece).map(|()| piece.len()))
         };
         let n_read = with_catalog_names(|| Spi::connect(read)).map_err(spi_failed)??;
-        if bytes.len() > onnx_scan::MAX_BYTES {
-            let (found, allowed) = (bytes.len(), onnx_scan::MAX_BYTES);
-            return Err(onnx_scan::Error::TooLarge { found, allowed }.into());
-        }
+        check_size(bytes.len())?;
         if n_read < PIECE as usize {
             return Ok(bytes);
         }
     }
 }
 
+fn check_size(found: usize) -> Result<(), Report> {
+    let allowed = onnx_scan::MAX_BYTES;
+    if found > allowed {
+        return Err(onnx_scan::Error::TooLarge { found, allowed }.into());
+    }
+    Ok(())
+}
+
+/// What a value of PostgreSQL's can hold, its header left out.
+const LARGEST_VALUE: usize = 0x3fff_ffff - 4;
+
 #[pg_extern]
 fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
     let version = registry::active(required(model, "model")?, Scoring::KIND, Privilege::Read)?;
     if version.algorithm == ONNX {
-        return registry::payload(&version);
+        let bytes = registry::payload(&version)?;
+        if bytes.len() > LARGEST_VALUE {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!(
+                    "model has {} bytes, more than the {LARGEST_VALUE} of a bytea",
+                    bytes.len()
+                ),
+            )
+            .set_hint("It can be scored here, but not be exported as one value."));
+        }
+        return Ok(bytes);
     }
     let scorer = scorer(&version).map_err(|error| match error {
         LoadError::Other(report) => report,

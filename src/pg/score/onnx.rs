@@ -11,7 +11,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Cell, Record, Wanted};
 use crate::pg::registry::{self, Version};
 use crate::pg::scorer;
-use crate::wire::{Batch, Data, Output, Tensor};
+use crate::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_room};
 
 /// An imported version: all that is kept of it here is how its inputs bind, for its bytes are the ONNX process's.
 pub(super) struct Imported {
@@ -22,6 +22,9 @@ pub(super) struct Imported {
     /// All columns of a graph that takes nothing but floats: the usual one, which has a faster way of its own.
     floats: Option<Vec<String>>,
 }
+
+/// Values of one row that become JSON, each of which takes more memory than it did as a number.
+const MOST_PREDICTED: usize = 100_000;
 
 /// A batch that the ONNX process has.
 pub(super) struct Asked {
@@ -101,10 +104,7 @@ impl Imported {
         });
         binding.cells(record, wanted, |index, cell| match cell {
             Cell::Number(value) => self.push_number(rows, index, value),
-            Cell::Category(text) => {
-                self.push_text(rows, index, text);
-                Ok(())
-            }
+            Cell::Category(text) => self.push_text(rows, index, text),
         })?;
         rows.n_rows += 1;
         Ok(())
@@ -154,13 +154,19 @@ impl Imported {
         Ok(())
     }
 
-    fn push_text(&self, rows: &mut Gathered, index: usize, text: Option<&str>) {
-        let Some(&input) = self.input_of.get(index) else { return };
+    fn push_text(
+        &self,
+        rows: &mut Gathered,
+        index: usize,
+        text: Option<&str>,
+    ) -> Result<(), Report> {
+        let Some(&input) = self.input_of.get(index) else { return Ok(()) };
         if let (Some(Data::Str(values)), Some(bound)) =
             (rows.data.get_mut(input), self.bound.inputs.get(input))
         {
-            values.push(text.unwrap_or(&bound.missing).to_owned());
+            values.push(owned(text.unwrap_or(&bound.missing)).map_err(no_memory)?);
         }
+        Ok(())
     }
 
     /// Sends the rows, whose scores may be waited for later.
@@ -196,6 +202,13 @@ impl Imported {
     /// Every output of the one row that was gathered.
     pub(super) fn predict(&self, rows: Gathered) -> Result<serde_json::Value, Report> {
         let outputs = self.outputs(self.send(rows, &[])?)?;
+        let n_values: usize = outputs.iter().map(|output| output.data.len()).sum();
+        if n_values > MOST_PREDICTED {
+            let message = format!(
+                "model gives {n_values} values for a row, more than the {MOST_PREDICTED} that can be shown"
+            );
+            return Err(report(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message));
+        }
         let mut all = serde_json::Map::new();
         for output in outputs {
             let width = width(&output, 1)?;
@@ -237,7 +250,7 @@ impl Imported {
                         Values::Text { codes, dictionary } => {
                             let text = dictionary.get(codes[row_idx] as usize);
                             let text = text.filter(|_| codes[row_idx] != MISSING);
-                            self.push_text(&mut rows, index, text.map(String::as_str));
+                            self.push_text(&mut rows, index, text.map(String::as_str))?;
                         }
                     }
                 }
@@ -253,7 +266,10 @@ impl Imported {
     }
 
     fn send(&self, rows: Gathered, outputs: &[String]) -> Result<scorer::Sent, Report> {
-        let data = if self.floats.is_some() { self.split(rows.floats) } else { rows.data };
+        let data = match self.floats {
+            Some(_) => self.split(rows.floats).map_err(no_memory)?,
+            None => rows.data,
+        };
         let inputs = self.bound.inputs.iter().zip(data);
         let tensors = inputs.map(|(input, data)| Tensor {
             name: input.name.clone(),
@@ -265,25 +281,25 @@ impl Imported {
     }
 
     /// Rows of floats as one tensor for each input.
-    fn split(&self, floats: Vec<f32>) -> Vec<Data> {
+    fn split(&self, floats: Vec<f32>) -> Result<Vec<Data>, wire::Error> {
         let inputs = &self.bound.inputs;
         if inputs.len() == 1 {
-            return vec![Data::F32(floats)];
+            return Ok(vec![Data::F32(floats)]);
         }
         let n_columns = self.input_of.len();
         let mut first = 0;
         let of_input = inputs.iter().map(|input| {
             let columns = first..first + input.columns.len();
             first = columns.end;
-            let values = match columns.len() {
-                1 => floats[columns.start..].iter().step_by(n_columns).copied().collect(),
-                _ => floats
-                    .chunks_exact(n_columns)
-                    .flat_map(|row| &row[columns.clone()])
-                    .copied()
-                    .collect(),
-            };
-            Data::F32(values)
+            let rows = floats.chunks_exact(n_columns);
+            Ok(Data::F32(match columns.len() {
+                1 => collect(rows.map(|row| row[columns.start]))?,
+                width => {
+                    let mut values = with_room(rows.len() * width)?;
+                    rows.for_each(|row| values.extend_from_slice(&row[columns.clone()]));
+                    values
+                }
+            }))
         });
         of_input.collect()
     }
@@ -298,6 +314,10 @@ fn empty<T>(n: usize) -> Result<Vec<T>, Refused> {
     let mut values = Vec::new();
     memory::exact_room(&mut values, n)?;
     Ok(values)
+}
+
+fn no_memory(error: wire::Error) -> Report {
+    scorer::Error::from(error).into()
 }
 
 /// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.

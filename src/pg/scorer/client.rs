@@ -15,7 +15,7 @@ use super::place::{self, DIRECTORY, SOCKET, START_LOCK};
 use super::wait::{For, connect, wait};
 use super::{Error, supervisor};
 use crate::wire::{
-    Batch, CHUNK, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
+    self, Batch, CHUNK, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
 };
 
 /// From the first knock to the first answer; the supervisor gives the process half of it.
@@ -39,15 +39,17 @@ pub(crate) fn send_batch(sha256: &Sha256, outputs: &[String], batch: Batch) -> R
 
 impl Sent {
     fn new(sha256: &Sha256, request: &Request) -> Result<Self, Error> {
-        let mut connection = Connection::take()?;
         let mut bytes = Vec::new();
         request.encode(&mut bytes)?;
-        connection.send(&bytes)?;
+        let connection = Connection::with_sent(&bytes)?;
         Ok(Self { connection, bytes, sha256: *sha256 })
     }
 
     /// Waits for the scores. `load` gives the model's bytes, and is called only when the scorer does not have them.
-    pub(crate) fn outputs(self, load: impl FnOnce() -> Vec<u8>) -> Result<Vec<Output>, Error> {
+    pub(crate) fn outputs<B: AsRef<[u8]>>(
+        self,
+        load: impl FnOnce() -> B,
+    ) -> Result<Vec<Output>, Error> {
         match self.response(load)? {
             Response::Outputs { outputs, warning } => {
                 warn_once(warning);
@@ -57,20 +59,31 @@ impl Sent {
         }
     }
 
-    fn response(self, load: impl FnOnce() -> Vec<u8>) -> Result<Response, Error> {
+    fn response<B: AsRef<[u8]>>(self, load: impl FnOnce() -> B) -> Result<Response, Error> {
         let Self { mut connection, bytes, sha256 } = self;
         let mut load = Some(load);
-        let mut model = Vec::new();
+        let mut model = None;
         // Missing at first, once more when a GPU has no room for it, and when other sessions find the same meanwhile.
         for _ in 0..6 {
             let mut response = connection.receive(None)?;
             if response == Response::NeedModel {
                 if let Some(load) = load.take() {
-                    model = load();
+                    model = Some(load());
                 }
-                response = connection.send_model(&sha256, &model)?;
+                let model = model.as_ref().map_or(&[][..], |model| model.as_ref());
+                response = match connection.send_model(&sha256, model) {
+                    Ok(response) => response,
+                    Err(Error::Closed) => {
+                        connection = Connection::with_sent(&bytes)?;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 if let Response::Ready { .. } = response {
-                    connection.send(&bytes)?;
+                    match connection.send(&bytes) {
+                        Err(Error::Closed) => connection = Connection::with_sent(&bytes)?,
+                        sent => sent?,
+                    }
                     continue;
                 }
             }
@@ -85,7 +98,7 @@ impl Sent {
 }
 
 /// Loads the model, if it is not there: an import finds out so whether ONNX Runtime takes it.
-pub(crate) fn load(sha256: &Sha256, load: impl FnOnce() -> Vec<u8>) -> Result<(), Error> {
+pub(crate) fn load<B: AsRef<[u8]>>(sha256: &Sha256, load: impl FnOnce() -> B) -> Result<(), Error> {
     match Sent::new(sha256, &Request::Have { sha256: *sha256 })?.response(load)? {
         Response::Ready { warning } => {
             warn_once(warning);
@@ -97,8 +110,10 @@ pub(crate) fn load(sha256: &Sha256, load: impl FnOnce() -> Vec<u8>) -> Result<()
 
 /// How the process is; starts it when it does not run.
 pub(crate) fn status() -> Result<Status, Error> {
-    let mut connection = Connection::take()?;
-    match connection.ask(&Request::Status)? {
+    let mut bytes = Vec::new();
+    Request::Status.encode(&mut bytes)?;
+    let mut connection = Connection::with_sent(&bytes)?;
+    match connection.receive(None)? {
         Response::Status(status) => {
             connection.keep();
             Ok(status)
@@ -157,6 +172,20 @@ impl Connection {
         }
     }
 
+    /// One on which the request is sent. A process that is about to end does not read what it is sent, and so has done nothing
+    /// with it: the request is for the next process.
+    fn with_sent(request: &[u8]) -> Result<Self, Error> {
+        let mut n_closed = 0;
+        loop {
+            let mut connection = Self::take()?;
+            match connection.send(request) {
+                Ok(()) => return Ok(connection),
+                Err(Error::Closed) if n_closed < 5 => n_closed += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn keep(self) {
         KEPT.set(Some(self));
     }
@@ -199,7 +228,7 @@ impl Connection {
         Request::Hello { version: VERSION }.encode(&mut bytes)?;
         match self.send(&bytes) {
             // The reason may lie in the socket all the same.
-            Ok(()) | Err(Error::Crashed) => {}
+            Ok(()) | Err(Error::Closed) => {}
             Err(error) => return Err(error),
         }
         match self.receive(Some(start + START_DEADLINE))? {
@@ -209,18 +238,11 @@ impl Connection {
         }
     }
 
-    fn ask(&mut self, request: &Request) -> Result<Response, Error> {
-        let mut bytes = Vec::new();
-        request.encode(&mut bytes)?;
-        self.send(&bytes)?;
-        self.receive(None)
-    }
-
     fn send_model(&mut self, sha256: &Sha256, model: &[u8]) -> Result<Response, Error> {
-        let mut bytes = Vec::with_capacity(CHUNK + 64);
+        let mut bytes = wire::with_room(CHUNK + 64)?;
         Request::LoadBegin { sha256: *sha256, total: model.len() as u64 }.encode(&mut bytes)?;
         for chunk in model.chunks(CHUNK) {
-            Request::LoadChunk(chunk.to_vec()).encode(&mut bytes)?;
+            Request::LoadChunk(wire::collect(chunk.iter().copied())?).encode(&mut bytes)?;
             self.send(&bytes)?;
             bytes.clear();
         }
@@ -237,7 +259,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     wait(For::Writable(self.stream.as_raw_fd()), A_WHILE);
                 }
-                Err(error) => hang_up_or(error)?,
+                Err(error) => hang_up_or(error, Error::Closed)?,
             }
         }
         Ok(())
@@ -245,10 +267,8 @@ impl Connection {
 
     fn receive(&mut self, deadline: Option<Instant>) -> Result<Response, Error> {
         loop {
-            if let Some(frame) =
-                self.inbox.take().map_err(|error| Error::Protocol(error.to_string()))?
-            {
-                return Response::decode(frame).map_err(|error| Error::Protocol(error.to_string()));
+            if let Some(frame) = self.inbox.take().map_err(Error::wrong_answer)? {
+                return Response::decode(frame).map_err(Error::wrong_answer);
             }
             match self.inbox.read_from(&mut &self.stream) {
                 Ok(0) => return Err(Error::Crashed),
@@ -261,16 +281,17 @@ impl Connection {
                     }
                     wait(For::Readable(self.stream.as_raw_fd()), patience);
                 }
-                Err(error) => hang_up_or(error)?,
+                Err(error) => hang_up_or(error, Error::Crashed)?,
             }
         }
     }
 }
 
-fn hang_up_or(error: io::Error) -> Result<(), Error> {
+fn hang_up_or(error: io::Error, hang_up: Error) -> Result<(), Error> {
     match error.kind() {
         io::ErrorKind::Interrupted => Ok(()),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Err(Error::Crashed),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Err(hang_up),
+        io::ErrorKind::OutOfMemory => Err(Error::NoMemory),
         _ => Err(error.into()),
     }
 }

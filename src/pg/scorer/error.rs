@@ -21,17 +21,39 @@ pub(crate) enum Error {
     /// It ended before it answered.
     #[error("ONNX scorer ended while this session waited for it")]
     Crashed,
+    /// It does not read any more, and so has not begun with what it was to be sent.
+    #[error("ONNX scorer ended before this session could ask")]
+    Closed,
     #[error("{message}")]
     Refused { kind: ErrorKind, message: String },
     #[error("unexpected answer of the ONNX scorer: {0}")]
     Protocol(String),
     #[error("batch cannot be sent to the ONNX scorer: {0}")]
-    Batch(#[from] wire::Error),
+    Batch(wire::Error),
+    /// Of this session, not of the process.
+    #[error("no memory for a message to or from the ONNX scorer")]
+    NoMemory,
     #[error("could not reach the ONNX scorer: {0}")]
     System(#[from] std::io::Error),
 }
 
+impl From<wire::Error> for Error {
+    fn from(error: wire::Error) -> Self {
+        match error {
+            wire::Error::NoMemory { .. } => Self::NoMemory,
+            error => Self::Batch(error),
+        }
+    }
+}
+
 impl Error {
+    pub(super) fn wrong_answer(error: wire::Error) -> Self {
+        match error {
+            wire::Error::NoMemory { .. } => Self::NoMemory,
+            error => Self::Protocol(error.to_string()),
+        }
+    }
+
     /// What the scorer or its supervisor answered.
     pub(super) fn answered(kind: ErrorKind, message: String) -> Self {
         match kind {
@@ -57,12 +79,13 @@ impl From<Error> for Report {
                 .set_hint("Increase max_worker_processes."),
             Error::Timeout { .. } => report(Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
                 .set_hint("The server log says how far it came."),
-            Error::Crashed => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message)
+            Error::Crashed | Error::Closed => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message)
                 .set_hint("It starts again by itself. A model that ends it three times in a row is not run any more."),
             Error::Refused { kind, .. } => refused(kind, message),
             Error::Protocol(_) => report(Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
                 .set_hint("persona-scorer and the extension must be of one version."),
             Error::Batch(_) => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message),
+            Error::NoMemory => report(Code::ERRCODE_OUT_OF_MEMORY, message),
             Error::System(_) => report(Code::ERRCODE_IO_ERROR, message),
         }
     }
@@ -81,6 +104,8 @@ fn refused(kind: ErrorKind, message: String) -> Report {
         }
         ErrorKind::ModelPoisonous => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message)
             .set_hint("A reload of the configuration makes the scorer try it again."),
+        ErrorKind::LoadTimeout => report(Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message)
+            .set_hint("Raise persona.scorer_load_timeout. The model is not loaded again until the configuration is reloaded."),
         ErrorKind::InputMismatch => report(Code::ERRCODE_DATATYPE_MISMATCH, message),
         ErrorKind::RunFailed => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message),
         ErrorKind::Cancelled => report(Code::ERRCODE_QUERY_CANCELED, message),

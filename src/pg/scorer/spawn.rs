@@ -61,6 +61,7 @@ pub(super) fn spawn(
         .args(["--providers", &settings.providers.join(",")])
         .args(["--memory", &settings.memory_bytes.to_string()])
         .args(["--idle-timeout", &settings.idle_timeout.as_secs().to_string()])
+        .args(["--load-timeout", &settings.load_timeout.as_secs().to_string()])
         .args(["--parent", &std::process::id().to_string()]);
     if settings.require_first_provider {
         command.arg("--require-first");
@@ -165,6 +166,13 @@ impl Process {
                 Heard::Failed { kind, reason: reason.to_owned() }
             }
         }
+    }
+
+    /// Why it ended, if it has said so.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.line);
+        let (_, words) = text.split_once('\n')?;
+        Some(words.trim().replace('\n', "; ")).filter(|words| !words.is_empty())
     }
 
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {

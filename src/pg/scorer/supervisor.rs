@@ -5,7 +5,7 @@
 //! server forgets it and does not restart.
 #![allow(unsafe_code, reason = "the entry's unmangled name")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +33,8 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 const WELL: Duration = Duration::from_secs(10);
 /// Ends in a row that a model may cause before it is refused.
 const CRASHES_ALLOWED: u32 = 3;
+/// Models that are refused, at most: they are arguments of the process, and the kernel takes some 2,000.
+const REFUSED_ALLOWED: usize = 1_000;
 /// How long the worker stays without a process and without a knock, where the settings do not say.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -60,6 +62,7 @@ fn supervise() -> io::Result<()> {
         settings: scorer_settings(),
         listener,
         crashes: HashMap::new(),
+        refused: VecDeque::new(),
         failures: 0,
         not_before: Instant::now(),
         reason: None,
@@ -87,6 +90,8 @@ struct Supervisor {
     listener: UnixListener,
     /// Ends of the process in a row for which a model is to blame.
     crashes: HashMap<Sha256, u32>,
+    /// Models that ended it so often, or took too long to load; the oldest first.
+    refused: VecDeque<Sha256>,
     /// Starts or short lives in a row that went wrong.
     failures: u32,
     not_before: Instant,
@@ -160,6 +165,7 @@ impl Supervisor {
         }
         reload_configuration();
         self.crashes.clear();
+        self.refused.clear();
         self.failures = 0;
         self.not_before = Instant::now();
         self.reason = None;
@@ -169,13 +175,9 @@ impl Supervisor {
 
     /// One life of the process, from start to end.
     fn live(&mut self) -> End {
-        let refused: Vec<Sha256> = self
-            .crashes
-            .iter()
-            .filter(|&(_, &n)| n >= CRASHES_ALLOWED)
-            .map(|(sha256, _)| *sha256)
-            .collect();
-        let mut process = match spawn(&self.settings, &self.listener, &refused) {
+        let has_refused = !self.refused.is_empty();
+        let refused = self.refused.make_contiguous();
+        let mut process = match spawn(&self.settings, &self.listener, refused) {
             Ok(process) => process,
             Err((kind, reason)) => {
                 self.fail(kind, reason);
@@ -189,7 +191,7 @@ impl Supervisor {
                 process.end();
                 return End::Stop;
             }
-            if self.reload(!refused.is_empty()) {
+            if self.reload(has_refused) {
                 process.end();
                 return End::Quiet;
             }
@@ -220,9 +222,11 @@ impl Supervisor {
                     return End::Failure;
                 }
                 Heard::End => {
-                    let id = process.id();
+                    let (id, words) = (process.id(), process.last_words());
                     let status = wait_for_end(process);
-                    return self.judge(id, status, is_ready, born.elapsed());
+                    let how = status.map_or_else(|| "unknown".to_owned(), |s| s.to_string());
+                    let how = words.map_or_else(|| how.clone(), |words| format!("{how}: {words}"));
+                    return self.judge(id, status, &how, is_ready, born.elapsed());
                 }
             }
         }
@@ -233,10 +237,10 @@ impl Supervisor {
         &mut self,
         id: u32,
         status: Option<ExitStatus>,
+        how: &str,
         was_ready: bool,
         age: Duration,
     ) -> End {
-        let how = status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
         if !was_ready {
             self.fail(ErrorKind::Unavailable, format!("it ended before it was ready ({how})"));
             return End::Failure;
@@ -246,16 +250,36 @@ impl Supervisor {
             return End::Quiet;
         }
         pgrx::log!("persona scorer, process {id}, ended: {how}");
-        let blamed = std::fs::read(SLOTS).map(|bytes| slots::blamed(&bytes)).unwrap_or_default();
+        let slots = std::fs::read(SLOTS).unwrap_or_default();
+        if status.and_then(|status| status.code()) == Some(slots::ENDED_ITSELF) {
+            // It was left, or was late: nothing is known against who else was at work, and nothing against a new start.
+            slots::all_late(&slots).into_iter().for_each(|sha256| self.refuse(sha256));
+            return End::Quiet;
+        }
+        let blamed = slots::blamed(&slots);
         // In a row: a process that ends while others are at work clears who is not at work in it.
-        self.crashes.retain(|sha256, n| *n >= CRASHES_ALLOWED || blamed.contains(sha256));
+        self.crashes.retain(|sha256, _| blamed.contains(sha256));
         for sha256 in blamed {
-            *self.crashes.entry(sha256).or_default() += 1;
+            let n = self.crashes.entry(sha256).or_default();
+            *n += 1;
+            if *n >= CRASHES_ALLOWED {
+                self.refuse(sha256);
+            }
         }
         if age >= WELL {
             self.failures = 0;
         }
         End::Failure
+    }
+
+    fn refuse(&mut self, sha256: Sha256) {
+        self.crashes.remove(&sha256);
+        if !self.refused.contains(&sha256) {
+            self.refused.push_back(sha256);
+        }
+        while self.refused.len() > REFUSED_ALLOWED {
+            self.refused.pop_front();
+        }
     }
 
     fn fail(&mut self, kind: ErrorKind, reason: String) {

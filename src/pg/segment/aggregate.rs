@@ -90,7 +90,7 @@ impl gathered::Fit for Fit {
     }
 
     fn set(&mut self, given: &Given) -> Result<bool, Report> {
-        match given.name {
+        match given.name.as_str() {
             "seed" => self.seed = given.whole()?,
             "max_iterations" => self.max_iterations = given.count()?,
             "n_init" => self.n_init = given.count()?,
@@ -98,7 +98,7 @@ impl gathered::Fit for Fit {
             "scaling" => self.scaling = given.one_of(&SCALINGS)?,
             "metric" => self.metric = given.one_of(&METRICS)?,
             "weight_column" => {
-                let name = given.value.as_str().and_then(ColumnName::new);
+                let name = given.read::<String>().and_then(|name| ColumnName::new(&name));
                 self.weight_column =
                     Some(name.ok_or_else(|| given.invalid("the name of a column"))?);
             }
@@ -160,7 +160,8 @@ unsafe extern "C-unwind" fn kmeans_add_record(fcinfo: FunctionCallInfo) -> Datum
 unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (internal), as the final function of the aggregates above.
     unsafe {
-        let Some(state) = State::<Fit>::of(fcinfo) else { return raw::null(fcinfo) };
+        let state = State::<Fit>::of(fcinfo).unwrap_or_report();
+        let Some(state) = state else { return raw::null(fcinfo) };
         let pool: &mut Pool = CallSite::of(fcinfo).remember(Pool::new).unwrap_or_report();
         let model = fit(state, pool).unwrap_or_report();
         model.into_datum().unwrap_or_else(|| raw::null(fcinfo))

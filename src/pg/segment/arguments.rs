@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pgrx::JsonB;
 use serde::{Deserialize, Serialize};
 
 use crate::algo::segment::{Metric, Params, Scaling, Seeding};
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
+use crate::pg::options::{Given, Json};
 
 pub(super) const SCALINGS: [(&str, Scaling); 2] =
     [("standard", Scaling::Standard), ("none", Scaling::None)];
@@ -70,19 +70,16 @@ impl Arguments {
 }
 
 /// `{"column": 2}`: how much columns count.
-pub(super) fn parse_weights(JsonB(weights): JsonB) -> Result<BTreeMap<String, f64>, Report> {
-    let invalid = |value: &serde_json::Value| {
-        Report::from(Error::InvalidOption {
-            option: "weights".into(),
-            value: value.to_string(),
-            valid: "a JSON object of numbers by column, as {\"monetary\": 2}".into(),
-        })
+pub(super) fn parse_weights(weights: Json) -> Result<BTreeMap<String, f64>, Report> {
+    let valid = "a JSON object of numbers by column, as {\"monetary\": 2}";
+    let weight = |mut given: Given| match given.read() {
+        Some(weight) => Ok((given.name, weight)),
+        None => {
+            given.name = "weights".into();
+            Err(given.invalid(valid))
+        }
     };
-    let object = weights.as_object().ok_or_else(|| invalid(&weights))?;
-    let weight = |(column, value): (&String, &serde_json::Value)| {
-        value.as_f64().map(|weight| (column.clone(), weight)).ok_or_else(|| invalid(value))
-    };
-    object.iter().map(weight).collect()
+    weights.entries("weights", valid)?.into_iter().map(weight).collect()
 }
 
 pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
@@ -12,7 +11,7 @@ use crate::algo::segment::{
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
-use crate::pg::options::one_of;
+use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
@@ -40,7 +39,7 @@ fn choose_k(
     criterion: Option<&str>,
     sample_rows: Option<i32>,
     seed: Option<i64>,
-    weights: Option<JsonB>,
+    weights: Option<Json>,
     metric: Option<&str>,
     seeding: Option<&str>,
     weight_column: Option<&str>,

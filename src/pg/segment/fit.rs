@@ -1,6 +1,5 @@
 //! `fit_segments`: from a source to a version of a model, to rows, and to a table of labels. Also the fit of a refit.
 
-use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::algo::memory;
@@ -10,7 +9,7 @@ use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::operate::table;
-use crate::pg::options::one_of;
+use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
@@ -41,7 +40,7 @@ fn fit_segments(
     max_iterations: Option<i32>,
     n_init: Option<i32>,
     activate: Option<bool>,
-    weights: Option<JsonB>,
+    weights: Option<Json>,
     storage: Option<&str>,
     metric: Option<&str>,
     seeding: Option<&str>,
@@ -98,9 +97,9 @@ fn fit_segments(
     let fitted = fit(&data, &arguments, save_to.is_some(), None, &mut progress)?;
     let version = store(model, source, arguments, &data, &fitted.fit, activate, None)?;
     if let Some(before) = before {
-        names::carry(&before, &version)?;
+        registry::fresh(|| names::carry(&before, &version))?;
     }
-    let described = model::describe(&version, &fitted.fit.model)?;
+    let described = registry::fresh(|| model::describe(&version, &fitted.fit.model))?;
     if let Some(target) = save_to {
         progress.phase("writing");
         let labelled = Labelled {

@@ -1,10 +1,8 @@
 //! Tables of labels: key, segment and label of each row, remembered so that a refit writes them again.
 
-use pgrx::prelude::*;
-
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::original;
-use crate::pg::error::{Report, report};
+use crate::pg::error::Report;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::registry::{Version, current_search_path};
@@ -28,13 +26,7 @@ pub(super) fn write(
     described: &[Described],
 ) -> Result<Written, Report> {
     let key = rows.key.name.as_str();
-    if ["segment", "label", "since"].contains(&key) {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
-            format!("the table of labels has a column \"{key}\" of its own"),
-        )
-        .set_hint("Give the key another name in the source, with AS."));
-    }
+    table::check_key(key, &["segment", "label"])?;
     let columns = [
         Output { name: key, sql_type: rows.key_type, is_key: true },
         Output { name: "segment", sql_type: "integer", is_key: false },
@@ -55,12 +47,16 @@ pub(super) fn write(
     })
 }
 
-/// Remembers that the table is kept from this model, by the source of its fit.
+/// Remembers that the table is kept from this model, by the source of its fit. A temporary one is a copy.
 pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Result<(), Report> {
+    let target = table::qualified_name(target)?;
+    if table::is_temporary(&target)? {
+        return Ok(());
+    }
     publish::remember(
         version,
         &Publication {
-            target: table::qualified_name(target)?,
+            target,
             source: None,
             key_column: rows.key.name.clone(),
             key_type: rows.key_type.to_owned(),

@@ -37,7 +37,7 @@ pub(super) fn names(model_id: i64, numbering: i32) -> Result<HashMap<i32, String
     let names = select(
         "SELECT segment, name FROM persona.segment_name WHERE model_id = $1 AND numbering = $2",
         &[model_id.into(), numbering.into()],
-        |row| row.get::<i32>(1)?.zip(row.get::<String>(2)?).map_or(Ok(None), |name| Ok(Some(name))),
+        |row| row.get::<i32>(1).zip(row.get::<String>(2)),
     )?;
     Ok(names.into_iter().flatten().collect())
 }
@@ -54,9 +54,12 @@ fn name_segment(
         model.allow(Privilege::Own)?;
         model.check_kind(KIND)
     })?;
-    let version = registry::fresh(|| found.live())?;
-    let k = registry::load::<Segments>(&version)?.model.k();
-    let numbering = Known::of(&version)?.numbering;
+    let (version, k, numbering) = registry::fresh(|| {
+        let version = found.live()?;
+        let k = registry::load::<Segments>(&version)?.model.k();
+        let numbering = Known::of(&version)?.numbering;
+        Ok::<_, Report>((version, k, numbering))
+    })?;
     if segment < 1 || segment as usize > k {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,

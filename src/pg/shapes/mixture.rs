@@ -39,7 +39,7 @@ impl gathered::Fit for Fit {
 
     fn set(&mut self, given: &Given) -> Result<bool, Report> {
         let params = &mut self.0;
-        match given.name {
+        match given.name.as_str() {
             "covariance" => {
                 params.covariance = given
                     .one_of(&[("full", Covariance::Full), ("diagonal", Covariance::Diagonal)])?;
@@ -85,7 +85,8 @@ unsafe extern "C-unwind" fn mixture_add_record(fcinfo: FunctionCallInfo) -> Datu
 unsafe extern "C-unwind" fn mixture_final(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares (internal), as the final function of the aggregates above.
     unsafe {
-        let Some(state) = State::<Fit>::of(fcinfo) else { return raw::null(fcinfo) };
+        let state = State::<Fit>::of(fcinfo).unwrap_or_report();
+        let Some(state) = state else { return raw::null(fcinfo) };
         let pool: &mut Pool = CallSite::of(fcinfo).remember(Pool::new).unwrap_or_report();
         let mixture = fit(state, pool).unwrap_or_report();
         mixture.into_datum().unwrap_or_else(|| raw::null(fcinfo))

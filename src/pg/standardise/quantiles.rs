@@ -46,10 +46,10 @@ unsafe extern "C-unwind" fn feature_quantiles_add_array(fcinfo: FunctionCallInfo
     unsafe {
         let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
         if let Some(state) = argument(fcinfo, 0)
-            && raw::in_aggregate(fcinfo)
+            && let Some(bytes) = raw::state_in_place(fcinfo)
             && let Some(row) = plain_floats(array)
             && row.iter().all(|x| x.is_finite())
-            && append(state, row)
+            && append(bytes, row)
         {
             return state;
         }
@@ -100,24 +100,33 @@ unsafe fn keep(fcinfo: FunctionCallInfo) -> Datum {
     unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
 }
 
-/// Appends a row to the buffer of an aggregate's own state; false where it is full or has another number of features.
-///
-/// # Safety
-/// `state` was made by [`state_of`] and is referred to by nobody else.
-unsafe fn append(state: Datum, row: &[f64]) -> bool {
-    // SAFETY: by the caller's promise the fields are those of the allocation, which is aligned to 8.
-    unsafe {
-        let bytes = state.cast_mut_ptr::<u8>();
-        let field = |at: usize| bytes.add(at).cast::<u32>().read() as usize;
-        let (d, n_head, n_rows, room) = (field(8), field(12), field(16), field(20));
-        if d != row.len() || n_rows == room {
-            return false;
-        }
-        let buffer = bytes.add((HEADER + n_head).next_multiple_of(8)).cast::<f64>();
-        std::ptr::copy_nonoverlapping(row.as_ptr(), buffer.add(n_rows * d), d);
-        bytes.add(16).cast::<u32>().write(n_rows as u32 + 1);
-        true
+/// Appends a row to the buffer of a state, header included; false where it is full, has another number of features, or its parts
+/// do not make up its length.
+#[inline]
+fn append(state: &mut [u8], row: &[f64]) -> bool {
+    let fields = state.get(8..HEADER).and_then(fields);
+    let Some([d, n_head, n_rows, room]) = fields else { return false };
+    let buffer_at = (HEADER + n_head).next_multiple_of(8);
+    let is_ours =
+        state[4..6] == FORMAT.to_ne_bytes() && buffer_at + 8 * d * room == state.len() && d > 0;
+    if !is_ours || d != row.len() || n_rows >= room.min(MAX_EXACT) {
+        return false;
     }
+    let at = buffer_at + 8 * d * n_rows;
+    for (word, x) in state[at..].as_chunks_mut().0.iter_mut().zip(row) {
+        *word = x.to_ne_bytes();
+    }
+    state[16..20].copy_from_slice(&(n_rows as u32 + 1).to_ne_bytes());
+    true
+}
+
+/// Of the last four words of a header: the number of features, the bytes of the head, the rows in the buffer and those that it
+/// has room for.
+#[inline]
+fn fields(words: &[u8]) -> Option<[usize; 4]> {
+    let [d, n_head, n_rows, room] = words.as_chunks().0 else { return None };
+    let number = |word: &[u8; 4]| u32::from_ne_bytes(*word) as usize;
+    Some([number(d), number(n_head), number(n_rows), number(room)])
 }
 
 /// Adds a row to the state in the first argument, made at the first row.
@@ -142,15 +151,14 @@ unsafe fn add(
             push(&mut all, row);
             return state_of(all, FIRST_ROWS);
         };
-        if raw::in_aggregate(fcinfo) && append(state, row) {
+        if raw::state_in_place(fcinfo).is_some_and(|bytes| append(bytes, row)) {
             return Ok(state);
         }
-        let mut all = read(state)?;
+        let (mut all, n_rows) = read_rows(state)?;
         if all.of.len() != row.len() {
             let (column, expected) = ("the feature array".to_owned(), all.of.len());
             return Err(Error::WrongDimension { column, expected, found: row.len() }.into());
         }
-        let n_rows = rows_of(state);
         if n_rows >= MAX_EXACT {
             for one in &mut all.of {
                 one.digest_values().map_err(invalid)?;
@@ -204,31 +212,27 @@ fn state_of(mut all: FeatureQuantiles, room: usize) -> Result<Datum, Report> {
     }
 }
 
-/// The rows in the buffer of an aggregate's own state.
-///
-/// # Safety
-/// `state` was made by [`state_of`].
-unsafe fn rows_of(state: Datum) -> usize {
-    // SAFETY: by the caller's promise.
-    unsafe { state.cast_mut_ptr::<u8>().add(16).cast::<u32>().read_unaligned() as usize }
-}
-
 /// # Safety
 /// `datum` is a feature_quantiles, not NULL.
 unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
+    // SAFETY: by the caller's promise.
+    unsafe { read_rows(datum) }.map(|(all, _)| all)
+}
+
+/// And how many rows its buffer has.
+///
+/// # Safety
+/// As [`read`].
+unsafe fn read_rows(datum: Datum) -> Result<(FeatureQuantiles, usize), Report> {
     // SAFETY: by the caller's promise it is a varlena.
     parse(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
 }
 
 /// `bytes` begin after the varlena header, and may come from anywhere.
-fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
+fn parse(bytes: &[u8]) -> Result<(FeatureQuantiles, usize), Report> {
     let broken = || invalid(format!("{} bytes that are none", bytes.len()));
-    let field = |at: usize| {
-        let word = bytes.get(at - 4..at)?;
-        Some(u32::from_ne_bytes(word.try_into().ok()?) as usize)
-    };
-    let fields = || Some([field(8)?, field(12)?, field(16)?, field(20)?]);
-    let [d, n_head, n_rows, room] = fields().ok_or_else(broken)?;
+    let fields = bytes.get(4..HEADER - 4).and_then(fields);
+    let [d, n_head, n_rows, room] = fields.ok_or_else(broken)?;
     if bytes[..2] != FORMAT.to_ne_bytes() || n_rows > room || n_rows > MAX_EXACT {
         return Err(broken());
     }
@@ -254,8 +258,17 @@ fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
             }
         }
     }
+    check(&all)?;
+    Ok((all, n_rows))
+}
+
+fn check(all: &FeatureQuantiles) -> Result<(), Report> {
     all.check().map_err(invalid)?;
-    Ok(all)
+    let is_nameless = |name: &String| name.is_empty() || name.contains('\0');
+    if all.of.len() > MAX_FEATURES || all.features.iter().flatten().any(is_nameless) {
+        return Err(invalid("a feature has no name, or there are too many".into()));
+    }
+    Ok(())
 }
 
 fn invalid(why: String) -> Report {
@@ -320,11 +333,7 @@ fn feature_quantiles_in(text: &CStr) -> Result<Sketch, Report> {
     memory::probe_decoding(text.len())?;
     let all: FeatureQuantiles =
         serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    all.check().map_err(invalid)?;
-    let is_nameless = |name: &String| name.is_empty() || name.contains('\0');
-    if all.of.len() > MAX_FEATURES || all.features.iter().flatten().any(is_nameless) {
-        return Err(invalid("a feature has no name, or there are too many".into()));
-    }
+    check(&all)?;
     Ok(Sketch(all))
 }
 
@@ -340,7 +349,7 @@ fn feature_quantiles_send(sketch: Bytes) -> Result<Vec<u8>, Report> {
 
 #[pg_extern]
 fn feature_quantiles_recv(message: Internal) -> Result<Sketch, Report> {
-    parse(received(message)).map(Sketch)
+    parse(received(message)).map(|(all, _)| Sketch(all))
 }
 
 /// One number a feature; NULL for a feature without a value.

@@ -16,7 +16,7 @@ use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
 use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
-use crate::pg::raw::{self, aggregate_context, argument};
+use crate::pg::raw::{self, argument};
 use crate::pg::record;
 use crate::pg::value::as_json;
 
@@ -37,9 +37,9 @@ unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) ->
     unsafe {
         // A million rows a second pass here: what ARRAY[…] made is read where it lies.
         if let (Some(state), Some(array)) = (argument(fcinfo, 0), argument(fcinfo, 1))
-            && raw::in_aggregate(fcinfo)
+            && let Some(block) = raw::state_in_place(fcinfo).and_then(block_of)
             && let Some(row) = plain_floats(array)
-            && stats::observe_finite(block_mut(state.cast_mut_ptr()), row)
+            && stats::observe_finite(block, row)
         {
             return state;
         }
@@ -75,19 +75,12 @@ unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> p
         let other = Summary::of(other).unwrap_or_report();
         let Some(state) = argument(fcinfo, 0) else {
             // A copy of our own: the argument may be short-headed, and is not ours to change.
-            return new_state(pg_sys::CurrentMemoryContext, &other.block, other.names).into();
+            return new_state(&other.block, other.names).0;
         };
         other.check_same_features(&Summary::of(state).unwrap_or_report()).unwrap_or_report();
-        // In place as an aggregate; a state may be changed only where it is one.
-        let state = match aggregate_context(fcinfo) {
-            Some(_) => state.cast_mut_ptr(),
-            None => {
-                let copy = Summary::of(state).unwrap_or_report();
-                new_state(pg_sys::CurrentMemoryContext, &copy.block, copy.names)
-            }
-        };
-        stats::merge(block_mut(state), &other.block);
-        state.into()
+        let (state, block) = changeable(fcinfo, state).unwrap_or_report();
+        stats::merge(block, &other.block);
+        state
     }
 }
 
@@ -109,81 +102,95 @@ unsafe fn add(
     row: &[f64],
     names: &[String],
 ) -> Result<pg_sys::Datum, Report> {
-    // SAFETY: the first argument is NULL or a state that this function made in the aggregate's memory.
+    // SAFETY: the first argument is NULL or a feature_stats.
     unsafe {
-        let state: *mut pg_sys::varlena = match argument(fcinfo, 0) {
-            Some(state) if raw::in_aggregate(fcinfo) => state.cast_mut_ptr(),
-            // Called by itself: the argument is somebody else's.
-            Some(state) => {
-                let copy = Summary::of(state)?;
-                new_state(pg_sys::CurrentMemoryContext, &copy.block, copy.names)
-            }
-            None => {
-                if row.is_empty() {
-                    return Err(Error::NoFeatures.into());
-                }
-                if row.len() > MAX_FEATURES {
-                    return Err(
-                        Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into()
-                    );
-                }
-                let mut block = vec![0.0; PARTS * row.len()];
-                stats::clear(&mut block);
-                let packed: Vec<u8> =
-                    names.iter().flat_map(|name| name.bytes().chain([0])).collect();
-                // PostgreSQL copies a new state into the aggregate's memory.
-                new_state(pg_sys::CurrentMemoryContext, &block, &packed)
-            }
+        let (state, block) = match argument(fcinfo, 0) {
+            Some(state) => changeable(fcinfo, state)?,
+            None => empty(row.len(), names)?,
         };
-        let block = block_mut(state);
         if block.len() != PARTS * row.len() {
             let column = "the feature array".to_owned();
-            return Err(Error::WrongDimension {
-                column,
-                expected: block.len() / PARTS,
-                found: row.len(),
-            }
-            .into());
+            let (expected, found) = (block.len() / PARTS, row.len());
+            return Err(Error::WrongDimension { column, expected, found }.into());
         }
         stats::observe(block, row);
-        Ok(state.into())
+        Ok(state)
     }
 }
 
+/// A state of no rows.
+fn empty<'a>(
+    n_features: usize,
+    names: &[String],
+) -> Result<(pg_sys::Datum, &'a mut [f64]), Report> {
+    if n_features == 0 {
+        return Err(Error::NoFeatures.into());
+    }
+    if n_features > MAX_FEATURES {
+        return Err(Error::TooManyFeatures { found: n_features, limit: MAX_FEATURES }.into());
+    }
+    let mut block = vec![0.0; PARTS * n_features];
+    stats::clear(&mut block);
+    let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+    Ok(new_state(&block, &packed))
+}
+
+/// A state that may be changed, and its block: the one in the first argument itself where it is the aggregate's and whole, else a
+/// copy.
+///
 /// # Safety
-/// `context` is live.
-unsafe fn new_state(
-    context: pg_sys::MemoryContext,
-    block: &[f64],
-    names: &[u8],
-) -> *mut pg_sys::varlena {
-    // SAFETY: the writes are within the length that is allocated.
+/// `state` is the first argument of the running call, a feature_stats.
+unsafe fn changeable<'a>(
+    fcinfo: FunctionCallInfo,
+    state: pg_sys::Datum,
+) -> Result<(pg_sys::Datum, &'a mut [f64]), Report> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if let Some(block) = raw::state_in_place(fcinfo).and_then(block_of) {
+            return Ok((state, block));
+        }
+        let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(state.cast_mut_ptr()));
+        parse(bytes)?;
+        let copy = Summary::of_bytes(bytes)?;
+        Ok(new_state(&copy.block, copy.names))
+    }
+}
+
+/// A state in the memory of the current context, and its block; PostgreSQL copies it into the aggregate's memory.
+fn new_state<'a>(block: &[f64], names: &[u8]) -> (pg_sys::Datum, &'a mut [f64]) {
+    // SAFETY: the current context is live; the writes are within the length that is allocated, which nobody else refers to.
     unsafe {
         let length = HEADER + 8 * block.len() + names.len();
-        let state = raw::new_varlena(context, length);
+        let state = raw::new_varlena(pg_sys::CurrentMemoryContext, length);
         let bytes = state.cast::<u8>();
         bytes.add(4).cast::<u16>().write(FORMAT);
         bytes.add(8).cast::<u32>().write((block.len() / PARTS) as u32);
         bytes.add(12).cast::<u32>().write(names.len() as u32);
-        std::ptr::copy_nonoverlapping(block.as_ptr(), bytes.add(HEADER).cast(), block.len());
-        std::ptr::copy_nonoverlapping(
-            names.as_ptr(),
-            bytes.add(HEADER + 8 * block.len()),
-            names.len(),
-        );
-        state
+        let to = std::slice::from_raw_parts_mut(bytes.add(HEADER).cast::<f64>(), block.len());
+        to.copy_from_slice(block);
+        let names_at = bytes.add(HEADER + 8 * block.len());
+        std::ptr::copy_nonoverlapping(names.as_ptr(), names_at, names.len());
+        (state.into(), to)
     }
 }
 
-/// # Safety
-/// `state` was made by [`new_state`] and is referred to by nobody else.
-unsafe fn block_mut<'a>(state: *mut pg_sys::varlena) -> &'a mut [f64] {
-    // SAFETY: by the caller's promise the number of features is that of the allocation.
-    unsafe {
-        let bytes = state.cast::<u8>();
-        let d = bytes.add(8).cast::<u32>().read() as usize;
-        std::slice::from_raw_parts_mut(bytes.add(HEADER).cast(), PARTS * d)
+/// The block of a state, header included; None where its parts do not make up its length.
+#[inline]
+fn block_of(state: &mut [u8]) -> Option<&mut [f64]> {
+    // Written out, as this is done for every row: mapped over the two words it is a call.
+    let (format, d, n_names) = {
+        let h: &[u8; HEADER] = state.first_chunk()?;
+        let d = u32::from_ne_bytes([h[8], h[9], h[10], h[11]]);
+        let n_names = u32::from_ne_bytes([h[12], h[13], h[14], h[15]]);
+        (u16::from_ne_bytes([h[4], h[5]]), d as usize, n_names as usize)
+    };
+    let length = HEADER + 8 * PARTS * d + n_names;
+    let block = state.as_mut_ptr().wrapping_add(HEADER).cast::<f64>();
+    if format != FORMAT || d == 0 || length != state.len() || !block.is_aligned() {
+        return None;
     }
+    // SAFETY: there are so many bytes behind the header, aligned, and any eight are a number.
+    Some(unsafe { std::slice::from_raw_parts_mut(block, PARTS * d) })
 }
 
 /// A summary that came as an argument: copied out, as it may be packed.
@@ -197,15 +204,19 @@ impl<'a> Summary<'a> {
     /// `datum` is a feature_stats, not NULL, that outlives the summary.
     unsafe fn of(datum: pg_sys::Datum) -> Result<Self, Report> {
         // SAFETY: by the caller's promise it is a varlena.
-        let bytes: &'a [u8] =
-            unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) };
+        Self::of_bytes(unsafe {
+            varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr()))
+        })
+    }
+
+    /// `bytes` begin after the varlena header.
+    fn of_bytes(bytes: &'a [u8]) -> Result<Self, Report> {
         Self::parse(bytes).ok_or_else(|| {
             let why = format!("{} bytes that are not a summary", bytes.len());
             Error::InvalidValue { type_name: "feature_stats", why }.into()
         })
     }
 
-    /// `bytes` begin after the varlena header.
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let word =
             |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
@@ -256,16 +267,23 @@ impl<'a> Summary<'a> {
 /// A summary from bytes that may come from anywhere, which begin after the varlena header.
 pub(super) fn parse(bytes: &[u8]) -> Result<Stats, Report> {
     let invalid = |why| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
-    let summary = Summary::parse(bytes)
-        .ok_or_else(|| invalid(format!("{} bytes that are not a summary", bytes.len())))?;
+    let summary = Summary::of_bytes(bytes)?;
     let n_names = summary.names.iter().filter(|byte| **byte == 0).count();
     let d = summary.block.len() / PARTS;
     let is_text = std::str::from_utf8(summary.names).is_ok();
     if !is_text || !(n_names == 0 && summary.names.is_empty() || n_names == d) {
         return Err(invalid("its names are not those of its features".into()));
     }
-    let stats = FeatureStats::from_block(summary.features(), &summary.block);
+    checked(FeatureStats::from_block(summary.features(), &summary.block))
+}
+
+fn checked(stats: FeatureStats) -> Result<Stats, Report> {
+    let invalid = |why| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
     stats.check().map_err(invalid)?;
+    let is_nameless = |name: &String| name.is_empty() || name.contains('\0');
+    if stats.n.len() > MAX_FEATURES || stats.features.iter().flatten().any(is_nameless) {
+        return Err(invalid("a feature has no name, or there are too many".into()));
+    }
     Ok(Stats(stats))
 }
 
@@ -302,11 +320,9 @@ unsafe impl BoxRet for Stats {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         let names: Vec<u8> =
             self.0.features.iter().flatten().flat_map(|name| name.bytes().chain([0])).collect();
-        // SAFETY: the current context is live; the datum is of the declared type.
-        unsafe {
-            let state = new_state(pg_sys::CurrentMemoryContext, &self.0.to_block(), &names);
-            fcinfo.return_raw_datum(state.into())
-        }
+        let (state, _) = new_state(&self.0.to_block(), &names);
+        // SAFETY: the datum is of the declared type.
+        unsafe { fcinfo.return_raw_datum(state) }
     }
 }
 
@@ -315,15 +331,7 @@ fn feature_stats_in(text: &CStr) -> Result<Stats, Report> {
     let invalid =
         |why: String| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
     let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
-    let summary: FeatureStats =
-        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    summary.check().map_err(invalid)?;
-    let has_nul =
-        summary.features.iter().flatten().any(|name| name.contains('\0') || name.is_empty());
-    if has_nul || summary.n.len() > MAX_FEATURES {
-        return Err(invalid("a feature has no name, or there are too many".into()));
-    }
-    Ok(Stats(summary))
+    checked(serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?)
 }
 
 #[pg_extern]

@@ -7,6 +7,12 @@ use std::collections::HashSet;
 use super::protobuf::{Fields, Value};
 use super::{Error, MAX_PORTS, name};
 
+/// Entries of ours in the metadata, and their bytes: a few for each input.
+const MAX_METADATA: usize = 4 * MAX_PORTS;
+const MAX_METADATA_BYTES: usize = 16 << 20;
+/// Of operators: a model names two or three.
+const MAX_OPSETS: usize = 1_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub ir_version: i64,
@@ -88,7 +94,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
         metadata: Vec::new(),
     };
     let mut filled = HashSet::new();
-    let mut has_graph = false;
+    let (mut has_graph, mut metadata_bytes) = (false, 0);
     let mut fields = Fields::of(model);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {
@@ -100,8 +106,25 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
                 graph(bytes, &mut summary, &mut filled)?;
             }
             (8, Value::Bytes(bytes)) => summary.opsets.push(opset(bytes)?),
-            (14, Value::Bytes(bytes)) => summary.metadata.extend(own_metadata(bytes)?),
+            (14, Value::Bytes(bytes)) => {
+                if let Some((key, value)) = own_metadata(bytes)? {
+                    metadata_bytes += key.len() + value.len();
+                    if metadata_bytes > MAX_METADATA_BYTES {
+                        let what = "bytes of metadata";
+                        return Err(Error::TooMany { what, allowed: MAX_METADATA_BYTES });
+                    }
+                    summary.metadata.push((key.to_owned(), value.to_owned()));
+                }
+            }
             _ => {}
+        }
+        for (what, found, allowed) in [
+            ("sets of operators", summary.opsets.len(), MAX_OPSETS),
+            ("entries of metadata", summary.metadata.len(), MAX_METADATA),
+        ] {
+            if found > allowed {
+                return Err(Error::TooMany { what, allowed });
+            }
         }
     }
     if !has_graph {
@@ -116,8 +139,8 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
     Ok(summary)
 }
 
-/// An entry of ours; there are at most a few for each input.
-fn own_metadata(bytes: &[u8]) -> Result<Option<(String, String)>, Error> {
+/// An entry of ours.
+fn own_metadata(bytes: &[u8]) -> Result<Option<(&str, &str)>, Error> {
     let (mut key, mut value) = ("", "");
     let mut fields = Fields::of(bytes);
     while let Some(field) = fields.next_field()? {
@@ -127,7 +150,7 @@ fn own_metadata(bytes: &[u8]) -> Result<Option<(String, String)>, Error> {
             _ => {}
         }
     }
-    Ok(key.starts_with("persona.").then(|| (key.to_owned(), value.to_owned())))
+    Ok(key.starts_with("persona.").then_some((key, value)))
 }
 
 fn graph<'a>(

@@ -304,6 +304,87 @@ fn nesting_is_bounded() {
     );
 }
 
+/// A function of the model whose body is these nodes.
+fn function(name: &str, nodes: Vec<Message>) -> Message {
+    nodes.into_iter().fold(m().bytes(1, name).bytes(10, "local"), |all, node| all.inner(7, node))
+}
+
+fn call(name: &str) -> Message {
+    node(name).bytes(7, "local")
+}
+
+fn with_functions(calls: usize, functions: Vec<Message>) -> Message {
+    let graph = (0..calls).fold(graph(), |graph, _| graph.inner(1, call("f0")));
+    functions.into_iter().fold(model_of(graph), |model, function| model.inner(25, function))
+}
+
+/// f0 calls f1 so many times, f1 calls f2, and so on; the last one has one node.
+fn tower(height: usize, calls: usize) -> Message {
+    let function = |level: usize| {
+        let callee =
+            if level + 1 < height { call(&format!("f{}", level + 1)) } else { node("Add") };
+        let n_calls = if level + 1 < height { calls } else { 1 };
+        function(&format!("f{level}"), vec![callee; n_calls])
+    };
+    with_functions(1, (0..height).map(function).collect())
+}
+
+#[test]
+fn nodes_are_bounded_wherever_they_stand() {
+    let many = |n: usize| vec![node("Add"); n];
+    let too_many = |what| Error::TooMany { what, allowed: MAX_NODES };
+    let flat = many(MAX_NODES + 1).into_iter().fold(graph(), |graph, node| graph.inner(1, node));
+    check_refused(model_of(flat), too_many("nodes"));
+    let half = || many(MAX_NODES / 2).into_iter().fold(graph(), |graph, node| graph.inner(1, node));
+    assert!(scan(&model_of(half()).0).is_ok());
+    let branch = m().bytes(1, "then_branch").inner(6, half());
+    check_refused(model_of(half().inner(1, node("If").inner(5, branch))), too_many("nodes"));
+    check_refused(
+        model_of(half()).inner(25, function("f0", many(MAX_NODES / 2 + 1))),
+        too_many("nodes"),
+    );
+    let weights = (0..=MAX_INITIALIZERS).fold(graph(), |graph, _| graph.inner(5, m()));
+    let allowed = MAX_INITIALIZERS;
+    check_refused(model_of(weights), Error::TooMany { what: "initializers", allowed });
+    let functions = vec![function("f0", vec![]); MAX_FUNCTIONS + 1];
+    let allowed = MAX_FUNCTIONS;
+    check_refused(with_functions(1, functions), Error::TooMany { what: "functions", allowed });
+}
+
+#[test]
+fn functions_that_grow_when_they_are_inlined_are_refused() {
+    let what = "nodes with its functions inlined";
+    let too_many = || Error::TooMany { what, allowed: MAX_NODES };
+    assert!(scan(&tower(10, 2).0).is_ok());
+    check_refused(tower(30, 2), too_many());
+    assert!(tower(30, 2).0.len() < 3000, "a bomb is small");
+    check_refused(tower(5, 100), too_many());
+    // Called from the main graph, from a sub-graph of a function, and under the other name of the default domain.
+    let thousand = || function("f0", vec![node("Add"); 1000]);
+    assert!(scan(&with_functions(40, vec![thousand()]).0).is_ok());
+    check_refused(with_functions(60, vec![thousand()]), too_many());
+    let branch = (0..60).fold(graph(), |graph, _| graph.inner(1, call("f1")));
+    let inner = vec![node("If").inner(5, m().bytes(1, "then_branch").inner(6, branch))];
+    let f1 = function("f1", vec![node("Add"); 1000]);
+    check_refused(with_functions(1, vec![function("f0", inner), f1]), too_many());
+    let own = (0..60).fold(graph(), |graph, _| graph.inner(1, node("f").bytes(7, "ai.onnx")));
+    let body = function("f", vec![node("Add"); 1000]).bytes(10, "");
+    check_refused(model_of(own).inner(25, body), too_many());
+    // Of overloads the sum counts.
+    let overload = |name: &str| thousand().bytes(13, name);
+    check_refused(with_functions(30, vec![overload("a"), overload("b")]), too_many());
+}
+
+#[test]
+fn functions_that_call_without_end_are_refused() {
+    let too_deep = || Error::CallsTooDeep { allowed: MAX_CALL_DEPTH };
+    assert!(scan(&tower(MAX_CALL_DEPTH, 1).0).is_ok());
+    check_refused(tower(MAX_CALL_DEPTH + 2, 1), too_deep());
+    check_refused(with_functions(1, vec![function("f0", vec![call("f0")])]), too_deep());
+    let two = vec![function("f0", vec![call("f1")]), function("f1", vec![call("f0")])];
+    check_refused(with_functions(1, two), too_deep());
+}
+
 #[test]
 fn no_truncation_panics() {
     for (_, model) in fixtures() {

@@ -1,0 +1,135 @@
+//! Rows of a table read without a query: no privilege is asked for, nothing is planned, and so nothing of anybody's runs but
+//! the index's own comparison.
+//!
+//! PostgreSQL reads its catalogues in this way. Rows are those that the active snapshot sees.
+#![allow(
+    unsafe_code,
+    reason = "a scan of a table or an index, as PostgreSQL does it for its own catalogues"
+)]
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::prelude::*;
+
+use super::datum::varlena_bytes;
+
+/// An open table.
+pub(crate) struct Table {
+    relation: pg_sys::Relation,
+}
+
+impl Table {
+    /// Opens a table that is there.
+    pub(crate) fn open(id: Oid) -> Self {
+        // SAFETY: it is closed when this is dropped, or by PostgreSQL after an error.
+        Self { relation: unsafe { pg_sys::table_open(id, pg_sys::AccessShareLock as i32) } }
+    }
+
+    /// Hands out the rows whose columns are equal to these values by a btree index of them, or without an index all rows, until
+    /// `row` answers false.
+    ///
+    /// # Safety
+    /// The index is the table's; each key was made for a column of it.
+    pub(crate) unsafe fn rows<const N: usize>(
+        &self,
+        index: Option<Oid>,
+        mut keys: [pg_sys::ScanKeyData; N],
+        mut row: impl FnMut(&Row) -> bool,
+    ) {
+        // SAFETY: the scan is of an open relation under the active snapshot; a row is read before the next one is fetched.
+        unsafe {
+            let snapshot = if pg_sys::ActiveSnapshotSet() {
+                pg_sys::GetActiveSnapshot()
+            } else {
+                std::ptr::null_mut()
+            };
+            let scan = pg_sys::systable_beginscan(
+                self.relation,
+                index.unwrap_or(pg_sys::InvalidOid),
+                index.is_some(),
+                snapshot,
+                N as i32,
+                keys.as_mut_ptr(),
+            );
+            loop {
+                check_for_interrupts!();
+                let tuple = pg_sys::systable_getnext(scan);
+                let descriptor = (*self.relation).rd_att;
+                if tuple.is_null() || !row(&Row { tuple, descriptor }) {
+                    break;
+                }
+            }
+            pg_sys::systable_endscan(scan);
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // After an error PostgreSQL closes it itself.
+        if !std::thread::panicking() {
+            // SAFETY: opened by `open`, closed once; the lock stays until the transaction ends.
+            unsafe { pg_sys::table_close(self.relation, pg_sys::NoLock as i32) };
+        }
+    }
+}
+
+/// That a column is equal to a value.
+///
+/// # Safety
+/// The operator's function takes the column's type, of which the value is.
+pub(crate) unsafe fn equal(
+    column: i16,
+    function: Oid,
+    collation: Oid,
+    value: Datum,
+) -> pg_sys::ScanKeyData {
+    let mut key = pg_sys::ScanKeyData::default();
+    // SAFETY: by the caller's promise.
+    unsafe {
+        pg_sys::ScanKeyEntryInitialize(
+            &mut key,
+            0,
+            column,
+            pg_sys::BTEqualStrategyNumber as u16,
+            pg_sys::InvalidOid,
+            collation,
+            function.into(),
+            value,
+        );
+    }
+    key
+}
+
+/// A row of a scan. Columns are asked for by number, as the types that they have.
+pub(crate) struct Row {
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+}
+
+impl Row {
+    pub(crate) fn get(&self, column: i16) -> Option<Datum> {
+        let mut is_null = false;
+        // SAFETY: the row is of the relation whose descriptor this is.
+        let value = unsafe {
+            pg_sys::heap_getattr(self.tuple, i32::from(column), self.descriptor, &mut is_null)
+        };
+        (!is_null).then_some(value)
+    }
+
+    /// # Safety
+    /// The column is a varlena.
+    pub(crate) unsafe fn bytes(&self, column: i16) -> Option<Vec<u8>> {
+        let value = self.get(column)?;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            Some(varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())).to_vec())
+        }
+    }
+
+    /// # Safety
+    /// The column is text.
+    pub(crate) unsafe fn text(&self, column: i16) -> Option<String> {
+        // SAFETY: by the caller's promise.
+        String::from_utf8(unsafe { self.bytes(column) }?).ok()
+    }
+}
