@@ -167,7 +167,8 @@ class Mutator:
         elif choice == 4:
             field[0] = chance.randrange(1, 30)
         elif choice == 5 and isinstance(field[2], tuple):
-            field[2] = (field[2][0], copied(chance.choice(self.spare[field[2][0]])))
+            kind, own = field[2]
+            field[2] = (kind, copied(chance.choice(self.spare.get(kind, [own]))))
         elif choice == 6 and isinstance(field[2], tuple):
             # Within itself: a message of the same kind where that is allowed, else one that readers must make something of.
             field[2] = (field[2][0], [*field[2][1], copied([field])[0]])
