@@ -1,9 +1,11 @@
 //! Relations by the names that users give: found as the search_path finds them, and written so that SQL takes them back.
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use super::datum::base_type;
 use super::error::Report;
-use super::query::spi_failed;
+use super::query::{self, spi_failed};
 
 /// The relation's name, qualified and quoted; None if it is not there, or if the text is no name at all.
 pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
@@ -21,6 +23,29 @@ pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
         if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
     })
     .map_err(spi_failed)
+}
+
+/// The type in which keys and items of a type are written: itself where it is PostgreSQL's own, an extension's or an enum, the base of
+/// a domain, and else text. What a type of somebody's runs when a value is made would run as the owner of the table. None where
+/// there is no such type.
+pub(crate) fn written_type(sql_type: &str) -> Result<Option<String>, Report> {
+    let found = query::select_one(
+        "SELECT pg_catalog.to_regtype($1)::pg_catalog.oid",
+        &[sql_type.into()],
+        |row| row.get::<Oid>(1),
+    )?;
+    let Some(found) = found.flatten() else { return Ok(None) };
+    let base = base_type(found);
+    let written = query::select_one(
+        "SELECT CASE WHEN t.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR t.typtype OPERATOR(pg_catalog.=) 'e' \
+             OR EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid \
+                 AND d.objid OPERATOR(pg_catalog.=) t.oid AND d.deptype OPERATOR(pg_catalog.=) 'e') \
+         THEN pg_catalog.format_type(t.oid, -1) ELSE 'text' END \
+         FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) $1",
+        &[base.into()],
+        |row| row.get::<String>(1),
+    )?;
+    Ok(written.flatten())
 }
 
 /// One to three identifiers with dots between, each plain or in double quotes. Asked before `to_regclass`, which raises an

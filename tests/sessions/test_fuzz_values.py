@@ -107,7 +107,7 @@ ARGUMENTS = {
     "bigint": "7", "text": "'u7'", "bigint[]": "ARRAY[1, 4]::bigint[]", "text[]": "ARRAY['i1', 'i4']", "boolean": "false", "integer": "3",
 }
 # Of all functions that take the name of a model, those that do not read it.
-NO_READERS = {"activate", "drop_model", "rename_model", "grant_model", "revoke_model", "fit_segments", "fit_scorer", "fit_recommender", "import_onnx",
+NO_READERS = {"log_refit_failure", "activate", "drop_model", "rename_model", "grant_model", "revoke_model", "fit_segments", "fit_scorer", "fit_recommender", "import_onnx",
               "name_segment", "refit_job"}
 WITH_MODEL = f"""
     SELECT p.proname, p.prokind::text, p.proretset, p.oid::regprocedure::text,

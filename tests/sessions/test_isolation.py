@@ -87,7 +87,7 @@ PERMUTATIONS = {
         ("a", "begin", OK), ("a", "grant", OK), ("b", "begin", OK), ("b", "activate 2", WAITS), ("a", "commit", OK), ("b", "ends", both(OK, "40001")), ("b", "commit", OK),
         ("reader", "see", both("v2k3", "v1k2"))],
     "a free name is waited for by a rename": [
-        ("a", "begin", OK), ("a", "rename", OK), ("b", "begin", OK), ("b", "rename the other", WAITS), ("a", "commit", OK), ("b", "ends", both("42710", "23505", "40001")), ("b", "rollback", OK),
+        ("a", "begin", OK), ("a", "rename", OK), ("b", "begin", OK), ("b", "rename the other", WAITS), ("a", "commit", OK), ("b", "ends", "42710"), ("b", "rollback", OK),
         ("b", "see the new name", "v1k2")],
     "a free name is waited for by a rename, and had after a rollback": [
         ("a", "begin", OK), ("a", "rename", OK), ("b", "begin", OK), ("b", "rename the other", WAITS), ("a", "rollback", OK), ("b", "ends", OK), ("b", "commit", OK),
@@ -99,7 +99,7 @@ PERMUTATIONS = {
         ("a", "begin", OK), ("a", "fit the new name", OK), ("b", "begin", OK), ("b", "fit the new name", WAITS), ("a", "commit", OK), ("b", "ends", both(OK, "40001")),
         ("b", "commit", OK), ("a", "see the new name", both("v2k3", "v1k3"))],
     "a rename waits for a first fit of its name": [
-        ("a", "begin", OK), ("a", "fit the new name", OK), ("b", "begin", OK), ("b", "rename the other", WAITS), ("a", "commit", OK), ("b", "ends", both("42710", "23505", "40001")),
+        ("a", "begin", OK), ("a", "fit the new name", OK), ("b", "begin", OK), ("b", "rename the other", WAITS), ("a", "commit", OK), ("b", "ends", "42710"),
         ("b", "rollback", OK)],
     "a grant is seen when it is committed": [
         ("reader", "begin", OK), ("reader", "see", "42704"), ("reader", "rollback", OK), ("reader", "begin", OK), ("reader", "look", OK), ("a", "begin", OK), ("a", "grant", OK),

@@ -78,7 +78,7 @@ impl Kind {
                 // SAFETY: as above.
                 if other == pg_sys::UUIDOID || unsafe { pg_sys::type_is_enum(other) } {
                     Kind::Category { output }
-                } else if type_name(other) == "vector" {
+                } else if is_pgvector(other) {
                     Kind::Vector
                 } else {
                     Kind::Opaque { output }
@@ -281,6 +281,27 @@ pub(crate) unsafe fn varlena_bytes<'a>(value: *const pg_sys::varlena) -> &'a [u8
     unsafe {
         std::slice::from_raw_parts(pgrx::vardata_any(value).cast(), pgrx::varsize_any_exhdr(value))
     }
+}
+
+/// What a domain is over, in the end; another type is itself.
+pub(crate) fn base_type(type_id: Oid) -> Oid {
+    // SAFETY: a look-up in the catalogue's cache.
+    unsafe { pg_sys::getBaseType(type_id) }
+}
+
+/// Whether the type is pgvector's, and none that is only called so.
+fn is_pgvector(type_id: Oid) -> bool {
+    // SAFETY: look-ups in the catalogue; the extension's name is a C string of PostgreSQL's.
+    type_name(type_id).rsplit('.').next() == Some("vector")
+        && unsafe {
+            let extension = pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_id);
+            let name = if extension == pg_sys::InvalidOid {
+                std::ptr::null_mut()
+            } else {
+                pg_sys::get_extension_name(extension)
+            };
+            !name.is_null() && std::ffi::CStr::from_ptr(name) == c"vector"
+        }
 }
 
 /// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.

@@ -7,6 +7,7 @@ use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::names::written_type;
 use crate::pg::query::Row;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Privilege, Version};
@@ -176,7 +177,7 @@ fn publish(
 /// One row per customer (per customer and rank for a recommender), of the columns that [`columns_for`] names.
 fn query_for(version: &Version, publication: &Publication) -> Result<String, Report> {
     let model = quote_literal(&version.name);
-    let key = quote_identifier(&publication.key_column);
+    let (key, key_type) = (quote_identifier(&publication.key_column), &publication.key_type);
     // A recommender is asked for the users that it knows: its source may be gone.
     let source = match version.kind.as_str() {
         "recommender" => String::new(),
@@ -184,19 +185,18 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
     };
     Ok(match version.kind.as_str() {
         "segments" => format!(
-            "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM \
+            "SELECT p.{key}::{key_type} AS {key}, p.segment, coalesce(d.name, d.label) AS label FROM \
              (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}\n) AS s) AS p \
              LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
         ),
         "scorer" => {
             format!(
-                "SELECT s.{key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}\n) AS s"
+                "SELECT s.{key}::{key_type} AS {key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}\n) AS s"
             )
         }
         _ => format!(
-            "SELECT r.user_key::{} AS {key}, r.rank, r.item::{item_type}, r.score, \
+            "SELECT r.user_key::{key_type} AS {key}, r.rank, r.item::{item_type}, r.score, \
              r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
-            publication.key_type,
             publication.n.unwrap_or(10),
             item_type = registry::fresh(|| recommend::item_type(&version.name))?,
         ),
@@ -239,7 +239,8 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
         "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, -1) FROM \
          (SELECT (SELECT s.{key} FROM ({source}\n) AS s LIMIT 1) AS v) AS k"
     );
-    select_one::<String>(&query).map(|found| found.unwrap_or_else(|| "text".into()))
+    let found = select_one::<String>(&query)?.unwrap_or_else(|| "text".into());
+    Ok(written_type(&found)?.unwrap_or(found))
 }
 
 /// segment_changes(model, since): who moved between segments, by the histories that publish keeps.

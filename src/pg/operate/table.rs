@@ -11,7 +11,7 @@ use pgrx::spi::{quote_identifier, quote_literal};
 use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::names::find_relation;
-use crate::pg::query::spi_failed;
+use crate::pg::query::{self, spi_failed};
 use crate::pg::security::{current_role, with_catalog_first, with_latest_snapshot};
 
 /// A column of the table.
@@ -137,18 +137,19 @@ pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
     let Some(table) = existing(target)? else { return Ok(()) };
     // As the catalogue is now, whatever the statement's snapshot.
     let is_own = || {
-        with_latest_snapshot(|| {
-            select_one::<bool>(&format!(
-                "SELECT c.relowner OPERATOR(pg_catalog.=) {}::pg_catalog.oid FROM pg_catalog.pg_class c \
-             WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid",
-                current_role().to_u32(),
-                quote_literal(&table)
-            ))
-        })
+        let owner = with_latest_snapshot(|| {
+            query::select_one(
+                "SELECT c.relowner FROM pg_catalog.pg_class c \
+                 WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
+                &[table.as_str().into()],
+                |row| row.get::<Oid>(1),
+            )
+        })?;
+        Ok::<_, Report>(owner.flatten() == Some(current_role()))
     };
-    if is_own()? == Some(true) {
+    if is_own()? {
         run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;
-        if is_own()? == Some(true) {
+        if is_own()? {
             return Ok(());
         }
     }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::keys::{self, Key};
@@ -12,10 +11,10 @@ use crate::algo::memory;
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
+use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::progress::Progress;
-use crate::pg::query::spi_failed;
 use crate::pg::registry::{self, Model, Privilege, Version, current};
 use crate::pg::security::{current_role, refuse_read_only};
 use crate::pg::threads;
@@ -67,7 +66,7 @@ fn recommend_all_into(
         table::must_be_own(&found.name, &target)?;
     }
     let (version, served, pages) = registry::fresh(|| everyone(model, n, exclude_seen))?;
-    let (n_rows, written) = write(&target, &version, &served, &pages)?;
+    let (n_rows, written) = write(&target, &served, &pages)?;
     if is_published && !table::is_temporary(&target)? {
         let user = &served.columns.user;
         publish::remember(
@@ -76,7 +75,7 @@ fn recommend_all_into(
                 target,
                 source: None,
                 key_column: own_name(user).to_owned(),
-                key_type: usable_type(user, version.owner)?,
+                key_type: usable_type(user)?,
                 n,
                 history: None,
                 search_path: registry::current_search_path(),
@@ -89,20 +88,14 @@ fn recommend_all_into(
 /// The type of a recommender's items, as SQL here calls it.
 pub(crate) fn item_type(model: &str) -> Result<String, Report> {
     let found = current::<Served>(model, Privilege::Use)?;
-    usable_type(&found.model.columns.item, found.version.owner)
+    usable_type(&found.model.columns.item)
 }
 
 /// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
 /// changed.
-fn write(
-    target: &str,
-    version: &Version,
-    served: &Served,
-    pages: &Pages,
-) -> Result<(usize, Written), Report> {
+fn write(target: &str, served: &Served, pages: &Pages) -> Result<(usize, Written), Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
-    let (user_type, item_type) =
-        (usable_type(user, version.owner)?, usable_type(item, version.owner)?);
+    let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
     let columns = [
         Output { name: own_name(user), sql_type: &user_type, is_key: true },
         Output { name: "rank", sql_type: "integer", is_key: true },
@@ -167,23 +160,8 @@ fn own_name(user: &KeyColumn) -> &str {
 }
 
 /// The type of a stored model's column, as it is called here; what a stored model claims is not trusted to be a type.
-fn usable_type(column: &KeyColumn, owner: Oid) -> Result<String, Report> {
-    // With -1 for its modifier, char is `bpchar`: `character` by itself would be char(1).
-    // A type can run functions of whoever made it: for others than the model's owner it must be one of PostgreSQL's own, or
-    // else the key is written as text, which it was read as.
-    let found = Spi::connect(|client| {
-        client
-            .select(
-                "SELECT CASE WHEN t.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR $2 \
-                 THEN pg_catalog.format_type(t.oid, -1) ELSE 'text' END \
-                 FROM (SELECT pg_catalog.to_regtype($1)::pg_catalog.oid AS oid) AS t WHERE t.oid IS NOT NULL",
-                Some(1),
-                &[column.sql_type.as_str().into(), (owner == current_role()).into()],
-            )
-            .and_then(|rows| if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() })
-    })
-    .map_err(spi_failed)?;
-    found.ok_or_else(|| {
+fn usable_type(column: &KeyColumn) -> Result<String, Report> {
+    written_type(&column.sql_type)?.ok_or_else(|| {
         report(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("type \"{}\" of column \"{}\" does not exist", column.sql_type, column.name),

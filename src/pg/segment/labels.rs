@@ -3,6 +3,7 @@
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::original;
 use crate::pg::error::Report;
+use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Output, Written};
 use crate::pg::registry::{Version, current_search_path};
@@ -28,7 +29,7 @@ pub(super) fn write(
     let key = rows.key.name.as_str();
     table::check_key(key, &["segment", "label"])?;
     let columns = [
-        Output { name: key, sql_type: rows.key_type, is_key: true },
+        Output { name: key, sql_type: &key_type(rows)?, is_key: true },
         Output { name: "segment", sql_type: "integer", is_key: false },
         Output { name: "label", sql_type: "text", is_key: false },
     ];
@@ -47,6 +48,10 @@ pub(super) fn write(
     })
 }
 
+fn key_type(rows: &Labelled) -> Result<String, Report> {
+    Ok(written_type(rows.key_type)?.unwrap_or_else(|| "text".to_owned()))
+}
+
 /// Remembers that the table is kept from this model, by the source of its fit. A temporary one is a copy.
 pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Result<(), Report> {
     let target = table::qualified_name(target)?;
@@ -59,7 +64,7 @@ pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Resu
             target,
             source: None,
             key_column: rows.key.name.clone(),
-            key_type: rows.key_type.to_owned(),
+            key_type: key_type(rows)?,
             n: None,
             history: None,
             search_path: current_search_path(),
