@@ -93,7 +93,7 @@ pub(crate) unsafe fn equal(
             pg_sys::BTEqualStrategyNumber as u16,
             pg_sys::InvalidOid,
             collation,
-            function.into(),
+            function,
             value,
         );
     }
