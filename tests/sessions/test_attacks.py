@@ -1,6 +1,7 @@
 """What roles with LOGIN alone try against others, in the middle of a statement, a refit, a restore: each of these worked once."""
 
 import contextlib
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -137,6 +138,42 @@ def test_who_owned_a_table_once_is_not_who_owns_it(cluster):
             session.query("COMMIT")
         assert ran_as(other) <= {"mallory"}, f"profile ran the table's code as {ran_as(other)}"
         assert not ran_as(deputy), f"the refit ran the table's code as {ran_as(deputy)}"
+
+
+def test_a_schema_that_is_renamed_while_a_refit_waits(cluster):
+    """Between the check of a published table and its writing nobody puts another schema in the place of the table's."""
+    replace = ("ALTER SCHEMA pub RENAME TO aside; CREATE SCHEMA pub; GRANT ALL ON SCHEMA pub TO PUBLIC;"
+               f"CREATE TABLE pub.t {PUBLISHED}; GRANT ALL ON pub.t TO PUBLIC;"
+               "CREATE TRIGGER x BEFORE INSERT ON pub.t FOR EACH STATEMENT EXECUTE FUNCTION mallory.on_write()")
+    with mallory_and(cluster, "vic") as (admin, mallory), cluster.connect(user="vic") as vic, cluster.connect(user="mallory") as other:
+        admin.query(f'GRANT CREATE ON DATABASE "{cluster.database}" TO mallory')
+        mallory.query("CREATE TABLE mallory.slow AS SELECT id, spend, visits FROM public.customers; GRANT SELECT ON mallory.slow TO PUBLIC")
+        for number, (renamer, is_there) in enumerate(itertools.product((mallory, other), (True, False))):
+            model = f"v{number}"
+            mallory.query("CREATE SCHEMA pub; GRANT ALL ON SCHEMA pub TO PUBLIC")
+            vic.query(FIT.format(model=model, more="") + f"; SELECT FROM persona.publish('{model}', 'pub.t', source => 'SELECT * FROM mallory.slow')")
+            if not is_there:
+                vic.query("DROP TABLE pub.t")
+            mallory.query("BEGIN; LOCK TABLE mallory.slow")
+            vic.send(f"SELECT persona.refit('{model}')")
+            vic.ready(0.5)
+            renamer.send(replace)
+            renamer.ready(1.5)
+            if renamer is other:
+                mallory.query("COMMIT")
+            refused = []
+            for session in (vic, renamer):
+                try:
+                    session.fetch()
+                except ServerError as error:
+                    refused.append(error.sqlstate)
+            # Where each waits for the other, one of them gives way.
+            assert refused == (["40P01"] if renamer is mallory else []), (refused, is_there)
+            mallory.query("COMMIT")
+            assert not ran_as(vic), f"mallory's trigger ran as {ran_as(vic)}"
+            if renamer is other:
+                assert vic.scalar("SELECT count(*) FROM aside.t") == vic.scalar("SELECT count(*) FROM mallory.slow")
+            admin.query("DROP SCHEMA IF EXISTS pub, aside CASCADE")
 
 
 def test_nobodys_publication_stops_a_profile(cluster):
