@@ -3,6 +3,18 @@
 -- One gate: only the extension's functions write these tables, as the tables' owner, after checking in code what the caller
 -- may do with the model. Everything in here is qualified, and nothing of a user's runs in that window.
 
+-- Names and texts go to and fro as UTF-8. A database in SQL_ASCII has no encoding, and mostly holds UTF-8.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) ALL (ARRAY['UTF8', 'SQL_ASCII']) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = pg_catalog.format('pg_persona does not work in a database whose encoding is %s', pg_catalog.getdatabaseencoding()),
+            HINT = 'Make the database with CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END
+$$;
+
 CREATE SCHEMA persona;
 COMMENT ON SCHEMA persona IS 'customer analytics: standardise, segment, score and recommend';
 GRANT USAGE ON SCHEMA persona TO PUBLIC;

@@ -45,7 +45,7 @@ CREATE AGGREGATE persona.rfm(purchased_at timestamptz, amount double precision) 
     COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision) IS
-    'a customer''s purchases, one row each: SELECT customer, persona.rfm(at, amount) … GROUP BY customer';
+    'a customer''s purchases, one row each: SELECT customer, persona.rfm(at, amount) ... GROUP BY customer';
 
 CREATE AGGREGATE persona.rollup(persona.rfm) (
     SFUNC = persona.rfm_combine, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
@@ -154,8 +154,8 @@ CREATE AGGREGATE persona.behaviour(event text, at timestamptz, amount double pre
     COMBINEFUNC = persona.behaviour_combine, PARALLEL = SAFE, SSPACE = 512
 );
 COMMENT ON AGGREGATE persona.behaviour(text, timestamptz, double precision) IS
-    'a customer''s events, one row each, of at most 64 kinds (view, search, cart, purchase, review …) of at most 63 bytes: '
-    'SELECT customer, persona.behaviour(event, at, amount) … GROUP BY customer; a NULL amount is 0, and a row without a kind or a time '
+    'a customer''s events, one row each, of at most 64 kinds (view, search, cart, purchase, review ...) of at most 63 bytes: '
+    'SELECT customer, persona.behaviour(event, at, amount) ... GROUP BY customer; a NULL amount is 0, and a row without a kind or a time '
     'is skipped';
 
 CREATE AGGREGATE persona.rollup(persona.behaviour) (

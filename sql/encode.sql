@@ -220,11 +220,11 @@ COMMENT ON FUNCTION persona.month_cycle(timestamp) IS 'the month as sine and cos
 CREATE FUNCTION persona.interactions(features double precision[]) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'interactions_wrapper';
 COMMENT ON FUNCTION persona.interactions(double precision[]) IS
-    'the products of each two different features, (1, 2), (1, 3), …, (2, 3), …: scikit-learn''s PolynomialFeatures with interaction_only, '
+    'the products of each two different features, (1, 2), (1, 3), ..., (2, 3), ...: scikit-learn''s PolynomialFeatures with interaction_only, '
     'without the features themselves; NULL where one is NULL';
 
 CREATE FUNCTION persona.polynomial(features double precision[]) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'polynomial_wrapper';
 COMMENT ON FUNCTION persona.polynomial(double precision[]) IS
-    'the features, then the products of each two, squares among them: (1, 1), (1, 2), …, (2, 2), …: scikit-learn''s '
+    'the features, then the products of each two, squares among them: (1, 1), (1, 2), ..., (2, 2), ...: scikit-learn''s '
     'PolynomialFeatures of degree 2 without bias; NULL where one is NULL';

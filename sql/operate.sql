@@ -47,7 +47,7 @@ DECLARE
 BEGIN
     IF persona.in_transaction_block() THEN
         RAISE EXCEPTION USING ERRCODE = '25001', MESSAGE = 'refit_job cannot run inside a transaction block',
-            HINT = 'Use SELECT persona.refit(…) there: its errors are logged nowhere.';
+            HINT = 'Use SELECT persona.refit(...) there: its errors are logged nowhere.';
     END IF;
     BEGIN
         PERFORM persona.refit(model, force, max_loss);

@@ -111,6 +111,9 @@ pub(crate) enum Error {
         dimensions: i32,
     },
     NoFeatures,
+    TooManyNames {
+        found: usize,
+    },
     TooManyFeatures {
         found: usize,
         limit: usize,
@@ -256,6 +259,11 @@ impl From<Error> for Report {
             ),
             NoFeatures => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, "there is no feature".to_owned())
                 .set_hint("Give at least one numeric column, or an array with at least one element."),
+            TooManyNames { found } => report(
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("array of {found} names is too large"),
+            )
+            .set_hint("Up to 10000 names are read, of up to 1 MB in all."),
             TooManyFeatures { found, limit } => report(
                 Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 format!("{found} features are more than the limit of {limit}"),

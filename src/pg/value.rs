@@ -7,7 +7,7 @@ use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::{FromDatum, Internal, IntoDatum};
+use pgrx::{Array, FromDatum, Internal, IntoDatum};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::algo::encoded;
@@ -254,6 +254,38 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Json {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: pgrx calls this only for an argument that is not NULL.
         unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Json(String::new()))
+    }
+}
+
+/// A text[] argument of names. More of them than any row has columns, or longer ones than any name, are refused before they are
+/// copied.
+pub(crate) struct Names(pub(crate) Vec<Option<String>>);
+
+const MAX_NAMES: usize = 10_000;
+const MAX_NAMES_BYTES: usize = 1 << 20;
+
+impl FromDatum for Names {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        oid: Oid,
+    ) -> Option<Self> {
+        // SAFETY: SQL declares the argument as text[].
+        let array = unsafe { Array::<&str>::from_polymorphic_datum(datum, is_null, oid) }?;
+        let n_bytes = || array.iter().flatten().map(str::len).sum::<usize>();
+        if array.len() > MAX_NAMES || n_bytes() > MAX_NAMES_BYTES {
+            Err(Report::from(Error::TooManyNames { found: array.len() })).unwrap_or_report()
+        }
+        Some(Names(array.iter().map(|name| name.map(str::to_owned)).collect()))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares text[].
+unsafe impl<'fcx> ArgAbi<'fcx> for Names {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Names(Vec::new()))
     }
 }
 

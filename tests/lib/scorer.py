@@ -87,9 +87,9 @@ def check_left(cluster, connection, sql, how):
     assert connection.scalar("SELECT 1") == 1
 
 
-def kill_at_work(cluster, connection, model, number=signal.SIGKILL):
+def kill_at_work(cluster, connection, model, number=signal.SIGKILL, sql=HEAVY):
     """Ends the scorer while it runs the model "heavy" for this session; the session gets an error at once."""
-    connection.send(HEAVY)
+    connection.send(sql)
     # What an ended process was at stands there until the next one has started: so it is looked at again after a while.
     (pid,) = wait_until("the scorer is at work", lambda: processes.is_busy_with(cluster, model) and processes.scorers(cluster))
     time.sleep(0.15)

@@ -204,3 +204,31 @@ def test_options_of_any_json_are_refused_by_their_name(cluster):
                         session.query("SELECT " + call.format(f"'{{\"{option}\": {value}}}'::jsonb"))
                     except ServerError as error:
                         assert error.sqlstate in (*codes, "42703"), f"{call} {option} {value}: {error}"
+
+
+def test_an_array_of_too_many_names_is_refused_before_it_is_copied(cluster):
+    with cluster.connect() as connection:
+        models.make_models(connection, 200, 30)
+        for names in ("array_fill('x'::text, '{1000000}')", "ARRAY[repeat('x', 200000000)]", "array_fill(repeat('x', 200), '{9000}')"):
+            for call in ("persona.fit_segments('new', 'customers', 'id', 2, features => {})", "persona.choose_k('customers', features => {})",
+                         "persona.fit_scorer('new', 'customers', 'bought', features => {})", "persona.import_onnx('new', ''::bytea, features => {})",
+                         "persona.behaviour_vector(NULL, now(), {})", "persona.behaviour_feature_names({})"):
+                error = connection.error(f"SELECT {call.format(names)}")
+                assert error.sqlstate == "54000" and "names is too large" in error.message, f"{call.format(names)}: {error}"
+
+
+def test_a_database_of_another_encoding_is_refused_and_one_of_none_works(cluster):
+    with cluster.connect() as connection:
+        for encoding in ("LATIN1", "EUC_JP", "WIN1252", "SQL_ASCII"):
+            connection.query(f"CREATE DATABASE in_{encoding} ENCODING '{encoding}' TEMPLATE template0")
+    for encoding in ("LATIN1", "EUC_JP", "WIN1252"):
+        with cluster.connect(f"in_{encoding.lower()}") as connection:
+            error = connection.error("CREATE EXTENSION pg_persona")
+            assert error.sqlstate == "0A000" and encoding in error.message and "UTF8" in error.hint, error
+            assert connection.scalar("SELECT count(*) FROM pg_namespace WHERE nspname = 'persona'") == 0
+    with cluster.connect("in_sql_ascii") as connection:
+        connection.query("CREATE EXTENSION pg_persona")
+        models.make_data(connection, 200, 30)
+        connection.query("ALTER TABLE customers RENAME spend TO \"größe\"")
+        connection.query("SELECT FROM persona.fit_segments('käufer', 'customers', 'id', 2, features => '{größe}')")
+        assert connection.scalar("SELECT model FROM persona.models") == "käufer"

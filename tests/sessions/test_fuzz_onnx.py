@@ -19,6 +19,9 @@ from lib.pgwire import ConnectionLost, ServerError
 from lib.scorer import CRASHED, LIGHT, SERVICE_WITHIN, light_model, the_scorer
 from lib.tally import long, told
 
+# Nothing here hangs on the server's version.
+ON_ONE_SERVER = True
+
 # Small limits, so that what grows without an end meets them soon.
 SETTINGS = {"persona.scorer_memory": "'512MB'", "persona.scorer_load_timeout": "'2s'", "persona.scorer_idle_timeout": "0"}
 # What a hostile model may get: data exception, not supported, unknown column, limits, resources, external routine, canceled.

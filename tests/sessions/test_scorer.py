@@ -17,6 +17,9 @@ from lib.scorer import (CRASHED, ERROR_WITHIN, HEAVY, LIGHT, REASON_WITHIN, SERV
                         seconds_to_error, settings, the_scorer)
 from lib.tally import long
 
+# Nothing here hangs on the server's version.
+ON_ONE_SERVER = True
+
 # -- Its death ---------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +152,32 @@ def test_a_model_that_brings_it_down_three_times_is_refused_and_others_are_serve
         cluster.reload()
         wait_until("the scorer that refuses is gone", lambda: not processes.is_alive(pid))
         assert connection.scalar(HEAVY) == 0
+
+
+def test_a_model_that_brings_it_down_after_it_ran_well_is_refused_when_it_was_alone(cluster):
+    """Each time it answers one row and ends the process with the next, as a model does that fails on some rows."""
+    with cluster.connect() as connection, cluster.connect() as other:
+        onnx.import_onnx(connection, "light", light_model())
+        poison = onnx.as_heavy_as_its_input("poison that runs")
+        onnx.import_onnx(connection, "heavy", poison)
+        runs, heavy = (HEAVY.replace("0 AS x", f"{size} AS x") for size in (1, 1500))
+        # Who ends the process from outside has nothing against the model.
+        for number in (signal.SIGSEGV, signal.SIGSEGV, signal.SIGKILL, signal.SIGSEGV, signal.SIGSEGV, signal.SIGSEGV):
+            assert connection.scalar(runs) == 1
+            assert other.scalar(LIGHT) == 3.5
+            kill_at_work(cluster, connection, poison, number, heavy)
+        error, _ = seconds_to_error(connection, runs)
+        assert error.sqlstate == CRASHED and "several times" in error.message, error
+        assert other.scalar(LIGHT) == 3.5
+        cluster.reload()
+        wait_until("it may run again", lambda: answers(connection, runs))
+
+
+def answers(connection, sql):
+    try:
+        return connection.scalar(sql) is not None
+    except ServerError:
+        return False
 
 
 # -- What it is started with -------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Ways by which a role with LOGIN alone became superuser, or made the server run its code as somebody else."""
 
 import contextlib
+import json
 
 from lib import models
 from lib.pgwire import ServerError
@@ -124,6 +125,22 @@ def test_one_bad_publication_breaks_no_profile(cluster):
         skipped = [notice["M"] for notice in admin.notices if "is skipped" in notice["M"]]
         assert len(skipped) >= 5, skipped
         assert admin.rows("SELECT * FROM persona.profile('it''s none')") == []
+
+
+def test_what_no_jsonb_holds_is_shown_as_text_in_a_profile(cluster):
+    columns = {"numeric = 1e400": ("1" + "0" * 400), """json = '"\\u0000"'""": '"\\u0000"',
+               "json = (repeat('[', 3000) || repeat(']', 3000))::json": "[" * 3000 + "]" * 3000,
+               "text = repeat('x', 3000000)": "x" * 10_000, "numeric = 'NaN'": "NaN", "float8 = '-Infinity'": "-Infinity",
+               "integer[] = '{1,2}'": [1, 2], "timestamp = '2026-01-02 03:04'": "2026-01-02T03:04:00"}
+    with mallory_and(cluster) as (admin, mallory):
+        admin.query(FIT.format(model="good", more=", save_to => 'labels'"))
+        for number, column in enumerate(columns):
+            mallory.query(FIT.format(model=f"m{number}", more=f", save_to => 'mallory.t{number}'") + f"; SELECT persona.grant_model('m{number}', 'public');"
+                          f"GRANT SELECT ON mallory.t{number} TO PUBLIC; ALTER TABLE mallory.t{number} ADD more {column.split()[0]}; UPDATE mallory.t{number} SET more = {column.split(maxsplit=2)[2]}")
+        found = {model: json.loads(details) for model, details in admin.rows("SELECT model, details::text FROM persona.profile('7')")}
+        assert found.keys() == {"good", *(f"m{number}" for number in range(len(columns)))}, found.keys()
+        for number, (column, expected) in enumerate(columns.items()):
+            assert found[f"m{number}"]["more"] == expected, f"{column}: {str(found[f'm{number}'])[:200]}"
 
 
 def test_a_name_that_another_role_took_is_no_way_into_the_administrator(cluster):

@@ -15,7 +15,7 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, SqlType, Value, text_and_bytes};
+use crate::pg::value::{Bytes, FloatsOut, Names, SqlType, Value, text_and_bytes};
 
 use super::rfm::{finite, seconds};
 
@@ -122,7 +122,7 @@ fn behaviour_final(state: Bytes) -> Result<BytesOut, Report> {
 fn features(
     behaviour: Option<Value<Behaviour>>,
     as_of: Option<TimestampWithTimeZone>,
-    kinds: Option<Vec<Option<String>>>,
+    kinds: Option<Names>,
 ) -> Result<TableIterator<'static, (name!(feature, String), name!(value, Option<f64>))>, Report> {
     let as_of = day(as_of)?;
     let kinds = kinds.map(checked_kinds).transpose()?;
@@ -140,7 +140,7 @@ fn features(
 fn behaviour_vector(
     behaviour: Option<Value<Behaviour>>,
     as_of: Option<TimestampWithTimeZone>,
-    kinds: Option<Vec<Option<String>>>,
+    kinds: Option<Names>,
     missing: Option<f64>,
 ) -> Result<Option<FloatsOut>, Report> {
     let as_of = day(as_of)?;
@@ -153,7 +153,7 @@ fn behaviour_vector(
 }
 
 #[pg_extern]
-fn behaviour_feature_names(kinds: Option<Vec<Option<String>>>) -> Result<Vec<String>, Report> {
+fn behaviour_feature_names(kinds: Option<Names>) -> Result<Vec<String>, Report> {
     let kinds = kinds.ok_or(Error::NullArgument { argument: "kinds" })?;
     Ok(feature_names(&checked_kinds(kinds)?))
 }
@@ -162,7 +162,7 @@ fn day(as_of: Option<TimestampWithTimeZone>) -> Result<i32, Report> {
     Ok(day_of(seconds(as_of.ok_or(Error::NullArgument { argument: "as_of" })?)?))
 }
 
-fn checked_kinds(kinds: Vec<Option<String>>) -> Result<Vec<String>, Report> {
+fn checked_kinds(Names(kinds): Names) -> Result<Vec<String>, Report> {
     let invalid = |value: String| {
         Report::from(Error::InvalidOption {
             option: "kinds".into(),

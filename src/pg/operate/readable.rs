@@ -266,13 +266,35 @@ impl Column {
 /// Columns of one function call: PostgreSQL's functions take a hundred arguments.
 const SHOWN: usize = 45;
 
-/// The columns as an object, numbers as numbers.
+/// The longest row that is shown as it is; of a longer one each column is shown up to the second figure.
+const SHOWN_BYTES: usize = 1 << 20;
+const SHOWN_COLUMN_BYTES: usize = 10_000;
+
+/// The columns as an object, numbers as numbers. What jsonb cannot hold, as a character of number 0 in a column of json, or no
+/// number of ours, as 1e400, makes texts of them all: a table of one owner must not be an error for who asks for all tables.
 pub(super) fn object<'a>(
     row: &Row,
-    columns: impl Iterator<Item = &'a Column>,
+    columns: impl Iterator<Item = &'a Column> + Clone,
 ) -> Result<serde_json::Value, Report> {
+    let columns = columns.take(SHOWN);
+    let json = json(row, columns.clone())?;
+    let fits = json.len() <= SHOWN_BYTES && !json.contains("\\u0000");
+    let object = if fits { serde_json::from_str(&json).ok() } else { None };
+    Ok(object.unwrap_or_else(|| {
+        columns.map(|column| (column.name.clone(), cut(column.text(row)))).collect()
+    }))
+}
+
+fn cut(text: Option<String>) -> Option<String> {
+    text.map(|mut text| {
+        text.truncate(text.floor_char_boundary(SHOWN_COLUMN_BYTES));
+        text
+    })
+}
+
+fn json<'a>(row: &Row, columns: impl Iterator<Item = &'a Column>) -> Result<String, Report> {
     let mut arguments: Vec<DatumWithOid> = Vec::new();
-    for column in columns.take(SHOWN) {
+    for column in columns {
         arguments.push(column.name.as_str().into());
         // A cast to json of such a type would be somebody's.
         let is_own = column.type_id.to_u32() < pg_sys::FirstNormalObjectId;
@@ -284,7 +306,8 @@ pub(super) fn object<'a>(
         });
     }
     let places: Vec<String> = (1..=arguments.len()).map(|place| format!("${place}")).collect();
-    let statement = format!("SELECT pg_catalog.jsonb_build_object({})", places.join(", "));
-    let found = query::select_one(&statement, &arguments, |row| row.get::<pgrx::JsonB>(1))?;
-    Ok(found.flatten().map(|pgrx::JsonB(object)| object).unwrap_or_default())
+    let statement =
+        format!("SELECT pg_catalog.json_build_object({})::pg_catalog.text", places.join(", "));
+    let found = query::select_one(&statement, &arguments, |row| row.get::<String>(1))?;
+    Ok(found.flatten().unwrap_or_default())
 }

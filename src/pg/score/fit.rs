@@ -12,6 +12,7 @@ use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Stored, Version};
 use crate::pg::threads;
+use crate::pg::value::Names;
 
 use super::required;
 use super::scoring::Scoring;
@@ -26,7 +27,7 @@ fn fit_scorer(
     target: Option<&str>,
     algorithm: Option<&str>,
     positive: Option<&str>,
-    features: Option<Vec<Option<String>>>,
+    features: Option<Names>,
     key: Option<&str>,
     holdout: Option<f64>,
     holdout_column: Option<&str>,
@@ -344,7 +345,7 @@ fn source_columns(frame: &Frame) -> Vec<String> {
 }
 
 /// The elements of a text[] of names.
-pub(super) fn names(names: Vec<Option<String>>) -> Result<Vec<String>, Report> {
+pub(super) fn names(Names(names): Names) -> Result<Vec<String>, Report> {
     names.into_iter().collect::<Option<Vec<String>>>().ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "a feature's name must not be NULL")
     })

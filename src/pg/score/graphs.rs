@@ -13,6 +13,7 @@ use crate::pg::query::spi_failed;
 use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored};
 use crate::pg::scorer;
 use crate::pg::security::with_catalog_names;
+use crate::pg::value::Names;
 
 use super::fit::names;
 use super::required;
@@ -37,7 +38,7 @@ fn import_onnx_bytes(
     model: Option<&str>,
     onnx: Option<&[u8]>,
     output: Option<&str>,
-    features: Option<Vec<Option<String>>>,
+    features: Option<Names>,
     activate: Option<bool>,
 ) -> Result<Imported, Report> {
     let onnx = required(onnx, "onnx")?;
@@ -56,7 +57,7 @@ fn import_onnx_object(
     model: Option<&str>,
     onnx: Option<Oid>,
     output: Option<&str>,
-    features: Option<Vec<Option<String>>>,
+    features: Option<Names>,
     activate: Option<bool>,
 ) -> Result<Imported, Report> {
     let model = required(model, "model")?;
@@ -68,7 +69,7 @@ fn import(
     model: &str,
     onnx: &[u8],
     output: Option<&str>,
-    features: Option<Vec<Option<String>>>,
+    features: Option<Names>,
     activate: bool,
 ) -> Result<Imported, Report> {
     registry::lock_for_fit(model, Scoring::KIND)?;

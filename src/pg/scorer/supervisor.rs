@@ -5,11 +5,12 @@
 //! server forgets it and does not restart.
 #![allow(unsafe_code, reason = "the entry's unmangled name")]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::place::{self, DIRECTORY, SLOTS, SOCKET, SUPERVISOR_LOCK};
 use super::spawn::{Heard, Process, spawn};
 use super::wait::{For, is_binary_upgrade, reload_configuration, wait};
 use crate::pg::guc::{ScorerSettings, scorer_settings};
+use crate::wire::slots::Blame;
 use crate::wire::{ErrorKind, Response, Sha256, slots};
 
 pub(super) const LIBRARY: &str = "pg_persona";
@@ -31,8 +33,6 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// A process that lived so long was well: what comes after is a new story.
 const WELL: Duration = Duration::from_secs(10);
-/// Ends in a row that a model may cause before it is refused.
-const CRASHES_ALLOWED: u32 = 3;
 /// Models that are refused, at most: they are arguments of the process, and the kernel takes some 2,000.
 const REFUSED_ALLOWED: usize = 1_000;
 /// How long the worker stays without a process and without a knock, where the settings do not say.
@@ -61,7 +61,7 @@ fn supervise() -> io::Result<()> {
     let mut supervisor = Supervisor {
         settings: scorer_settings(),
         listener,
-        crashes: HashMap::new(),
+        blame: Blame::default(),
         refused: VecDeque::new(),
         failures: 0,
         not_before: Instant::now(),
@@ -88,8 +88,7 @@ fn bind() -> io::Result<UnixListener> {
 struct Supervisor {
     settings: ScorerSettings,
     listener: UnixListener,
-    /// Ends of the process in a row for which a model is to blame.
-    crashes: HashMap<Sha256, u32>,
+    blame: Blame,
     /// Models that ended it so often, or took too long to load; the oldest first.
     refused: VecDeque<Sha256>,
     /// Starts or short lives in a row that went wrong.
@@ -164,7 +163,7 @@ impl Supervisor {
             return false;
         }
         reload_configuration();
-        self.crashes.clear();
+        self.blame = Blame::default();
         self.refused.clear();
         self.failures = 0;
         self.not_before = Instant::now();
@@ -256,16 +255,8 @@ impl Supervisor {
             slots::all_late(&slots).into_iter().for_each(|sha256| self.refuse(sha256));
             return End::Quiet;
         }
-        let blamed = slots::blamed(&slots);
-        // In a row: a process that ends while others are at work clears who is not at work in it.
-        self.crashes.retain(|sha256, _| blamed.contains(sha256));
-        for sha256 in blamed {
-            let n = self.crashes.entry(sha256).or_default();
-            *n += 1;
-            if *n >= CRASHES_ALLOWED {
-                self.refuse(sha256);
-            }
-        }
+        let was_killed = status.and_then(|status| status.signal()) == Some(libc::SIGKILL);
+        self.blame.ended(&slots, was_killed).into_iter().for_each(|sha256| self.refuse(sha256));
         if age >= WELL {
             self.failures = 0;
         }
@@ -273,7 +264,6 @@ impl Supervisor {
     }
 
     fn refuse(&mut self, sha256: Sha256) {
-        self.crashes.remove(&sha256);
         if !self.refused.contains(&sha256) {
             self.refused.push_back(sha256);
         }

@@ -8,6 +8,7 @@ use crate::algo::segment::{Metric, Params, Scaling, Seeding};
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
 use crate::pg::options::{Given, Json};
+use crate::pg::value::Names;
 
 pub(super) const SCALINGS: [(&str, Scaling); 2] =
     [("standard", Scaling::Standard), ("none", Scaling::None)];
@@ -82,7 +83,7 @@ pub(super) fn parse_weights(weights: Json) -> Result<BTreeMap<String, f64>, Repo
     weights.entries("weights", valid)?.into_iter().map(weight).collect()
 }
 
-pub(super) fn feature_names(features: Vec<Option<String>>) -> Result<Vec<String>, Report> {
+pub(super) fn feature_names(Names(features): Names) -> Result<Vec<String>, Report> {
     let names: Option<Vec<String>> = features.into_iter().collect();
     let names = names.ok_or(Error::NullArgument { argument: "features" })?;
     if names.is_empty() {

@@ -14,6 +14,7 @@ use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
 use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
+use crate::pg::value::Names;
 
 use super::arguments::{METRICS, SCALINGS, feature_names, parse_weights};
 use super::data::{dimensions, row_weights, work};
@@ -34,7 +35,7 @@ fn choose_k(
     source: Option<&str>,
     k_min: Option<i32>,
     k_max: Option<i32>,
-    features: Option<Vec<Option<String>>>,
+    features: Option<Names>,
     scaling: Option<&str>,
     criterion: Option<&str>,
     sample_rows: Option<i32>,

@@ -13,6 +13,7 @@ use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
 use crate::pg::threads;
+use crate::pg::value::Names;
 
 use super::arguments::{Arguments, METRICS, SCALINGS, STORAGES, feature_names, parse_weights};
 use super::choose;
@@ -33,7 +34,7 @@ fn fit_segments(
     source: Option<&str>,
     key: Option<&str>,
     k: Option<i32>,
-    features: Option<Vec<Option<String>>>,
+    features: Option<Names>,
     scaling: Option<&str>,
     save_to: Option<&str>,
     seed: Option<i64>,
