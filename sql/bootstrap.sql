@@ -19,6 +19,22 @@ CREATE SCHEMA persona;
 COMMENT ON SCHEMA persona IS 'customer analytics: standardise, segment, score and recommend';
 GRANT USAGE ON SCHEMA persona TO PUBLIC;
 
+-- Roles --------------------------------------------------------------------------------------------------------------
+
+CREATE TYPE persona.role;
+CREATE FUNCTION persona.role_in(cstring) RETURNS persona.role
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'role_in_wrapper';
+COMMENT ON FUNCTION persona.role_in(cstring) IS 'the role of a name; a name that no role has is nobody, so that a dump restores anywhere';
+CREATE FUNCTION persona.role_out(persona.role) RETURNS cstring
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'role_out_wrapper';
+COMMENT ON FUNCTION persona.role_out(persona.role) IS 'the role''s name; - for PUBLIC, ? where there is no such role';
+CREATE TYPE persona.role (INPUT = persona.role_in, OUTPUT = persona.role_out, LIKE = oid);
+COMMENT ON TYPE persona.role IS 'a role of the server: by number inside, by name in a dump';
+CREATE CAST (persona.role AS oid) WITHOUT FUNCTION AS IMPLICIT;
+COMMENT ON CAST (persona.role AS oid) IS 'the role''s number';
+CREATE CAST (oid AS persona.role) WITHOUT FUNCTION AS ASSIGNMENT;
+COMMENT ON CAST (oid AS persona.role) IS 'the role of a number';
+
 -- Models and their versions ----------------------------------------------------------------------------------------
 -- Ids are always generated and never used again, and what belongs to a model goes with it.
 
@@ -26,9 +42,9 @@ CREATE TABLE persona.model (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
     kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['segments', 'scorer', 'recommender'])),
-    owner regrole NOT NULL,
-    users regrole[] NOT NULL DEFAULT '{}',
-    readers regrole[] NOT NULL DEFAULT '{}',
+    owner persona.role NOT NULL,
+    users persona.role[] NOT NULL DEFAULT '{}',
+    readers persona.role[] NOT NULL DEFAULT '{}',
     active_version integer,
     keep_versions integer NOT NULL DEFAULT 10 CHECK (keep_versions OPERATOR(pg_catalog.>=) 1),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -50,7 +66,7 @@ CREATE TABLE persona.model_version (
     search_path text NOT NULL,
     sha256 bytea NOT NULL CHECK (pg_catalog.length(sha256) OPERATOR(pg_catalog.=) 32),
     n_bytes bigint NOT NULL,
-    created_by regrole NOT NULL,
+    created_by persona.role NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (model_id, version)
 );
@@ -102,7 +118,7 @@ CREATE TABLE persona.refit_run (
     model_id bigint NOT NULL REFERENCES persona.model ON DELETE CASCADE,
     started_at timestamptz NOT NULL,
     ended_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    run_by regrole NOT NULL,
+    run_by persona.role NOT NULL,
     from_version integer,
     version integer,
     n_rows bigint,
@@ -193,7 +209,7 @@ COMMENT ON FUNCTION persona.model_privilege(oid, oid[], oid[]) IS
     'what the current role may do with a model of this owner and these grants: own, read, use or NULL';
 
 CREATE VIEW persona.models WITH (security_barrier = true) AS
-SELECT m.name AS model, m.kind, v.algorithm, m.active_version, m.owner, v.n_rows, v.features, v.metrics,
+SELECT m.name AS model, m.kind, v.algorithm, m.active_version, m.owner::pg_catalog.oid::pg_catalog.regrole AS owner, v.n_rows, v.features, v.metrics,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source, v.created_at AS fitted_at, m.privilege
 FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
 LEFT JOIN persona.model_version v
@@ -205,7 +221,8 @@ CREATE VIEW persona.model_versions WITH (security_barrier = true) AS
 SELECT m.name AS model, m.kind, v.version, v.version OPERATOR(pg_catalog.=) m.active_version AS is_active, v.algorithm,
        v.n_rows, v.features, CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.parameters END AS parameters, v.metrics,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source,
-       pg_catalog.encode(v.sha256, 'hex') AS sha256, v.n_bytes, v.created_by, v.created_at
+       pg_catalog.encode(v.sha256, 'hex') AS sha256, v.n_bytes,
+       v.created_by::pg_catalog.oid::pg_catalog.regrole AS created_by, v.created_at
 FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
 JOIN persona.model_version v ON v.model_id OPERATOR(pg_catalog.=) m.id
 WHERE m.privilege IS NOT NULL;
@@ -213,7 +230,7 @@ COMMENT ON VIEW persona.model_versions IS
     'every version of the models that you may use; source and parameters for those who may read them';
 
 CREATE VIEW persona.refit_log WITH (security_barrier = true) AS
-SELECT m.name AS model, r.started_at, r.ended_at, r.run_by, r.from_version, r.version, r.n_rows, r.n_changed, r.sqlstate,
+SELECT m.name AS model, r.started_at, r.ended_at, r.run_by::pg_catalog.oid::pg_catalog.regrole AS run_by, r.from_version, r.version, r.n_rows, r.n_changed, r.sqlstate,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN r.error END AS error
 FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
 JOIN persona.refit_run r ON m.id OPERATOR(pg_catalog.=) r.model_id

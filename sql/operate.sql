@@ -22,6 +22,12 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'revoke_model_w
 COMMENT ON FUNCTION persona.revoke_model(text, text, text) IS
     'takes back what grant_model gave: all of it, or with ''read'' the right to read';
 
+CREATE FUNCTION persona.set_owner(model text, role text, keep_sources boolean DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'set_owner_wrapper';
+COMMENT ON FUNCTION persona.set_owner(text, text, boolean) IS
+    'gives a model to a role that the caller could SET ROLE to. A refit runs the model''s sources as the new owner: from a superuser '
+    'it goes without its sources and publications unless keep_sources is true; published tables stay as they are';
+
 CREATE FUNCTION persona.refit(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1)
 RETURNS integer LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'refit_wrapper';
 COMMENT ON FUNCTION persona.refit(text, boolean, double precision) IS
@@ -70,6 +76,11 @@ RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHN
 COMMENT ON FUNCTION persona.publish(text, text, text, text, integer, text) IS
     'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again. history_table keeps '
     'when each customer entered a segment (entered_at) and left it (left_at)';
+
+CREATE FUNCTION persona.unpublish(model text, target_table text) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'unpublish_wrapper';
+COMMENT ON FUNCTION persona.unpublish(text, text) IS
+    'no longer keeps the table up to date from the model: false if it was not. The table and its history stay';
 
 CREATE FUNCTION persona.segment_changes(model text, since timestamptz DEFAULT '-infinity', OUT key text,
     OUT from_segment integer, OUT to_segment integer, OUT changed_at timestamptz)

@@ -177,7 +177,7 @@ impl From<Error> for Report {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("the owner of model \"{name}\", role {owner}, does not exist"),
             )
-            .set_hint("A superuser can go on using the model, or drop it and fit it again."),
+            .set_hint("A superuser can give the model to a role with persona.set_owner, go on using it, or drop it."),
             NotItsTable { model, table } => report(
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("table {table} does not belong to the owner of model \"{model}\""),

@@ -178,10 +178,23 @@ pub(crate) fn role_name(role: Oid) -> Option<String> {
     }
 }
 
+/// The role of this name, if there is one.
+pub(crate) fn role_of_name(name: &str) -> Option<Oid> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: a look-up in the catalogue.
+    let role = unsafe { pg_sys::get_role_oid(name.as_ptr(), true) };
+    (role != pg_sys::InvalidOid).then_some(role)
+}
+
 /// The role that the session began as or took on with SET SESSION AUTHORIZATION.
 pub(crate) fn session_role() -> Oid {
     // SAFETY: reads a global.
     unsafe { pg_sys::GetSessionUserId() }
+}
+
+pub(crate) fn is_superuser(role: Oid) -> bool {
+    // SAFETY: a look-up in the catalogue.
+    unsafe { pg_sys::superuser_arg(role) }
 }
 
 /// Whether SET ROLE to this role would be allowed.

@@ -5,7 +5,7 @@ READERS = {"score", "predict", "embed", "recommend", "recommend_for", "similar_i
            "segment_quality", "export_onnx", "explain", "feature_importance"}
 # Writes, and whatever runs a user's query: VOLATILE and never in a parallel worker.
 WRITERS = {"fit_segments", "fit_scorer", "fit_recommender", "import_onnx", "refit", "publish", "activate", "drop_model",
-           "rename_model", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "segment_flow", "refit_job"}
+           "rename_model", "set_owner", "unpublish", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "segment_flow", "refit_job"}
 MEMBERS = """
     SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'pg_persona'

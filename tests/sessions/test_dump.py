@@ -1,6 +1,7 @@
 """A dump keeps the models: registry, scores, names, rights and publications are equal after a restore, and all goes on working."""
 
 from lib import models
+from lib.cluster import Cluster
 
 MODELS = ("seg", "sco", "rec")
 ANSWERS = [
@@ -101,3 +102,133 @@ def test_a_data_only_dump_restores_into_a_fresh_extension(cluster):
 
 def supports_restrict_key(cluster):
     return "--restrict-key" in cluster.tool("pg_dump", "--help").stdout
+
+
+# Where the roles are others -----------------------------------------------------------------------------------------------
+
+OWNED = ["SELECT id, persona.segment('seg', c) FROM customers c ORDER BY id", "SELECT id, persona.score('sco', c) FROM customers c ORDER BY id",
+         "SELECT * FROM persona.recommend_all('rec', 5)", "SELECT model, version, sha256 FROM persona.model_versions ORDER BY 1, 2",
+         "SELECT * FROM labels ORDER BY id", "SELECT * FROM kept_segments ORDER BY id"]
+
+
+def fill_as_an_owner(cluster):
+    """Models of a role that is no superuser, with grants, a publication, and a materialized view over one."""
+    with cluster.connect() as admin:
+        make_roles(admin, "holly", "rea", "stu")
+        models.make_data(admin, 300, 40)
+        admin.query("ALTER TABLE customers OWNER TO holly; ALTER TABLE events OWNER TO holly; GRANT CREATE ON SCHEMA public TO holly; SET ROLE holly")
+        for model in models.MODELS:
+            models.fit(admin, model, 1)
+        admin.query("SELECT persona.grant_model('seg', 'rea'), persona.grant_model('sco', 'rea', 'read'), persona.grant_model('rec', 'public');"
+                    "SELECT persona.publish('seg', 'labels', history_table => 'moves');"
+                    "CREATE MATERIALIZED VIEW kept_segments AS SELECT id, persona.segment('seg', c) AS segment FROM customers c; RESET ROLE")
+        return {query: admin.rows(query) for query in OWNED}
+
+
+def make_roles(admin, *roles):
+    for role in roles:
+        admin.query(f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$")
+
+
+def restored_elsewhere(cluster, elsewhere, form, *options):
+    elsewhere.database = f"restored_{form}_{len(options)}"
+    with elsewhere.connect("postgres") as session:
+        session.query(f"CREATE DATABASE {elsewhere.database} TEMPLATE template0")
+    if form == "plain":
+        elsewhere.psql(cluster.tool("pg_dump", "-d", cluster.database, "--no-sync", *options).stdout)
+    else:
+        file = cluster.directory / f"{form}.dump"
+        cluster.tool("pg_dump", "-d", cluster.database, "--no-sync", "-Fc", "-f", file)
+        elsewhere.tool("pg_restore", "-d", elsewhere.database, "--exit-on-error", *options, file)
+    return elsewhere.connect()
+
+
+def test_a_dump_restores_where_its_roles_are_not(cluster):
+    before = fill_as_an_owner(cluster)
+    elsewhere = Cluster(cluster.server).start()
+    try:
+        with elsewhere.connect("postgres") as admin:
+            make_roles(admin, "stu", "other")
+        for form in ("plain", "custom"):
+            with restored_elsewhere(cluster, elsewhere, form, "--no-owner", "--no-acl") as admin:
+                for query, rows in before.items():
+                    assert admin.rows(query) == rows, f"{form}: {query}"
+                assert admin.rows("SELECT DISTINCT owner::text FROM persona.models") == [("4294967295",)]
+                for statement in ("persona.refit('seg')", "persona.activate('sco', 1)", "persona.publish('seg', 'labels')"):
+                    error = admin.error(f"SELECT {statement}")
+                    assert error.sqlstate == "55000" and "set_owner" in error.hint, f"{statement}: {error}"
+                admin.query("GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC")
+                # A grant to a role that is not there is to nobody, and one to all is to all.
+                with elsewhere.connect(user="stu") as stranger:
+                    assert stranger.rows("SELECT model, privilege FROM persona.models") == [("rec", "use")]
+                    assert stranger.error("SELECT persona.refit('rec')").sqlstate == "42501"
+                admin.query("SELECT persona.drop_model('rec'), persona.set_owner('seg', 'postgres', keep_sources => true), persona.set_owner('sco', 'other');")
+                assert admin.rows("SELECT model, owner::text, source IS NULL FROM persona.models ORDER BY 1") == [("sco", "other", True), ("seg", "postgres", False)]
+                admin.query("UPDATE customers SET spend = spend + 500 WHERE id % 10 = 1")
+                assert admin.scalar("SELECT persona.refit('seg', force => true)") == 2
+                assert admin.scalar("SELECT bool_and(l.segment = persona.segment('seg', c)) FROM labels l JOIN customers c USING (id)")
+                # Whatever comes back keeps its place in a dump of the dump.
+                assert admin.scalar("SELECT users::text FROM persona.model WHERE name = 'seg'") == "{?}"
+    finally:
+        elsewhere.remove()
+
+
+def test_a_dump_restores_where_its_roles_have_other_numbers(cluster):
+    before = fill_as_an_owner(cluster)
+    elsewhere = Cluster(cluster.server).start()
+    try:
+        with elsewhere.connect("postgres") as admin:
+            make_roles(admin, "stu", "rea", "somebody", "holly")
+        for form in ("plain", "custom"):
+            with restored_elsewhere(cluster, elsewhere, form) as admin:
+                for query, rows in before.items():
+                    assert admin.rows(query) == rows, f"{form}: {query}"
+                with elsewhere.connect(user="rea") as reader, elsewhere.connect(user="holly") as owner:
+                    assert reader.rows("SELECT model, privilege FROM persona.models ORDER BY 1") == [("rec", "use"), ("sco", "read"), ("seg", "use")]
+                    assert owner.scalar("SELECT persona.refit('seg', force => true)") == 2
+    finally:
+        elsewhere.remove()
+
+
+def test_a_dump_gives_no_rights_to_who_has_the_number_of_a_role_that_is_gone(cluster):
+    with cluster.connect() as admin:
+        make_roles(admin, "gone", '"odd ""name"', '"?"', '"-"', "stays")
+        models.make_data(admin, 100, 20)
+        number = admin.scalar("SELECT 'gone'::regrole::oid")
+        admin.query("GRANT SELECT ON customers TO gone; SET ROLE gone")
+        models.fit(admin, "seg", 1)
+        admin.query("RESET ROLE")
+        models.fit(admin, "sco", 1)
+        roles = ("gone", 'odd "name', "?", "-", "stays", "public")
+        admin.query(";".join(f"SELECT persona.grant_model('sco', '{role}', 'read')" for role in roles))
+        assert admin.scalar("SELECT readers::oid[] FROM persona.model WHERE name = 'sco'").count(",") == len(roles) - 1
+        admin.query("DROP OWNED BY gone; DROP ROLE gone")
+        before = admin.rows("SELECT name, owner::text, readers::text FROM persona.model ORDER BY 1")
+        assert before == [("sco", "postgres", r'{?,"\"odd \"\"name\"","\"?\"","\"-\"",stays,-}'), ("seg", "?", "{}")], before
+        dump = cluster.tool("pg_dump", "-d", cluster.database, "--no-sync").stdout
+        assert str(number) not in dump
+        admin.query("CREATE DATABASE of_gone TEMPLATE template0")
+        cluster.psql(dump, "of_gone")
+        with cluster.connect("of_gone") as restored:
+            after = restored.rows("SELECT name, owner::text, readers::text FROM persona.model ORDER BY 1")
+            assert after == before, after
+        admin.query("DROP DATABASE of_gone")
+        admin.query("SELECT persona.drop_model('sco'); DROP ROLE \"odd \"\"name\", \"?\", \"-\", stays")
+
+
+def test_a_standby_and_a_dump_from_it_know_the_owner(cluster):
+    before = fill_as_an_owner(cluster)
+    standby = cluster.standby()
+    try:
+        with standby.connect() as session:
+            for query in OWNED[:-1]:
+                assert session.rows(query) == before[query], query
+        dump = standby.tool("pg_dump", "-d", cluster.database, "--no-sync").stdout
+        with cluster.connect("postgres") as session:
+            session.query("CREATE DATABASE from_standby TEMPLATE template0")
+        cluster.psql(dump, "from_standby")
+        with cluster.connect("from_standby") as restored:
+            for query, rows in before.items():
+                assert restored.rows(query) == rows, query
+    finally:
+        standby.remove()

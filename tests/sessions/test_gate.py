@@ -47,6 +47,8 @@ CALLS = {
     "rename_model": ("own", ["SELECT persona.rename_model('rec', 'other')"]),
     "grant_model": ("own", ["SELECT persona.grant_model('rec', 'stu', 'read')"]),
     "revoke_model": ("own", ["SELECT persona.revoke_model('rec', 'usa')"]),
+    "set_owner": ("own", ["SELECT persona.set_owner('rec', 'holly')"]),
+    "unpublish": ("own", ["SELECT persona.unpublish('seg', 'labels')"]),
     "refit": ("own", ["SELECT persona.refit('seg')", "SELECT persona.refit('sco')", "SELECT persona.refit('rec')"]),
     "publish": ("be", ["SELECT * FROM persona.publish('sco', 'scores', key => 'id', source => 'SELECT * FROM customers')"]),
     "fit_segments": ("be", [models.FIT["seg"].format(k=2)]),

@@ -303,3 +303,52 @@ def test_an_owner_dumps_his_models(cluster):
         admin.query("REVOKE ALL ON customers, events FROM PUBLIC")
         dump = cluster.tool("pg_dump", "-d", cluster.database, "-U", "mallory", "--enable-row-security", "--data-only", "-t", "persona.*").stdout
         assert "of_mallory" in dump and "of_postgres" not in dump
+
+
+def test_a_model_that_is_given_away_gives_nobody_its_source(cluster):
+    with mallory_and(cluster, "vic", "team") as (admin, mallory):
+        admin.query("GRANT team TO mallory")
+        mallory.query("CREATE VIEW mallory.v AS SELECT id, spend, visits + 0 * mallory.imm(1) AS visits FROM public.customers; GRANT SELECT ON mallory.v TO PUBLIC")
+        for name in ("m", "trusted", "shared", "kept"):
+            mallory.query(f"SELECT FROM persona.fit_segments('{name}', 'SELECT * FROM mallory.v', 'id', 3); SELECT persona.publish('{name}', 'mallory.t_{name}');"
+                          f"SELECT persona.grant_model('{name}', 'vic')")
+        # Only to a role that the caller could become, only by who has the owner's rights, only to one that is there.
+        for session, call, expected in ((mallory, "'m', 'vic'", "42501"), (mallory, "'m', 'postgres'", "42501"), (mallory, "'m', 'nobody_at_all'", "42704"),
+                                        (mallory, "'none', 'team'", "42704"), (mallory, "'m', NULL", "22004"), (mallory, "'m', 'public'", "42704")):
+            assert session.error(f"SELECT persona.set_owner({call})").sqlstate == expected, call
+        with cluster.connect(user="vic") as vic:
+            assert vic.error("SELECT persona.set_owner('m', 'vic')").sqlstate == "42501"
+            expected = vic.rows("SELECT id, persona.segment('m', c) FROM public.customers c")
+            # From a superuser it goes without what a refit would run.
+            mallory.notices.clear()
+            admin.query("SELECT persona.set_owner('m', 'vic'), persona.set_owner('trusted', 'vic', keep_sources => true)")
+            assert vic.rows("SELECT model, privilege, source IS NULL FROM persona.models WHERE privilege = 'own' ORDER BY 1") == [("m", "own", True), ("trusted", "own", False)]
+            assert vic.rows("SELECT id, persona.segment('m', c) FROM public.customers c") == expected
+            assert admin.rows("SELECT m.name, count(p.*) FROM persona.model m LEFT JOIN persona.publication p ON p.model_id = m.id WHERE m.owner = 'vic'::regrole GROUP BY 1 ORDER BY 1") == [("m", 0), ("trusted", 1)]
+            assert admin.error("SELECT persona.refit('m', force => true)").sqlstate == "55000"
+            assert vic.error("SELECT persona.refit('m', force => true)").sqlstate == "55000" and not ran_as(vic)
+            assert vic.error("SELECT persona.refit('trusted', force => true)").sqlstate == "42501", "the table is mallory's"
+            assert vic.scalar("SELECT persona.unpublish('trusted', 'mallory.t_trusted')") is True
+            assert vic.scalar("SELECT persona.refit('trusted', force => true)") == 2 and ran_as(vic) == {"vic"}
+        # Who was the owner is a stranger now, unless it was granted.
+        assert mallory.rows("SELECT model FROM persona.models ORDER BY 1") == [("kept",), ("shared",)]
+        assert mallory.error("SELECT persona.set_owner('m', 'mallory')").sqlstate == "42704"
+        # A role that the caller may become gets the model as it is.
+        mallory.query("SELECT persona.set_owner('shared', 'team')")
+        assert mallory.rows("SELECT owner::text, privilege, source IS NOT NULL FROM persona.models WHERE model = 'shared'") == [("team", "own", True)]
+        assert mallory.error("SELECT FROM persona.publish('shared', 'x')").hint.startswith('Run SET ROLE "team"'), "its members act as it"
+
+
+def test_what_is_unpublished_is_left_alone(cluster):
+    with mallory_and(cluster, "vic") as (admin, mallory), cluster.connect(user="vic") as vic:
+        mallory.query("SET search_path = mallory, public;" + FIT.format(model="m", more=", save_to => 't'") + "; SELECT FROM persona.publish('m', 'u')")
+        assert vic.error("SELECT persona.unpublish('m', 'mallory.t')").sqlstate == "42704"
+        mallory.query("SELECT persona.grant_model('m', 'vic', 'read')")
+        assert vic.error("SELECT persona.unpublish('m', 'mallory.t')").sqlstate == "42501"
+        assert mallory.scalar("SELECT persona.unpublish('m', 'none')") is False
+        assert mallory.scalar("SELECT persona.unpublish('m', 't')") is True
+        assert mallory.scalar("SELECT persona.unpublish('m', 'mallory.t')") is False
+        mallory.query("UPDATE mallory.t SET label = 'mine'; UPDATE mallory.u SET label = 'mine'; SELECT persona.refit('m', force => true)")
+        assert mallory.rows("SELECT DISTINCT label FROM mallory.t") == [("mine",)]
+        assert mallory.scalar("SELECT count(*) FROM mallory.u WHERE label = 'mine'") == 0
+        assert [model for (model,) in mallory.rows("SELECT model FROM persona.profile('7')")] == ["m"]

@@ -1,14 +1,16 @@
-//! Activating, dropping, renaming and granting models: the owner's rights.
+//! Activating, dropping, renaming, granting and giving away models: the owner's rights.
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use crate::pg::error::{Report, report};
-use crate::pg::query::spi_failed;
+use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
+use crate::pg::security::{can_become, current_role, is_superuser, role_name, role_of_name};
 
 #[pg_extern]
 fn activate(model: &str, version: i32) -> Result<(), Report> {
     let model = lock_owned(model)?;
+    model.check_owner()?;
     let version = registry::fresh(|| model.version(version))?;
     change(
         "UPDATE persona.model SET active_version = $2 WHERE id = $1",
@@ -38,13 +40,13 @@ fn grant_model(model: &str, role: &str, privilege: &str) -> Result<(), Report> {
     let role = grantee(role)?;
     match privilege {
         Privilege::Use => change(
-            "UPDATE persona.model SET users = array_append(users, $2::oid::regrole) \
-             WHERE id = $1 AND $2::oid::regrole <> ALL (users || readers)",
+            "UPDATE persona.model SET users = array_append(users, $2::oid::persona.role) \
+             WHERE id = $1 AND $2::oid::persona.role <> ALL (users || readers)",
             &[model.id.into(), role.into()],
         ),
         Privilege::Read | Privilege::Own => change(
-            "UPDATE persona.model SET users = array_remove(users, $2::oid::regrole), readers = array_append(readers, $2::oid::regrole) \
-             WHERE id = $1 AND $2::oid::regrole <> ALL (readers)",
+            "UPDATE persona.model SET users = array_remove(users, $2::oid::persona.role), readers = array_append(readers, $2::oid::persona.role) \
+             WHERE id = $1 AND $2::oid::persona.role <> ALL (readers)",
             &[model.id.into(), role.into()],
         ),
     }
@@ -58,13 +60,13 @@ fn revoke_model(model: &str, role: &str, privilege: &str) -> Result<(), Report> 
     let role = grantee(role)?;
     match privilege {
         Privilege::Use => change(
-            "UPDATE persona.model SET users = array_remove(users, $2::oid::regrole), readers = array_remove(readers, $2::oid::regrole) \
+            "UPDATE persona.model SET users = array_remove(users, $2::oid::persona.role), readers = array_remove(readers, $2::oid::persona.role) \
              WHERE id = $1",
             &[model.id.into(), role.into()],
         ),
         Privilege::Read | Privilege::Own => change(
-            "UPDATE persona.model SET users = array_append(users, $2::oid::regrole), readers = array_remove(readers, $2::oid::regrole) \
-             WHERE id = $1 AND $2::oid::regrole = ANY (readers)",
+            "UPDATE persona.model SET users = array_append(users, $2::oid::persona.role), readers = array_remove(readers, $2::oid::persona.role) \
+             WHERE id = $1 AND $2::oid::persona.role = ANY (readers)",
             &[model.id.into(), role.into()],
         ),
     }
@@ -75,18 +77,48 @@ fn lock_owned(model: &str) -> Result<Model, Report> {
     lock_existing(model, |model| model.allow(Privilege::Own))
 }
 
-/// The number of the role of this name; 0 for `public`, which is no role and stands for all.
-fn grantee(role: &str) -> Result<i64, Report> {
-    if role == "public" {
-        return Ok(0);
+/// Gives the model to another role. What a model's sources run, a refit runs as its owner: so the caller must be able to become that
+/// role, and from a superuser, who can become any, the role gets a model without sources unless he says that he trusts them.
+#[pg_extern]
+fn set_owner(
+    model: Option<&str>,
+    role: Option<&str>,
+    keep_sources: Option<bool>,
+) -> Result<(), Report> {
+    let model = lock_owned(model.ok_or(Error::NullArgument { argument: "model" })?)?;
+    let role = existing_role(role.ok_or(Error::NullArgument { argument: "role" })?)?;
+    let caller = current_role();
+    if !can_become(caller, role) {
+        let name = role_name(role).unwrap_or_default();
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must be able to SET ROLE \"{name}\""),
+        ));
     }
-    let found = Spi::connect(|client| {
-        let query =
-            "SELECT oid::bigint FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
-        let rows = client.select(query, Some(1), &[role.into()])?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<i64>() }
-    });
-    found.map_err(spi_failed)?.ok_or_else(|| {
+    if role == model.owner {
+        return Ok(());
+    }
+    if !keep_sources.unwrap_or(!is_superuser(caller)) {
+        change("DELETE FROM persona.publication WHERE model_id = $1", &[model.id.into()])?;
+        change(
+            "UPDATE persona.model_version SET source = NULL WHERE model_id = $1",
+            &[model.id.into()],
+        )?;
+    }
+    change(
+        "UPDATE persona.model SET owner = $2, users = array_remove(users, $2::oid::persona.role), \
+         readers = array_remove(readers, $2::oid::persona.role) WHERE id = $1",
+        &[model.id.into(), role.into()],
+    )
+}
+
+/// The number of the role of this name; 0, which pgrx takes for NULL as an oid, for `public`.
+fn grantee(role: &str) -> Result<i64, Report> {
+    if role == "public" { Ok(0) } else { existing_role(role).map(|role| role.to_u32().into()) }
+}
+
+fn existing_role(role: &str) -> Result<Oid, Report> {
+    role_of_name(role).ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("role \"{role}\" does not exist"))
     })
 }

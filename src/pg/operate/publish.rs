@@ -174,6 +174,18 @@ fn publish(
     Ok(TableIterator::once((inserted, updated, deleted)))
 }
 
+/// unpublish(model, target_table): whether it was published there. The table stays, and is the owner's.
+#[pg_extern]
+fn unpublish(model: &str, target_table: &str) -> Result<bool, Report> {
+    let found = registry::lock_existing(model, |model| model.allow(Privilege::Own))?;
+    let target = qualified_name(target_table)?;
+    let n_deleted = registry::n_changed(
+        "DELETE FROM persona.publication WHERE model_id = $1 AND target = $2",
+        &[found.id.into(), target.as_str().into()],
+    )?;
+    Ok(n_deleted > 0)
+}
+
 /// One row per customer (per customer and rank for a recommender), of the columns that [`columns_for`] names.
 fn query_for(version: &Version, publication: &Publication) -> Result<String, Report> {
     let model = quote_literal(&version.name);

@@ -33,8 +33,13 @@ pub(crate) fn select_one<T>(
 
 /// Changes rows of the registry.
 pub(crate) fn change(statement: &str, arguments: &[DatumWithOid]) -> Result<(), Report> {
+    n_changed(statement, arguments).map(drop)
+}
+
+/// Changes rows of the registry, and says how many.
+pub(crate) fn n_changed(statement: &str, arguments: &[DatumWithOid]) -> Result<usize, Report> {
     through(|| {
-        Spi::connect_mut(|client| client.update(statement, None, arguments).map(|_| ()))
+        Spi::connect_mut(|client| client.update(statement, None, arguments).map(|rows| rows.len()))
             .map_err(spi_failed)
     })
 }

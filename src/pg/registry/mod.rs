@@ -9,6 +9,7 @@ mod keep;
 mod load;
 mod lock;
 mod privilege;
+mod role;
 mod rows;
 mod store;
 
@@ -20,7 +21,7 @@ use pgrx::{JsonB, pg_sys};
 use super::error::{Error, Report, report};
 use super::query::Row;
 
-pub(crate) use gate::{change, select, select_one};
+pub(crate) use gate::{change, n_changed, select, select_one};
 pub(crate) use keep::{Found, current, watch_memberships};
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
@@ -138,12 +139,10 @@ pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
     let Some(source) = source else {
         return Err(report(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!(
-                "model \"{}\" was imported and has no source to be refitted from",
-                version.name
-            ),
+            format!("model \"{}\" has no source to be refitted from", version.name),
         )
-        .set_hint("Import a new version with persona.import_onnx."));
+        .set_detail("It was imported, or was given to another owner without its source.")
+        .set_hint("Fit it again, or import a new version with persona.import_onnx."));
     };
     Ok(Recipe {
         source,

@@ -133,7 +133,7 @@ impl Columns<'_> {
 
     fn oids(&self, column: usize) -> Option<Vec<Oid>> {
         let value = self.get(column)?;
-        // SAFETY: the column is an array of regrole, whose elements are laid out as those of oid.
+        // SAFETY: the column is an array of persona.role, whose elements are laid out as those of oid.
         let oids: Array<Oid> =
             unsafe { Array::from_polymorphic_datum(value, false, pg_sys::OIDOID)? };
         Some(oids.iter().flatten().collect())
