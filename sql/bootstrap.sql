@@ -107,6 +107,7 @@ CREATE TABLE persona.publication (
     search_path text NOT NULL,
     published_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     published_version integer NOT NULL,
+    n_rows bigint,
     history text,
     PRIMARY KEY (model_id, target)
 );
@@ -238,7 +239,16 @@ WHERE m.privilege IS NOT NULL;
 COMMENT ON VIEW persona.refit_log IS
     'refits of the models that you may use: rows read, rows changed in published tables, or the error of a refit_job';
 
-GRANT SELECT ON persona.models, persona.model_versions, persona.refit_log TO PUBLIC;
+CREATE VIEW persona.publications WITH (security_barrier = true) AS
+SELECT m.name AS model, p.target, p.key_column, p.published_version AS version, p.n_rows, p.published_at AS written_at,
+       p.published_version IS DISTINCT FROM m.active_version AS is_stale, p.history AS history_table
+FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
+JOIN persona.publication p ON p.model_id OPERATOR(pg_catalog.=) m.id
+WHERE m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']);
+COMMENT ON VIEW persona.publications IS
+    'tables that are kept up to date from the models that you may read: the version and the rows of the last writing, and whether another version is active now';
+
+GRANT SELECT ON persona.models, persona.model_versions, persona.refit_log, persona.publications TO PUBLIC;
 
 CREATE FUNCTION persona.activity_rows(OUT pid integer, OUT database_oid oid, OUT role_oid oid, OUT function_name text,
     OUT model text, OUT phase text, OUT n_rows bigint, OUT done bigint, OUT total bigint, OUT metric double precision,

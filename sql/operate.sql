@@ -1,8 +1,9 @@
 -- Operate: versions and rights of models, refits, and tables that are kept up to date from them.
 
-CREATE FUNCTION persona.activate(model text, version integer) RETURNS void
+CREATE FUNCTION persona.activate(model text, version integer, publish boolean DEFAULT true) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'activate_wrapper';
-COMMENT ON FUNCTION persona.activate(text, integer) IS 'makes a version the one that is used, from the next statement on';
+COMMENT ON FUNCTION persona.activate(text, integer, boolean) IS
+    'makes a version the one that is used, from the next statement on, and writes the published tables again';
 
 CREATE FUNCTION persona.drop_model(model text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'drop_model_wrapper';
@@ -28,11 +29,13 @@ COMMENT ON FUNCTION persona.set_owner(text, text, boolean) IS
     'gives a model to a role that the caller could SET ROLE to. A refit runs the model''s sources as the new owner: from a superuser '
     'it goes without its sources and publications unless keep_sources is true; published tables stay as they are';
 
-CREATE FUNCTION persona.refit(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1)
+CREATE FUNCTION persona.refit(model text, force boolean DEFAULT false, max_loss double precision DEFAULT 0.1, wait boolean DEFAULT false,
+    publish boolean DEFAULT true)
 RETURNS integer LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'refit_wrapper';
-COMMENT ON FUNCTION persona.refit(text, boolean, double precision) IS
+COMMENT ON FUNCTION persona.refit(text, boolean, double precision, boolean, boolean) IS
     'runs the fit again on its source as the owner, publishes again, and returns the new version; unless forced it keeps the '
-    'live one when the source has under half its rows, or silhouette, roc_auc or ndcg_at_10 would fall by more than max_loss';
+    'live one when the source has under half its rows, or silhouette, roc_auc or ndcg_at_10 would fall by more than max_loss. '
+    'NULL when another session has the model and wait is false';
 
 CREATE FUNCTION persona.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'in_transaction_block_wrapper';

@@ -4,7 +4,7 @@ CREATE FUNCTION persona.fit_recommender(
     model text, source text, user_column text DEFAULT 'user_id', item_column text DEFAULT 'item_id',
     weight_column text DEFAULT NULL, time_column text DEFAULT NULL, algorithm text DEFAULT 'item_knn',
     neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 0, holdout double precision DEFAULT 0.2,
-    seed bigint DEFAULT 0, activate boolean DEFAULT true)
+    seed bigint DEFAULT 0, activate boolean DEFAULT true, publish boolean DEFAULT true)
 RETURNS TABLE (
     version integer, n_users bigint, n_items bigint, n_events bigint, n_test_users bigint,
     ndcg_at_10 double precision, precision_at_10 double precision, recall_at_10 double precision,
@@ -12,7 +12,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_recommender_wrapper';
 COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, integer, double precision,
-    double precision, bigint, boolean) IS
+    double precision, bigint, boolean, boolean) IS
     'fits a recommender on a table or SELECT of who had what; returns how well it ranks what was held out';
 
 CREATE FUNCTION persona.evaluate_recommender(

@@ -6,14 +6,14 @@ CREATE FUNCTION persona.fit_scorer(model text, source text, target text, algorit
     positive text DEFAULT NULL, features text[] DEFAULT NULL, key text DEFAULT NULL,
     holdout double precision DEFAULT 0.2, holdout_column text DEFAULT NULL, l2 double precision DEFAULT 1,
     max_categories integer DEFAULT 32, seed bigint DEFAULT 0, activate boolean DEFAULT true,
-    OUT model text, OUT version integer, OUT algorithm text, OUT positive text, OUT n_rows bigint, OUT n_train bigint,
+    publish boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT positive text, OUT n_rows bigint, OUT n_train bigint,
     OUT n_holdout bigint, OUT roc_auc double precision, OUT average_precision double precision,
     OUT log_loss double precision, OUT brier double precision, OUT accuracy double precision,
     OUT base_rate double precision)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_scorer_wrapper';
 COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, text, text[], text, double precision, text,
-    double precision, integer, bigint, boolean) IS
+    double precision, integer, bigint, boolean, boolean) IS
     'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive';
 
 CREATE FUNCTION persona.score(model text, features record) RETURNS double precision
@@ -31,19 +31,19 @@ LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'predict_wrapper
 COMMENT ON FUNCTION persona.predict(text, record) IS 'every output of the model for a row: label and probabilities';
 
 CREATE FUNCTION persona.import_onnx(model text, onnx bytea, output text DEFAULT NULL, features text[] DEFAULT NULL,
-    activate boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    activate boolean DEFAULT true, publish boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
     OUT output_name text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'import_onnx_bytes_wrapper';
-COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean) IS
+COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean, boolean) IS
     'an ONNX graph as a scorer: one input per column, or one tensor of numbers whose columns are named by features';
 
 CREATE FUNCTION persona.import_onnx(model text, onnx oid, output text DEFAULT NULL, features text[] DEFAULT NULL,
-    activate boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    activate boolean DEFAULT true, publish boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
     OUT output_name text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'import_onnx_object_wrapper';
-COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean) IS
+COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean, boolean) IS
     'an ONNX graph in a large object as a scorer: up to 1 GB';
 
 CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea

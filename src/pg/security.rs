@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportable};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
@@ -94,12 +94,19 @@ fn with_snapshot<T>(take: impl FnOnce() -> pg_sys::Snapshot, work: impl FnOnce()
     result
 }
 
+/// The error of an attempt.
+pub(crate) struct Failed {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+}
+
 /// Runs `work` in a subtransaction: its error is returned, and what it changed is taken back. Where PostgreSQL allows none,
 /// before 17 in a parallel plan, an error goes on its way.
-pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, Report> {
+pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, Failed> {
+    let work = || work().unwrap_or_report();
     // SAFETY: reads a state of the transaction.
     if cfg!(any(feature = "pg15", feature = "pg16")) && unsafe { pg_sys::IsInParallelMode() } {
-        return work();
+        return Ok(work());
     }
     // SAFETY: as PL/pgSQL runs a block with an exception handler: the memory context and the resource owner are those from
     // before, however it ends.
@@ -112,7 +119,7 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, 
             .catch_rust_panic(Err)
             .execute();
         pg_sys::MemoryContextSwitchTo(context);
-        if matches!(result, Ok(Ok(_))) {
+        if result.is_ok() {
             pg_sys::ReleaseCurrentSubTransaction();
         } else {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
@@ -122,11 +129,11 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, 
         result
     };
     match result {
-        Ok(result) => result,
+        Ok(result) => Ok(result),
         Err(CaughtError::PostgresError(error) | CaughtError::ErrorReport(error))
             if !is_an_end(error.sql_error_code()) =>
         {
-            Err(report(error.sql_error_code(), error.message()))
+            Err(Failed { code: error.sql_error_code(), message: error.message().to_owned() })
         }
         Err(error) => error.rethrow(),
     }

@@ -45,7 +45,9 @@ FUNCTIONS = f"""
 """
 TYPES = """
     SELECT t.typname, t.oid::bigint FROM pg_type t JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
-    WHERE t.typnamespace = 'persona'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A' ORDER BY 1
+    WHERE t.typnamespace = 'persona'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A'
+      -- Not that of the registry's roles, which no function takes.
+      AND t.typname <> 'role' ORDER BY 1
 """
 
 

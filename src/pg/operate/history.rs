@@ -12,7 +12,7 @@ use crate::pg::error::{Report, no_room};
 use crate::pg::registry::{Version, select};
 
 use super::readable::{Readable, readable};
-use super::table::{existing, must_be_own, parsed_name, refuse_temporary, run};
+use super::table::{Moment, existing, must_be_own, parsed_name, refuse_temporary, run};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(
@@ -21,6 +21,7 @@ pub(super) fn keep(
     target: &str,
     key: &str,
     key_type: &str,
+    now: &Moment,
 ) -> Result<(), Report> {
     must_be_own(model, history)?;
     let key = quote_identifier(key);
@@ -40,7 +41,7 @@ pub(super) fn keep(
     };
     refuse_temporary(&history)?;
     run(&format!(
-        "UPDATE {history} AS h SET left_at = pg_catalog.now() WHERE h.left_at IS NULL AND NOT EXISTS \
+        "UPDATE {history} AS h SET left_at = greatest({now}, h.entered_at) WHERE h.left_at IS NULL AND NOT EXISTS \
          (SELECT FROM {target} AS t WHERE t.{key} = h.{key} AND t.segment IS NOT DISTINCT FROM h.segment)"
     ))?;
     run(&format!(

@@ -3,19 +3,24 @@
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use super::publish;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
 use crate::pg::security::{can_become, current_role, is_superuser, role_name, role_of_name};
 
 #[pg_extern]
-fn activate(model: &str, version: i32) -> Result<(), Report> {
+fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
     let model = lock_owned(model)?;
     model.check_owner()?;
     let version = registry::fresh(|| model.version(version))?;
     change(
         "UPDATE persona.model SET active_version = $2 WHERE id = $1",
         &[model.id.into(), version.version.into()],
-    )
+    )?;
+    if publish {
+        publish::follow(&version, None)?;
+    }
+    Ok(())
 }
 
 /// What belongs to the model goes with it.

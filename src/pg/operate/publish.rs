@@ -11,11 +11,12 @@ use crate::pg::names::written_type;
 use crate::pg::query::Row;
 use crate::pg::recommend;
 use crate::pg::registry::{self, Privilege, Version};
-use crate::pg::security::with_catalog_first;
+use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
 
 use super::history;
 use super::table::{
-    Written, check_key, must_be_own, qualified_name, refuse_temporary, select_one, write_query,
+    Moment, Written, check_key, must_be_own, qualified_name, refuse_temporary, select_one,
+    write_query,
 };
 
 /// A table that is kept up to date from a model.
@@ -36,8 +37,13 @@ pub(crate) struct Publication {
 
 /// Remembers that the table, which was just written, is kept up to date from the model; and brings its history up to date, if
 /// one is kept.
-pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(), Report> {
-    remember_alone(version, publication)?;
+pub(crate) fn remember(
+    version: &Version,
+    publication: &Publication,
+    now: &Moment,
+) -> Result<(), Report> {
+    let count = format!("SELECT pg_catalog.count(*) FROM {}", publication.target);
+    remember_alone(version, publication, select_one(&count)?, now)?;
     let history = registry::fresh(|| {
         registry::select_one(
             "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
@@ -49,21 +55,29 @@ pub(crate) fn remember(version: &Version, publication: &Publication) -> Result<(
         None => Ok(()),
         Some(history) => with_catalog_first(|| {
             let Publication { target, key_column, key_type, .. } = publication;
-            history::keep(&version.name, &history, target, key_column, key_type)
+            history::keep(&version.name, &history, target, key_column, key_type, now)
         }),
     }
 }
 
-fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Report> {
-    registry::change(
+fn remember_alone(
+    version: &Version,
+    publication: &Publication,
+    n_rows: Option<i64>,
+    now: &Moment,
+) -> Result<(), Report> {
+    let statement = format!(
         "INSERT INTO persona.publication \
-         (model_id, target, source, key_column, key_type, n, history, search_path, published_version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         (model_id, target, source, key_column, key_type, n, history, search_path, published_version, n_rows, published_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}) \
          ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
          key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
          history = coalesce(excluded.history, publication.history), \
          search_path = excluded.search_path, published_version = excluded.published_version, \
-         published_at = pg_catalog.clock_timestamp()",
+         n_rows = excluded.n_rows, published_at = excluded.published_at"
+    );
+    registry::change(
+        &statement,
         &[
             version.model_id.into(),
             publication.target.as_str().into(),
@@ -74,6 +88,7 @@ fn remember_alone(version: &Version, publication: &Publication) -> Result<(), Re
             publication.history.as_deref().into(),
             publication.search_path.as_str().into(),
             version.version.into(),
+            n_rows.into(),
         ],
     )
 }
@@ -99,6 +114,29 @@ pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
     })
 }
 
+/// Brings every table that the model is published into up to date, as the owner: the version has just become the active one. `written` was
+/// written with it. Where one cannot be, nothing is changed. Returns how many rows were.
+pub(crate) fn follow(version: &Version, written: Option<&str>) -> Result<u64, Report> {
+    let mut n_changed = 0;
+    for publication in publications(version.model_id)? {
+        let target = publication.target.as_str();
+        if written == Some(target) {
+            continue;
+        }
+        let path = registry::path_of(&publication.search_path);
+        let publish = || with_search_path(&path, || publish_again(version, &publication));
+        let done = attempt(|| as_role(version.owner, publish)).map_err(|error| {
+            report(
+                error.code,
+                format!("table {target} cannot be kept up to date: {}", error.message),
+            )
+            .set_hint("publish => false leaves it as it is, persona.unpublish leaves it alone from now on.")
+        })?;
+        n_changed += done.n_changed();
+    }
+    Ok(n_changed)
+}
+
 /// Writes what the model's active version says, by a query: the publication is made for the first time, or again.
 pub(crate) fn publish_again(
     version: &Version,
@@ -108,10 +146,10 @@ pub(crate) fn publish_again(
         must_be_own(&version.name, &publication.target)?;
         let (columns, keys) = columns_for(version, publication);
         check_key(&publication.key_column, &columns[1..])?;
-        let query = query_for(version, publication)?;
-        let written = write_query(&publication.target, &query, &columns, &keys)?;
+        let (query, now) = (query_for(version, publication)?, Moment::now());
+        let written = write_query(&publication.target, &query, &columns, &keys, &now)?;
         refuse_temporary(&publication.target)?;
-        remember(version, publication)?;
+        remember(version, publication, &now)?;
         Ok(written)
     })
 }

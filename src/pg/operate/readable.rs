@@ -205,7 +205,7 @@ impl Readable {
         let Some(index) = &self.index else { return skip("it has no index of its key") };
         let value = match attempt(|| Ok(input(self.key.type_id, key))) {
             Ok(value) => value,
-            Err(error) => return skip(error.message()),
+            Err(error) => return skip(&error.message),
         };
         // SAFETY: the index is the table's and its first column the key, whose type has this equality; the value is of it.
         unsafe {

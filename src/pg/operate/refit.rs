@@ -7,7 +7,7 @@ use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Privilege, Recipe, Version};
+use crate::pg::registry::{self, Model, Privilege, Recipe, Version};
 use crate::pg::security::{
     as_role, is_transaction_block, refuse_read_only, session_role, with_search_path,
 };
@@ -15,9 +15,15 @@ use crate::pg::{recommend, score, segment};
 
 use super::publish;
 
-/// Refits the model and returns its new version; NULL when another session is refitting it.
+/// Refits the model and returns its new version; NULL when another session is refitting it and this one does not wait.
 #[pg_extern]
-fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report> {
+fn refit(
+    model: &str,
+    force: bool,
+    max_loss: f64,
+    wait: bool,
+    publish: bool,
+) -> Result<Option<i32>, Report> {
     if max_loss.is_nan() || max_loss < 0.0 {
         return Err(Error::InvalidOption {
             option: "max_loss".into(),
@@ -27,11 +33,16 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
         .into());
     }
     let started_at = clock_timestamp();
-    let Some(found) = registry::try_lock_existing(model, |model| {
+    let check = |model: &Model| {
         model.allow(Privilege::Own)?;
         model.check_owner()
-    })?
-    else {
+    };
+    let found = if wait {
+        Some(registry::lock_existing(model, check)?)
+    } else {
+        registry::try_lock_existing(model, check)?
+    };
+    let Some(found) = found else {
         pgrx::notice!("model \"{model}\" is being refitted by another session, skipped");
         return Ok(None);
     };
@@ -48,12 +59,7 @@ fn refit(model: &str, force: bool, max_loss: f64) -> Result<Option<i32>, Report>
                 check_rows(&fresh, before.n_rows, found.n_rows)?;
                 check_metric(&live, &before, &found, max_loss)?;
             }
-            let mut n_changed = 0;
-            for publication in publish::publications(live.model_id)? {
-                let path = registry::path_of(&publication.search_path);
-                let publish = || publish::publish_again(&fresh, &publication);
-                n_changed += with_search_path(&path, publish)?.n_changed();
-            }
+            let n_changed = if publish { publish::follow(&fresh, None)? } else { 0 };
             let run = Run {
                 started_at,
                 from_version: live.version,

@@ -4,6 +4,7 @@
 //! refresh that moves one customer in a hundred writes about that many rows. A column `since` of our own says when a row
 //! last changed.
 
+use pgrx::datum::clock_timestamp;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
@@ -35,10 +36,28 @@ impl Written {
     }
 }
 
+/// The moment of a writing, as SQL: one for all that is written together. Taken when the model is locked, it is later than that of
+/// every writing before, which the beginning of the transaction need not be.
+pub(crate) struct Moment(String);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        let now = quote_literal(clock_timestamp().to_iso_string());
+        Self(format!("{now}::pg_catalog.timestamptz"))
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
 pub(crate) fn write(
     target: &str,
     columns: &[Output],
+    now: &Moment,
     n_rows: usize,
     row: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
@@ -60,14 +79,14 @@ pub(crate) fn write(
         bulk::fill(table_oid(&staging)?, n_rows, row)?;
         run(&format!("ANALYZE {staging}"))?;
         let query = format!("SELECT * FROM {staging}");
-        let written = with_catalog_first(|| change(&target, &query, &names, &keys))?;
+        let written = with_catalog_first(|| change(&target, &query, &names, &keys, now))?;
         run(&format!("DROP TABLE {staging}"))?;
         return Ok(written);
     }
     let name = parsed_name(target)?;
     run(&format!("CREATE TABLE {name} ({definitions})"))?;
     let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
-    add_since(&name)?;
+    add_since(&name, now)?;
     add_key(&name, &keys)?;
     Ok(Written { inserted, ..Written::default() })
 }
@@ -78,13 +97,14 @@ pub(crate) fn write_query(
     query: &str,
     columns: &[&str],
     keys: &[&str],
+    now: &Moment,
 ) -> Result<Written, Report> {
     if let Some(target) = existing(target)? {
-        return change(&target, query, columns, keys);
+        return change(&target, query, columns, keys, now);
     }
     let name = parsed_name(target)?;
     let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
-    add_since(&name)?;
+    add_since(&name, now)?;
     add_key(&name, keys)?;
     Ok(Written { inserted, ..Written::default() })
 }
@@ -242,9 +262,9 @@ fn table_oid(name: &str) -> Result<Oid, Report> {
 
 /// Adds the column that says when a row last changed. With rows already there it is a change of the catalogue alone: the
 /// default is the same for all of them.
-fn add_since(table: &str) -> Result<(), Report> {
-    let column = "since timestamptz NOT NULL DEFAULT pg_catalog.now()";
-    run(&format!("ALTER TABLE {table} ADD COLUMN {column}")).map(|_| ())
+fn add_since(table: &str, now: &Moment) -> Result<(), Report> {
+    run(&format!("ALTER TABLE {table} ADD COLUMN since timestamptz NOT NULL DEFAULT {now}"))?;
+    run(&format!("ALTER TABLE {table} ALTER COLUMN since SET DEFAULT pg_catalog.now()")).map(drop)
 }
 
 fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
@@ -266,7 +286,13 @@ pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
 
 /// Makes the table equal to the rows of the query, in one statement: no table in between, so it can run where none may be
 /// made, and every part sees the same rows.
-fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<Written, Report> {
+fn change(
+    target: &str,
+    query: &str,
+    columns: &[&str],
+    keys: &[&str],
+    now: &Moment,
+) -> Result<Written, Report> {
     let free = |name: &str| {
         let mut name = name.to_owned();
         while columns.contains(&name.as_str()) {
@@ -295,9 +321,9 @@ fn change(target: &str, query: &str, columns: &[&str], keys: &[&str]) -> Result<
            FULL JOIN (SELECT true AS {here}, {all} FROM {target} AS q) AS t ON {same_key} \
            WHERE s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
          gone AS (DELETE FROM {target} t USING d WHERE d.{is_new} IS NULL AND {its_key} RETURNING 1), \
-         changed AS (UPDATE {target} t SET {set}, since = pg_catalog.now() FROM d \
+         changed AS (UPDATE {target} t SET {set}, since = {now} FROM d \
                      WHERE d.{is_new} AND d.{is_old} AND {its_key} RETURNING 1), \
-         added AS (INSERT INTO {target} ({all}) SELECT {all} FROM d WHERE d.{is_old} IS NULL RETURNING 1) \
+         added AS (INSERT INTO {target} ({all}, since) SELECT {all}, {now} FROM d WHERE d.{is_old} IS NULL RETURNING 1) \
          SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
                 (SELECT pg_catalog.count(*) FROM gone)"
     );

@@ -13,7 +13,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
-use crate::pg::operate::table::{self, Output, Written};
+use crate::pg::operate::table::{self, Moment, Output, Written};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, Model, Privilege, Version, current};
 use crate::pg::security::{current_role, refuse_read_only};
@@ -66,7 +66,8 @@ fn recommend_all_into(
         table::must_be_own(&found.name, &target)?;
     }
     let (version, served, pages) = registry::fresh(|| everyone(model, n, exclude_seen))?;
-    let (n_rows, written) = write(&target, &served, &pages)?;
+    let now = Moment::now();
+    let (n_rows, written) = write(&target, &served, &pages, &now)?;
     if is_published && !table::is_temporary(&target)? {
         let user = &served.columns.user;
         publish::remember(
@@ -80,6 +81,7 @@ fn recommend_all_into(
                 history: None,
                 search_path: registry::current_search_path(),
             },
+            &now,
         )?;
     }
     Ok(TableIterator::once((n_rows as i64, written.inserted, written.updated, written.deleted)))
@@ -93,7 +95,12 @@ pub(crate) fn item_type(model: &str) -> Result<String, Report> {
 
 /// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
 /// changed.
-fn write(target: &str, served: &Served, pages: &Pages) -> Result<(usize, Written), Report> {
+fn write(
+    target: &str,
+    served: &Served,
+    pages: &Pages,
+    now: &Moment,
+) -> Result<(usize, Written), Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
     let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
     let columns = [
@@ -108,7 +115,7 @@ fn write(target: &str, served: &Served, pages: &Pages) -> Result<(usize, Written
     let mut rows = (0..pages.len())
         .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
     let n_rows = (0..pages.len()).map(|user| pages.page(user).len()).sum();
-    let written = table::write(target, &columns, n_rows, |_, row| {
+    let written = table::write(target, &columns, now, n_rows, |_, row| {
         let Some((user, place)) = rows.next() else { return };
         keys::write(&recommender.user_keys, user, row);
         row.integer(i64::from(place.rank));

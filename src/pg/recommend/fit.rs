@@ -17,6 +17,7 @@ use crate::pg::datum::type_name;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
+use crate::pg::operate::publish;
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
 use crate::pg::query::spi_failed;
@@ -42,6 +43,7 @@ fn fit_recommender(
     holdout: Option<f64>,
     seed: Option<i64>,
     activate: Option<bool>,
+    publish: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
@@ -71,8 +73,11 @@ fn fit_recommender(
         holdout: required(holdout, "holdout")?,
         seed: required(seed, "seed")?,
     };
-    let activate = required(activate, "activate")?;
+    let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
     let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, activate)?;
+    if activate && publish {
+        publish::follow(&fitted.version, None)?;
+    }
     let quality = fitted.quality;
     Ok(TableIterator::once((
         fitted.version.version,

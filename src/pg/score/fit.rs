@@ -9,6 +9,7 @@ use crate::algo::score::{self, Fit, Params, ValidParams, order};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::operate::publish;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Stored, Version};
 use crate::pg::threads;
@@ -35,6 +36,7 @@ fn fit_scorer(
     max_categories: Option<i32>,
     seed: Option<i64>,
     activate: Option<bool>,
+    publish: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
@@ -69,8 +71,11 @@ fn fit_scorer(
         seed: required(seed, "seed")?,
     };
     let (model, source) = (required(model, "model")?, required(source, "source")?);
-    let activate = required(activate, "activate")?;
+    let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
     let (version, Fit { scorer, .. }) = fit(model, source, asked, activate)?;
+    if activate && publish {
+        publish::follow(&version, None)?;
+    }
     let metrics = scorer.metrics.as_ref();
     Ok(TableIterator::once((
         version.name,

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::algo::memory;
 use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::operate::publish;
 use crate::pg::query::spi_failed;
 use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored};
 use crate::pg::scorer;
@@ -40,6 +41,7 @@ fn import_onnx_bytes(
     output: Option<&str>,
     features: Option<Names>,
     activate: Option<bool>,
+    publish: Option<bool>,
 ) -> Result<Imported, Report> {
     let onnx = required(onnx, "onnx")?;
     if onnx.len() > LARGEST_BYTEA {
@@ -49,7 +51,7 @@ fn import_onnx_bytes(
         )
         .set_hint("Load it as a large object and pass its oid: up to 1 GB."));
     }
-    import(required(model, "model")?, onnx, output, features, required(activate, "activate")?)
+    import(required(model, "model")?, onnx, output, features, (activate, publish))
 }
 
 #[pg_extern]
@@ -59,10 +61,11 @@ fn import_onnx_object(
     output: Option<&str>,
     features: Option<Names>,
     activate: Option<bool>,
+    publish: Option<bool>,
 ) -> Result<Imported, Report> {
     let model = required(model, "model")?;
     let onnx = large_object(required(onnx, "onnx")?)?;
-    import(model, &onnx, output, features, required(activate, "activate")?)
+    import(model, &onnx, output, features, (activate, publish))
 }
 
 fn import(
@@ -70,8 +73,9 @@ fn import(
     onnx: &[u8],
     output: Option<&str>,
     features: Option<Names>,
-    activate: bool,
+    (activate, publish): (Option<bool>, Option<bool>),
 ) -> Result<Imported, Report> {
+    let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
     registry::lock_for_fit(model, Scoring::KIND)?;
     let features = features.map(names).transpose()?;
     // A graph of many small nodes is larger once it is read than it was.
@@ -94,6 +98,9 @@ fn import(
         source: None,
         activate,
     })?;
+    if activate && publish {
+        publish::follow(&version, None)?;
+    }
     Ok(TableIterator::once((
         version.name,
         version.version,

@@ -8,7 +8,8 @@ use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
-use crate::pg::operate::table;
+use crate::pg::operate::publish;
+use crate::pg::operate::table::{self, Moment};
 use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
@@ -46,6 +47,7 @@ fn fit_segments(
     metric: Option<&str>,
     seeding: Option<&str>,
     weight_column: Option<&str>,
+    publish: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
@@ -77,6 +79,7 @@ fn fit_segments(
         weight_column: weight_column.map(str::to_owned),
     };
     let activate = activate.ok_or_else(|| missing("activate"))?;
+    let publish = publish.ok_or_else(|| missing("publish"))?;
     if save_to.is_some() && !activate {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -109,8 +112,13 @@ fn fit_segments(
             order: fitted.order.as_deref(),
             labels: &fitted.fit.labels,
         };
-        labels::write(target, &labelled, &described)?;
-        labels::remember(&version, target, &labelled)?;
+        let now = Moment::now();
+        labels::write(target, &labelled, &described, &now)?;
+        labels::remember(&version, target, &labelled, &now)?;
+    }
+    if activate && publish {
+        let written = save_to.map(table::qualified_name).transpose()?;
+        publish::follow(&version, written.as_deref())?;
     }
     Ok(TableIterator::new(model::rows(described)))
 }

@@ -5,7 +5,7 @@ use crate::algo::segment::original;
 use crate::pg::error::Report;
 use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
-use crate::pg::operate::table::{self, Output, Written};
+use crate::pg::operate::table::{self, Moment, Output, Written};
 use crate::pg::registry::{Version, current_search_path};
 
 use super::model::Described;
@@ -25,6 +25,7 @@ pub(super) fn write(
     target: &str,
     rows: &Labelled,
     described: &[Described],
+    now: &Moment,
 ) -> Result<Written, Report> {
     let key = rows.key.name.as_str();
     table::check_key(key, &["segment", "label"])?;
@@ -35,7 +36,7 @@ pub(super) fn write(
     ];
     let words: Vec<&str> =
         described.iter().map(|one| one.name.as_deref().unwrap_or(&one.label)).collect();
-    table::write(target, &columns, rows.labels.len(), |place, text| {
+    table::write(target, &columns, now, rows.labels.len(), |place, text| {
         let row = original(rows.order, place);
         match &rows.key.values {
             Values::Integer(keys) => text.integer(keys[row]),
@@ -53,7 +54,12 @@ fn key_type(rows: &Labelled) -> Result<String, Report> {
 }
 
 /// Remembers that the table is kept from this model, by the source of its fit. A temporary one is a copy.
-pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Result<(), Report> {
+pub(super) fn remember(
+    version: &Version,
+    target: &str,
+    rows: &Labelled,
+    now: &Moment,
+) -> Result<(), Report> {
     let target = table::qualified_name(target)?;
     if table::is_temporary(&target)? {
         return Ok(());
@@ -69,5 +75,6 @@ pub(super) fn remember(version: &Version, target: &str, rows: &Labelled) -> Resu
             history: None,
             search_path: current_search_path(),
         },
+        now,
     )
 }

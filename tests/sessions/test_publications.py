@@ -1,0 +1,143 @@
+"""Published tables follow their model: by activation, a new fit, a refit; and what they say of time is in its order."""
+
+from lib import models
+from lib.pgwire import ServerError
+
+FIT = "SELECT FROM persona.fit_segments('seg', '{source}', 'id', {k}, features => '{{spend,visits}}'{more})"
+# Rows of a published table that its model does not say (any more).
+WRONG = {
+    "labels": "SELECT count(*) FROM labels l FULL JOIN customers c USING (id) WHERE l.segment IS DISTINCT FROM persona.segment('seg', c)",
+    "scores": "SELECT count(*) FROM scores s FULL JOIN customers c USING (id) WHERE s.score IS DISTINCT FROM persona.score('sco', c)",
+    "offers": "SELECT count(*) FROM offers o FULL JOIN persona.recommend_all('rec', 4) r ON r.user_key = o.user_id::text AND r.rank = o.rank WHERE r.item IS DISTINCT FROM o.item::text",
+}
+TABLE_OF = {"seg": "labels", "sco": "scores", "rec": "offers"}
+
+
+def publish_all(session):
+    models.make_models(session, 300, 40)
+    session.query("SELECT persona.publish('seg', 'labels', history_table => 'moves'), persona.publish('sco', 'scores', 'SELECT * FROM customers', 'id'),"
+                  "persona.publish('rec', 'offers', n => 4)")
+
+
+def wrong(session, model):
+    return session.scalar(WRONG[TABLE_OF[model]])
+
+
+def stale(session, model):
+    return session.rows(f"SELECT target, is_stale FROM persona.publications WHERE model = '{model}'")
+
+
+def test_a_publication_follows_its_model(cluster):
+    with cluster.connect() as session:
+        publish_all(session)
+        assert [wrong(session, model) for model in models.MODELS] == [0, 0, 0]
+        for model in models.MODELS:
+            models.activate(session, model, 2)
+            assert wrong(session, model) == 0, f"{model}, another version"
+            models.fit(session, model, 1)
+            assert wrong(session, model) == 0, f"{model}, a new fit"
+            session.query("UPDATE customers SET spend = spend + 300 WHERE id % 7 = 0")
+            assert session.scalar(f"SELECT persona.refit('{model}', force => true)") == 4
+            assert wrong(session, model) == 0, f"{model}, a refit"
+            assert stale(session, model) == [(f"public.{TABLE_OF[model]}", False)]
+            version, n_rows, matches = session.rows(f"SELECT version, n_rows, written_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() FROM persona.publications WHERE model = '{model}'")[0]
+            assert version == 4 and n_rows == session.scalar(f"SELECT count(*) FROM {TABLE_OF[model]}") and matches
+        # What is not published again says so, until it is.
+        for model, statement in (("seg", "persona.activate('seg', 2, publish => false)"), ("rec", "persona.refit('rec', publish => false, force => true)"),
+                                 ("sco", models.FIT["sco"].format(wanted="false").replace("SELECT FROM ", "").replace("'good')", "'good', publish => false)"))):
+            session.query(f"SELECT FROM {statement}")
+            assert stale(session, model) == [(f"public.{TABLE_OF[model]}", True)], model
+        assert wrong(session, "seg") and wrong(session, "sco")
+        session.query("SELECT persona.publish('seg', 'labels', history_table => 'moves'), persona.publish('sco', 'scores', 'SELECT * FROM customers', 'id')")
+        assert wrong(session, "seg") == wrong(session, "sco") == 0 and stale(session, "seg") == [("public.labels", False)]
+        # A fit that writes one table itself writes the others, too; one that is not activated writes none.
+        session.query("SELECT persona.publish('seg', 'again')")
+        session.query(FIT.format(source="SELECT * FROM customers WHERE id % 3 > 0", k=2, more=", save_to => 'labels'"))
+        assert session.scalar("SELECT count(*) FROM again") == session.scalar("SELECT count(*) FROM labels") == 200
+        before = session.rows("SELECT * FROM again ORDER BY id")
+        session.query(FIT.format(source="customers", k=4, more=", activate => false"))
+        assert session.rows("SELECT * FROM again ORDER BY id") == before and not any(is_stale for _, is_stale in stale(session, "seg"))
+
+
+def test_where_a_table_cannot_follow_nothing_is_changed(cluster):
+    with cluster.connect() as session:
+        publish_all(session)
+        breaks = {"ALTER TABLE labels DROP COLUMN label": "labels", "ALTER TABLE scores ALTER id TYPE text": "scores", "DROP VIEW IF EXISTS v; ALTER TABLE offers RENAME item TO thing": "offers"}
+        for model, (statement, table) in zip(models.MODELS, breaks.items()):
+            before = session.rows("SELECT model, active_version FROM persona.models ORDER BY 1")
+            session.query("BEGIN;" + statement)
+            for call in (f"persona.activate('{model}', 2)", f"persona.refit('{model}', force => true)", models.FIT[model].format(k=2, wanted="true", shift=0).replace("SELECT FROM ", "")):
+                session.query("SAVEPOINT s")
+                error = session.error(f"SELECT FROM {call}")
+                assert error.sqlstate not in ("XX000", "25P02") and f"table public.{table} cannot be kept up to date" in error.message, f"{call}: {error}"
+                assert "publish => false" in error.hint
+                session.query("ROLLBACK TO s")
+                assert session.rows("SELECT model, active_version FROM persona.models ORDER BY 1") == before
+            session.query(f"SELECT persona.activate('{model}', 2, publish => false); ROLLBACK")
+
+
+def test_another_that_activates_writes_as_the_owner(cluster):
+    with cluster.connect() as admin:
+        admin.query("CREATE ROLE owner_of_it LOGIN; CREATE ROLE member_of_it LOGIN; GRANT owner_of_it TO member_of_it; GRANT CREATE ON SCHEMA public TO owner_of_it")
+        models.make_data(admin, 300, 40)
+        admin.query("GRANT SELECT ON customers, events TO owner_of_it, member_of_it")
+        with cluster.connect(user="owner_of_it") as owner, cluster.connect(user="member_of_it") as member:
+            models.fit(owner, "seg", 1)
+            models.fit(owner, "seg", 2)
+            owner.query("CREATE TABLE told (role text); CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO told VALUES (current_user); RETURN NULL; END $$;"
+                        "SELECT persona.publish('seg', 'labels'); CREATE TRIGGER t AFTER UPDATE ON labels FOR EACH STATEMENT EXECUTE FUNCTION tell()")
+            for session in (member, admin):
+                session.query("SELECT persona.activate('seg', 1), persona.activate('seg', 2)")
+                assert session.scalar("SELECT current_user::text") != "owner_of_it"
+            assert owner.rows("SELECT DISTINCT role FROM told") == [("owner_of_it",)]
+            assert wrong(admin, "seg") == 0
+
+
+def test_a_history_is_in_the_order_of_its_writings(cluster):
+    """A transaction that began before another's writing ends what the other began after it."""
+    with cluster.connect() as session, cluster.connect() as other:
+        models.make_data(session, 400, 20)
+        session.query("CREATE VIEW moving AS SELECT id, spend + (SELECT coalesce(max(step), 0) FROM steps) * 100 * (id % 4 = 0)::int AS spend, visits FROM customers"
+                      .replace("CREATE VIEW", "CREATE TABLE steps (step integer); CREATE VIEW"))
+        session.query(FIT.format(source="moving", k=3, more="") + "; SELECT persona.publish('seg', 'labels', history_table => 'moves')")
+        for step in range(1, 5):
+            session.query("BEGIN; SELECT now()")
+            other.query(f"INSERT INTO steps VALUES ({step}); SELECT pg_sleep(0.02)")
+            if step % 2:
+                other.query("SELECT persona.refit('seg', force => true)")
+                other.query(f"INSERT INTO steps VALUES ({step + 10})")
+            assert session.scalar("SELECT persona.refit('seg', force => true)") is not None
+            session.query("COMMIT")
+        assert session.scalar("SELECT count(*) FROM moves WHERE left_at IS NOT NULL") > 0, "nobody moved"
+        assert session.rows("SELECT * FROM moves WHERE left_at < entered_at") == []
+        # A key is in one segment at a time.
+        assert session.rows("SELECT a.id FROM moves a JOIN moves b ON a.id = b.id AND a.ctid <> b.ctid AND a.entered_at < coalesce(b.left_at, 'infinity') AND b.entered_at < coalesce(a.left_at, 'infinity')") == []
+        assert session.rows("SELECT l.id FROM labels l JOIN moves m ON m.id = l.id AND m.left_at IS NULL WHERE m.segment IS DISTINCT FROM l.segment OR m.entered_at < l.since - interval '1 hour'") == []
+        changes = session.rows("SELECT changed_at FROM persona.segment_changes('seg')")
+        assert changes == sorted(changes)
+        # All that is written together has one time, in a table that is there and in a new one.
+        session.query("BEGIN; SELECT pg_sleep(0.05); SELECT persona.publish('seg', 'later')")
+        assert session.rows("SELECT count(DISTINCT since), bool_and(since > now() + interval '40 ms') FROM later") == [(1, True)]
+        session.query("INSERT INTO later (id, segment, label) VALUES (-1, 1, 'by hand')")
+        assert session.scalar("SELECT since = now() FROM later WHERE id = -1") is True
+        session.query("COMMIT")
+
+
+def test_a_refit_waits_when_it_is_told_to(cluster):
+    with cluster.connect() as session, cluster.connect() as other:
+        models.make_data(session, 200, 20)
+        models.fit(session, "seg", 1)
+        other.query("BEGIN; SELECT persona.refit('seg')")
+        session.notices.clear()
+        assert session.scalar("SELECT persona.refit('seg')") is None and "skipped" in session.notices[0]["M"]
+        session.send("SELECT persona.refit('seg', wait => true)")
+        assert not session.ready(0.3)
+        other.query("COMMIT")
+        assert session.fetch()[0].scalar() == 3
+        session.query("SET statement_timeout = '200ms'")
+        other.query("BEGIN; SELECT persona.refit('seg')")
+        try:
+            session.query("SELECT persona.refit('seg', wait => true)")
+            raise AssertionError("it did not wait")
+        except ServerError as error:
+            assert error.sqlstate == "57014", error
