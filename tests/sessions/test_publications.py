@@ -141,3 +141,46 @@ def test_a_refit_waits_when_it_is_told_to(cluster):
             raise AssertionError("it did not wait")
         except ServerError as error:
             assert error.sqlstate == "57014", error
+
+
+def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cluster):
+    with cluster.connect() as session:
+        models.make_models(session, 300, 40)
+        made = {
+            "rows that are not the model's": "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz DEFAULT now()); INSERT INTO t SELECT g, 1, 'by hand', 1 FROM generate_series(1, 900) g",
+            'no column "label"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, since timestamptz)",
+            'no column "since"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8)",
+            'no column "id"': "CREATE TABLE t (key bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
+            "is of type text, and the model's key is of type bigint": "CREATE TABLE t (id text PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
+            "is of type integer, and": "CREATE TABLE t (id integer PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
+            "is no table": "CREATE TABLE under (id bigint, segment integer, label text, score float8, since timestamptz); CREATE VIEW t AS SELECT * FROM under",
+            "from another model": "SELECT FROM persona.fit_segments('other', 'customers', 'id', 2, features => '{spend}', save_to => 't'); ALTER TABLE t ADD score float8",
+        }
+        for reason, statement in made.items():
+            session.query(statement)
+            before = session.rows("SELECT t::text FROM t ORDER BY 1")
+            for call in ("SELECT persona.publish('seg', 't')", FIT.format(source="customers", k=2, more=", save_to => 't'"),
+                         "SELECT persona.publish('sco', 't', 'SELECT * FROM customers', 'id')"):
+                if "label" in reason and "sco" in call:
+                    continue
+                error = session.error(call)
+                assert error.sqlstate == "55000" and reason in error.message and error.hint, f"{call}: {error}"
+                assert session.rows("SELECT t::text FROM t ORDER BY 1") == before, call
+            assert session.scalar("SELECT max(version) FROM persona.model_versions WHERE model = 'seg'") == 2
+            session.query("DROP VIEW t" if "is no table" == reason else "DROP TABLE t")
+            if reason == "from another model":
+                session.query("SELECT persona.drop_model('other')")
+        # A recommender's, of which others may make copies, again and again.
+        session.query("CREATE TABLE t (user_id bigint, rank integer, item bigint, score float8, because_of bigint, is_popular boolean, since timestamptz DEFAULT now()); INSERT INTO t VALUES (1)")
+        for call in ("SELECT FROM persona.recommend_all('rec', 't', 3)", "SELECT FROM persona.publish('rec', 't')"):
+            assert "rows that are not" in session.error(call).message, call
+        session.query("TRUNCATE t; ALTER TABLE t ADD PRIMARY KEY (user_id, rank); SELECT FROM persona.recommend_all('rec', 't', 3); SELECT FROM persona.recommend_all('rec', 't', 2)")
+        for _ in range(2):
+            session.query("SELECT FROM persona.recommend_all('rec', 'pg_temp.copy', 3)")
+            session.query(FIT.format(source="customers", k=2, more=", save_to => 'pg_temp.labels'"))
+        # An empty table of the right columns is filled, and its own rows may be written again.
+        session.query("CREATE TABLE mine (note text DEFAULT 'kept', id bigint PRIMARY KEY, segment integer, label varchar(200), since timestamptz)")
+        session.query("SELECT persona.publish('seg', 'mine'); SELECT persona.publish('seg', 'mine'); SELECT persona.activate('seg', 1)")
+        assert session.rows("SELECT count(*), count(note) FROM mine") == [(300, 300)]
+        session.query("SELECT persona.unpublish('seg', 'mine')")
+        assert "rows that are not" in session.error("SELECT persona.publish('seg', 'mine')").message

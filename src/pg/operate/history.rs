@@ -12,7 +12,8 @@ use crate::pg::error::{Report, no_room};
 use crate::pg::registry::{Version, select};
 
 use super::readable::{Readable, readable};
-use super::table::{Moment, existing, must_be_own, parsed_name, refuse_temporary, run};
+use super::table::{Moment, existing, parsed_name, run};
+use super::target::{must_be_own, refuse_temporary};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(

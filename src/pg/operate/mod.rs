@@ -7,3 +7,4 @@ pub(crate) mod publish;
 mod readable;
 mod refit;
 pub(crate) mod table;
+pub(crate) mod target;

@@ -14,10 +14,8 @@ use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
 
 use super::history;
-use super::table::{
-    Moment, Written, check_key, must_be_own, qualified_name, refuse_temporary, select_one,
-    write_query,
-};
+use super::table::{Moment, Written, qualified_name, select_one, write_query};
+use super::target::{check_key, must_be_fit, must_be_own, refuse_temporary};
 
 /// A table that is kept up to date from a model.
 #[derive(Debug, Clone)]
@@ -146,6 +144,8 @@ pub(crate) fn publish_again(
         must_be_own(&version.name, &publication.target)?;
         let (columns, keys) = columns_for(version, publication);
         check_key(&publication.key_column, &columns[1..])?;
+        let Publication { target, key_type, .. } = publication;
+        must_be_fit(version.model_id, false, target, &columns, key_type)?;
         let (query, now) = (query_for(version, publication)?, Moment::now());
         let written = write_query(&publication.target, &query, &columns, &keys, &now)?;
         refuse_temporary(&publication.target)?;

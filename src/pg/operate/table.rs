@@ -5,15 +5,15 @@
 //! last changed.
 
 use pgrx::datum::clock_timestamp;
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::bulk::{self, RowWriter};
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
 use crate::pg::names::find_relation;
-use crate::pg::query::{self, spi_failed};
-use crate::pg::security::{as_role, current_role, with_catalog_first, with_latest_snapshot};
+use crate::pg::query::spi_failed;
+use crate::pg::security::with_catalog_first;
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -151,92 +151,6 @@ pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
     })
 }
 
-/// Refuses a table that is there and belongs to another role than the model's owner, who runs this: its triggers would run with
-/// the owner's rights. Until the transaction ends the name means what it means now: the table is not dropped and made anew by
-/// somebody else, nor is its schema renamed and another put in its place.
-pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
-    let table = qualified_name(target)?;
-    // No such schema, as making the table will say; or that of the session's temporary tables, which nobody renames.
-    let Some(before) = place(&table)? else { return Ok(()) };
-    if before.owner.is_none_or(|owner| owner == current_role()) {
-        keep_schema_name(before.schema)?;
-        if before.owner.is_some() {
-            run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;
-        }
-        if place(&table)? == Some(before) {
-            return Ok(());
-        }
-    }
-    Err(Error::NotItsTable { model: model.to_owned(), table }.into())
-}
-
-/// What a qualified name means in the catalogue.
-#[derive(PartialEq, Eq)]
-struct Place {
-    schema: Oid,
-    /// None while there is no such table.
-    owner: Option<Oid>,
-    table: Option<Oid>,
-}
-
-/// As the catalogue is now, whatever the statement's snapshot. None if the schema is not there.
-fn place(table: &str) -> Result<Option<Place>, Report> {
-    with_latest_snapshot(|| {
-        query::select_one(
-            "SELECT n.oid, c.relowner, c.oid \
-             FROM (SELECT pg_catalog.parse_ident($1)) AS name (parts) \
-             JOIN pg_catalog.pg_namespace n \
-               ON n.nspname OPERATOR(pg_catalog.=) parts[pg_catalog.cardinality(parts) OPERATOR(pg_catalog.-) 1] \
-             LEFT JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid \
-               AND c.relname OPERATOR(pg_catalog.=) parts[pg_catalog.cardinality(parts)]",
-            &[table.into()],
-            |row| {
-                row.get(1).map(|schema| Place { schema, owner: row.get(2), table: row.get(3) })
-            },
-        )
-    })
-    .map(Option::flatten)
-}
-
-/// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL has no other lock for it. Its
-/// privileges may change meanwhile.
-fn keep_schema_name(schema: Oid) -> Result<(), Report> {
-    // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
-    as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
-        Spi::connect_mut(|client| {
-            client
-                .update(
-                    "SELECT FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) $1 FOR KEY SHARE",
-                    None,
-                    &[schema.into()],
-                )
-                .map(|_| ())
-        })
-    })
-    .map_err(spi_failed)
-}
-
-/// Whether a table that is there is the session's own, which no refit by another session could write.
-pub(crate) fn is_temporary(target: &str) -> Result<bool, Report> {
-    let query = format!(
-        "SELECT c.relpersistence OPERATOR(pg_catalog.=) 't' FROM pg_catalog.pg_class c \
-         WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid",
-        quote_literal(target)
-    );
-    Ok(select_one::<bool>(&query)? == Some(true))
-}
-
-pub(crate) fn refuse_temporary(target: &str) -> Result<(), Report> {
-    if is_temporary(target)? {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
-            format!("table {target} is temporary"),
-        )
-        .set_hint("A refit by another session could not write it: name a table that stays."));
-    }
-    Ok(())
-}
-
 /// A name that no temporary table of the session has, qualified.
 fn free_temporary_name() -> Result<String, Report> {
     let mut number = 0;
@@ -270,18 +184,6 @@ fn add_since(table: &str, now: &Moment) -> Result<(), Report> {
 fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     let keys: Vec<String> = keys.iter().map(|key| quote_identifier(*key)).collect();
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
-}
-
-/// Refuses a key of the name of another column of the table.
-pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
-    if others.contains(&key) || key == "since" {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
-            format!("the table has a column \"{key}\" of its own"),
-        )
-        .set_hint("Give the key another name in the source, with AS."));
-    }
-    Ok(())
 }
 
 /// Makes the table equal to the rows of the query, in one statement: no table in between, so it can run where none may be

@@ -14,6 +14,7 @@ use crate::pg::guc;
 use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Moment, Output, Written};
+use crate::pg::operate::target;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, Model, Privilege, Version, current};
 use crate::pg::security::{current_role, refuse_read_only};
@@ -63,12 +64,20 @@ fn recommend_all_into(
     let is_published = exclude_seen == Some(true) && found.owner == current_role();
     if is_published {
         registry::lock_existing(&found.name, Model::must_be_its_owner)?;
-        table::must_be_own(&found.name, &target)?;
+        target::must_be_own(&found.name, &target)?;
     }
     let (version, served, pages) = registry::fresh(|| everyone(model, n, exclude_seen))?;
+    let is_kept = is_published && !target::is_temporary(&target)?;
+    target::must_be_fit(
+        version.model_id,
+        !is_kept,
+        &target,
+        &columns_of(&served),
+        &usable_type(&served.columns.user)?,
+    )?;
     let now = Moment::now();
     let (n_rows, written) = write(&target, &served, &pages, &now)?;
-    if is_published && !table::is_temporary(&target)? {
+    if is_kept {
         let user = &served.columns.user;
         publish::remember(
             &version,
@@ -85,6 +94,11 @@ fn recommend_all_into(
         )?;
     }
     Ok(TableIterator::once((n_rows as i64, written.inserted, written.updated, written.deleted)))
+}
+
+/// The names of the columns that are written, the key first.
+fn columns_of(served: &Served) -> [&str; 6] {
+    [own_name(&served.columns.user), "rank", "item", "score", "because_of", "is_popular"]
 }
 
 /// The type of a recommender's items, as SQL here calls it.

@@ -10,6 +10,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::operate::publish;
 use crate::pg::operate::table::{self, Moment};
+use crate::pg::operate::target;
 use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, NewVersion, Version};
@@ -91,7 +92,7 @@ fn fit_segments(
     let before = registry::lock_for_fit(model, KIND)?;
     let before = registry::fresh(|| before.map_or(Ok(None), |before| before.active()))?;
     if let Some(target) = save_to {
-        table::must_be_own(model, target)?;
+        target::must_be_own(model, target)?;
     }
     let mut progress = Progress::start("fit_segments", model);
     let data = read(source, &arguments, &mut progress)?;
@@ -113,7 +114,7 @@ fn fit_segments(
             labels: &fitted.fit.labels,
         };
         let now = Moment::now();
-        labels::write(target, &labelled, &described, &now)?;
+        labels::write(&version, target, &labelled, &described, &now)?;
         labels::remember(&version, target, &labelled, &now)?;
     }
     if activate && publish {

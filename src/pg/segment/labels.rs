@@ -6,6 +6,7 @@ use crate::pg::error::Report;
 use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Moment, Output, Written};
+use crate::pg::operate::target;
 use crate::pg::registry::{Version, current_search_path};
 
 use super::model::Described;
@@ -22,21 +23,25 @@ pub(super) struct Labelled<'a> {
 
 /// Writes key, segment and label into the table, by difference.
 pub(super) fn write(
-    target: &str,
+    version: &Version,
+    into: &str,
     rows: &Labelled,
     described: &[Described],
     now: &Moment,
 ) -> Result<Written, Report> {
     let key = rows.key.name.as_str();
-    table::check_key(key, &["segment", "label"])?;
+    target::check_key(key, &["segment", "label"])?;
+    let key_type = key_type(rows)?;
+    let is_copy = target::is_temporary(into)?;
+    target::must_be_fit(version.model_id, is_copy, into, &[key, "segment", "label"], &key_type)?;
     let columns = [
-        Output { name: key, sql_type: &key_type(rows)?, is_key: true },
+        Output { name: key, sql_type: &key_type, is_key: true },
         Output { name: "segment", sql_type: "integer", is_key: false },
         Output { name: "label", sql_type: "text", is_key: false },
     ];
     let words: Vec<&str> =
         described.iter().map(|one| one.name.as_deref().unwrap_or(&one.label)).collect();
-    table::write(target, &columns, now, rows.labels.len(), |place, text| {
+    table::write(into, &columns, now, rows.labels.len(), |place, text| {
         let row = original(rows.order, place);
         match &rows.key.values {
             Values::Integer(keys) => text.integer(keys[row]),
@@ -61,7 +66,7 @@ pub(super) fn remember(
     now: &Moment,
 ) -> Result<(), Report> {
     let target = table::qualified_name(target)?;
-    if table::is_temporary(&target)? {
+    if target::is_temporary(&target)? {
         return Ok(());
     }
     publish::remember(

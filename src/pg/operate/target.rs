@@ -1,0 +1,202 @@
+//! Which table may be written: the owner's own, that stays, of the columns that are written, and without rows of others.
+//!
+//! All of it is asked before anything is written, and holds until the transaction ends.
+
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
+
+use crate::pg::datum::base_type;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::query::{self, spi_failed};
+use crate::pg::registry;
+use crate::pg::security::{as_role, current_role, with_latest_snapshot};
+
+use super::table::{existing, qualified_name, run, select_one};
+
+/// Refuses a table that is there and belongs to another role than the model's owner, who runs this: its triggers would run with
+/// the owner's rights. Until the transaction ends the name means what it means now: the table is not dropped and made anew by
+/// somebody else, nor is its schema renamed and another put in its place.
+pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
+    let table = qualified_name(target)?;
+    // No such schema, as making the table will say; or that of the session's temporary tables, which nobody renames.
+    let Some(before) = place(&table)? else { return Ok(()) };
+    if before.owner.is_none_or(|owner| owner == current_role()) {
+        keep_schema_name(before.schema)?;
+        if before.owner.is_some() {
+            run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;
+        }
+        if place(&table)? == Some(before) {
+            return Ok(());
+        }
+    }
+    Err(Error::NotItsTable { model: model.to_owned(), table }.into())
+}
+
+/// What a qualified name means in the catalogue.
+#[derive(PartialEq, Eq)]
+struct Place {
+    schema: Oid,
+    /// None while there is no such table.
+    owner: Option<Oid>,
+    table: Option<Oid>,
+}
+
+/// As the catalogue is now, whatever the statement's snapshot. None if the schema is not there.
+fn place(table: &str) -> Result<Option<Place>, Report> {
+    with_latest_snapshot(|| {
+        query::select_one(
+            "SELECT n.oid, c.relowner, c.oid \
+             FROM (SELECT pg_catalog.parse_ident($1)) AS name (parts) \
+             JOIN pg_catalog.pg_namespace n \
+               ON n.nspname OPERATOR(pg_catalog.=) parts[pg_catalog.cardinality(parts) OPERATOR(pg_catalog.-) 1] \
+             LEFT JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid \
+               AND c.relname OPERATOR(pg_catalog.=) parts[pg_catalog.cardinality(parts)]",
+            &[table.into()],
+            |row| {
+                row.get(1).map(|schema| Place { schema, owner: row.get(2), table: row.get(3) })
+            },
+        )
+    })
+    .map(Option::flatten)
+}
+
+/// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL has no other lock for it. Its
+/// privileges may change meanwhile.
+fn keep_schema_name(schema: Oid) -> Result<(), Report> {
+    // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
+    as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
+        Spi::connect_mut(|client| {
+            client
+                .update(
+                    "SELECT FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) $1 FOR KEY SHARE",
+                    None,
+                    &[schema.into()],
+                )
+                .map(|_| ())
+        })
+    })
+    .map_err(spi_failed)
+}
+
+/// Whether a table that is there is the session's own, which no refit by another session could write.
+pub(crate) fn is_temporary(target: &str) -> Result<bool, Report> {
+    let query = format!(
+        "SELECT c.relpersistence OPERATOR(pg_catalog.=) 't' FROM pg_catalog.pg_class c \
+         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})::pg_catalog.oid",
+        quote_literal(target)
+    );
+    Ok(select_one::<bool>(&query)? == Some(true))
+}
+
+pub(crate) fn refuse_temporary(target: &str) -> Result<(), Report> {
+    if is_temporary(target)? {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
+            format!("table {target} is temporary"),
+        )
+        .set_hint("A refit by another session could not write it: name a table that stays."));
+    }
+    Ok(())
+}
+
+/// Refuses a table that is there and that the model cannot keep up to date: one of other columns, or in which there are rows that it
+/// has not written. `columns` are all that are written, the first of them the key, of this type. A copy, which no refit writes
+/// again, may take the place of an older one, of which nothing is known.
+pub(crate) fn must_be_fit(
+    model_id: i64,
+    is_copy: bool,
+    target: &str,
+    columns: &[&str],
+    key_type: &str,
+) -> Result<(), Report> {
+    let Some(table) = existing(target)? else { return Ok(()) };
+    let refused = |why: String| {
+        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        Err(report(code, why)
+            .set_hint("Name a table that is not there yet: it is made as it has to be."))
+    };
+    let found = query::select(
+        "SELECT a.attname::pg_catalog.text, a.atttypid, c.relkind::pg_catalog.text FROM pg_catalog.pg_class c \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
+           AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
+         WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
+        &[table.as_str().into()],
+        |row| {
+            let text = |column| row.get::<String>(column).unwrap_or_default();
+            (text(1), row.get::<Oid>(2), text(3))
+        },
+    )?;
+    if found.iter().any(|(.., kind)| kind != "r" && kind != "p") {
+        return refused(format!("{table} is no table"));
+    }
+    let column = |wanted: &str| found.iter().find(|(name, ..)| name == wanted);
+    for wanted in columns.iter().copied().chain(["since"]) {
+        if column(wanted).is_none() {
+            return refused(format!("table {table} has no column \"{wanted}\""));
+        }
+    }
+    let is = columns.first().and_then(|key| column(key)).and_then(|(_, is, _)| *is).map(base_type);
+    let wanted = select_one::<Oid>(&format!(
+        "SELECT pg_catalog.to_regtype({})::pg_catalog.oid",
+        quote_literal(key_type)
+    ))?;
+    if let (Some(is), Some(wanted), Some(key)) = (is, wanted.map(base_type), columns.first())
+        && is != wanted
+    {
+        let name = |type_id: Oid| {
+            select_one::<String>(&format!(
+                "SELECT pg_catalog.format_type({}::pg_catalog.oid, -1)",
+                type_id.to_u32()
+            ))
+            .map(Option::unwrap_or_default)
+        };
+        let (is, wanted) = (name(is)?, name(wanted)?);
+        return refused(format!(
+            "column \"{key}\" of table {table} is of type {is}, and the model's key is of type {wanted}"
+        ));
+    }
+    if is_written_by(model_id, &table)? || is_copy {
+        return Ok(());
+    }
+    let has_rows = select_one::<bool>(&format!("SELECT EXISTS (SELECT FROM {table})"))?;
+    if has_rows == Some(true) {
+        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        let why = format!("table {table} has rows that are not the model's");
+        return Err(report(code, why).set_hint(
+            "A publication makes a table equal to what the model says, and would delete them: empty the table, or name another.",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the table is kept up to date from this model, and from no other.
+fn is_written_by(model_id: i64, table: &str) -> Result<bool, Report> {
+    let by = registry::fresh(|| {
+        registry::select(
+            "SELECT model_id FROM persona.publication WHERE target = $1",
+            &[table.into()],
+            |row| row.get::<i64>(1),
+        )
+    })?;
+    if by.iter().any(|one| *one != Some(model_id)) {
+        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        let why = format!("table {table} is kept up to date from another model");
+        return Err(
+            report(code, why).set_hint("Name another table, or end that with persona.unpublish.")
+        );
+    }
+    Ok(!by.is_empty())
+}
+
+/// Refuses a key of the name of another column of the table.
+pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
+    if others.contains(&key) || key == "since" {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            format!("the table has a column \"{key}\" of its own"),
+        )
+        .set_hint("Give the key another name in the source, with AS."));
+    }
+    Ok(())
+}
