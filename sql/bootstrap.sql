@@ -35,12 +35,28 @@ COMMENT ON CAST (persona.role AS oid) IS 'the role''s number';
 CREATE CAST (oid AS persona.role) WITHOUT FUNCTION AS ASSIGNMENT;
 COMMENT ON CAST (oid AS persona.role) IS 'the role of a number';
 
+-- What may be seen ----------------------------------------------------------------------------------------------------
+-- EXPLAIN ANALYZE tells how many rows a condition removed, and which conditions were come to. So whether a row may be seen is the first
+-- that is asked of it, by a function that seems to cost less than any other, and no index but the registry's own is of a text.
+
+CREATE FUNCTION persona.may(model_id bigint, privilege text) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 0.000001 AS 'MODULE_PATHNAME', 'may_wrapper';
+COMMENT ON FUNCTION persona.may(bigint, text) IS 'whether the current role may use, read or own the model of this number';
+
+CREATE FUNCTION persona.model_privilege(model_id bigint) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'model_privilege_wrapper';
+COMMENT ON FUNCTION persona.model_privilege(bigint) IS 'what the current role may do with the model of this number: own, read, use or NULL';
+
+CREATE FUNCTION persona.hidden(text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hidden_wrapper';
+COMMENT ON FUNCTION persona.hidden(text) IS 'the text itself, for indexes that no other query can use';
+
 -- Models and their versions ----------------------------------------------------------------------------------------
 -- Ids are always generated and never used again, and what belongs to a model goes with it.
 
 CREATE TABLE persona.model (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL UNIQUE,
+    name text NOT NULL,
     kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['segments', 'scorer', 'recommender'])),
     owner persona.role NOT NULL,
     users persona.role[] NOT NULL DEFAULT '{}',
@@ -49,6 +65,8 @@ CREATE TABLE persona.model (
     keep_versions integer NOT NULL DEFAULT 10 CHECK (keep_versions OPERATOR(pg_catalog.>=) 1),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE UNIQUE INDEX model_name_key ON persona.model (persona.hidden(name));
+COMMENT ON INDEX persona.model_name_key IS 'finds a model by its name, for the registry alone';
 COMMENT ON TABLE persona.model IS 'named models: who owns each, who may use or read it, which version is active';
 COMMENT ON COLUMN persona.model.users IS 'roles that may use the model; 0 stands for PUBLIC';
 COMMENT ON COLUMN persona.model.readers IS 'roles that may also read its source, parameters and bytes; 0 stands for PUBLIC';
@@ -98,6 +116,7 @@ COMMENT ON COLUMN persona.segment_name.numbering IS
     'the version of the fit that numbered the segments; all its refits number them alike';
 
 CREATE TABLE persona.publication (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     model_id bigint NOT NULL REFERENCES persona.model ON DELETE CASCADE,
     target text NOT NULL,
     source text,
@@ -108,9 +127,10 @@ CREATE TABLE persona.publication (
     published_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     published_version integer NOT NULL,
     n_rows bigint,
-    history text,
-    PRIMARY KEY (model_id, target)
+    history text
 );
+CREATE UNIQUE INDEX publication_target_key ON persona.publication (model_id, persona.hidden(target));
+COMMENT ON INDEX persona.publication_target_key IS 'finds the publications of a model, for the registry alone';
 COMMENT ON TABLE persona.publication IS 'tables that are kept up to date from a model: a refit publishes into them again';
 COMMENT ON COLUMN persona.publication.history IS 'the table that keeps when each key entered a segment and left it';
 
@@ -156,6 +176,7 @@ SELECT pg_catalog.pg_extension_config_dump('persona.model_version', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.model_chunk', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.segment_name', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.publication', '');
+SELECT pg_catalog.pg_extension_config_dump('persona.publication_id_seq', '');
 
 -- The planner's statistics of these columns would tell of rows that row-level security hides, through the estimates of EXPLAIN.
 ALTER TABLE persona.model ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN owner SET STATISTICS 0,
@@ -167,13 +188,15 @@ ALTER TABLE persona.model_chunk ALTER COLUMN bytes SET STATISTICS 0;
 ALTER TABLE persona.segment_name ALTER COLUMN name SET STATISTICS 0;
 ALTER TABLE persona.publication ALTER COLUMN target SET STATISTICS 0, ALTER COLUMN source SET STATISTICS 0,
     ALTER COLUMN key_column SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0, ALTER COLUMN history SET STATISTICS 0;
+ALTER INDEX persona.model_name_key ALTER COLUMN 1 SET STATISTICS 0;
+ALTER INDEX persona.publication_target_key ALTER COLUMN 2 SET STATISTICS 0;
 ALTER TABLE persona.refit_run ALTER COLUMN run_by SET STATISTICS 0, ALTER COLUMN error SET STATISTICS 0;
 
 -- Rights ------------------------------------------------------------------------------------------------------------
 -- An owner may look at the rows of his models, so that pg_dump --enable-row-security works for him. Nobody may write them.
 
 GRANT SELECT ON persona.model, persona.model_version, persona.model_chunk, persona.segment_name, persona.publication,
-    persona.refit_run, persona.model_id_seq, persona.refit_run_id_seq TO PUBLIC;
+    persona.refit_run, persona.model_id_seq, persona.publication_id_seq, persona.refit_run_id_seq TO PUBLIC;
 
 ALTER TABLE persona.model ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.model_version ENABLE ROW LEVEL SECURITY;
@@ -183,39 +206,33 @@ ALTER TABLE persona.publication ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.refit_run ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY owners ON persona.model FOR SELECT USING (
-    pg_catalog.pg_has_role(owner, 'USAGE'));
+    persona.may(id, 'own'));
 COMMENT ON POLICY owners ON persona.model IS 'a model is seen by its owner';
 CREATE POLICY owners ON persona.model_version FOR SELECT USING (
-    EXISTS (SELECT FROM persona.model m WHERE m.id OPERATOR(pg_catalog.=) model_id));
+    persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.model_version IS 'a version is seen by those who see its model';
 CREATE POLICY owners ON persona.model_chunk FOR SELECT USING (
-    EXISTS (SELECT FROM persona.model m WHERE m.id OPERATOR(pg_catalog.=) model_id));
+    persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.model_chunk IS 'bytes are seen by those who see their model';
 CREATE POLICY owners ON persona.segment_name FOR SELECT USING (
-    EXISTS (SELECT FROM persona.model m WHERE m.id OPERATOR(pg_catalog.=) model_id));
+    persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.segment_name IS 'names are seen by those who see their model';
 CREATE POLICY owners ON persona.publication FOR SELECT USING (
-    EXISTS (SELECT FROM persona.model m WHERE m.id OPERATOR(pg_catalog.=) model_id));
+    persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.publication IS 'publications are seen by those who see their model';
 CREATE POLICY owners ON persona.refit_run FOR SELECT USING (
-    EXISTS (SELECT FROM persona.model m WHERE m.id OPERATOR(pg_catalog.=) model_id));
+    persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.refit_run IS 'refits are seen by those who see their model';
 
 -- What people look at ------------------------------------------------------------------------------------------------
 -- The views read the tables with their owner's rights and show what persona.model_privilege says the caller may see.
 
-CREATE FUNCTION persona.model_privilege(owner oid, users oid[], readers oid[]) RETURNS text
-LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'model_privilege_wrapper';
-COMMENT ON FUNCTION persona.model_privilege(oid, oid[], oid[]) IS
-    'what the current role may do with a model of this owner and these grants: own, read, use or NULL';
-
 CREATE VIEW persona.models WITH (security_barrier = true) AS
 SELECT m.name AS model, m.kind, v.algorithm, m.active_version, m.owner::pg_catalog.oid::pg_catalog.regrole AS owner, v.n_rows, v.features, v.metrics,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source, v.created_at AS fitted_at, m.privilege
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
-LEFT JOIN persona.model_version v
-    ON v.model_id OPERATOR(pg_catalog.=) m.id AND v.version OPERATOR(pg_catalog.=) m.active_version
-WHERE m.privilege IS NOT NULL;
+FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
+LEFT JOIN (SELECT * FROM persona.model_version v WHERE persona.may(v.model_id, 'use')) v
+    ON v.model_id OPERATOR(pg_catalog.=) m.id AND v.version OPERATOR(pg_catalog.=) m.active_version;
 COMMENT ON VIEW persona.models IS 'the models that you may use, each with its active version; source for those who may read it';
 
 CREATE VIEW persona.model_versions WITH (security_barrier = true) AS
@@ -224,27 +241,24 @@ SELECT m.name AS model, m.kind, v.version, v.version OPERATOR(pg_catalog.=) m.ac
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source,
        pg_catalog.encode(v.sha256, 'hex') AS sha256, v.n_bytes,
        v.created_by::pg_catalog.oid::pg_catalog.regrole AS created_by, v.created_at
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
-JOIN persona.model_version v ON v.model_id OPERATOR(pg_catalog.=) m.id
-WHERE m.privilege IS NOT NULL;
+FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
+JOIN (SELECT * FROM persona.model_version v WHERE persona.may(v.model_id, 'use')) v ON v.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW persona.model_versions IS
     'every version of the models that you may use; source and parameters for those who may read them';
 
 CREATE VIEW persona.refit_log WITH (security_barrier = true) AS
 SELECT m.name AS model, r.started_at, r.ended_at, r.run_by::pg_catalog.oid::pg_catalog.regrole AS run_by, r.from_version, r.version, r.n_rows, r.n_changed, r.sqlstate,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN r.error END AS error
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
-JOIN persona.refit_run r ON m.id OPERATOR(pg_catalog.=) r.model_id
-WHERE m.privilege IS NOT NULL;
+FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
+JOIN (SELECT * FROM persona.refit_run r WHERE persona.may(r.model_id, 'use')) r ON m.id OPERATOR(pg_catalog.=) r.model_id;
 COMMENT ON VIEW persona.refit_log IS
     'refits of the models that you may use: rows read, rows changed in published tables, or the error of a refit_job';
 
 CREATE VIEW persona.publications WITH (security_barrier = true) AS
 SELECT m.name AS model, p.target, p.key_column, p.published_version AS version, p.n_rows, p.published_at AS written_at,
        p.published_version IS DISTINCT FROM m.active_version AS is_stale, p.history AS history_table
-FROM (SELECT o.*, persona.model_privilege(o.owner, o.users::pg_catalog.oid[], o.readers::pg_catalog.oid[]) AS privilege FROM persona.model o) m
-JOIN persona.publication p ON p.model_id OPERATOR(pg_catalog.=) m.id
-WHERE m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']);
+FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
+JOIN (SELECT * FROM persona.publication p WHERE persona.may(p.model_id, 'read')) p ON p.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW persona.publications IS
     'tables that are kept up to date from the models that you may read: the version and the rows of the last writing, and whether another version is active now';
 

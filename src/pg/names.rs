@@ -3,15 +3,20 @@
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use super::datum::base_type;
+use super::datum::{any_length, base_type, is_built_in};
 use super::error::Report;
 use super::query::{self, spi_failed};
+use super::security::with_plain_quotes;
 
 /// The relation's name, qualified and quoted; None if it is not there, or if the text is no name at all.
 pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
     if !is_name(name) {
         return Ok(None);
     }
+    with_plain_quotes(|| found_relation(name))
+}
+
+fn found_relation(name: &str) -> Result<Option<String>, Report> {
     Spi::connect(|client| {
         let rows = client.select(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
@@ -25,27 +30,22 @@ pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
     .map_err(spi_failed)
 }
 
-/// The type in which keys and items of a type are written: itself where it is PostgreSQL's own, an extension's or an enum, the base of
-/// a domain, and else text. What a type of somebody's runs when a value is made would run as the owner of the table. None where
-/// there is no such type.
+/// The type in which keys and items of a type are written: itself where it is PostgreSQL's own, the base of a domain, and else text.
+/// What a type of somebody's runs when a value is made would run as the owner of the table; and a type is kept by its name, behind
+/// which there may be another type by the next refit. None where there is no such type.
 pub(crate) fn written_type(sql_type: &str) -> Result<Option<String>, Report> {
+    let name = |base| if is_built_in(base) { any_length(base) } else { "text".to_owned() };
+    Ok(base_of(sql_type)?.map(name))
+}
+
+/// The type of this name, or what it is over if it is a domain; None where there is no such type.
+pub(crate) fn base_of(sql_type: &str) -> Result<Option<Oid>, Report> {
     let found = query::select_one(
         "SELECT pg_catalog.to_regtype($1)::pg_catalog.oid",
         &[sql_type.into()],
         |row| row.get::<Oid>(1),
     )?;
-    let Some(found) = found.flatten() else { return Ok(None) };
-    let base = base_type(found);
-    let written = query::select_one(
-        "SELECT CASE WHEN t.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR t.typtype OPERATOR(pg_catalog.=) 'e' \
-             OR EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid \
-                 AND d.objid OPERATOR(pg_catalog.=) t.oid AND d.deptype OPERATOR(pg_catalog.=) 'e') \
-         THEN pg_catalog.format_type(t.oid, -1) ELSE 'text' END \
-         FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) $1",
-        &[base.into()],
-        |row| row.get::<String>(1),
-    )?;
-    Ok(written.flatten())
+    Ok(found.flatten().map(base_type))
 }
 
 /// One to three identifiers with dots between, each plain or in double quotes. Asked before `to_regclass`, which raises an

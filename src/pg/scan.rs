@@ -24,31 +24,17 @@ impl Table {
         Self { relation: unsafe { pg_sys::table_open(id, pg_sys::AccessShareLock as i32) } }
     }
 
-    /// Hands out the rows whose columns are equal to these values by a btree index of them, or without an index all rows, until
-    /// `row` answers false.
-    ///
-    /// # Safety
-    /// The index is the table's; each key was made for a column of it.
-    pub(crate) unsafe fn rows<const N: usize>(
-        &self,
-        index: Option<Oid>,
-        mut keys: [pg_sys::ScanKeyData; N],
-        mut row: impl FnMut(&Row) -> bool,
-    ) {
+    /// Hands out all rows until `row` answers false.
+    pub(crate) fn rows(&self, mut row: impl FnMut(&Row) -> bool) {
         // SAFETY: the scan is of an open relation under the active snapshot; a row is read before the next one is fetched.
         unsafe {
-            let snapshot = if pg_sys::ActiveSnapshotSet() {
-                pg_sys::GetActiveSnapshot()
-            } else {
-                std::ptr::null_mut()
-            };
             let scan = pg_sys::systable_beginscan(
                 self.relation,
-                index.unwrap_or(pg_sys::InvalidOid),
-                index.is_some(),
-                snapshot,
-                N as i32,
-                keys.as_mut_ptr(),
+                pg_sys::InvalidOid,
+                false,
+                snapshot(),
+                0,
+                std::ptr::null_mut(),
             );
             loop {
                 check_for_interrupts!();
@@ -59,6 +45,72 @@ impl Table {
                 }
             }
             pg_sys::systable_endscan(scan);
+        }
+    }
+
+    /// Hands out the rows whose first columns in a btree index are equal to these values, until `row` answers false.
+    ///
+    /// # Safety
+    /// The index is the table's; the keys are of its first columns, in their order, each made for the column's type.
+    pub(crate) unsafe fn rows_of<const N: usize>(
+        &self,
+        index: Oid,
+        mut keys: [pg_sys::ScanKeyData; N],
+        mut row: impl FnMut(&Row) -> bool,
+    ) {
+        // SAFETY: as above; what is opened is closed here, or by PostgreSQL after an error.
+        unsafe {
+            let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
+            let scan = begin(self.relation, index, N as i32);
+            pg_sys::index_rescan(scan, keys.as_mut_ptr(), N as i32, std::ptr::null_mut(), 0);
+            let slot = pg_sys::table_slot_create(self.relation, std::ptr::null_mut());
+            let forward = pg_sys::ScanDirection::ForwardScanDirection;
+            loop {
+                check_for_interrupts!();
+                if !pg_sys::index_getnext_slot(scan, forward, slot) {
+                    break;
+                }
+                let mut is_copy = false;
+                let tuple = pg_sys::ExecFetchSlotHeapTuple(slot, false, &mut is_copy);
+                let goes_on = row(&Row { tuple, descriptor: (*self.relation).rd_att });
+                if is_copy {
+                    pg_sys::heap_freetuple(tuple);
+                }
+                if !goes_on {
+                    break;
+                }
+            }
+            pg_sys::index_endscan(scan);
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+            pg_sys::index_close(index, pg_sys::NoLock as i32);
+        }
+    }
+}
+
+/// # Safety
+/// The index is the table's, and both are open.
+unsafe fn begin(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    n_keys: i32,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return pg_sys::index_beginscan(table, index, snapshot(), std::ptr::null_mut(), n_keys, 0);
+        #[cfg(not(feature = "pg18"))]
+        return pg_sys::index_beginscan(table, index, snapshot(), n_keys, 0);
+    }
+}
+
+/// The active one; a function that is called from outside of a query has that of its transaction.
+fn snapshot() -> pg_sys::Snapshot {
+    // SAFETY: PostgreSQL owns its snapshots.
+    unsafe {
+        if pg_sys::ActiveSnapshotSet() {
+            pg_sys::GetActiveSnapshot()
+        } else {
+            pg_sys::GetTransactionSnapshot()
         }
     }
 }

@@ -27,12 +27,21 @@ pub(crate) fn with_catalog_first<T>(work: impl FnOnce() -> T) -> T {
 /// Runs `work` with this search_path; settings changed inside are put back. On an error PostgreSQL puts them back itself,
 /// when the (sub)transaction ends.
 pub(crate) fn with_search_path<T>(path: &CStr, work: impl FnOnce() -> T) -> T {
+    with_setting(c"search_path", path, work)
+}
+
+/// Runs `work` with names quoted only where they must be, whatever the session wants: a name that is kept is one text.
+pub(crate) fn with_plain_quotes<T>(work: impl FnOnce() -> T) -> T {
+    with_setting(c"quote_all_identifiers", c"off", work)
+}
+
+fn with_setting<T>(name: &CStr, value: &CStr, work: impl FnOnce() -> T) -> T {
     // SAFETY: a nest level is opened, one setting is changed in it, and the level is closed.
     let level = unsafe {
         let level = pg_sys::NewGUCNestLevel();
         pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            path.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr(),
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
             pg_sys::GucAction::GUC_ACTION_SAVE,
@@ -76,10 +85,14 @@ pub(crate) fn with_fresh_snapshot<T>(work: impl FnOnce() -> T) -> T {
     with_snapshot(|| unsafe { pg_sys::GetTransactionSnapshot() }, work)
 }
 
-/// As [`with_fresh_snapshot`], whatever the isolation level.
+/// As [`with_fresh_snapshot`], whatever the isolation level, also in a parallel plan: as PostgreSQL reads its catalogues.
 pub(crate) fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: as above.
-    with_snapshot(|| unsafe { pg_sys::GetLatestSnapshot() }, work)
+    // SAFETY: PostgreSQL owns the snapshot, which is copied when it is made the active one.
+    let take = || unsafe {
+        pg_sys::InvalidateCatalogSnapshot();
+        pg_sys::GetCatalogSnapshot(pg_sys::RelationRelationId)
+    };
+    with_snapshot(take, work)
 }
 
 fn with_snapshot<T>(take: impl FnOnce() -> pg_sys::Snapshot, work: impl FnOnce() -> T) -> T {
@@ -134,6 +147,10 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, 
             if !is_an_end(error.sql_error_code()) =>
         {
             Err(Failed { code: error.sql_error_code(), message: error.message().to_owned() })
+        }
+        Err(CaughtError::RustPanic { ereport, .. }) => {
+            let message = ereport.message().to_owned();
+            Err(Failed { code: ereport.sql_error_code(), message })
         }
         Err(error) => error.rethrow(),
     }
@@ -197,6 +214,21 @@ pub(crate) fn role_of_name(name: &str) -> Option<Oid> {
 pub(crate) fn session_role() -> Oid {
     // SAFETY: reads a global.
     unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// Who owns the type; no role where there is no such type.
+pub(crate) fn owner_of_type(type_id: Oid) -> Oid {
+    use pg_sys::SysCacheIdentifier::TYPEOID;
+    // SAFETY: a look-up in the catalogue's cache; the row is read while it is held.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(TYPEOID as i32, pg_sys::Datum::from(type_id));
+        if row.is_null() {
+            return Oid::INVALID;
+        }
+        let owner = (*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_type>()).typowner;
+        pg_sys::ReleaseSysCache(row);
+        owner
+    }
 }
 
 pub(crate) fn is_superuser(role: Oid) -> bool {

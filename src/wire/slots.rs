@@ -52,43 +52,34 @@ fn offset(index: usize) -> u64 {
 const ENDS_ALLOWED: u32 = 3;
 
 /// Who brings the process down, as the ends of it tell, one after another.
+///
+/// Only an end at which one model alone was at work says which. Where several were, it may have been any of them, and whoever owns
+/// one that ends the process could have somebody else's refused by running it beside.
 #[derive(Debug, Default)]
 pub struct Blame {
-    /// Ends in a row at which a model was at work that had not finished a run in that process.
-    never_ran: BTreeMap<Sha256, u32>,
-    /// Ends in a row that only models which had run well can explain. Others of them may have been at work at the same time: it is
-    /// the one that was there each time.
-    ran_before: BTreeMap<Sha256, u32>,
+    /// Ends in a row that the model alone can explain.
+    last: Option<(Sha256, u32)>,
 }
 
 impl Blame {
-    /// The process ended by itself, with slots that read `bytes`, or was killed from outside. Returns the models to be refused from
-    /// now on.
-    pub fn ended(&mut self, bytes: &[u8], was_killed: bool) -> Vec<Sha256> {
-        let (ran, never): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            at_work(bytes).into_iter().partition(|&(_, finished)| finished > 0);
-        let is_explained = was_killed || !never.is_empty();
-        // One that never ran is blamed even then: what it asks of the machine may be why it was killed.
-        let mut refused = count(&mut self.never_ran, &never);
-        let suspects = count(&mut self.ran_before, if is_explained { &never } else { &ran });
-        if let [one] = suspects[..] {
-            refused.push(one);
+    /// The process ended by itself, with slots that read `bytes`, or was killed from outside. Returns the model to be refused from now
+    /// on, if one is.
+    pub fn ended(&mut self, bytes: &[u8], was_killed: bool) -> Option<Sha256> {
+        let at_work = at_work(bytes);
+        let mut models = at_work.into_iter();
+        let (Some((sha256, finished)), None) = (models.next(), models.next()) else { return None };
+        // Nothing is said against a model that runs well by who kills the process from outside, as the kernel does for want of memory.
+        if was_killed && finished > 0 {
+            self.last = None;
+            return None;
         }
-        for sha256 in &refused {
-            self.never_ran.remove(sha256);
-            self.ran_before.remove(sha256);
-        }
-        refused
+        let n = match self.last {
+            Some((last, n)) if last == sha256 => n + 1,
+            _ => 1,
+        };
+        self.last = (n < ENDS_ALLOWED).then_some((sha256, n));
+        (n >= ENDS_ALLOWED).then_some(sha256)
     }
-}
-
-/// One more end for those at work, none any more for all others. Returns who has reached the number that is allowed.
-fn count(ends: &mut BTreeMap<Sha256, u32>, at_work: &BTreeMap<Sha256, u64>) -> Vec<Sha256> {
-    ends.retain(|sha256, _| at_work.contains_key(sha256));
-    for sha256 in at_work.keys() {
-        *ends.entry(*sha256).or_default() += 1;
-    }
-    ends.iter().filter(|&(_, &n)| n >= ENDS_ALLOWED).map(|(sha256, _)| *sha256).collect()
 }
 
 /// The models that the process was busy with, and how many runs each had finished in it.
@@ -155,17 +146,20 @@ mod tests {
 
     /// Ends of the process, one after another: who was at work, whether it was killed, and who is to be refused then.
     #[track_caller]
-    fn check_blamed(ends: &[(&[(u8, u64)], bool, &[u8])]) {
+    fn check_blamed(ends: &[(&[(u8, u64)], bool, Option<u8>)]) {
         let mut blame = Blame::default();
         for (number, (models, was_killed, refused)) in ends.iter().enumerate() {
             let found = blame.ended(&at_the_end(models), *was_killed);
-            assert_eq!(first(&found), *refused, "end {number}");
+            assert_eq!(found.map(|sha256| sha256[0]), *refused, "end {number}");
         }
     }
 
+    const NEW: &[(u8, u64)] = &[(2, 0)];
+    const RAN: &[(u8, u64)] = &[(1, 9), (1, 9)];
+
     #[test]
     fn an_idle_process_blames_nobody() {
-        let nobody: (&[(u8, u64)], bool, &[u8]) = (&[], false, &[]);
+        let nobody: (&[(u8, u64)], bool, Option<u8>) = (&[], false, None);
         check_blamed(&[nobody; 5]);
         let idle_again = written(|file| {
             busy(file, 3, &[7; 32], 0).expect("write");
@@ -175,43 +169,45 @@ mod tests {
     }
 
     #[test]
-    fn the_third_end_in_a_row_refuses_who_never_ran_and_no_bystander() {
-        let end: &[(u8, u64)] = &[(1, 9), (2, 0), (1, 9)];
-        check_blamed(&[(end, false, &[]), (end, true, &[]), (end, false, &[2])]);
-        // In a row: an end without it clears it.
-        let other: &[(u8, u64)] = &[(3, 0)];
+    fn the_third_end_in_a_row_refuses_who_was_alone_at_work() {
+        check_blamed(&[(NEW, false, None), (NEW, true, None), (NEW, false, Some(2))]);
+        check_blamed(&[(RAN, false, None), (RAN, false, None), (RAN, false, Some(1))]);
+        // An end by another one clears it.
         check_blamed(&[
-            (end, false, &[]),
-            (end, false, &[]),
-            (other, false, &[]),
-            (end, false, &[]),
+            (NEW, false, None),
+            (NEW, false, None),
+            (RAN, false, None),
+            (NEW, false, None),
+        ]);
+        // Who kills the process from outside says nothing against a model that runs.
+        check_blamed(&[
+            (RAN, false, None),
+            (RAN, false, None),
+            (RAN, true, None),
+            (RAN, false, None),
         ]);
         // The same model in two slots, of which one had not seen it finish.
         assert_eq!(at_work(&at_the_end(&[(1, 0), (1, 9)])).into_values().collect::<Vec<_>>(), [9]);
     }
 
     #[test]
-    fn one_that_ran_well_is_refused_when_nobody_else_was_there_each_time() {
-        let alone: &[(u8, u64)] = &[(1, 5)];
-        check_blamed(&[(alone, false, &[]), (alone, false, &[]), (alone, false, &[1])]);
-        // Two that are always there together: it may be either.
-        let both: &[(u8, u64)] = &[(1, 5), (2, 7)];
+    fn nobody_is_refused_for_what_ran_beside() {
+        let (one, other): (&[(u8, u64)], &[(u8, u64)]) = (&[(1, 9), (7, 3)], &[(1, 9), (8, 3)]);
         check_blamed(&[
-            (both, false, &[]),
-            (both, false, &[]),
-            (both, false, &[]),
-            (alone, false, &[1]),
+            (one, false, None),
+            (one, false, None),
+            (other, false, None),
+            (one, false, None),
         ]);
-        // Who kills the process from outside, as the kernel does when memory is short, says nothing against a model that runs.
+        let first_run: &[(u8, u64)] = &[(1, 0), (7, 3)];
+        check_blamed(&[(first_run, false, None); 5]);
+        // Such an end neither counts nor clears.
         check_blamed(&[
-            (alone, false, &[]),
-            (alone, false, &[]),
-            (alone, true, &[]),
-            (alone, false, &[]),
+            (NEW, false, None),
+            (one, false, None),
+            (NEW, false, None),
+            (NEW, false, Some(2)),
         ]);
-        // A model that never ran explains the end.
-        let with_new: &[(u8, u64)] = &[(1, 5), (9, 0)];
-        check_blamed(&[(with_new, false, &[]), (with_new, false, &[]), (with_new, false, &[9])]);
     }
 
     #[test]
@@ -229,7 +225,7 @@ mod tests {
     #[test]
     fn garbage_is_read_without_a_panic() {
         for bytes in [&[0xff; 100][..], &[1; 100], &[]] {
-            assert_eq!(Blame::default().ended(bytes, false).len(), 0);
+            assert_eq!(Blame::default().ended(bytes, false), None);
         }
         assert_eq!(all_late(&[2; 100]).len(), 1);
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from lib.pgwire import ServerError
+from lib.tally import Skip
 import test_takeover
 from test_takeover import FIT, ran_as
 
@@ -100,6 +101,79 @@ def test_a_key_of_another_roles_type_runs_nothing(cluster):
             assert ran_as(admin) <= {"mallory"}, f"{statement} ran it as {ran_as(admin)}"
 
 
+def test_a_type_that_was_added_to_an_extension_runs_nothing(cluster):
+    """Whoever makes a trusted extension owns it, and may add types of his own to it."""
+    with mallory_and(cluster) as (admin, mallory):
+        admin.query(f'GRANT CREATE ON DATABASE "{cluster.database}" TO mallory')
+        if not admin.scalar("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'"):
+            raise Skip("the server has no citext")
+        mallory.query("CREATE EXTENSION citext SCHEMA mallory; CREATE DOMAIN mallory.sly AS integer; CREATE TYPE mallory.holder AS (x mallory.sly); ALTER EXTENSION citext ADD TYPE mallory.holder;"
+                      + FIT.format(model="bad", more="") + "; SELECT FROM persona.publish('bad', 'mallory.t'); SELECT persona.grant_model('bad', 'public'); DROP TABLE mallory.t;"
+                      "CREATE TABLE mallory.t AS SELECT ROW(id::integer)::mallory.holder AS id, 1 AS segment, 'x'::text AS label, now() AS since FROM public.customers;"
+                      "ALTER TABLE mallory.t ADD PRIMARY KEY (id); GRANT SELECT ON mallory.t TO PUBLIC;"
+                      "SELECT FROM persona.fit_recommender('r', 'SELECT user_id, ROW(item_id::integer)::mallory.holder AS item_id FROM public.events', holdout => 0); SELECT persona.grant_model('r', 'public', 'read');"
+                      "ALTER DOMAIN mallory.sly ADD CHECK (mallory.imm(VALUE) IS NOT NULL) NOT VALID")
+        for statement in ("SELECT * FROM persona.profile('(7)')", "SELECT * FROM persona.recommend_all('r', 'public.copy', 2)", "SELECT * FROM persona.recommend_all('r', 'pg_temp.copy', 2)",
+                          "SELECT * FROM persona.recommend_all('r', 2)"):
+            admin.notices.clear()
+            attempt(admin, statement)
+            assert not ran_as(admin), f"{statement} ran it as {ran_as(admin)}"
+
+
+def test_a_type_that_takes_the_name_of_a_keys_runs_nothing(cluster):
+    with mallory_and(cluster) as (admin, mallory):
+        mallory.query("CREATE TYPE mallory.color AS ENUM ('c1', 'c2')")
+        admin.query("CREATE TABLE keyed AS SELECT ('c' || id)::mallory.color AS col, spend, visits FROM customers WHERE id <= 2;"
+                    "SELECT FROM persona.fit_segments('e', 'SELECT col, spend, visits FROM keyed', 'col', 2); SELECT FROM persona.publish('e', 'mallory.epub');"
+                    "SELECT FROM persona.fit_recommender('r', 'SELECT col AS user_id, spend::bigint AS item_id FROM keyed', holdout => 0)")
+        mallory.query("DROP TABLE mallory.epub; ALTER TYPE mallory.color RENAME TO color_was; CREATE DOMAIN mallory.color AS text CHECK (mallory.imm(1) IS NOT NULL)")
+        for statement in ("SELECT persona.refit('e', force => true)", "SELECT FROM persona.publish('e', 'public.again')", "SELECT FROM persona.recommend_all('r', 'public.offers', 2)"):
+            admin.notices.clear()
+            attempt(admin, statement)
+            assert not ran_as(admin), f"{statement} ran it as {ran_as(admin)}"
+
+
+def test_a_schema_that_is_newer_than_the_snapshot_is_not_held(cluster):
+    """A transaction that keeps its snapshot cannot lock the row of a schema that it does not see."""
+    with mallory_and(cluster, "vic") as (admin, mallory), cluster.connect(user="vic") as vic, cluster.connect(user="mallory") as other:
+        admin.query(f'GRANT CREATE ON DATABASE "{cluster.database}" TO mallory')
+        mallory.query("CREATE SCHEMA pub; GRANT ALL ON SCHEMA pub TO PUBLIC; CREATE SCHEMA mh; GRANT ALL ON SCHEMA mh TO PUBLIC")
+        vic.query(FIT.format(model="v", more="") + "; SELECT FROM persona.publish('v', 'pub.t', history_table => 'mh.h')")
+        vic.query("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        mallory.query("DROP SCHEMA pub CASCADE; CREATE SCHEMA pub; GRANT ALL ON SCHEMA pub TO PUBLIC")
+        other.query("BEGIN; ALTER SCHEMA mh RENAME TO mh2")
+        vic.send("SELECT persona.refit('v')")
+        vic.ready(0.5)
+        mallory.query("SET statement_timeout = '1500ms'")
+        attempt(mallory, "ALTER SCHEMA pub RENAME TO aside; CREATE SCHEMA pub; GRANT ALL ON SCHEMA pub TO PUBLIC; CREATE VIEW pub.t WITH (security_invoker) AS"
+                         " SELECT mallory.imm(1)::bigint AS id, 1 AS segment, 'x'::text AS label, now() AS since; GRANT ALL ON pub.t TO PUBLIC")
+        other.query("ROLLBACK")
+        try:
+            vic.fetch()
+        except ServerError as error:
+            assert error.sqlstate == "40001", error
+        assert not ran_as(vic), ran_as(vic)
+        vic.query("ROLLBACK")
+
+
+def test_nobody_holds_a_schema_in_which_he_may_make_nothing(cluster):
+    with mallory_and(cluster, "vic") as (admin, mallory), cluster.connect(user="vic") as vic:
+        admin.query(f'CREATE SCHEMA vics AUTHORIZATION vic; GRANT USAGE ON SCHEMA vics TO mallory; GRANT CREATE ON DATABASE "{cluster.database}" TO vic')
+        vic.query("SET statement_timeout = '3s'")
+        for call in ("persona.fit_segments('h', 'SELECT id, spend, visits FROM public.customers, pg_sleep(20)', 'id', 3, save_to => 'vics.nothing')",
+                     "persona.publish('m', 'vics.nothing', 'SELECT c.* FROM public.customers c, pg_sleep(20)', 'id')"):
+            mallory.query("SELECT 1;" + FIT.format(model="m", more=""))
+            mallory.send(f"SELECT FROM {call}")
+            mallory.ready(0.5)
+            vic.query("ALTER SCHEMA vics RENAME TO vics2; ALTER SCHEMA vics2 RENAME TO vics")
+            mallory.cancel()
+            try:
+                mallory.fetch()
+                raise AssertionError(f"{call} was done")
+            except ServerError as error:
+                assert error.sqlstate in ("42501", "57014"), error
+
+
 def test_a_table_that_is_swapped_while_a_reader_waits_for_it(cluster):
     """A table of the superuser's in mallory's schema, which she may drop: what stands there then must not be read as him."""
     with mallory_and(cluster) as (admin, mallory), cluster.connect(user="mallory") as other:
@@ -173,7 +247,7 @@ def test_a_schema_that_is_renamed_while_a_refit_waits(cluster):
             assert not ran_as(vic), f"mallory's trigger ran as {ran_as(vic)}"
             if renamer is other:
                 assert vic.scalar("SELECT count(*) FROM aside.t") == vic.scalar("SELECT count(*) FROM mallory.slow")
-            admin.query("DROP SCHEMA IF EXISTS pub, aside CASCADE")
+            admin.query(f"DROP SCHEMA IF EXISTS pub, aside CASCADE; SELECT persona.drop_model('{model}')")
 
 
 def test_nobodys_publication_stops_a_profile(cluster):
@@ -325,8 +399,11 @@ def test_a_source_that_changes_its_own_model_leaves_nothing_behind(cluster):
         fit = "SELECT FROM persona.fit_segments('m', 'SELECT id, spend, visits FROM public.customers WHERE mallory.act() = 0', 'id', 3)"
         for act in acts:
             for statement in ("SELECT persona.refit('m', force => true)", fit, "SELECT FROM persona.publish('m', 'mallory.t')"):
-                mallory.query(f"{fit}; SELECT FROM persona.publish('m', 'mallory.t'); SELECT persona.name_segment('m', 1, 'y'); INSERT INTO mallory.todo VALUES ($${act}$$)")
-                assert attempt(mallory, statement) in (None, "42704"), f"{act} in {statement}"
+                for model in ("m", "n"):
+                    attempt(mallory, f"SELECT persona.drop_model('{model}')")
+                mallory.query(f"DROP TABLE IF EXISTS mallory.t, mallory.t2; {fit}; SELECT FROM persona.publish('m', 'mallory.t'); SELECT persona.name_segment('m', 1, 'y'); INSERT INTO mallory.todo VALUES ($${act}$$)")
+                # A table of a model that is gone has rows of nobody's.
+                assert attempt(mallory, statement) in (None, "42704", "55000"), f"{act} in {statement}"
                 for table in ("model_version", "model_chunk", "segment_name", "publication", "refit_run"):
                     left = admin.scalar(f"SELECT count(*) FROM persona.{table} x WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = x.model_id)")
                     assert left == 0, f"{act} in {statement} leaves {left} rows of {table}"

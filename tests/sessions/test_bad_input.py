@@ -232,3 +232,43 @@ def test_a_database_of_another_encoding_is_refused_and_one_of_none_works(cluster
         connection.query("ALTER TABLE customers RENAME spend TO \"größe\"")
         connection.query("SELECT FROM persona.fit_segments('käufer', 'customers', 'id', 2, features => '{größe}')")
         assert connection.scalar("SELECT model FROM persona.models") == "käufer"
+
+
+def test_a_source_is_what_postgresql_takes_it_for(cluster):
+    with cluster.connect() as connection:
+        models.make_data(connection, 200, 30)
+        for name in ("table1", "select_events", "with_orders", "values2024", "table_x", "selection", "TABLES", '"select me"', "select$1", "withé"):
+            connection.query(f"CREATE TABLE {name} AS SELECT id, spend, visits FROM customers")
+            assert connection.scalar(f"SELECT sum(size)::bigint FROM persona.fit_segments('m', '{name}', 'id', 2)") == 200, name
+        for source in ("-- all of them\nSELECT id, spend, visits FROM customers", "/* all /* of */ them */ SELECT id, spend, visits FROM customers", "/**/table1", "-- a name\n table1",
+                       "--\n--x\n(TABLE table1)", "/* a */ -- b\n WITH c AS (SELECT * FROM table1) SELECT * FROM c -- the end"):
+            assert connection.scalar(f"SELECT sum(size)::bigint FROM persona.fit_segments('m', $source${source}$source$, 'id', 2)") == 200, source
+        for source in ("/* no end", "-- only a comment", "/* */", "/* /* */ SELECT 1", "-- x\nDELETE FROM customers", "/* SELECT */ DROP TABLE customers"):
+            error = connection.error(f"SELECT FROM persona.fit_segments('m', $source${source}$source$, 'id', 2)")
+            assert error.sqlstate in ("42601", "42P01", "25006", "0A000"), f"{source}: {error}"
+
+
+def test_a_key_is_judged_by_its_type_and_not_by_the_types_name(cluster):
+    with cluster.connect() as connection:
+        models.make_data(connection, 200, 30)
+        connection.query("""CREATE TYPE realm AS ENUM ('a', 'b', 'c'); CREATE TYPE date_slot AS ENUM ('a', 'b', 'c'); CREATE DOMAIN timestamp_text AS text;
+                            CREATE DOMAIN numeric_id AS bigint; CREATE DOMAIN realint AS integer; CREATE DOMAIN code AS numeric(10, 2); CREATE DOMAIN moment AS timestamptz""")
+        for key in ("('{a,b,c}'::realm[])[id]", "('{a,b,c}'::date_slot[])[id]", "id::text::timestamp_text", "id::numeric_id", "id::realint"):
+            assert connection.scalar(f"SELECT sum(size)::bigint FROM persona.fit_segments('m', $$SELECT {key} AS key, spend, visits FROM customers WHERE id < 4$$, 'key', 2)") == 3, key
+        for key in ("id::code", "id::numeric(12, 1)", "id::real", "now()::moment + id * interval '1 s'", "current_date + id::integer", "localtimestamp + id * interval '1 s'"):
+            error = connection.error(f"SELECT FROM persona.fit_segments('m', $$SELECT {key} AS key, spend, visits FROM customers$$, 'key', 2)")
+            assert error.sqlstate == "42804" and "bigint or text" in error.hint, f"{key}: {error}"
+
+
+def test_a_table_has_one_name_however_it_is_written(cluster):
+    with cluster.connect() as connection:
+        models.make_models(connection, 200, 30)
+        connection.query('CREATE SCHEMA "Odd one"')
+        for first in ("mine", f"{cluster.database}.public.other", '"Odd one".t'):
+            bare = first.removeprefix(f"{cluster.database}.")
+            for name in (first, bare, bare, f"{cluster.database}.{bare if '.' in bare else 'public.' + bare}"):
+                for quoted in ("on", "off"):
+                    connection.query(f"SET quote_all_identifiers = {quoted}; SELECT persona.publish('seg', '{name}')")
+        assert connection.rows("SELECT target FROM persona.publications ORDER BY 1") == [('"Odd one".t',), ("public.mine",), ("public.other",)]
+        assert connection.scalar("SELECT count(*) FROM persona.profile('7')") == 3
+        assert connection.error("SELECT persona.publish('seg', 'elsewhere.public.t')").sqlstate == "0A000"

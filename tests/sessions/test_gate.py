@@ -60,13 +60,14 @@ CALLS = {
     # Outside a transaction block alone; it does what refit does.
     "refit_job": (None, []),
     "profile": ("nothing", ["SELECT * FROM persona.profile('1')"]),
-    "model_privilege": ("nothing", ["SELECT persona.model_privilege(10, '{}', '{}')"]),
+    "model_privilege": ("nothing", ["SELECT persona.model_privilege(1)"]),
+    "may": ("nothing", ["SELECT persona.may(1, 'own')"]),
 }
 # Functions that know no model: they read what the caller gives them, or a source as the caller.
 OF_NO_MODEL = """
     activity_rows average_precision behaviour behaviour_feature_names behaviour_vector brier categories category_counts category_names
     centroids choose_k components copies customer_age cyclic dbscan describe encode_target feature_quantiles feature_stats
-    feature_stats_rows features fold frequency gaussian_mixture hash_features hour_cycle impute in_transaction_block interactions
+    feature_stats_rows features fold frequency gaussian_mixture hash_features hidden hour_cycle impute in_transaction_block interactions
     iqr_outliers keep kmeans kurtosis log1p_scaler log_density log_loss maxabs_scaler mean mean_amount median membership minmax
     minmax_scaler monetary month_cycle most_frequent one_hot ordinal polynomial providers purchase_span quantile quantile_bins
     quantile_scaler recency repeat_amount repeat_days rfm rfm_segment robust robust_scaler roc_auc rollup scale scorer_status skewness

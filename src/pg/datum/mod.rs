@@ -11,6 +11,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::error::{Error, Report};
+use crate::pg::security::{is_superuser, owner_of_type};
 
 pub(crate) use array::plain_floats;
 use array::{array_elements, vector_elements};
@@ -254,6 +255,14 @@ pub(crate) fn type_name(type_oid: Oid) -> String {
     unsafe { CStr::from_ptr(pg_sys::format_type_be(type_oid)) }.to_string_lossy().into_owned()
 }
 
+/// The name of a type as SQL writes it for values of any length: `character` alone would be of one.
+pub(crate) fn any_length(type_oid: Oid) -> String {
+    // SAFETY: as above.
+    unsafe { CStr::from_ptr(pg_sys::format_type_with_typemod(type_oid, -1)) }
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// The value itself unless it is toasted: the call into PostgreSQL costs 20 ns.
 ///
 /// # Safety
@@ -289,6 +298,11 @@ pub(crate) fn base_type(type_id: Oid) -> Oid {
     unsafe { pg_sys::getBaseType(type_id) }
 }
 
+/// Whether the type came with PostgreSQL.
+pub(crate) fn is_built_in(type_id: Oid) -> bool {
+    type_id.to_u32() < pg_sys::FirstNormalObjectId
+}
+
 /// Whether the type is pgvector's, and none that is only called so.
 fn is_pgvector(type_id: Oid) -> bool {
     // SAFETY: look-ups in the catalogue; the extension's name is a C string of PostgreSQL's.
@@ -300,7 +314,9 @@ fn is_pgvector(type_id: Oid) -> bool {
             } else {
                 pg_sys::get_extension_name(extension)
             };
-            !name.is_null() && std::ffi::CStr::from_ptr(name) == c"vector"
+            // Whoever made the extension may add a type of his own to it.
+            let owner = owner_of_type(type_id);
+            !name.is_null() && std::ffi::CStr::from_ptr(name) == c"vector" && is_superuser(owner)
         }
 }
 

@@ -12,16 +12,49 @@ use crate::pg::names::{find_relation, is_name};
 /// The SELECT that a source means, checked: one statement, which only reads.
 pub(crate) fn query_of(source: &str) -> Result<String, Report> {
     let trimmed = source.trim().trim_end_matches(';').trim_end();
-    let first_word = trimmed.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    let is_query = trimmed.starts_with('(')
+    let first = without_comments(trimmed);
+    // As PostgreSQL reads it: a table may be called select_events or table1.
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
+    let first_word = first.split(|c: char| !is_part(c)).next().unwrap_or_default();
+    let is_query = first.starts_with('(')
         || ["select", "with", "values", "table"]
             .iter()
             .any(|word| first_word.eq_ignore_ascii_case(word));
     if !is_query {
-        return relation_query(trimmed, first_word);
+        return relation_query(first, first_word);
     }
     check_one_select(trimmed)?;
     Ok(trimmed.to_owned())
+}
+
+/// The text from its first word on.
+fn without_comments(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        rest = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, rest)| rest).trim_start()
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            after_comment(comment).trim_start()
+        } else {
+            return rest;
+        }
+    }
+}
+
+/// Comments of that form lie in each other.
+fn after_comment(mut rest: &str) -> &str {
+    let mut depth = 1;
+    while depth > 0 {
+        let Some(at) = rest.find(['*', '/']) else { return "" };
+        let step = match rest.get(at..at + 2) {
+            Some("*/") => -1,
+            Some("/*") => 1,
+            _ => 0,
+        };
+        depth += step;
+        rest = &rest[at + if step == 0 { 1 } else { 2 }..];
+    }
+    rest
 }
 
 /// What begins with one of these and is no name is a statement that writes, not a relation that is missing.

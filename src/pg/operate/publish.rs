@@ -68,7 +68,7 @@ fn remember_alone(
         "INSERT INTO persona.publication \
          (model_id, target, source, key_column, key_type, n, history, search_path, published_version, n_rows, published_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}) \
-         ON CONFLICT (model_id, target) DO UPDATE SET source = excluded.source, \
+         ON CONFLICT (model_id, persona.hidden(target)) DO UPDATE SET source = excluded.source, \
          key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
          history = coalesce(excluded.history, publication.history), \
          search_path = excluded.search_path, published_version = excluded.published_version, \

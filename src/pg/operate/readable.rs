@@ -18,6 +18,9 @@ use crate::pg::query::{self, select_one};
 use crate::pg::scan::{Row, Table, equal};
 use crate::pg::security::{attempt, with_catalog_names, with_latest_snapshot};
 
+/// A publication has a row of each key, or a page of items.
+const MAX_ROWS_OF_KEY: usize = 1000;
+
 /// A table that may be read; its lock is held until the transaction ends.
 pub(super) struct Readable {
     /// Qualified and quoted.
@@ -55,9 +58,12 @@ struct Described {
     numbers: Vec<i16>,
     names: Vec<String>,
     types: Vec<Oid>,
-    /// For each column whether its type is an enum or an extension's.
+    /// For each column whether its type is an enum or an extension's: one of a superuser's, for whoever made an extension may add types
+    /// of his own to it.
     are_known: Vec<bool>,
     index: Option<(Oid, Oid, Oid)>,
+    /// The relations in which its long values are.
+    toast: Vec<Oid>,
 }
 
 /// The table of this name, qualified and quoted, if it is there with this key, and the caller may read the columns that are
@@ -72,10 +78,14 @@ pub(super) fn readable(
         notice!("table {} is skipped: {why}", found.name);
         Ok(None)
     };
-    // SAFETY: a lock is asked for, without waiting for whoever has the table.
-    let is_locked =
-        unsafe { pg_sys::ConditionalLockRelationOid(found.id, pg_sys::AccessShareLock as i32) };
-    if !is_locked {
+    // The table, and what else is opened while it is read: a REINDEX has an index to itself, and the table not.
+    let index = found.index.map(|(index, ..)| index);
+    let mut all = [found.id].into_iter().chain(index).chain(found.toast.iter().copied());
+    // SAFETY: a lock is asked for, without waiting for whoever has the relation.
+    let lock = |relation| unsafe {
+        pg_sys::ConditionalLockRelationOid(relation, pg_sys::AccessShareLock as i32)
+    };
+    if !all.all(lock) {
         return skip("another session has locked it");
     }
     // While it was not locked yet, it may have become another one.
@@ -123,8 +133,9 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
     let found = with_latest_snapshot(|| {
         with_catalog_names(|| {
             select_one(
-                "SELECT c.oid, format('%I.%I', n.nspname, c.relname), row_security_active(c.oid), c.relkind = 'r', \
-                        k.attnum, a.numbers, a.names, a.types, a.are_known, i.indexrelid, i.equal, i.collation \
+                "SELECT c.oid, format('%I.%I', n.nspname, c.relname), row_security_active(c.oid), c.relkind = 'r' AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()), \
+                        k.attnum, a.numbers, a.names, a.types, a.are_known, i.indexrelid, i.equal, i.collation, \
+                        ARRAY(SELECT c.reltoastrelid WHERE c.reltoastrelid <> 0 UNION ALL SELECT x.indexrelid FROM pg_index x WHERE x.indrelid = c.reltoastrelid) \
                  FROM parse_ident($1) AS part \
                  JOIN pg_namespace n ON n.nspname = part[1] AND cardinality(part) = 2 \
                  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = part[2] AND c.relkind IN ('r', 'p') \
@@ -132,8 +143,9 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
                  CROSS JOIN LATERAL ( \
                      SELECT array_agg(a.attnum ORDER BY a.attnum) AS numbers, array_agg(a.attname::text ORDER BY a.attnum) AS names, \
                             array_agg(a.atttypid ORDER BY a.attnum) AS types, \
-                            array_agg(t.typtype = 'e' OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass \
-                                AND d.objid = t.oid AND d.deptype = 'e') ORDER BY a.attnum) AS are_known, \
+                            array_agg(t.typtype = 'e' OR t.typtype = 'b' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass \
+                                AND d.objid = t.oid AND d.deptype = 'e') \
+                                AND (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = t.typowner) ORDER BY a.attnum) AS are_known, \
                             bool_and(has_column_privilege(c.oid, a.attnum, 'SELECT')) AS may_read \
                      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
                      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.attname = ANY ($3) OR $3 IS NULL)) AS a \
@@ -164,6 +176,7 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
                             .zip(row.get(11))
                             .zip(row.get(12))
                             .map(|((id, equal), collation)| (id, equal, collation)),
+                        toast: row.get(13)?,
                     })
                 },
             )
@@ -187,16 +200,14 @@ impl Readable {
 
     /// All rows, in any order.
     pub(super) fn each(&self, mut row: impl FnMut(&Row)) {
-        // SAFETY: no index, and no key.
-        unsafe {
-            self.table.rows(None, [], |one| {
-                row(one);
-                true
-            });
-        }
+        self.table.rows(|one| {
+            row(one);
+            true
+        });
     }
 
-    /// The rows of a key, which comes as text. False where the table cannot be asked: that is told.
+    /// The rows of a key, which comes as text, up to a number that no publication has. False where the table cannot be asked: that is
+    /// told.
     pub(super) fn each_of(&self, key: &str, mut row: impl FnMut(&Row)) -> bool {
         let skip = |why: &str| {
             notice!("table {} is skipped: {why}", self.name);
@@ -210,9 +221,11 @@ impl Readable {
         // SAFETY: the index is the table's and its first column the key, whose type has this equality; the value is of it.
         unsafe {
             let key = [equal(self.key.number, index.equal, index.collation, value)];
-            self.table.rows(Some(index.id), key, |one| {
+            let mut n_rows = 0;
+            self.table.rows_of(index.id, key, |one| {
                 row(one);
-                true
+                n_rows += 1;
+                n_rows < MAX_ROWS_OF_KEY
             });
         }
         true
@@ -247,12 +260,26 @@ impl Column {
             .map(|value| value.value() as i64)
     }
 
+    /// The bytes of a value that is longer than anything that is shown. It is not even unpacked: what it takes is its owner's choice.
+    fn too_long(&self, value: Datum) -> Option<usize> {
+        // SAFETY: a look-up in the catalogue, and the header of a value of the type.
+        unsafe {
+            if pg_sys::get_typlen(self.type_id) != -1 {
+                return None;
+            }
+            Some(pg_sys::toast_raw_datum_size(value)).filter(|&n_bytes| n_bytes > SHOWN_BYTES)
+        }
+    }
+
     pub(super) fn is(&self, type_id: Oid) -> bool {
         self.type_id == type_id
     }
 
     pub(super) fn text(&self, row: &Row) -> Option<String> {
         let value = self.value(row)?;
+        if let Some(n_bytes) = self.too_long(value) {
+            return Some(format!("({n_bytes} bytes)"));
+        }
         let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
         // SAFETY: the value is of the type, which runs nothing of anybody's; what comes back is a C string of PostgreSQL's.
         unsafe {
@@ -300,6 +327,7 @@ fn json<'a>(row: &Row, columns: impl Iterator<Item = &'a Column>) -> Result<Stri
         let is_own = column.type_id.to_u32() < pg_sys::FirstNormalObjectId;
         arguments.push(match (column.value(row), is_own) {
             (None, _) => DatumWithOid::null_oid(pg_sys::TEXTOID),
+            (Some(value), true) if column.too_long(value).is_some() => column.text(row).into(),
             // SAFETY: the value is of the type, and outlives the query.
             (Some(value), true) => unsafe { DatumWithOid::new(value, column.type_id) },
             (Some(_), false) => column.text(row).into(),

@@ -13,7 +13,7 @@ use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Report, report};
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
-use crate::pg::security::with_catalog_first;
+use crate::pg::security::{with_catalog_first, with_plain_quotes};
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -122,8 +122,9 @@ pub(crate) fn qualified_name(target: &str) -> Result<String, Report> {
     if parts != Some(1) {
         return Ok(name);
     }
-    let schema =
-        select_one::<String>("SELECT pg_catalog.quote_ident(pg_catalog.current_schema())")?;
+    let schema = with_plain_quotes(|| {
+        select_one::<String>("SELECT pg_catalog.quote_ident(pg_catalog.current_schema())")
+    })?;
     schema.map(|schema| format!("{schema}.{name}")).ok_or_else(|| {
         report(
             PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
@@ -139,14 +140,17 @@ pub(super) fn existing(target: &str) -> Result<Option<String>, Report> {
     find_relation(target)
 }
 
-/// The name as SQL, each part quoted and as long as PostgreSQL keeps it; text that is no name is refused by PostgreSQL.
+/// The name as SQL, without the name of this database before it, each part quoted and as long as PostgreSQL keeps it; text that is no name is refused by PostgreSQL.
 pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
     let query = format!(
-        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part::pg_catalog.name::pg_catalog.text), '.') \
-         FROM pg_catalog.unnest(pg_catalog.parse_ident({})) AS part",
+        "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part.part::pg_catalog.name::pg_catalog.text), '.' ORDER BY part.place) \
+         FROM pg_catalog.unnest(pg_catalog.parse_ident({})) WITH ORDINALITY AS part (part, place) \
+         WHERE part.place OPERATOR(pg_catalog.>) 1 OR pg_catalog.cardinality(pg_catalog.parse_ident({})) OPERATOR(pg_catalog.<) 3 \
+           OR part.part OPERATOR(pg_catalog.<>) pg_catalog.current_database()::pg_catalog.text",
+        quote_literal(target),
         quote_literal(target)
     );
-    select_one(&query)?.ok_or_else(|| {
+    with_plain_quotes(|| select_one(&query))?.ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("invalid table name \"{target}\""))
     })
 }
@@ -241,8 +245,11 @@ fn change(
 }
 
 pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
-    Spi::connect(|client| client.select(query, Some(1), &[])?.first().get_one::<T>())
-        .map_err(spi_failed)
+    Spi::connect(|client| {
+        let rows = client.select(query, Some(1), &[])?;
+        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<T>() }
+    })
+    .map_err(spi_failed)
 }
 
 /// Runs a statement as the caller, and returns how many rows it changed.

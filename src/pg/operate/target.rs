@@ -6,8 +6,9 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
 
-use crate::pg::datum::base_type;
+use crate::pg::datum::{base_type, type_name};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::names::base_of;
 use crate::pg::query::{self, spi_failed};
 use crate::pg::registry;
 use crate::pg::security::{as_role, current_role, with_latest_snapshot};
@@ -22,6 +23,12 @@ pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
     // No such schema, as making the table will say; or that of the session's temporary tables, which nobody renames.
     let Some(before) = place(&table)? else { return Ok(()) };
     if before.owner.is_none_or(|owner| owner == current_role()) {
+        if before.owner.is_none() && !before.may_create {
+            // Nobody holds a schema's name in which he may not make the table.
+            let code = PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE;
+            return Err(report(code, format!("permission denied to create table {table}"))
+                .set_hint("The model's owner needs CREATE on the schema."));
+        }
         keep_schema_name(before.schema)?;
         if before.owner.is_some() {
             run(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))?;
@@ -37,6 +44,7 @@ pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
 #[derive(PartialEq, Eq)]
 struct Place {
     schema: Oid,
+    may_create: bool,
     /// None while there is no such table.
     owner: Option<Oid>,
     table: Option<Oid>,
@@ -46,7 +54,7 @@ struct Place {
 fn place(table: &str) -> Result<Option<Place>, Report> {
     with_latest_snapshot(|| {
         query::select_one(
-            "SELECT n.oid, c.relowner, c.oid \
+            "SELECT n.oid, c.relowner, c.oid, pg_catalog.has_schema_privilege(n.oid, 'CREATE') \
              FROM (SELECT pg_catalog.parse_ident($1)) AS name (parts) \
              JOIN pg_catalog.pg_namespace n \
                ON n.nspname OPERATOR(pg_catalog.=) parts[pg_catalog.cardinality(parts) OPERATOR(pg_catalog.-) 1] \
@@ -54,7 +62,12 @@ fn place(table: &str) -> Result<Option<Place>, Report> {
                AND c.relname OPERATOR(pg_catalog.=) parts[pg_catalog.cardinality(parts)]",
             &[table.into()],
             |row| {
-                row.get(1).map(|schema| Place { schema, owner: row.get(2), table: row.get(3) })
+                Some(Place {
+                    schema: row.get(1)?,
+                    may_create: row.get(4)?,
+                    owner: row.get(2),
+                    table: row.get(3),
+                })
             },
         )
     })
@@ -65,7 +78,7 @@ fn place(table: &str) -> Result<Option<Place>, Report> {
 /// privileges may change meanwhile.
 fn keep_schema_name(schema: Oid) -> Result<(), Report> {
     // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
-    as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
+    let n_locked = as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
         Spi::connect_mut(|client| {
             client
                 .update(
@@ -73,10 +86,18 @@ fn keep_schema_name(schema: Oid) -> Result<(), Report> {
                     None,
                     &[schema.into()],
                 )
-                .map(|_| ())
+                .map(|rows| rows.len())
         })
     })
-    .map_err(spi_failed)
+    .map_err(spi_failed)?;
+    if n_locked == 0 {
+        // Under the old snapshot of a transaction the row is not there.
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            "could not serialize access: the schema is newer than the transaction's snapshot",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a table that is there is the session's own, which no refit by another session could write.
@@ -137,21 +158,10 @@ pub(crate) fn must_be_fit(
         }
     }
     let is = columns.first().and_then(|key| column(key)).and_then(|(_, is, _)| *is).map(base_type);
-    let wanted = select_one::<Oid>(&format!(
-        "SELECT pg_catalog.to_regtype({})::pg_catalog.oid",
-        quote_literal(key_type)
-    ))?;
-    if let (Some(is), Some(wanted), Some(key)) = (is, wanted.map(base_type), columns.first())
+    if let (Some(is), Some(wanted), Some(key)) = (is, base_of(key_type)?, columns.first())
         && is != wanted
     {
-        let name = |type_id: Oid| {
-            select_one::<String>(&format!(
-                "SELECT pg_catalog.format_type({}::pg_catalog.oid, -1)",
-                type_id.to_u32()
-            ))
-            .map(Option::unwrap_or_default)
-        };
-        let (is, wanted) = (name(is)?, name(wanted)?);
+        let (is, wanted) = (type_name(is), type_name(wanted));
         return refused(format!(
             "column \"{key}\" of table {table} is of type {is}, and the model's key is of type {wanted}"
         ));
@@ -174,8 +184,9 @@ pub(crate) fn must_be_fit(
 fn is_written_by(model_id: i64, table: &str) -> Result<bool, Report> {
     let by = registry::fresh(|| {
         registry::select(
-            "SELECT model_id FROM persona.publication WHERE target = $1",
-            &[table.into()],
+            // Another role's could not be written: whatever it calls so is not this table.
+            "SELECT p.model_id FROM persona.publication p JOIN persona.model m ON m.id = p.model_id WHERE p.target = $1 AND m.owner = $2",
+            &[table.into(), current_role().into()],
             |row| row.get::<i64>(1),
         )
     })?;

@@ -67,17 +67,17 @@ fn recommend_all_into(
         target::must_be_own(&found.name, &target)?;
     }
     let (version, served, pages) = registry::fresh(|| everyone(model, n, exclude_seen))?;
-    let is_kept = is_published && !target::is_temporary(&target)?;
+    let is_copy = !is_published || target::is_temporary(&target)?;
     target::must_be_fit(
         version.model_id,
-        !is_kept,
+        is_copy,
         &target,
         &columns_of(&served),
         &usable_type(&served.columns.user)?,
     )?;
     let now = Moment::now();
     let (n_rows, written) = write(&target, &served, &pages, &now)?;
-    if is_kept {
+    if is_published && !target::is_temporary(&target)? {
         let user = &served.columns.user;
         publish::remember(
             &version,

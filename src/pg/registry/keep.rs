@@ -130,7 +130,8 @@ struct Key {
     snapshot: SnapshotKey,
     role: Oid,
     memberships: u64,
-    /// Of a serializable transaction, which must read for itself what it builds on; else 0.
+    /// Of a transaction that keeps its snapshot: a serializable one must read for itself what it builds on, and an imported snapshot
+    /// is the same in two transactions, of which one saw its own changes. Else 0.
     transaction: i64,
 }
 
@@ -138,17 +139,17 @@ impl Key {
     #[inline]
     fn now() -> Self {
         let (snapshot, role) = (SnapshotKey::now(), current_role());
-        Self { snapshot, role, memberships: MEMBERSHIPS.get(), transaction: serializable() }
+        Self { snapshot, role, memberships: MEMBERSHIPS.get(), transaction: with_one_snapshot() }
     }
 }
 
-/// When the transaction began, if it is a serializable one.
+/// When the transaction began, if it keeps its snapshot.
 #[inline]
 #[allow(unsafe_code, reason = "the isolation level is a global of PostgreSQL")]
-fn serializable() -> i64 {
+fn with_one_snapshot() -> i64 {
     // SAFETY: reads globals.
     unsafe {
-        if pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 {
+        if pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 {
             pg_sys::GetCurrentTransactionStartTimestamp()
         } else {
             0

@@ -193,8 +193,10 @@ pub(crate) fn current_search_path() -> String {
     Spi::connect(|client| {
         client
             .select(
+                // The session's temporary schema is another's by the time of a refit. No other schema's name begins like that.
                 "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ') \
-                 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s",
+                 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s \
+                 WHERE NOT pg_catalog.starts_with(s::pg_catalog.text, 'pg_temp_')",
                 Some(1),
                 &[],
             )?

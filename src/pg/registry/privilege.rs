@@ -4,7 +4,6 @@
 //! source, the parameters, the bytes or all keys. A grant is written in the model's row; this file alone says what it means.
 
 use pgrx::pg_sys::{self, Oid};
-use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report};
 use crate::pg::options::one_of;
@@ -30,7 +29,11 @@ impl Privilege {
         one_of("privilege", name, &GRANTS)
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Privilege::Use, Privilege::Read, Privilege::Own].into_iter().find(|one| one.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Privilege::Use => "use",
             Privilege::Read => "read",
@@ -101,16 +104,4 @@ impl Model {
             }
         }
     }
-}
-
-/// For the views: own, read, use or NULL.
-#[pg_extern]
-fn model_privilege(
-    owner: Oid,
-    users: Vec<Option<Oid>>,
-    readers: Vec<Option<Oid>>,
-) -> Option<&'static str> {
-    let [users, readers] =
-        [users, readers].map(|roles| roles.into_iter().flatten().collect::<Vec<_>>());
-    Privilege::of_caller(owner, &users, &readers).map(Privilege::name)
 }

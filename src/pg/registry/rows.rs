@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 use crate::pg::error::{Report, report};
 use crate::pg::scan::{Row, Table, equal};
 
-use super::{Model, Version};
+use super::{Model, Privilege, Version};
 
 /// The columns that are read, in the order of `Model`'s and `Version`'s fields.
 const MODEL: [&CStr; 7] =
@@ -26,29 +26,60 @@ pub(super) fn model(name: &str) -> Result<Option<Model>, Report> {
     // SAFETY: the value is a text that outlives the scan; the columns are read as the types that the install script gives them.
     unsafe {
         let text = pg_sys::cstring_to_text_with_len(name.as_ptr().cast(), name.len() as i32);
-        let key = [(1, pg_sys::F_TEXTEQ, Datum::from(text))];
-        first(c"model", &MODEL, c"model_name_key", key, |row| {
-            Some(Model {
-                id: row.get(0)?.value() as i64,
-                name: row.text(1)?,
-                kind: row.text(2)?,
-                owner: oid(row.get(3)?),
-                users: row.oids(4)?,
-                readers: row.oids(5)?,
-                active_version: row.get(6).map(|version| version.value() as i32),
-            })
-        })
+        first(c"model", &MODEL, c"model_name_key", [(pg_sys::F_TEXTEQ, text.into())], described)
     }
+}
+
+/// The model of this number, whoever owns it.
+fn model_of_id(id: i64) -> Result<Option<Model>, Report> {
+    // SAFETY: as above.
+    unsafe {
+        first(c"model", &MODEL, c"model_pkey", [(pg_sys::F_INT8EQ, Datum::from(id))], described)
+    }
+}
+
+fn described(row: &Columns) -> Option<Model> {
+    Some(Model {
+        id: row.get(0)?.value() as i64,
+        name: row.text(1)?,
+        kind: row.text(2)?,
+        owner: oid(row.get(3)?),
+        users: row.oids(4)?,
+        readers: row.oids(5)?,
+        active_version: row.get(6).map(|version| version.value() as i32),
+    })
+}
+
+/// For the tables' policies and the views: whether the current role may do this with the model. They ask it of a row before
+/// anything else: the function says that it costs next to nothing, and a condition of the query's own, which PostgreSQL may put
+/// before a dearer one, would tell by EXPLAIN ANALYZE what the row holds.
+#[pg_extern]
+fn may(model_id: i64, privilege: &str) -> Result<bool, Report> {
+    let Some(wanted) = Privilege::named(privilege) else { return Ok(false) };
+    let model = model_of_id(model_id)?;
+    Ok(model.and_then(|model| model.privilege()).is_some_and(|has| has >= wanted))
+}
+
+/// For the views: own, read, use or NULL.
+#[pg_extern]
+fn model_privilege(model_id: i64) -> Result<Option<String>, Report> {
+    let model = model_of_id(model_id)?;
+    Ok(model.and_then(|model| model.privilege()).map(|privilege| privilege.name().to_owned()))
+}
+
+/// The text itself. An index of it serves the registry alone: an index of the column would tell a query's condition, by EXPLAIN
+/// ANALYZE, how many hidden rows have such a name.
+#[pg_extern]
+fn hidden(text: &str) -> &str {
+    text
 }
 
 /// A version of the model.
 pub(super) fn version(model: &Model, version: i32) -> Result<Option<Version>, Report> {
     // SAFETY: as above.
     unsafe {
-        let keys = [
-            (0, pg_sys::F_INT8EQ, Datum::from(model.id)),
-            (1, pg_sys::F_INT4EQ, Datum::from(version)),
-        ];
+        let keys =
+            [(pg_sys::F_INT8EQ, Datum::from(model.id)), (pg_sys::F_INT4EQ, Datum::from(version))];
         first(c"model_version", &VERSION, c"model_version_pkey", keys, |row| {
             Some(Version {
                 model_id: model.id,
@@ -86,12 +117,12 @@ pub(super) fn table_of_models() -> Result<Oid, Report> {
 /// The one row with this key of a unique index, in columns of a table of the registry.
 ///
 /// # Safety
-/// Each key is a column's place, the function of its type's equality, and a value of that type.
+/// The keys are of the index's first columns: the function of the type's equality, and a value of that type.
 unsafe fn first<T, const N: usize>(
     table: &CStr,
     columns: &[&CStr],
     index: &CStr,
-    keys: [(usize, u32, Datum); N],
+    keys: [(u32, Datum); N],
     read: impl FnOnce(&Columns) -> Option<T>,
 ) -> Result<Option<T>, Report> {
     let (id, index) = (relation_id(table)?, relation_id(index)?);
@@ -99,10 +130,12 @@ unsafe fn first<T, const N: usize>(
     let (mut read, mut found) = (Some(read), None);
     // SAFETY: by the caller's promise; the index is the table's.
     unsafe {
-        let keys = keys.map(|(column, function, value)| {
-            equal(numbers[column], function.into(), pg_sys::DEFAULT_COLLATION_OID, value)
+        let mut place = 0;
+        let keys = keys.map(|(function, value)| {
+            place += 1;
+            equal(place, function.into(), pg_sys::DEFAULT_COLLATION_OID, value)
         });
-        Table::open(id).rows(Some(index), keys, |row| {
+        Table::open(id).rows_of(index, keys, |row| {
             found = read.take().and_then(|read| read(&Columns { row, numbers: &numbers }));
             false
         });

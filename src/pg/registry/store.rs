@@ -37,19 +37,19 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
     let stored = through(|| {
         Spi::connect_mut(|client| {
             client.update(
-                "INSERT INTO persona.model (name, kind, owner) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO persona.model (name, kind, owner) VALUES ($1, $2, $3) ON CONFLICT (persona.hidden(name)) DO NOTHING",
                 None,
                 &[new.model.into(), new.kind.into(), owner.into()],
             )?;
             // Under an old snapshot the model may have been changed or dropped since: then this is an error.
             client.update(
-                "SELECT FROM persona.model WHERE name = $1 FOR NO KEY UPDATE",
+                "SELECT FROM persona.model WHERE persona.hidden(name) = $1 FOR NO KEY UPDATE",
                 None,
                 &[new.model.into()],
             )?;
             let rows = client.update(
                 "SELECT m.id, coalesce(max(v.version), 0) + 1, m.active_version FROM persona.model m \
-                 LEFT JOIN persona.model_version v ON v.model_id = m.id WHERE m.name = $1 AND m.owner = $2 GROUP BY m.id",
+                 LEFT JOIN persona.model_version v ON v.model_id = m.id WHERE persona.hidden(m.name) = $1 AND m.owner = $2 GROUP BY m.id",
                 Some(1),
                 &[new.model.into(), owner.into()],
             )?;

@@ -16,11 +16,22 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{
     Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
 };
+use crate::pg::names::base_of;
 use crate::pg::progress::Progress;
 use crate::pg::{temporary, threads};
 
 use super::arguments::{Arguments, Storage};
 use super::choose;
+
+/// Types of numbers that are no identity: two that print alike may differ.
+const INEXACT: [pg_sys::Oid; 6] = [
+    pg_sys::NUMERICOID,
+    pg_sys::FLOAT4OID,
+    pg_sys::FLOAT8OID,
+    pg_sys::DATEOID,
+    pg_sys::TIMESTAMPOID,
+    pg_sys::TIMESTAMPTZOID,
+];
 
 /// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4) and bounds on distances (12); the
 /// points as f32, which a refit holds no more than once.
@@ -102,10 +113,7 @@ pub(super) fn read(
     let Some(key) = columns.next() else { return Err(Error::NoFeatures.into()) };
     let weights = weight_column.and_then(|_| columns.next());
     let columns: Vec<Column> = columns.collect();
-    if ["numeric", "real", "double precision", "date", "timestamp"]
-        .iter()
-        .any(|inexact| key_type.starts_with(inexact))
-    {
+    if base_of(&key_type)?.is_some_and(|base| INEXACT.contains(&base)) {
         return Err(Error::WrongType {
             column: key.name,
             type_name: key_type,
