@@ -1,5 +1,6 @@
 //! Features on comparable scales: mergeable summaries, and the scalers that are read off them.
 
+pub mod align;
 pub mod frames;
 mod observe;
 pub mod outliers;

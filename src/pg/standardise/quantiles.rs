@@ -26,6 +26,8 @@ use crate::pg::raw::{self, argument};
 use crate::pg::record;
 use crate::pg::value::{Bytes, FloatsOut, as_json, received, send};
 
+use super::aligned;
+
 const HEADER: usize = 24;
 const FORMAT: u16 = 1;
 /// Rows that a new state has room for; it grows fourfold.
@@ -81,12 +83,17 @@ unsafe extern "C-unwind" fn feature_quantiles_combine(fcinfo: FunctionCallInfo) 
     // SAFETY: SQL declares (feature_quantiles, feature_quantiles), as the transition and combine function of aggregates.
     unsafe {
         let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        let other = read(other).unwrap_or_report();
+        let mut other = read(other).unwrap_or_report();
         let Some(state) = argument(fcinfo, 0) else {
             return state_of(other, 0).unwrap_or_report();
         };
         let mut state = read(state).unwrap_or_report();
-        check_same_features(&state, &other).unwrap_or_report();
+        let of = |one: &FeatureQuantiles| (one.of.len(), one.features.clone());
+        let ((expected, wanted), (found, given)) = (of(&state), of(&other));
+        let places = aligned((expected, wanted.as_deref()), (found, given.as_deref()));
+        if let Some(places) = places.unwrap_or_report() {
+            other.of = places.iter().map(|&place| other.of[place].clone()).collect();
+        }
         memory::probe(2 * (held(&state) + held(&other))).map_err(Report::from).unwrap_or_report();
         state.merge(&other).map_err(invalid).unwrap_or_report();
         state_of(state, 0).unwrap_or_report()
@@ -273,21 +280,6 @@ fn check(all: &FeatureQuantiles) -> Result<(), Report> {
 
 fn invalid(why: String) -> Report {
     Error::InvalidValue { type_name: NAME, why }.into()
-}
-
-fn check_same_features(state: &FeatureQuantiles, other: &FeatureQuantiles) -> Result<(), Report> {
-    let (expected, found) = (state.of.len(), other.of.len());
-    if expected != found {
-        let column = "a summary to be merged".to_owned();
-        return Err(Error::WrongDimension { column, expected, found }.into());
-    }
-    if state.features != other.features {
-        let available = state.features.clone().unwrap_or_default();
-        let missing = other.features.iter().flatten().find(|name| !available.contains(name));
-        let column = missing.cloned().unwrap_or_else(|| "features in the same order".into());
-        return Err(Error::MissingColumn { column, available }.into());
-    }
-    Ok(())
 }
 
 /// A feature_quantiles argument or result of an ordinary function.
