@@ -27,7 +27,8 @@ CREATE TYPE persona.feature_stats (
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.feature_stats IS
-    'per feature: n, nulls, mean, sums of powered deviations M2 to M4, min, max; mergeable with rollup';
+    'per feature: n, nulls, mean (and what its last digit leaves out), sums of powered deviations M2 to M4 (null beyond the '
+    'floats), min, max; mergeable with rollup, also with summaries whose columns are in another order';
 
 CREATE FUNCTION persona.feature_stats_add(persona.feature_stats, features double precision[])
 RETURNS persona.feature_stats LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_stats_add_array';

@@ -162,18 +162,27 @@ fn moments_of(batch: &[f64]) -> Option<[f64; PARTS]> {
     let n = batch.len() as f64;
     // From the first value, so that a constant is its own mean, to the bit.
     let mean = first + batch.iter().map(|x| x - first).sum::<f64>() / n;
-    let (mut m2, mut m3, mut m4) = (0.0, 0.0, 0.0);
+    let (mut m2, mut m3, mut m4, mut left) = (0.0, 0.0, 0.0, 0.0);
     let (mut min, mut max) = (first, first);
     for x in batch {
         let delta = x - mean;
         let square = delta * delta;
+        left += delta;
         m2 += square;
         m3 += square * delta;
         m4 += square * square;
         min = if *x < min { *x } else { min };
         max = if *x > max { *x } else { max };
     }
-    Some([n, 0.0, mean, m2, m3, m4, min, max])
+    // By this much the mean is off, as a float has no more digits: the moments are moved to the right one.
+    let off = left / n;
+    if off.is_finite() {
+        m4 += -4.0 * off * m3 + 6.0 * off * off * m2 - 3.0 * n * off.powi(4);
+        m3 += -3.0 * off * m2 + 2.0 * n * off.powi(3);
+        m2 = (m2 - n * off * off).max(0.0);
+    }
+    let low = if off.is_finite() { off } else { 0.0 };
+    Some([n, 0.0, mean, m2, m3, m4, min, max, low])
 }
 
 #[cfg(test)]
@@ -206,6 +215,18 @@ mod tests {
         assert_eq!((numeric.mean, numeric.sd, numeric.skew), (Some(0.1), Some(0.0), None));
         assert_eq!((numeric.outliers_z, numeric.outliers_iqr), (0, 0));
         assert_eq!(numeric.histogram, [3000]);
+    }
+
+    #[test]
+    fn deviations_keep_their_digits_far_from_zero_and_beyond_one_batch() {
+        // statistics.stdev of the offsets alone, each 1000 times; a first value far from the others is no base for them.
+        let values = (0..4000).map(|i| 1.7e12 + [0.0, 1.0, 3.0, 4.3][i % 4]);
+        let sd = described(values).numeric.unwrap().sd.unwrap();
+        assert!((sd - 1.678_580_867_9).abs() < 1e-6, "{sd}");
+        let values = (0..1000).map(|i| 1.7e12 + f64::from(i % 3)).chain([0.0]);
+        let numeric = described(values).numeric.unwrap();
+        // By the definition over exact fractions.
+        assert!((numeric.sd.unwrap() / 53_731_861_005.517_76 - 1.0).abs() < 1e-13, "{numeric:?}");
     }
 
     #[test]
