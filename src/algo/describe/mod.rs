@@ -9,6 +9,7 @@ mod frequent;
 mod numbers;
 mod texts;
 
+pub(crate) use buckets::{order_of, value_of};
 pub use numbers::Numbers;
 pub use texts::Texts;
 

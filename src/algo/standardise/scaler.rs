@@ -118,49 +118,49 @@ impl Scaler {
         Self { center, ..Self::of(Kind::Maxabs, stats.features.clone(), scale) }
     }
 
-    /// Median and interquartile range. An `Err` says why the quantiles cannot be read.
-    pub fn robust(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    /// Median and interquartile range.
+    pub fn robust(quantiles: &FeatureQuantiles) -> Self {
         let (mut center, mut scale) = (Vec::new(), Vec::new());
         for one in &quantiles.of {
-            let mut ready = one.ready()?;
+            let ready = one.ready();
             let [q25, median, q75] = [0.25, 0.5, 0.75].map(|q| ready.quantile(q));
             let spread = q75.unwrap_or(0.0) - q25.unwrap_or(0.0);
             center.push(median);
             scale.push(if spread < CONSTANT { 1.0 } else { spread.min(f64::MAX) });
         }
-        Ok(Self { center, ..Self::of(Kind::Robust, quantiles.features.clone(), scale) })
+        Self { center, ..Self::of(Kind::Robust, quantiles.features.clone(), scale) }
     }
 
     /// ln(1 + x), standardised; a value of -1 and below has none.
-    pub fn log1p(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    pub fn log1p(quantiles: &FeatureQuantiles) -> Self {
         let scaler =
             Self::of(Kind::Log1p, quantiles.features.clone(), vec![1.0; quantiles.of.len()]);
         scaler.standardised(quantiles)
     }
 
-    pub fn yeo_johnson(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    pub fn yeo_johnson(quantiles: &FeatureQuantiles) -> Self {
         let mut scaler =
             Self::of(Kind::YeoJohnson, quantiles.features.clone(), vec![1.0; quantiles.of.len()]);
         for one in &quantiles.of {
-            let values = representatives(one)?;
+            let values = one.representatives();
             scaler.lambda.push(if values.is_empty() { 1.0 } else { power::most_likely(&values) });
         }
         scaler.standardised(quantiles)
     }
 
     /// A quantile scaler to a uniform or a normal distribution.
-    pub fn quantile(quantiles: &FeatureQuantiles, kind: Kind) -> Result<Self, String> {
+    pub fn quantile(quantiles: &FeatureQuantiles, kind: Kind) -> Self {
         let n = quantiles.of.len();
         let mut scaler = Self::of(kind, quantiles.features.clone(), vec![1.0; n]);
         scaler.center.clear();
         for one in &quantiles.of {
             // Missing values count, as in scikit-learn.
-            let n_grid = (one.n()? + one.nulls).clamp(2, GRID as u64) as usize;
-            let grid = one.ready()?.grid(n_grid);
+            let n_grid = (one.n() + one.nulls).clamp(2, GRID as u64) as usize;
+            let grid = one.ready().grid(n_grid);
             scaler.center.push(grid.as_ref().map(|_| 0.0));
             scaler.quantiles.push(grid.unwrap_or_default());
         }
-        Ok(scaler)
+        scaler
     }
 
     fn of(kind: Kind, features: Option<Vec<String>>, scale: Vec<f64>) -> Self {
@@ -170,26 +170,27 @@ impl Scaler {
     }
 
     /// Takes center and scale from the mean and the standard deviation of the transformed values.
-    fn standardised(mut self, quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    fn standardised(mut self, quantiles: &FeatureQuantiles) -> Self {
         for (feature, one) in quantiles.of.iter().enumerate() {
-            let values = representatives(one)?;
-            let values: Vec<f64> = values
+            let values: Vec<(f64, f64)> = one
+                .representatives()
                 .into_iter()
-                .map(|x| self.powered(feature, x))
-                .filter(|x| x.is_finite())
+                .map(|(x, n)| (self.powered(feature, x), n))
+                .filter(|(x, _)| x.is_finite())
                 .collect();
             if values.is_empty() {
                 continue;
             }
-            let n = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / n;
-            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            let sum = |of: &dyn Fn(f64) -> f64| values.iter().map(|&(x, n)| n * of(x)).sum::<f64>();
+            let n = sum(&|_| 1.0);
+            let mean = sum(&|x| x) / n;
+            let variance = sum(&|x| (x - mean).powi(2)) / n;
             let sd = variance.sqrt();
             self.center[feature] = Some(mean);
             self.scale[feature] =
                 if sd <= CONSTANT * mean.abs() || !sd.is_finite() { 1.0 } else { sd };
         }
-        Ok(self)
+        self
     }
 
     pub fn n_features(&self) -> usize {
@@ -301,15 +302,6 @@ impl Scaler {
 
 fn standard_normal() -> Option<Normal> {
     Normal::new(0.0, 1.0).ok()
-}
-
-/// All values while they are kept; of a digest, as many quantiles at equal steps as stand for them.
-fn representatives(one: &super::quantiles::Quantiles) -> Result<Vec<f64>, String> {
-    const OF_DIGEST: usize = 10_001;
-    Ok(match one.ready()? {
-        super::quantiles::Ready::Exact(values) => values,
-        mut digest => digest.grid(OF_DIGEST).unwrap_or_default(),
-    })
 }
 
 /// Which share of the values is below, by linear interpolation between the quantiles of a grid; in the middle of the shares where

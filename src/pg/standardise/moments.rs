@@ -82,8 +82,7 @@ fn iqr_outliers(
 ) -> Result<Vec<Option<bool>>, Report> {
     check_width(features.0.len(), quantiles.0.of.len())?;
     check_positive("factor", factor)?;
-    outliers::by_iqr(&features.0, &quantiles.0, factor)
-        .map_err(|why| Error::InvalidValue { type_name: "feature_quantiles", why }.into())
+    Ok(outliers::by_iqr(&features.0, &quantiles.0, factor))
 }
 
 fn check_width(found: usize, expected: usize) -> Result<(), Report> {
