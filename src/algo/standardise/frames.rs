@@ -160,9 +160,9 @@ impl Frame {
             Answer::Robust => {
                 let [q25, median, q75] =
                     [0.25, 0.5, 0.75].map(|q| interpolated(&self.sorted, q).unwrap_or(f64::NAN));
-                let spread = q75 - q25;
-                let spread = if spread < CONSTANT { 1.0 } else { spread.min(f64::MAX) };
-                (x - median) / spread
+                let half_spread = q75 / 2.0 - q25 / 2.0;
+                let half_spread = if half_spread < CONSTANT / 2.0 { 0.5 } else { half_spread };
+                (x / 2.0 - median / 2.0) / half_spread
             }
             Answer::Winsorize => {
                 let (lower, upper) = limits;
@@ -244,7 +244,8 @@ mod tests {
         for answer in [Answer::Zscore, Answer::Minmax, Answer::Robust] {
             check(answer, &[5.0; 7], 5.0, 0.0);
         }
-        assert!(direct(Answer::Minmax, &[-1e308, 1e308], 0.0).is_finite());
+        check(Answer::Minmax, &[-1e308, 1e308], 0.0, 0.5);
+        check(Answer::Robust, &[-1e308, -1e308, 0.0, 1e308, 1e308], 1e308, 0.5);
     }
 
     #[test]

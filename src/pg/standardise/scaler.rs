@@ -44,12 +44,12 @@ fn minmax_scaler_to(summary: Stats, low: f64, high: f64) -> Result<Value<Scaler>
         )
         .set_hint("Give two finite numbers, low below high, as in low => 0, high => 1."));
     }
-    Ok(Value(Scaler::minmax(&summary.0, low, high)))
+    Ok(Value(Scaler::minmax(&summary.0, low, high)?))
 }
 
 #[pg_extern]
-fn minmax_scaler(summary: Stats) -> Value<Scaler> {
-    Value(Scaler::minmax(&summary.0, 0.0, 1.0))
+fn minmax_scaler(summary: Stats) -> Result<Value<Scaler>, Report> {
+    Ok(Value(Scaler::minmax(&summary.0, 0.0, 1.0)?))
 }
 
 #[pg_extern]
