@@ -33,6 +33,7 @@ fn pass(values: &[(f64, u64)], centroids: &[(f64, u64)], alone: f64) -> (Counted
         false => kept.push((item.value, item.n)),
     };
     let (mut below, mut most) = (0, 0.0);
+    let step = (2.0 * std::f64::consts::PI / COMPRESSION).sin_cos();
     let mut current: Option<Item> = None;
     for (place, item) in in_order(values, centroids).enumerate() {
         let is_end = place <= 1 || place + 1 == n_items;
@@ -48,7 +49,7 @@ fn pass(values: &[(f64, u64)], centroids: &[(f64, u64)], alone: f64) -> (Counted
                     below += before.n;
                     keep(before);
                 }
-                most = reach(below as f64 / n as f64) * n as f64 - below as f64;
+                most = reach(below as f64 / n as f64, step) * n as f64 - below as f64;
                 item
             }
         });
@@ -57,9 +58,9 @@ fn pass(values: &[(f64, u64)], centroids: &[(f64, u64)], alone: f64) -> (Counted
     (kept, mixed)
 }
 
-/// The quantile at which k is 1 more than at q. With cos a = 1 - 2q it is that of the angle a + 2π / D.
-fn reach(q: f64) -> f64 {
-    let (sin_step, cos_step) = (2.0 * std::f64::consts::PI / COMPRESSION).sin_cos();
+/// The quantile at which k is 1 more than at q. With cos a = 1 - 2q it is that of the angle a + 2π / D, of whose second part the sine
+/// and the cosine are given.
+fn reach(q: f64, (sin_step, cos_step): (f64, f64)) -> f64 {
     let cos = 1.0 - 2.0 * q;
     if cos <= -cos_step {
         return 1.0;

@@ -17,14 +17,14 @@ use pgrx::prelude::*;
 
 use crate::algo::encoded;
 use crate::algo::memory;
-use crate::algo::standardise::quantiles::{FeatureQuantiles, Quantiles, Ready};
+use crate::algo::standardise::quantiles::{FeatureQuantiles, Quantiles};
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
 use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::{Bytes, FloatsOut, as_json, received, send};
+use crate::pg::value::{Bytes, as_json, received, send};
 
 use super::aligned;
 
@@ -360,44 +360,4 @@ fn feature_quantiles_send(sketch: Bytes) -> Result<Vec<u8>, Report> {
 #[pg_extern]
 fn feature_quantiles_recv(message: Internal) -> Result<Sketch, Report> {
     parse(received(message)).map(Sketch)
-}
-
-/// One number a feature; NULL for a feature without a value.
-fn each(sketch: &FeatureQuantiles, ask: impl Fn(&Ready) -> Option<f64>) -> FloatsOut {
-    FloatsOut(sketch.of.iter().map(|one| ask(&one.ready()).unwrap_or(f64::NAN)).collect())
-}
-
-#[pg_extern]
-fn quantile(sketch: Sketch, q: f64) -> Result<FloatsOut, Report> {
-    if !(0.0..=1.0).contains(&q) {
-        let (option, value) = ("q".to_owned(), q.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "0 to 1".into() }.into());
-    }
-    Ok(each(&sketch.0, |ready| ready.quantile(q)))
-}
-
-#[pg_extern]
-fn median(sketch: Sketch) -> FloatsOut {
-    each(&sketch.0, |ready| ready.quantile(0.5))
-}
-
-/// The inner edges of n bins of equally many rows, for width_bucket; equal edges, of values that repeat, are one.
-#[pg_extern]
-fn quantile_bins(
-    sketch: Sketch,
-    n: i32,
-) -> Result<TableIterator<'static, (name!(feature, String), name!(edges, Vec<f64>))>, Report> {
-    if !(2..=10_000).contains(&n) {
-        let (option, value) = ("n".to_owned(), n.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "2 to 10000".into() }.into());
-    }
-    let mut rows = Vec::new();
-    for (feature, one) in sketch.0.of.iter().enumerate() {
-        let ready = one.ready();
-        let edges = (1..n).filter_map(|bin| ready.quantile(f64::from(bin) / f64::from(n)));
-        let mut edges: Vec<f64> = edges.collect();
-        edges.dedup();
-        rows.push((sketch.0.name(feature), edges));
-    }
-    Ok(TableIterator::new(rows))
 }
