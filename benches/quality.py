@@ -18,7 +18,7 @@ from frame import Row
 from house import say
 from lib.cluster import Cluster
 
-# Of each data set, what a scaler may differ by; of more than 1,024 rows quantiles come from a sketch. A column that is
+# Of each data set, what a scaler may differ by; of more than 1,280 distinct values quantiles come from a sketch. A column that is
 # continuous tells of those: quantiles of repeated values depend on rounding.
 EXACT = {"standard": 1e-12, "minmax": 1e-12, "maxabs": 1e-12}
 SKETCHED = {"robust": 0.02, "uniform": 0.005}

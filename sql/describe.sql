@@ -5,7 +5,8 @@ CREATE FUNCTION persona.describe(source text, bins integer DEFAULT 10, top integ
     OUT mean double precision, OUT sd double precision, OUT min double precision, OUT q25 double precision,
     OUT median double precision, OUT q75 double precision, OUT max double precision, OUT skew double precision,
     OUT min_text text, OUT max_text text, OUT outliers_z bigint, OUT outliers_iqr bigint,
-    OUT top_values text[], OUT top_counts bigint[], OUT histogram bigint[], OUT sparkline text)
+    OUT top_values text[], OUT top_counts bigint[], OUT histogram bigint[], OUT sparkline text,
+    OUT is_exact boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20
 AS 'MODULE_PATHNAME', 'describe_wrapper';
 COMMENT ON FUNCTION persona.describe(text, integer, integer) IS
@@ -13,7 +14,9 @@ COMMENT ON FUNCTION persona.describe(text, integer, integer) IS
     'apart; of them not_finite (NaN, infinite) are left out of the rest. Booleans are 0 and 1, dates and times are seconds since 1970 '
     'UTC and readable in min_text and max_text; arrays have only n and nulls, and all other types are taken as text, compared by '
     'bytes. sd is the sample''s, skew the population''s; outliers_z are beyond 3 sd of the mean, outliers_iqr beyond 1.5 times the '
-    'quartiles'' distance; histogram has equal bins from min to max. Up to 8192 distinct values all is exact. Beyond, quartiles, '
+    'quartiles'' distance. min_text, max_text, top_values and n_distinct tell bigint, numeric and times apart that a double cannot. Of '
+    'equally frequent values top_values has the least first (texts by their bytes). histogram has equal bins from min to max, as numpy: '
+    'a value on an edge counts in the bin that begins there. Up to 8192 distinct values all is exact (is_exact). Beyond, quartiles, '
     'outliers and histogram are counted in buckets (about 0.2 % of the sd wide for normal values, whatever the order of rows), '
     'n_distinct is estimated (standard error 0.8 %), and top_values has the values of more than about 0.3 % of the rows, counted to '
     '0.1 % of the rows; which lesser ones it has, and the last digits of mean, sd and skew, may depend on the order of rows';

@@ -108,15 +108,15 @@ CREATE AGGREGATE persona.average_precision(label boolean, score double precision
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.average_precision(boolean, double precision) IS
-    'precision at each score, weighted by the recall that it adds';
+    'precision at each score, weighted by the recall that it adds; equal scores count at once; NULL without a positive row';
 
 CREATE AGGREGATE persona.log_loss(label boolean, score double precision) (
     SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_log_loss, SSPACE = 65536, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.log_loss(boolean, double precision) IS
-    'mean of -ln(probability given to the class that came)';
+    'mean of -ln(probability given to the class that came); a score is refused outside 0 to 1, and clipped by 1e-15';
 
 CREATE AGGREGATE persona.brier(label boolean, score double precision) (
     SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_brier, SSPACE = 65536, PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE persona.brier(boolean, double precision) IS 'mean squared difference of probability and outcome';
+COMMENT ON AGGREGATE persona.brier(boolean, double precision) IS 'mean squared difference of probability and outcome; a score is refused outside 0 to 1';

@@ -27,7 +27,8 @@ CREATE TYPE persona.feature_stats (
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.feature_stats IS
-    'per feature: n, nulls, mean, sums of powered deviations M2 to M4, min, max; mergeable with rollup';
+    'per feature: n, nulls, mean (and what its last digit leaves out), sums of powered deviations M2 to M4 (null beyond the '
+    'floats), min, max; mergeable with rollup, also with summaries whose columns are in another order';
 
 CREATE FUNCTION persona.feature_stats_add(persona.feature_stats, features double precision[])
 RETURNS persona.feature_stats LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_stats_add_array';
@@ -121,8 +122,8 @@ CREATE TYPE persona.feature_quantiles (
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.feature_quantiles IS
-    'per feature: all values of up to 1024 rows, beyond them a t-digest of compression 200, whose ranks are off by at most 0.2 % '
-    '(where values repeat, by the share of those that are equal); mergeable with rollup';
+    'per feature: the distinct values with their counts while there are at most 1280, and quantiles are exact; beyond them a t-digest '
+    'in which frequent values still stand alone, and the rank of a quantile is off by at most 0.2 % of the rows; mergeable with rollup';
 
 CREATE FUNCTION persona.feature_quantiles_add(persona.feature_quantiles, features double precision[])
 RETURNS persona.feature_quantiles LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_quantiles_add_array';
@@ -168,7 +169,7 @@ COMMENT ON AGGREGATE persona.rollup(persona.feature_quantiles) IS
 CREATE FUNCTION persona.quantile(quantiles persona.feature_quantiles, q double precision) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'quantile_wrapper';
 COMMENT ON FUNCTION persona.quantile(persona.feature_quantiles, double precision) IS
-    'the quantile of each feature at q in 0 to 1: linear interpolation between order statistics while the values are kept';
+    'the quantile of each feature at q in 0 to 1: linear interpolation between order statistics, as percentile_cont';
 
 CREATE FUNCTION persona.median(quantiles persona.feature_quantiles) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'median_wrapper';

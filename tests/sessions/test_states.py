@@ -12,8 +12,9 @@ from lib.pgwire import ServerError
 
 # How a value lies in its table. Values below 127 bytes have a short header in all of them, unless it is plain.
 STORAGES = ("PLAIN", "MAIN", "EXTENDED", "EXTERNAL")
-# Features of arrays in the rows, and how many rows the stored state has seen: its header is short, full, compressed or elsewhere.
-SHAPES = ((1, 1), (4, 3), (200, 2), (1280, 2), (2, 1500))
+# Features of arrays in the rows, and how many rows the stored state has seen: its header is short, full, compressed or elsewhere. Of the last
+# one some rows are in a buffer of quantiles and some behind it, but all values are told apart: of more, text holds what is left of both.
+SHAPES = ((1, 1), (4, 3), (200, 2), (1280, 2), (2, 1200))
 # Of a row, from its number: what a transition function is given. {d} is the number of features.
 ROW = values.ROW | {"double precision[]": ("(SELECT array_agg(g + j * 1.5::float8) FROM generate_series(1, {d}) AS j)",), "text": ("repeat('k', 50) || g % 60",),
                     "double precision": ("g::float8",)}
@@ -193,13 +194,13 @@ def test_states_outside_of_sql_are_not_to_be_had(cluster):
         assert found
         transitions = {(transition, types) for _, _, transition, _, _, _, types in found}
         finals = {final for _, _, _, _, final, _, _ in found}
-        mixed = 0
+        mixed, scored = 0, {"boolean": "g % 2 = 0", "double precision": "g / 10.0::float8"}
         for number, ((transition, types), final) in enumerate(itertools.product(sorted(transitions), sorted(finals))):
             types = types.split("|")
             create = f"CREATE AGGREGATE mixed{number}({', '.join(types)}) (SFUNC = {transition}, STYPE = internal, FINALFUNC = {final})"
             assert bob.error(create).sqlstate.startswith("42"), create
             admin.query(create)
-            call = f"mixed{number}({', '.join(row_argument(one, 2, transition) if one != 'boolean' else 'g % 2 = 0' for one in types)})"
+            call = f"mixed{number}({', '.join(scored.get(one) or row_argument(one, 2, transition) for one in types)})"
             try:
                 admin.query(f"SELECT ({call})::text FROM generate_series(1, 9) AS g")
             except ServerError as error:

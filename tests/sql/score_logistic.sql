@@ -69,6 +69,12 @@ FROM evaluate('score_buys', 'visitors', 'bought') AS e,
 SELECT roc_auc(l, s), round(average_precision(l, s)::numeric, 6) AS average_precision, round(brier(l, s)::numeric, 4) AS brier
 FROM (VALUES (false, 0.1), (false, 0.4), (true, 0.35), (true, 0.8), (NULL, 0.5), (true, NULL)) AS t (l, s);
 SELECT roc_auc(l, s) AS one_class, roc_auc(NULL::boolean, s) AS no_rows FROM (VALUES (true, 0.1::float8)) AS t (l, s);
+-- a percentage is no probability; for a ranking any number will do
+SELECT log_loss(l, s) FROM (VALUES (true, 1.5::float8), (false, 0)) AS t (l, s);
+SELECT brier(l, s) FROM (VALUES (true, 80::float8), (false, 20)) AS t (l, s);
+SELECT log_loss(l, s) FROM (VALUES (true, 1::float8), (false, -1e-9)) AS t (l, s);
+SELECT roc_auc(l, s), brier(l, s / 100) FROM (VALUES (true, 80::float8), (false, 20), (NULL, 1000)) AS t (l, s);
+SELECT average_precision(l, s) AS no_positive FROM (VALUES (false, 0.1::float8)) AS t (l, s);
 
 -- The target may be text or a number, and the positive class may be named.
 SELECT positive, n_holdout, roc_auc FROM fit_scorer('score_text', $$SELECT visits, CASE WHEN bought THEN 'yes' ELSE 'no' END AS answer

@@ -36,6 +36,20 @@ SELECT d = e AS equal
 FROM (SELECT ARRAY[n_distinct, q25, median, q75, outliers_z, outliers_iqr] || histogram::float8[] AS d FROM persona.describe('SELECT x FROM many ORDER BY id')) AS one,
      (SELECT ARRAY[n_distinct, q25, median, q75, outliers_z, outliers_iqr] || histogram::float8[] AS e FROM persona.describe('SELECT x FROM many ORDER BY id DESC')) AS other;
 
+SELECT column_name, is_exact FROM persona.describe('SELECT x, t, id % 9 AS few, ARRAY[id] AS tags FROM many');
+
+-- a value on an edge counts in the bin that begins there; of equally frequent values the least come first
+SELECT histogram, top_values, top_counts FROM persona.describe('SELECT i FROM generate_series(1, 6) AS i');
+SELECT histogram FROM persona.describe('SELECT i / 10.0::float8 AS i FROM generate_series(0, 10) AS i');
+
+-- values that a double cannot tell apart: bigint, numeric, and times far from now
+SELECT column_name, n_distinct, min_text, max_text, top_values, top_counts, is_exact
+FROM persona.describe('SELECT 9007199254740993 + i % 1000 AS id, (9007199254740993 + i % 1000) / 10.0 AS price, 0.1 + i % 2 * 0.00000000000000000001 AS share,
+                              timestamp ''9999-12-31 23:59:59.999999'' - i % 3 * interval ''1 microsecond'' AS until FROM generate_series(1, 3000) AS i', top => 2);
+SELECT n_distinct, min_text, max_text FROM persona.describe('SELECT * FROM (VALUES (9223372036854775807), (9223372036854775806), (-9223372036854775808), (5), (NULL)) AS v (id)');
+SELECT abs(n_distinct - 20000) < 600 AS near, max_text, is_exact FROM persona.describe('SELECT 1700000000000000000 + i AS id FROM generate_series(1, 20000) AS i');
+SELECT n_distinct, not_finite, min_text, max_text FROM persona.describe('SELECT * FROM (VALUES (''NaN''::numeric), (1e400), (5.00), (5), (1e-30), (12345678901234567890.10), (12345678901234567890.1)) AS v (x)');
+
 -- no rows, no values, two columns of one name, no columns
 SELECT column_name, n, nulls, n_distinct, mean, median, min_text, top_values, histogram, sparkline FROM persona.describe('SELECT 1.5 AS a, ''x''::text AS b, NULL::int AS c WHERE false');
 SELECT column_name, n, nulls, n_distinct, mean, median, min_text, top_values, histogram, sparkline FROM persona.describe('SELECT NULL::int AS a, NULL::text AS a, NULL::int[] AS c');

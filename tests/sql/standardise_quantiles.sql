@@ -24,17 +24,31 @@ COMMIT;
 SELECT count(*), sum((persona.median(q))[1]) FROM (SELECT persona.feature_quantiles(ARRAY[x]) AS q FROM big GROUP BY x) AS groups;
 SELECT x, persona.median(persona.feature_quantiles(ARRAY[x]) OVER (ORDER BY x ROWS 2 PRECEDING)) AS rolling FROM (SELECT x FROM big ORDER BY x LIMIT 4) AS few;
 
+-- few distinct values have exact quantiles whatever the number of rows, also merged and in parallel; so have scalers
+CREATE TABLE ties AS SELECT i % 3 + 1 AS stars, CASE WHEN i % 5 = 0 THEN NULL ELSE (i::bigint * 7919 % 1000) / 10.0 END AS price, CASE WHEN i % 50 = 0 THEN i END AS rare FROM generate_series(1, 50000) AS i;
+SELECT persona.quantile(q, 0.34) AS low, persona.quantile(q, 0.66) AS high FROM (SELECT persona.feature_quantiles(ARRAY[stars]) AS q FROM ties) AS s;
+SELECT count(*) FILTER (WHERE abs((persona.quantile(q, p))[1] - a[1 + round(p * 100)::int]) + abs((persona.quantile(q, p))[2] - b[1 + round(p * 100)::int]) + abs((persona.quantile(r, p))[2] - b[1 + round(p * 100)::int]) > 1e-9) AS wrong
+FROM (SELECT persona.feature_quantiles(ARRAY[stars, price]) AS q FROM ties) AS whole,
+     (SELECT persona.rollup(part) AS r FROM (SELECT persona.feature_quantiles(ARRAY[stars, price]) AS part FROM ties GROUP BY price) AS p) AS merged,
+     (SELECT percentile_cont(p) WITHIN GROUP (ORDER BY stars) AS a, percentile_cont(p) WITHIN GROUP (ORDER BY price) AS b
+      FROM ties, (SELECT array_agg(i / 100.0 ORDER BY i)::float8[] AS p FROM generate_series(0, 100) AS i) AS ps GROUP BY p) AS exact, (SELECT i / 100.0::float8 AS p FROM generate_series(0, 100) AS i) AS each;
+SELECT persona.robust_scaler(ARRAY[stars]) FROM ties;
+-- rows without a value use nothing up: the thousand values among them are exact
+SELECT persona.quantile(persona.feature_quantiles(ARRAY[rare]), 0.333) = ARRAY[percentile_cont(0.333) WITHIN GROUP (ORDER BY rare)] AS exact FROM ties;
+-- beyond, a frequent value keeps its place among the others
+SELECT persona.quantile(persona.feature_quantiles(ARRAY[CASE WHEN i % 2 = 0 THEN 0 ELSE sqrt(i) END]), 0.49) FROM generate_series(1, 100000) AS i;
+
 -- text and binary forms
 CREATE TABLE kept AS SELECT persona.feature_quantiles(c) AS q FROM (SELECT spend, visits FROM customer WHERE id <= 3) AS c;
 SELECT q FROM kept;
 SELECT q::text::persona.feature_quantiles::text = q::text AS same FROM kept;
 INSERT INTO kept SELECT persona.feature_quantiles(ARRAY[x, y]) FROM big;
 SELECT bool_and(q::text::persona.feature_quantiles::text = q::text) AS same, count(*) FROM kept;
-SELECT persona.feature_quantiles_in('{"features": null, "of": [{"nulls": 0, "values": [1, "x"], "digest": ""}]}');
+SELECT persona.feature_quantiles_in('{"features": null, "of": [{"nulls": 0, "values": [[1, "x"]], "centroids": []}]}');
 SELECT '{"features": null, "of": []}'::persona.feature_quantiles;
-SELECT '{"features": ["a", "b"], "of": [{"nulls": 0, "values": [], "digest": ""}]}'::persona.feature_quantiles;
-SELECT '{"features": null, "of": [{"nulls": 0, "values": [], "digest": "zz"}]}'::persona.feature_quantiles;
-SELECT '{"features": null, "of": [{"nulls": 0, "values": [], "digest": "0102"}]}'::persona.feature_quantiles;
+SELECT '{"features": ["a", "b"], "of": [{"nulls": 0, "values": [], "centroids": []}]}'::persona.feature_quantiles;
+SELECT '{"features": null, "of": [{"nulls": 0, "values": [[2, 1], [1, 1]], "centroids": []}]}'::persona.feature_quantiles;
+SELECT '{"features": null, "of": [{"nulls": 0, "values": [[1, 1]], "centroids": [[2, 0]]}]}'::persona.feature_quantiles;
 
 -- scalers
 SELECT id, persona.scale((SELECT persona.robust_scaler(ARRAY[spend, visits]) FROM customer), ARRAY[spend, visits]) AS robust FROM customer WHERE id <= 5 ORDER BY id;

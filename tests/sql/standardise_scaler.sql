@@ -39,3 +39,13 @@ SELECT persona.standard_scaler(ARRAY[x]) FROM (VALUES (1e300), (-1e300)) v (x);
 SELECT '{"kind":"standard","features":null,"center":[0],"scale":[0]}'::persona.scaler;
 SELECT '{"kind":"magic","features":null,"center":[0],"scale":[1]}'::persona.scaler;
 SELECT 'x'::persona.scaler;
+
+-- the whole range of floats
+CREATE TABLE huge AS SELECT x::float8 FROM (VALUES (-1e308), (-1e308), (0), (1e308), (1e308)) AS v (x);
+SELECT DISTINCT x, persona.scale(a, ARRAY[x]) AS minmax, persona.scale(b, ARRAY[x]) AS to_three, persona.scale(c, ARRAY[x]) AS robust, persona.scale(d, ARRAY[x]) AS uniform, persona.unscale(a, persona.scale(a, ARRAY[x])) AS back
+FROM huge, (SELECT persona.minmax_scaler(s) AS a, persona.minmax_scaler(s, -1, 3) AS b, persona.robust_scaler(q) AS c, persona.quantile_scaler(q) AS d
+            FROM (SELECT persona.feature_stats(ARRAY[x]) AS s, persona.feature_quantiles(ARRAY[x]) AS q FROM huge) AS sums) AS fitted ORDER BY x;
+SELECT a, a::text::persona.scaler::text = a::text AS same FROM (SELECT persona.minmax_scaler(ARRAY[x]) AS a FROM huge) AS fitted;
+SELECT persona.minmax_scaler(persona.feature_stats(ARRAY[x]), 0, 0.1) FROM huge;
+SELECT DISTINCT x, persona.robust(x) OVER () FROM huge ORDER BY x;
+SELECT persona.iqr_outliers(ARRAY[1.1e308], persona.feature_quantiles(ARRAY[x]), 0.06) AS inside, persona.iqr_outliers(ARRAY[1.1e308], persona.feature_quantiles(ARRAY[x]), 0.04) AS outside FROM huge;

@@ -48,3 +48,26 @@ SELECT '{"features":null,"n":[2],"nulls":[0],"mean":[null],"m2":[0],"m3":[0],"m4
 SELECT mean, stddev_pop, min, max FROM persona.feature_stats_rows((SELECT persona.feature_stats(ARRAY[x]) FROM (VALUES (1e300), (-1e300)) v (x)));
 SELECT stddev_pop FROM persona.feature_stats_rows((SELECT persona.feature_stats(ARRAY[x]) FROM (VALUES (9223372036854775807), (9223372036854775807)) v (x)));
 SELECT n, mean FROM persona.feature_stats_rows((SELECT persona.feature_stats(ARRAY[5e-324::float8])));
+
+-- columns in another order are the same features; other columns and arrays are not
+CREATE TABLE orders AS SELECT persona.feature_stats(r) AS s, persona.feature_quantiles(r) AS q FROM (SELECT a, b FROM t WHERE day = 1) r
+UNION ALL SELECT persona.feature_stats(r), persona.feature_quantiles(r) FROM (SELECT b, a FROM t WHERE day = 2) r;
+SELECT persona.rollup(s)::text = (SELECT persona.feature_stats(r)::text FROM (SELECT a, b FROM t) r) AS equal FROM orders;
+SELECT persona.median(persona.rollup(q)) AS medians FROM orders;
+SELECT persona.rollup(s) FROM (SELECT s FROM orders UNION ALL SELECT persona.feature_stats(r) FROM (SELECT a, c FROM t) r) u;
+SELECT persona.rollup(q) FROM (SELECT q FROM orders UNION ALL SELECT persona.feature_quantiles(r) FROM (SELECT a, c FROM t) r) u;
+SELECT persona.rollup(s) FROM (SELECT s FROM orders UNION ALL SELECT persona.feature_stats(ARRAY[a, b]) FROM t) u;
+SELECT persona.rollup(q) FROM (SELECT persona.feature_quantiles(ARRAY[a, b]) AS q FROM t UNION ALL SELECT q FROM orders) u;
+
+-- the greatest floats have a mean, and a deviation beyond the floats is unknown; text brings them back
+SELECT s, persona.mean(s::text::persona.feature_stats) AS mean, persona.stddev_pop(s) AS sd
+FROM (SELECT persona.feature_stats(ARRAY[x]) AS s FROM (VALUES (1e308), (-1e308)) v (x)) s;
+SELECT persona.mean(s::text::persona.feature_stats) AS mean, s::text::persona.feature_stats::text = s::text AS same
+FROM (SELECT persona.feature_stats(ARRAY[x]) AS s FROM (VALUES (1e308), (-1e308), (1e308), (1e308)) v (x)) s;
+
+-- deviations keep their digits far from zero, also merged, from text, and in a window
+SELECT persona.stddev_pop(persona.feature_stats(ARRAY[1.7e12 + x, x])) AS sd FROM (VALUES (0), (1), (3), (4)) v (x);
+SELECT persona.stddev_pop(persona.rollup(s::text::persona.feature_stats)) AS sd
+FROM (SELECT persona.feature_stats(ARRAY[1.7e12 + x, x]) AS s FROM (VALUES (0), (1), (3), (4)) v (x) GROUP BY x) p;
+SELECT x, persona.zscore(1.7e12 + x) OVER (ORDER BY x ROWS 2 PRECEDING) = persona.zscore(x) OVER (ORDER BY x ROWS 2 PRECEDING) AS same FROM (VALUES (0), (1), (3), (4.25)) v (x);
+SELECT DISTINCT abs(sd - 1.678580867926427754) < 1e-9 AS sd FROM persona.describe('SELECT 1.7e12 + (ARRAY[0, 1, 3, 4.3])[1 + i % 4]::float8 FROM generate_series(0, 3999) AS i');

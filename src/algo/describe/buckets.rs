@@ -132,12 +132,14 @@ pub(super) fn between(low: f64, high: f64, share: f64) -> f64 {
 
 /// The bits of a number, so that they are in the numbers' order; -0 is 0.
 #[inline]
-pub(super) fn order_of(value: f64) -> u64 {
+pub(crate) fn order_of(value: f64) -> u64 {
     let bits = (value + 0.0).to_bits();
     bits ^ (((bits as i64 >> 63) as u64) | 1 << 63)
 }
 
-fn value_of(order: u64) -> f64 {
+/// The number whose bits [`order_of`] gives.
+#[inline]
+pub(crate) fn value_of(order: u64) -> f64 {
     f64::from_bits(if order >> 63 == 1 { order ^ 1 << 63 } else { !order })
 }
 

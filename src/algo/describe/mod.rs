@@ -5,10 +5,14 @@
 
 mod buckets;
 mod counts;
+mod exact;
 mod frequent;
+mod identities;
 mod numbers;
 mod texts;
 
+pub(crate) use buckets::{order_of, value_of};
+pub use exact::{Exact, Number};
 pub use numbers::Numbers;
 pub use texts::Texts;
 
@@ -26,7 +30,9 @@ pub struct Description<Value> {
     pub n_distinct: u64,
     pub min: Option<Value>,
     pub max: Option<Value>,
-    /// The most frequent values, then the least.
+    /// Whether n_distinct, `top` and all that is counted are exact, and no estimates.
+    pub is_exact: bool,
+    /// The most frequent values; of equally frequent ones the least first.
     pub top: Vec<(Value, u64)>,
     pub numeric: Option<Numeric>,
 }
@@ -45,7 +51,8 @@ pub struct Numeric {
     pub outliers_z: u64,
     /// Further than 1.5 times the distance of the quartiles beyond them.
     pub outliers_iqr: u64,
-    /// Counts in equal intervals from the least to the greatest value; one interval for a constant.
+    /// Counts in equal intervals from the least to the greatest value, as numpy's histogram: a value on an edge belongs to the
+    /// interval that begins there, and the last interval has both ends. One interval for a constant.
     pub histogram: Vec<u64>,
 }
 

@@ -3,7 +3,8 @@
 use crate::algo::standardise::stats::{self, PARTS, Part};
 
 use super::buckets::{Buckets, Sorted, between, order_of};
-use super::frequent::Frequent;
+use super::exact::{Exact, Number};
+use super::identities::Identities;
 use super::{Description, Numeric, most_frequent};
 
 const BATCH: usize = 1024;
@@ -16,8 +17,12 @@ pub struct Numbers {
     /// As of [`stats`], of one feature.
     moments: [f64; PARTS],
     buckets: Buckets,
-    /// From when the buckets no longer hold one value each.
-    frequent: Option<Box<Frequent<f64>>>,
+    /// From when the buckets do not tell all values apart: they are wider than one float, or a float is not the number.
+    identities: Option<Box<Identities<Number>>>,
+    /// The least and the greatest of the numbers that are no floats.
+    range: Option<(Number, Number)>,
+    /// Those of the others.
+    float_range: (f64, f64),
 }
 
 impl Default for Numbers {
@@ -30,7 +35,9 @@ impl Default for Numbers {
             not_finite: 0,
             moments,
             buckets: Buckets::default(),
-            frequent: None,
+            identities: None,
+            range: None,
+            float_range: (f64::INFINITY, f64::NEG_INFINITY),
         }
     }
 }
@@ -53,63 +60,104 @@ impl Numbers {
         }
     }
 
+    /// Adds a bigint or a time, whose nearest float is not the number.
+    pub fn add_whole(&mut self, value: f64, whole: i64) {
+        self.add_number(Number { value, exact: Some(Exact::Whole(whole)) });
+    }
+
+    /// Adds a decimal, which its nearest float may be, or may not be.
+    pub fn add_decimal(&mut self, value: f64, text: &str) {
+        let number = Number::decimal(value, text);
+        if number.exact.is_some() && value.is_finite() {
+            self.add_number(number);
+        } else {
+            self.add(value);
+        }
+    }
+
+    #[cold]
+    fn add_number(&mut self, number: Number) {
+        self.flush();
+        stats::observe(&mut self.moments, &[number.value]);
+        let identities = self.identities.get_or_insert_with(|| Box::new(identities(&self.buckets)));
+        identities.add(number.key(), 1, || number.clone());
+        if self.buckets.add(number.value) {
+            self.buckets.widen();
+        }
+        let (min, max) = self.range.get_or_insert_with(|| (number.clone(), number.clone()));
+        if number.order(min).is_lt() {
+            *min = number;
+        } else if number.order(max).is_gt() {
+            *max = number;
+        }
+    }
+
     fn flush(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if let Some(moments) = moments_of(&batch) {
             stats::merge(&mut self.moments, &moments);
+            let (min, max) = &mut self.float_range;
+            *min = min.min(moments[Part::Min as usize]);
+            *max = max.max(moments[Part::Max as usize]);
         }
         for &value in &batch {
-            if self.buckets.add(value) {
-                self.widen(value);
-            } else if let Some(frequent) = &mut self.frequent {
-                frequent.add(order_of(value), 1, || value);
+            let is_too_many = self.buckets.add(value);
+            if let Some(identities) = &mut self.identities {
+                identities.add(order_of(value), 1, || value.into());
+            }
+            if is_too_many {
+                self.widen();
             }
         }
         self.batch = batch;
         self.batch.clear();
     }
 
-    /// The value has just been added to the buckets, and they are too many.
     #[cold]
-    fn widen(&mut self, value: f64) {
-        match &mut self.frequent {
-            Some(frequent) => frequent.add(order_of(value), 1, || value),
-            None => {
-                let mut frequent = Box::new(Frequent::new());
-                for (value, n) in self.buckets.values() {
-                    frequent.add(order_of(value), n, || value);
-                }
-                self.frequent = Some(frequent);
-            }
-        }
+    fn widen(&mut self) {
+        self.identities.get_or_insert_with(|| Box::new(identities(&self.buckets)));
         self.buckets.widen();
     }
 
-    pub fn describe(mut self, n_bins: usize, n_top: usize) -> Description<f64> {
+    /// The least and the greatest number; those of no number are not asked for.
+    fn whole_range(&self) -> (Number, Number) {
+        let (min, max) = (Number::from(self.float_range.0), Number::from(self.float_range.1));
+        match &self.range {
+            None => (min, max),
+            Some((least, greatest)) => (
+                if least.order(&min).is_lt() { least.clone() } else { min },
+                if greatest.order(&max).is_gt() { greatest.clone() } else { max },
+            ),
+        }
+    }
+
+    pub fn describe(mut self, n_bins: usize, n_top: usize) -> Description<Number> {
         self.flush();
-        let of = |part: Part| self.moments[part as usize];
-        let n = of(Part::Count);
-        let top = match &self.frequent {
-            None => self.buckets.values().collect(),
-            Some(frequent) => frequent.winners(),
+        let n = self.moments[Part::Count as usize];
+        let (min, max) = self.whole_range();
+        let numeric = (n > 0.0).then(|| {
+            let sorted = self.buckets.sorted(min.value, max.value);
+            self.numeric(&sorted, min.value, max.value, n_bins)
+        });
+        let identities = self.identities.take();
+        let is_exact = identities.as_ref().is_none_or(|identities| identities.is_exact());
+        let (n_distinct, top) = match identities {
+            None => {
+                let values = self.buckets.values().map(|(value, n)| (value.into(), n));
+                (self.buckets.len() as u64, values.collect())
+            }
+            Some(identities) => (identities.n_distinct().min(n as u64), identities.found()),
         };
-        let n_distinct = match &self.frequent {
-            None => self.buckets.len() as u64,
-            Some(frequent) => frequent.n_distinct().min(n as u64),
-        };
-        let (min, max) = (of(Part::Min), of(Part::Max));
         Description {
             n: n as u64 + self.not_finite,
             nulls: self.nulls,
             not_finite: self.not_finite,
             n_distinct,
+            is_exact,
             min: (n > 0.0).then_some(min),
             max: (n > 0.0).then_some(max),
-            top: most_frequent(top, n_top, f64::total_cmp),
-            numeric: (n > 0.0).then(|| {
-                let sorted = self.buckets.sorted(min, max);
-                self.numeric(&sorted, min, max, n_bins)
-            }),
+            top: most_frequent(top, n_top, Number::order),
+            numeric,
         }
     }
 
@@ -140,15 +188,27 @@ impl Numbers {
     }
 }
 
+/// The values of buckets that hold one each.
+fn identities(buckets: &Buckets) -> Identities<Number> {
+    let mut identities = Identities::default();
+    for (value, n) in buckets.values() {
+        identities.add(order_of(value), n, || value.into());
+    }
+    identities
+}
+
 fn histogram(sorted: &Sorted, min: f64, max: f64, n_bins: usize) -> Vec<u64> {
     let n_bins = if min == max { 1 } else { n_bins };
-    let mut counted = 0;
-    // Counts up to each bound are rounded, so that the bins add up to n.
-    let up_to = |bin: usize| match bin + 1 == n_bins {
-        true => f64::INFINITY,
-        false => between(min, max, (bin + 1) as f64 / n_bins as f64),
+    let step = (max - min) / n_bins as f64;
+    let edge = |bin: usize| match step.is_normal() {
+        // The very edges of numpy.linspace, to the last digit.
+        true => min + bin as f64 * step,
+        false => between(min, max, bin as f64 / n_bins as f64),
     };
-    (0..n_bins)
+    let mut counted = 0;
+    // Counts up to each edge are rounded, so that the bins add up to n.
+    let up_to = |bin: usize| if bin == n_bins { f64::INFINITY } else { edge(bin) };
+    (1..=n_bins)
         .map(|bin| {
             let n = sorted.n_below(up_to(bin)).round() as u64;
             n - std::mem::replace(&mut counted, n)
@@ -162,25 +222,34 @@ fn moments_of(batch: &[f64]) -> Option<[f64; PARTS]> {
     let n = batch.len() as f64;
     // From the first value, so that a constant is its own mean, to the bit.
     let mean = first + batch.iter().map(|x| x - first).sum::<f64>() / n;
-    let (mut m2, mut m3, mut m4) = (0.0, 0.0, 0.0);
+    let (mut m2, mut m3, mut m4, mut left) = (0.0, 0.0, 0.0, 0.0);
     let (mut min, mut max) = (first, first);
     for x in batch {
         let delta = x - mean;
         let square = delta * delta;
+        left += delta;
         m2 += square;
         m3 += square * delta;
         m4 += square * square;
         min = if *x < min { *x } else { min };
         max = if *x > max { *x } else { max };
     }
-    Some([n, 0.0, mean, m2, m3, m4, min, max])
+    // By this much the mean is off, as a float has no more digits: the moments are moved to the right one.
+    let off = left / n;
+    if off.is_finite() {
+        m4 += -4.0 * off * m3 + 6.0 * off * off * m2 - 3.0 * n * off.powi(4);
+        m3 += -3.0 * off * m2 + 2.0 * n * off.powi(3);
+        m2 = (m2 - n * off * off).max(0.0);
+    }
+    let low = if off.is_finite() { off } else { 0.0 };
+    Some([n, 0.0, mean, m2, m3, m4, min, max, low])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn described(values: impl IntoIterator<Item = f64>) -> Description<f64> {
+    fn described(values: impl IntoIterator<Item = f64>) -> Description<Number> {
         let mut numbers = Numbers::default();
         values.into_iter().for_each(|value| numbers.add(value));
         numbers.describe(4, 2)
@@ -190,7 +259,8 @@ mod tests {
     fn few_values_are_described_exactly() {
         let d = described([1.0, 2.0, 2.0, 3.0, 100.0, f64::NAN]);
         assert_eq!((d.n, d.not_finite, d.n_distinct), (6, 1, 4));
-        assert_eq!(d.top, [(2.0, 2), (1.0, 1)]);
+        assert_eq!(d.top, [(2.0.into(), 2), (1.0.into(), 1)]);
+        assert!(d.is_exact);
         let numeric = d.numeric.unwrap();
         assert_eq!(numeric.mean, Some(21.6));
         assert_eq!(numeric.quartiles, [2.0, 2.0, 3.0]);
@@ -209,10 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn deviations_keep_their_digits_far_from_zero_and_beyond_one_batch() {
+        // statistics.stdev of the offsets alone, each 1000 times; a first value far from the others is no base for them.
+        let values = (0..4000).map(|i| 1.7e12 + [0.0, 1.0, 3.0, 4.3][i % 4]);
+        let sd = described(values).numeric.unwrap().sd.unwrap();
+        assert!((sd - 1.678_580_867_9).abs() < 1e-6, "{sd}");
+        let values = (0..1000).map(|i| 1.7e12 + f64::from(i % 3)).chain([0.0]);
+        let numeric = described(values).numeric.unwrap();
+        // By the definition over exact fractions.
+        assert!((numeric.sd.unwrap() / 53_731_861_005.517_76 - 1.0).abs() < 1e-13, "{numeric:?}");
+    }
+
+    #[test]
     fn no_value_and_one_value_are_described() {
         assert_eq!(described([]).numeric, None);
         let d = described([5.0]);
-        assert_eq!((d.min, d.max), (Some(5.0), Some(5.0)));
+        assert_eq!((d.min, d.max), (Some(5.0.into()), Some(5.0.into())));
         assert_eq!(d.numeric.unwrap().sd, None);
         let greatest = described([f64::MAX, f64::MIN, 0.0]);
         assert_eq!(greatest.numeric.unwrap().histogram, [1, 0, 1, 1]);
@@ -226,7 +308,8 @@ mod tests {
         values.extend(std::iter::repeat_n(0.25, 2_000));
         let d = described(values.iter().copied());
         assert!(d.n_distinct.abs_diff(100_000) < 2_500, "{}", d.n_distinct);
-        assert_eq!(d.top[0].0, 0.25);
+        assert!(!d.is_exact);
+        assert_eq!(d.top[0].0, 0.25.into());
         assert!(d.top[0].1.abs_diff(2_000) < 150, "{:?}", d.top);
         let numeric = d.numeric.clone().unwrap();
         assert!((numeric.quartiles[1] - 0.49).abs() < 1e-3, "{:?}", numeric.quartiles);
@@ -235,6 +318,50 @@ mod tests {
         let again = described(values).numeric.unwrap();
         assert_eq!(again.quartiles, numeric.quartiles);
         assert_eq!(again.histogram, numeric.histogram);
+    }
+
+    #[test]
+    fn a_value_on_an_edge_belongs_to_the_bin_that_begins_there() {
+        // numpy.histogram(values, bins)
+        let histogram = |values: &[f64], bins: usize| {
+            let mut numbers = Numbers::default();
+            values.iter().for_each(|&value| numbers.add(value));
+            numbers.describe(bins, 0).numeric.unwrap().histogram
+        };
+        let to_six = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!(histogram(&to_six, 10), [1, 0, 1, 0, 1, 0, 1, 0, 1, 1]);
+        assert_eq!(histogram(&to_six, 5), [1, 1, 1, 1, 2]);
+        let tenths: Vec<f64> = (0..=10).map(|i| f64::from(i) / 10.0).collect();
+        assert_eq!(histogram(&tenths, 10), [1, 1, 2, 0, 1, 2, 1, 0, 1, 2]);
+    }
+
+    #[test]
+    fn numbers_that_are_no_floats_keep_their_identity() {
+        let first = (1_i64 << 53) - 3;
+        let mut numbers = Numbers::default();
+        for i in 0..3000 {
+            let whole = first + i % 1000;
+            if whole < 1 << 53 {
+                numbers.add(whole as f64)
+            } else {
+                numbers.add_whole(whole as f64, whole)
+            }
+        }
+        let d = numbers.describe(4, 1000);
+        assert_eq!((d.n, d.n_distinct, d.is_exact), (3000, 1000, true));
+        assert!(d.top.iter().all(|(_, n)| *n == 3) && d.top.len() == 1000);
+        assert_eq!(d.min, Some((first as f64).into()));
+        assert_eq!(d.max.unwrap().exact, Some(Exact::Whole(first + 999)));
+        // Too many to count each: the ids are told apart even so.
+        let mut numbers = Numbers::default();
+        for i in 0..20_000_i64 {
+            let whole = if i % 10 == 0 { i64::MAX - 7 } else { i64::MAX - 1_000_000 + i };
+            numbers.add_whole(whole as f64, whole);
+        }
+        let d = numbers.describe(4, 1);
+        assert!(d.n_distinct.abs_diff(18_001) < 500 && !d.is_exact, "{}", d.n_distinct);
+        assert_eq!(d.top[0].0.exact, Some(Exact::Whole(i64::MAX - 7)));
+        assert_eq!(d.min.unwrap().exact, Some(Exact::Whole(i64::MAX - 999_999)));
     }
 
     #[test]

@@ -2,12 +2,10 @@
 //!
 //! A text counts by a hash of 64 bits, and its first 200 characters are kept to be shown.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::counts::Counts;
-use super::frequent::Frequent;
-use super::{Description, MOST_COUNTED, most_frequent};
+use super::identities::Identities;
+use super::{Description, most_frequent};
 
 const SHOWN: usize = 200;
 
@@ -17,11 +15,7 @@ pub struct Texts {
     nulls: u64,
     min: Option<String>,
     max: Option<String>,
-    counts: Counts,
-    /// The text of each counted hash.
-    shown: HashMap<u64, Box<str>>,
-    /// From when the distinct values are too many to be counted each.
-    frequent: Option<Box<Frequent<Box<str>>>>,
+    identities: Identities<Box<str>>,
 }
 
 impl Texts {
@@ -39,41 +33,18 @@ impl Texts {
         }
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        let key = hasher.finish();
-        if let Some(frequent) = &mut self.frequent {
-            frequent.add(key, 1, || shown(text));
-        } else if self.counts.add(key, 1) {
-            self.shown.insert(key, shown(text));
-            if self.counts.len() > MOST_COUNTED {
-                self.give_up_counting();
-            }
-        }
+        self.identities.add(hasher.finish(), 1, || shown(text));
     }
 
-    #[cold]
-    fn give_up_counting(&mut self) {
-        let mut frequent = Box::new(Frequent::new());
-        let mut shown = std::mem::take(&mut self.shown);
-        for (key, n) in std::mem::take(&mut self.counts).iter() {
-            frequent.add(key, n, || shown.remove(&key).unwrap_or_default());
-        }
-        self.frequent = Some(frequent);
-    }
-
-    pub fn describe(mut self, n_top: usize) -> Description<String> {
-        let (top, n_distinct) = match &self.frequent {
-            Some(frequent) => (frequent.winners(), frequent.n_distinct().min(self.n)),
-            None => {
-                let text = |(key, n)| (self.shown.remove(&key).unwrap_or_default(), n);
-                (self.counts.iter().map(text).collect(), self.counts.len() as u64)
-            }
-        };
-        let top = most_frequent(top, n_top, Ord::cmp);
+    pub fn describe(self, n_top: usize) -> Description<String> {
+        let (n_distinct, is_exact) = (self.identities.n_distinct(), self.identities.is_exact());
+        let top = most_frequent(self.identities.found(), n_top, Ord::cmp);
         Description {
             n: self.n,
             nulls: self.nulls,
             not_finite: 0,
-            n_distinct,
+            n_distinct: n_distinct.min(self.n),
+            is_exact,
             min: self.min,
             max: self.max,
             top: top.into_iter().map(|(text, n)| (text.into(), n)).collect(),

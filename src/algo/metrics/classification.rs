@@ -37,6 +37,11 @@ pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<Option<f64>,
     Ok(Some(sum / n_positive as f64))
 }
 
+/// The first score that is no probability: below 0 or above 1. The two metrics below mean nothing for such a score.
+pub fn improbable(scores: &[f64]) -> Option<f64> {
+    scores.iter().copied().find(|score| !(0.0..=1.0).contains(score))
+}
+
 /// The mean of -ln(probability of the class that came), probabilities clipped to [1e-15, 1 - 1e-15].
 pub fn log_loss(labels: &[bool], probabilities: &[f64]) -> f64 {
     mean(labels, probabilities, |label, p| {
@@ -152,6 +157,14 @@ mod tests {
     #[test]
     fn certain_mistakes_cost_a_finite_loss() {
         assert!((log_loss(&[true, false], &[0.0, 1.0]) - 34.5).abs() < 0.1);
+    }
+
+    #[test]
+    fn scores_outside_0_to_1_are_no_probabilities() {
+        assert_eq!(improbable(&[0.0, 0.5, 1.0]), None);
+        assert_eq!(improbable(&[0.5, 45.0, -1.0]), Some(45.0));
+        assert_eq!(improbable(&[-1e-9]), Some(-1e-9));
+        assert_eq!(improbable(&[1.0 + f64::EPSILON]), Some(1.0 + f64::EPSILON));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use crate::algo::memory::{self, Refused};
 
+use super::observe::moved;
 use super::quantiles::interpolated;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub struct Frame {
     values: VecDeque<f64>,
     keeps_values: bool,
     n: f64,
-    mean: f64,
+    /// In two parts, as in a summary.
+    mean: (f64, f64),
     /// Sum of squared deviations.
     m2: f64,
     min: f64,
@@ -46,7 +48,7 @@ impl Frame {
             values: VecDeque::new(),
             keeps_values: shrinks,
             n: 0.0,
-            mean: 0.0,
+            mean: (0.0, 0.0),
             m2: 0.0,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
@@ -62,7 +64,7 @@ impl Frame {
     }
 
     fn forget(&mut self) {
-        (self.n, self.mean, self.m2) = (0.0, 0.0, 0.0);
+        (self.n, self.mean, self.m2) = (0.0, (0.0, 0.0), 0.0);
         (self.min, self.max, self.is_stale) = (f64::INFINITY, f64::NEG_INFINITY, false);
     }
 
@@ -141,13 +143,13 @@ impl Frame {
         match self.answer {
             Answer::Zscore => {
                 let variance = self.m2 / self.n;
-                let rounding =
-                    self.n * f64::EPSILON * variance + (self.n * self.mean * f64::EPSILON).powi(2);
+                let rounding = self.n * f64::EPSILON * variance
+                    + (self.n * self.mean.0 * f64::EPSILON).powi(2);
                 if variance.is_infinite() || self.n > 0.0 && variance.is_nan() {
                     return f64::INFINITY;
                 }
                 let sd = if variance <= rounding { 1.0 } else { variance.sqrt() };
-                (x - self.mean) / sd
+                self.deviation(x) / sd
             }
             Answer::Minmax => {
                 // In halves, so that the range of the greatest and the least float does not overflow.
@@ -158,9 +160,9 @@ impl Frame {
             Answer::Robust => {
                 let [q25, median, q75] =
                     [0.25, 0.5, 0.75].map(|q| interpolated(&self.sorted, q).unwrap_or(f64::NAN));
-                let spread = q75 - q25;
-                let spread = if spread < CONSTANT { 1.0 } else { spread.min(f64::MAX) };
-                (x - median) / spread
+                let half_spread = q75 / 2.0 - q25 / 2.0;
+                let half_spread = if half_spread < CONSTANT / 2.0 { 0.5 } else { half_spread };
+                (x / 2.0 - median / 2.0) / half_spread
             }
             Answer::Winsorize => {
                 let (lower, upper) = limits;
@@ -178,24 +180,32 @@ impl Frame {
 
     fn observe(&mut self, x: f64) {
         self.n += 1.0;
-        let delta = x - self.mean;
-        self.mean += delta / self.n;
-        self.m2 += delta * (x - self.mean);
+        if self.n == 1.0 {
+            self.mean = (x, 0.0);
+        }
+        let delta = self.deviation(x);
+        self.mean = moved(self.mean, delta / self.n);
+        self.m2 += delta * self.deviation(x);
         self.min = self.min.min(x);
         self.max = self.max.max(x);
     }
 
-    /// The moments of the values that are there, in two passes.
+    fn deviation(&self, x: f64) -> f64 {
+        (x - self.mean.0) - self.mean.1
+    }
+
+    /// The moments of the values that are there, in three passes; the second says by how much the mean of the first is off.
     fn look_again(&mut self) {
         self.forget();
         let present = || self.values.iter().copied().filter(|x| !x.is_nan());
         let n = present().count() as f64;
         let mean = present().sum::<f64>() / n;
-        let m2 = present().map(|x| (x - mean) * (x - mean)).sum();
+        let off = present().map(|x| x - mean).sum::<f64>() / n;
+        let m2 = present().map(|x| (x - mean) - off).map(|delta| delta * delta).sum();
         let (min, max) =
             (present().fold(f64::INFINITY, f64::min), present().fold(f64::NEG_INFINITY, f64::max));
         if n > 0.0 {
-            (self.n, self.mean, self.m2, self.min, self.max) = (n, mean, m2, min, max);
+            (self.n, self.mean, self.m2, self.min, self.max) = (n, (mean, off), m2, min, max);
         }
     }
 }
@@ -234,7 +244,34 @@ mod tests {
         for answer in [Answer::Zscore, Answer::Minmax, Answer::Robust] {
             check(answer, &[5.0; 7], 5.0, 0.0);
         }
-        assert!(direct(Answer::Minmax, &[-1e308, 1e308], 0.0).is_finite());
+        check(Answer::Minmax, &[-1e308, 1e308], 0.0, 0.5);
+        check(Answer::Robust, &[-1e308, -1e308, 0.0, 1e308, 1e308], 1e308, 0.5);
+    }
+
+    #[test]
+    fn deviations_keep_their_digits_far_from_zero() {
+        let near = [0.0, 1.0, 3.0, 4.3, 0.2, 2.2];
+        let far = near.map(|x| x + 1.7e12);
+        let near = far.map(|x| x - 1.7e12);
+        let (mut frame, mut of_near) =
+            (Frame::new(Answer::Zscore, true), Frame::new(Answer::Zscore, true));
+        for place in 0..near.len() {
+            frame.push(far[place]).unwrap();
+            of_near.push(near[place]).unwrap();
+            if place > 2 {
+                frame.shift();
+                of_near.shift();
+            }
+            let found = frame.answer(far[place], (0.0, 1.0));
+            let expected = of_near.answer(near[place], (0.0, 1.0));
+            assert!((found - expected).abs() < 1e-12, "{place}: {found} {expected}");
+            check(
+                Answer::Zscore,
+                &far[..=place],
+                far[place],
+                direct(Answer::Zscore, &near[..=place], near[place]),
+            );
+        }
     }
 
     #[test]

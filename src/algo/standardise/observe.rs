@@ -32,9 +32,11 @@ pub(super) fn observe_features(block: &mut [f64], row: &[f64], first: usize) {
         let before = block[at(Part::Count)];
         let n = before + 1.0;
         let mean = block[at(Part::Mean)];
-        // The first value is the mean as it is: no deviation, so nothing overflows.
-        let delta = if before == 0.0 { 0.0 } else { x - mean };
-        let step = delta / n;
+        let low = block[at(Part::MeanLow)];
+        // The first value is the mean as it is. In halves, so that no difference of two floats is beyond them.
+        let half = if before == 0.0 { 0.0 } else { (0.5 * x - 0.5 * mean) - 0.5 * low };
+        let delta = half + half;
+        let step = half / (0.5 * n);
         let square = step * step;
         let growth = delta * step * before;
         let (m2, m3) = (block[at(Part::M2)], block[at(Part::M3)]);
@@ -42,12 +44,25 @@ pub(super) fn observe_features(block: &mut [f64], row: &[f64], first: usize) {
             growth * square * (n * n - 3.0 * n + 3.0) + 6.0 * square * m2 - 4.0 * step * m3;
         block[at(Part::M3)] += growth * step * (n - 2.0) - 3.0 * step * m2;
         block[at(Part::M2)] = m2 + growth;
-        block[at(Part::Mean)] = if before == 0.0 { x } else { mean + step };
+        let moved = moved((mean, low), step);
+        let first = before == 0.0;
+        block[at(Part::Mean)] = if first { x } else { moved.0 };
+        block[at(Part::MeanLow)] = if first { 0.0 } else { moved.1 };
         block[at(Part::Count)] = n;
         let (min, max) = (block[at(Part::Min)], block[at(Part::Max)]);
         block[at(Part::Min)] = if x < min { x } else { min };
         block[at(Part::Max)] = if x > max { x } else { max };
     }
+}
+
+/// A mean of two parts, moved by a step: what the sum leaves out of the step (Knuth's two-sum) goes to the low part.
+#[inline]
+pub(super) fn moved((mean, low): (f64, f64), step: f64) -> (f64, f64) {
+    let sum = mean + step;
+    let added = sum - mean;
+    let low = low + ((mean - (sum - added)) + (step - added));
+    let high = sum + low;
+    (high, low - (high - sum))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -71,7 +86,8 @@ unsafe fn observe_avx2(block: &mut [f64], row: &[f64]) -> bool {
         if _mm256_movemask_pd(finite) != 0b1111 || !row[whole..].iter().all(|x| x.is_finite()) {
             return false;
         }
-        let [one, two, three, four, six] = [1.0, 2.0, 3.0, 4.0, 6.0].map(|x| _mm256_set1_pd(x));
+        let [halved, one, two, three, four, six] =
+            [0.5, 1.0, 2.0, 3.0, 4.0, 6.0].map(|x| _mm256_set1_pd(x));
         let base = block.as_mut_ptr();
         for j in (0..whole).step_by(4) {
             let at = |part: Part| base.add(part as usize * d + j);
@@ -83,8 +99,12 @@ unsafe fn observe_avx2(block: &mut [f64], row: &[f64]) -> bool {
             let m4 = _mm256_loadu_pd(at(Part::M4));
             let n = _mm256_add_pd(before, one);
             let is_first = _mm256_cmp_pd::<_CMP_EQ_OQ>(before, zero);
-            let delta = _mm256_andnot_pd(is_first, _mm256_sub_pd(x, mean));
-            let step = _mm256_div_pd(delta, n);
+            let low = _mm256_loadu_pd(at(Part::MeanLow));
+            let half = _mm256_sub_pd(_mm256_mul_pd(halved, x), _mm256_mul_pd(halved, mean));
+            let half = _mm256_sub_pd(half, _mm256_mul_pd(halved, low));
+            let half = _mm256_andnot_pd(is_first, half);
+            let delta = _mm256_add_pd(half, half);
+            let step = _mm256_div_pd(half, _mm256_mul_pd(halved, n));
             let square = _mm256_mul_pd(step, step);
             let growth = _mm256_mul_pd(_mm256_mul_pd(delta, step), before);
             let polynomial =
@@ -94,11 +114,20 @@ unsafe fn observe_avx2(block: &mut [f64], row: &[f64]) -> bool {
             let fourth = _mm256_sub_pd(fourth, _mm256_mul_pd(_mm256_mul_pd(four, step), m3));
             let third = _mm256_mul_pd(_mm256_mul_pd(growth, step), _mm256_sub_pd(n, two));
             let third = _mm256_sub_pd(third, _mm256_mul_pd(_mm256_mul_pd(three, step), m2));
-            let mean = _mm256_blendv_pd(_mm256_add_pd(mean, step), x, is_first);
+            let sum = _mm256_add_pd(mean, step);
+            let added = _mm256_sub_pd(sum, mean);
+            let left_out = _mm256_sub_pd(mean, _mm256_sub_pd(sum, added));
+            let left_out = _mm256_add_pd(left_out, _mm256_sub_pd(step, added));
+            let low = _mm256_add_pd(low, left_out);
+            let high = _mm256_add_pd(sum, low);
+            let low = _mm256_sub_pd(low, _mm256_sub_pd(high, sum));
+            let mean = _mm256_blendv_pd(high, x, is_first);
+            let low = _mm256_andnot_pd(is_first, low);
             _mm256_storeu_pd(at(Part::M4), _mm256_add_pd(m4, fourth));
             _mm256_storeu_pd(at(Part::M3), _mm256_add_pd(m3, third));
             _mm256_storeu_pd(at(Part::M2), _mm256_add_pd(m2, growth));
             _mm256_storeu_pd(at(Part::Mean), mean);
+            _mm256_storeu_pd(at(Part::MeanLow), low);
             _mm256_storeu_pd(at(Part::Count), n);
             // Both give the second operand where neither is less (greater), as the comparisons of the other way do.
             let min = _mm256_min_pd(x, _mm256_loadu_pd(at(Part::Min)));
@@ -122,10 +151,12 @@ mod tests {
             let (mut fast, mut plain) = (vec![0.0; PARTS * d], vec![0.0; PARTS * d]);
             clear(&mut fast);
             clear(&mut plain);
-            for i in 0..200 {
+            for i in 0..200_i32 {
                 let row: Vec<f64> = (0..d)
-                    .map(|j| ((i * 31 + j * 17) as f64 * 0.7).sin() * 10.0 + j as f64)
+                    .map(|j| (f64::from(i * 31 + j as i32 * 17) * 0.7).sin() * 10.0 + j as f64)
                     .collect();
+                let far = 10f64.powi(i % 4 * 100);
+                let row: Vec<f64> = row.iter().map(|x| x * far + 1.7e12).collect();
                 assert!(observe_finite(&mut fast, &row));
                 observe_features(&mut plain, &row, 0);
             }

@@ -15,18 +15,13 @@ pub fn by_zscore(row: &[f64], stats: &FeatureStats, threshold: f64) -> Vec<Optio
 }
 
 /// Whether each value lies more than `factor` interquartile ranges below the first quartile or above the third.
-pub fn by_iqr(
-    row: &[f64],
-    quantiles: &FeatureQuantiles,
-    factor: f64,
-) -> Result<Vec<Option<bool>>, String> {
+pub fn by_iqr(row: &[f64], quantiles: &FeatureQuantiles, factor: f64) -> Vec<Option<bool>> {
     let outlier = |(&x, one): (&f64, &super::quantiles::Quantiles)| {
-        let mut ready = one.ready()?;
-        let (Some(q25), Some(q75)) = (ready.quantile(0.25), ready.quantile(0.75)) else {
-            return Ok(None);
-        };
-        let reach = factor * (q75 - q25);
-        Ok(Some(x < q25 - reach || x > q75 + reach).filter(|_| !x.is_nan()))
+        let ready = one.ready();
+        let (q25, q75) = (ready.quantile(0.25)?, ready.quantile(0.75)?);
+        // In halves, so that the range of the greatest and the least float is one.
+        let reach = factor * (q75 / 2.0 - q25 / 2.0);
+        Some(x / 2.0 < q25 / 2.0 - reach || x / 2.0 > q75 / 2.0 + reach).filter(|_| !x.is_nan())
     };
     row.iter().zip(&quantiles.of).map(outlier).collect()
 }
@@ -43,7 +38,7 @@ mod tests {
         let mut quantiles = FeatureQuantiles::new(None, 1);
         for x in [1.0, 2.0, 3.0, 4.0, 5.0] {
             observe(&mut block, &[x]);
-            quantiles.of[0].values.push(x);
+            quantiles.of[0].values.push((x, 1));
         }
         let stats = FeatureStats::from_block(None, &block);
         // sd is 1.414; quartiles 2 and 4.
@@ -51,10 +46,14 @@ mod tests {
             [(3.0, false, false), (7.2, false, true), (7.3, true, true), (-1.1, false, true)]
         {
             assert_eq!(by_zscore(&[x], &stats, 3.0), [Some(far)], "{x}");
-            assert_eq!(by_iqr(&[x], &quantiles, 1.5).unwrap(), [Some(outside)], "{x}");
+            assert_eq!(by_iqr(&[x], &quantiles, 1.5), [Some(outside)], "{x}");
         }
         assert_eq!(by_zscore(&[f64::NAN], &stats, 3.0), [None]);
+        // Quartiles whose distance is beyond the floats.
+        quantiles.of[0].values = vec![(-1e308, 2), (1e308, 2)];
+        assert_eq!(by_iqr(&[1.1e308], &quantiles, 0.06), [Some(false)]);
+        assert_eq!(by_iqr(&[1.1e308], &quantiles, 0.04), [Some(true)]);
         let none = FeatureQuantiles::new(None, 1);
-        assert_eq!(by_iqr(&[1.0], &none, 1.5).unwrap(), [None]);
+        assert_eq!(by_iqr(&[1.0], &none, 1.5), [None]);
     }
 }

@@ -35,10 +35,10 @@ pub fn original(y: f64, lambda: f64) -> f64 {
     }
 }
 
-/// The lambda of the greatest likelihood, as scikit-learn's PowerTransformer looks for; 1, which changes nothing, for
-/// values that are all equal.
-pub fn most_likely(values: &[f64]) -> f64 {
-    if values.iter().all(|&value| value == values[0]) {
+/// The lambda of the greatest likelihood, as scikit-learn's PowerTransformer looks for, of values and how often each is there; 1,
+/// which changes nothing, for values that are all equal.
+pub fn most_likely(values: &[(f64, f64)]) -> f64 {
+    if values.iter().all(|&(value, _)| value == values[0].0) {
         return 1.0;
     }
     // A golden-section search: the likelihood has one maximum in practice.
@@ -64,11 +64,12 @@ pub fn most_likely(values: &[f64]) -> f64 {
 }
 
 /// But for a constant: -n/2 ln(variance of the transformed) + (lambda - 1) sum of sign(x) ln(|x| + 1).
-fn log_likelihood(values: &[f64], lambda: f64) -> f64 {
-    let n = values.len() as f64;
-    let mean = values.iter().map(|&x| transformed(x, lambda)).sum::<f64>() / n;
-    let variance = values.iter().map(|&x| (transformed(x, lambda) - mean).powi(2)).sum::<f64>() / n;
-    let jacobian: f64 = values.iter().map(|&x| x.signum() * x.abs().ln_1p()).sum();
+fn log_likelihood(values: &[(f64, f64)], lambda: f64) -> f64 {
+    let sum = |of: &dyn Fn(f64) -> f64| values.iter().map(|&(x, n)| n * of(x)).sum::<f64>();
+    let n = sum(&|_| 1.0);
+    let mean = sum(&|x| transformed(x, lambda)) / n;
+    let variance = sum(&|x| (transformed(x, lambda) - mean).powi(2)) / n;
+    let jacobian = sum(&|x| x.signum() * x.abs().ln_1p());
     let likelihood = -0.5 * n * variance.ln() + (lambda - 1.0) * jacobian;
     // A variance of 0 or beyond the floats is no good lambda.
     if likelihood.is_finite() { likelihood } else { f64::NEG_INFINITY }
@@ -92,8 +93,16 @@ mod tests {
     #[test]
     fn the_most_likely_lambda_is_scikit_learns() {
         // sklearn.preprocessing.PowerTransformer().fit([[1], [2], [3], [5], [9], [20], [-4]]).lambdas_
-        let lambda = most_likely(&[1.0, 2.0, 3.0, 5.0, 9.0, 20.0, -4.0]);
+        let values = [1.0, 2.0, 3.0, 5.0, 9.0, 20.0, -4.0];
+        let lambda = most_likely(&values.map(|value| (value, 1.0)));
         assert!((lambda - 0.76479591).abs() < 1e-6, "{lambda}");
-        assert_eq!(most_likely(&[3.0, 3.0]), 1.0);
+        assert_eq!(most_likely(&[(3.0, 2.0)]), 1.0);
+        // Of [1, 1, 1, 2, 9], where a value is there three times.
+        let [each, counted] = [
+            vec![(1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (2.0, 1.0), (9.0, 1.0)],
+            vec![(1.0, 3.0), (2.0, 1.0), (9.0, 1.0)],
+        ]
+        .map(|values| most_likely(&values));
+        assert!((each - counted).abs() < 1e-9);
     }
 }

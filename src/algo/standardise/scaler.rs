@@ -45,6 +45,9 @@ pub struct Scaler {
     /// Added at the end: the low end of a minmax scaler.
     #[serde(default)]
     pub offset: f64,
+    /// The scales are of halves of the values: the range of the greatest and the least float is beyond the floats.
+    #[serde(default)]
+    pub halved: bool,
     /// Of a Yeo-Johnson scaler, one a feature; else empty.
     #[serde(default)]
     pub lambda: Vec<f64>,
@@ -61,7 +64,8 @@ const TAIL: f64 = 1e-7 - f64::EPSILON;
 /// A spread this small against the values is rounding, and the feature constant: scikit-learn's bound.
 const CONSTANT: f64 = 10.0 * f64::EPSILON;
 
-/// The squared deviations of a feature add up to more than the largest float.
+/// The squared deviations of a feature add up to more than the largest float, or its range is more than so many of those that it is
+/// to be scaled to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the values of feature {feature} are too large to be standardised")]
 pub struct Overflow {
@@ -69,16 +73,20 @@ pub struct Overflow {
     pub feature: String,
 }
 
+impl Overflow {
+    fn of(stats: &FeatureStats, feature: usize) -> Self {
+        let names = stats.features.as_ref();
+        let feature =
+            names.map_or_else(|| (feature + 1).to_string(), |names| names[feature].clone());
+        Self { feature }
+    }
+}
+
 impl Scaler {
     pub fn standard(stats: &FeatureStats) -> Result<Self, Overflow> {
         let scale = (0..stats.n.len()).map(|j| {
             let n = stats.n[j].max(1) as f64;
-            let m2 = stats.m2[j].ok_or_else(|| Overflow {
-                feature: stats
-                    .features
-                    .as_ref()
-                    .map_or((j + 1).to_string(), |names| names[j].clone()),
-            })?;
+            let m2 = stats.m2[j].ok_or_else(|| Overflow::of(stats, j))?;
             let (mean, variance) = (stats.mean[j].unwrap_or(0.0), m2 / n);
             // The variance of n equal values is off by at most this (scikit-learn's `_is_constant_feature`).
             let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
@@ -92,19 +100,17 @@ impl Scaler {
     }
 
     /// `low` and `high` are finite, and `low` is less.
-    pub fn minmax(stats: &FeatureStats, low: f64, high: f64) -> Self {
-        let scale = stats.min.iter().zip(&stats.max).map(|(min, max)| {
-            // Halved, so that the range of the greatest and the least float does not overflow; doubled back below.
-            let half_range = max.unwrap_or(0.0) / 2.0 - min.unwrap_or(0.0) / 2.0;
-            let range = (half_range * 2.0).min(f64::MAX);
-            let range = if range < CONSTANT { 1.0 } else { range };
-            range / (high - low)
-        });
-        let scale = scale.collect();
-        Self {
+    pub fn minmax(stats: &FeatureStats, low: f64, high: f64) -> Result<Self, Overflow> {
+        let half_ranges = stats.min.iter().zip(&stats.max);
+        let half_ranges = half_ranges.map(|(min, max)| half_distance(*min, *max) / (high - low));
+        let scaler = Self {
             center: stats.min.clone(),
             offset: low,
-            ..Self::of(Kind::Minmax, stats.features.clone(), scale)
+            ..Self::of(Kind::Minmax, stats.features.clone(), half_ranges.collect())
+        };
+        match scaler.scale.iter().position(|scale| scale.is_infinite()) {
+            None => Ok(scaler.of_halves()),
+            Some(feature) => Err(Overflow::of(stats, feature)),
         }
     }
 
@@ -118,78 +124,87 @@ impl Scaler {
         Self { center, ..Self::of(Kind::Maxabs, stats.features.clone(), scale) }
     }
 
-    /// Median and interquartile range. An `Err` says why the quantiles cannot be read.
-    pub fn robust(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    /// Median and interquartile range.
+    pub fn robust(quantiles: &FeatureQuantiles) -> Self {
         let (mut center, mut scale) = (Vec::new(), Vec::new());
         for one in &quantiles.of {
-            let mut ready = one.ready()?;
+            let ready = one.ready();
             let [q25, median, q75] = [0.25, 0.5, 0.75].map(|q| ready.quantile(q));
-            let spread = q75.unwrap_or(0.0) - q25.unwrap_or(0.0);
             center.push(median);
-            scale.push(if spread < CONSTANT { 1.0 } else { spread.min(f64::MAX) });
+            scale.push(half_distance(q25, q75));
         }
-        Ok(Self { center, ..Self::of(Kind::Robust, quantiles.features.clone(), scale) })
+        Self { center, ..Self::of(Kind::Robust, quantiles.features.clone(), scale) }.of_halves()
     }
 
     /// ln(1 + x), standardised; a value of -1 and below has none.
-    pub fn log1p(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    pub fn log1p(quantiles: &FeatureQuantiles) -> Self {
         let scaler =
             Self::of(Kind::Log1p, quantiles.features.clone(), vec![1.0; quantiles.of.len()]);
         scaler.standardised(quantiles)
     }
 
-    pub fn yeo_johnson(quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    pub fn yeo_johnson(quantiles: &FeatureQuantiles) -> Self {
         let mut scaler =
             Self::of(Kind::YeoJohnson, quantiles.features.clone(), vec![1.0; quantiles.of.len()]);
         for one in &quantiles.of {
-            let values = representatives(one)?;
+            let values = one.representatives();
             scaler.lambda.push(if values.is_empty() { 1.0 } else { power::most_likely(&values) });
         }
         scaler.standardised(quantiles)
     }
 
     /// A quantile scaler to a uniform or a normal distribution.
-    pub fn quantile(quantiles: &FeatureQuantiles, kind: Kind) -> Result<Self, String> {
+    pub fn quantile(quantiles: &FeatureQuantiles, kind: Kind) -> Self {
         let n = quantiles.of.len();
         let mut scaler = Self::of(kind, quantiles.features.clone(), vec![1.0; n]);
         scaler.center.clear();
         for one in &quantiles.of {
             // Missing values count, as in scikit-learn.
-            let n_grid = (one.n()? + one.nulls).clamp(2, GRID as u64) as usize;
-            let grid = one.ready()?.grid(n_grid);
+            let n_grid = (one.n() + one.nulls).clamp(2, GRID as u64) as usize;
+            let grid = one.ready().grid(n_grid);
             scaler.center.push(grid.as_ref().map(|_| 0.0));
             scaler.quantiles.push(grid.unwrap_or_default());
         }
-        Ok(scaler)
+        scaler
     }
 
     fn of(kind: Kind, features: Option<Vec<String>>, scale: Vec<f64>) -> Self {
         let center = vec![None; scale.len()];
         let (lambda, quantiles) = (Vec::new(), Vec::new());
-        Self { kind, features, center, scale, offset: 0.0, lambda, quantiles }
+        Self { kind, features, center, scale, offset: 0.0, halved: false, lambda, quantiles }
+    }
+
+    /// With scales that are those of halves so far: of the whole values where no scale is beyond the floats then.
+    fn of_halves(mut self) -> Self {
+        self.halved = self.scale.iter().any(|scale| (2.0 * scale).is_infinite());
+        if !self.halved {
+            self.scale.iter_mut().for_each(|scale| *scale *= 2.0);
+        }
+        self
     }
 
     /// Takes center and scale from the mean and the standard deviation of the transformed values.
-    fn standardised(mut self, quantiles: &FeatureQuantiles) -> Result<Self, String> {
+    fn standardised(mut self, quantiles: &FeatureQuantiles) -> Self {
         for (feature, one) in quantiles.of.iter().enumerate() {
-            let values = representatives(one)?;
-            let values: Vec<f64> = values
+            let values: Vec<(f64, f64)> = one
+                .representatives()
                 .into_iter()
-                .map(|x| self.powered(feature, x))
-                .filter(|x| x.is_finite())
+                .map(|(x, n)| (self.powered(feature, x), n))
+                .filter(|(x, _)| x.is_finite())
                 .collect();
             if values.is_empty() {
                 continue;
             }
-            let n = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / n;
-            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            let sum = |of: &dyn Fn(f64) -> f64| values.iter().map(|&(x, n)| n * of(x)).sum::<f64>();
+            let n = sum(&|_| 1.0);
+            let mean = sum(&|x| x) / n;
+            let variance = sum(&|x| (x - mean).powi(2)) / n;
             let sd = variance.sqrt();
             self.center[feature] = Some(mean);
             self.scale[feature] =
                 if sd <= CONSTANT * mean.abs() || !sd.is_finite() { 1.0 } else { sd };
         }
-        Ok(self)
+        self
     }
 
     pub fn n_features(&self) -> usize {
@@ -210,7 +225,16 @@ impl Scaler {
             }
         }
         for ((x, center), scale) in row.iter_mut().zip(&self.center).zip(&self.scale) {
-            *x = (*x - center.unwrap_or(f64::NAN)) / scale + self.offset;
+            let center = center.unwrap_or(f64::NAN);
+            let distance = *x - center;
+            *x = self.offset
+                + if self.halved {
+                    (0.5 * *x - 0.5 * center) / scale
+                } else if distance.is_infinite() {
+                    *x / scale - center / scale
+                } else {
+                    distance / scale
+                };
         }
     }
 
@@ -231,7 +255,15 @@ impl Scaler {
             return;
         }
         for ((x, center), scale) in row.iter_mut().zip(&self.center).zip(&self.scale) {
-            *x = (*x - self.offset) * scale + center.unwrap_or(f64::NAN);
+            let (scaled, center) = (*x - self.offset, center.unwrap_or(f64::NAN));
+            let whole = scaled * scale + center;
+            *x = if self.halved {
+                2.0 * (scaled * scale + 0.5 * center)
+            } else if whole.is_finite() {
+                whole
+            } else {
+                2.0 * (scaled * (0.5 * scale) + 0.5 * center)
+            };
         }
         match self.kind {
             Kind::Log1p => row.iter_mut().for_each(|x| *x = x.exp_m1()),
@@ -299,17 +331,14 @@ impl Scaler {
     }
 }
 
-fn standard_normal() -> Option<Normal> {
-    Normal::new(0.0, 1.0).ok()
+/// Half of the distance of two values, which is not beyond the floats; a half for two that are the same but for rounding.
+fn half_distance(low: Option<f64>, high: Option<f64>) -> f64 {
+    let half = high.unwrap_or(0.0) / 2.0 - low.unwrap_or(0.0) / 2.0;
+    if half < CONSTANT / 2.0 { 0.5 } else { half }
 }
 
-/// All values while they are kept; of a digest, as many quantiles at equal steps as stand for them.
-fn representatives(one: &super::quantiles::Quantiles) -> Result<Vec<f64>, String> {
-    const OF_DIGEST: usize = 10_001;
-    Ok(match one.ready()? {
-        super::quantiles::Ready::Exact(values) => values,
-        mut digest => digest.grid(OF_DIGEST).unwrap_or_default(),
-    })
+fn standard_normal() -> Option<Normal> {
+    Normal::new(0.0, 1.0).ok()
 }
 
 /// Which share of the values is below, by linear interpolation between the quantiles of a grid; in the middle of the shares where
@@ -335,5 +364,10 @@ fn share_below(grid: &[f64], x: f64) -> f64 {
         };
     }
     let (low, high) = (grid[first - 1], grid[first]);
-    ((first - 1) as f64 + (x - low) / (high - low)) / steps
+    let part = if (high - low).is_finite() {
+        (x - low) / (high - low)
+    } else {
+        (x / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0)
+    };
+    ((first - 1) as f64 + part) / steps
 }

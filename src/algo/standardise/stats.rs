@@ -1,7 +1,8 @@
 //! Count, mean, central moments and range of each feature, one row at a time, in a flat block that is changed in place.
 //!
-//! The block of d features is eight runs of d numbers, in the order of [`Part`]: as runs, one row updates them in vector
-//! registers. Updating and merging follow Pébay (2008), "Formulas for robust, one-pass parallel computation of covariances
+//! The block of d features is nine runs of d numbers, in the order of [`Part`]: as runs, one row updates them in vector
+//! registers. A mean is the sum of two floats: one alone is off by up to 1e-4 at 1.7e12 (milliseconds since 1970), and every
+//! deviation from it, too. Updating and merging follow Pébay (2008), "Formulas for robust, one-pass parallel computation of covariances
 //! and arbitrary-order statistical moments": no sum of raw powers, so nothing cancels.
 
 #[cfg(test)]
@@ -9,8 +10,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::observe::observe_features;
 pub use super::observe::observe_finite;
+use super::observe::{moved, observe_features};
 
 /// The runs of a block, in order. Counts are whole numbers up to 2^53, exact as f64.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +27,15 @@ pub enum Part {
     M4,
     Min,
     Max,
+    /// What the mean leaves out, below its last digit.
+    MeanLow,
 }
 
 /// Where counts stay: a row more would not change them.
 const MAX_COUNT: f64 = (1_u64 << 53) as f64;
 
 /// The number of runs of a block.
-pub const PARTS: usize = 8;
+pub const PARTS: usize = 9;
 
 /// Makes a block of no rows.
 pub fn clear(block: &mut [f64]) {
@@ -94,16 +97,22 @@ pub fn merge(block: &mut [f64], other: &[f64]) {
             continue;
         }
         if na == 0.0 {
-            for p in [Part::Count, Part::Mean, Part::M2, Part::M3, Part::M4, Part::Min, Part::Max] {
-                block[at(p, j)] = other[at(p, j)];
+            let missing = block[at(Part::Missing, j)];
+            for part_idx in 0..PARTS {
+                block[part_idx * d + j] = other[part_idx * d + j];
             }
+            block[at(Part::Missing, j)] = missing;
             continue;
         }
         let n = na + nb;
-        let delta = other[at(Part::Mean, j)] - block[at(Part::Mean, j)];
+        let (mean, low) = (block[at(Part::Mean, j)], block[at(Part::MeanLow, j)]);
+        let (other_mean, other_low) = (other[at(Part::Mean, j)], other[at(Part::MeanLow, j)]);
+        // In halves, so that no difference of two floats is beyond them.
+        let half = (0.5 * other_mean - 0.5 * mean) + (0.5 * other_low - 0.5 * low);
+        let delta = half + half;
         let (a2, a3, a4) = (block[at(Part::M2, j)], block[at(Part::M3, j)], block[at(Part::M4, j)]);
         let (b2, b3, b4) = (other[at(Part::M2, j)], other[at(Part::M3, j)], other[at(Part::M4, j)]);
-        let step = delta / n;
+        let step = half / (0.5 * n);
         block[at(Part::M4, j)] = a4
             + b4
             + na * nb * delta * step * step * step * (na * na - na * nb + nb * nb)
@@ -112,7 +121,12 @@ pub fn merge(block: &mut [f64], other: &[f64]) {
         block[at(Part::M3, j)] =
             a3 + b3 + na * nb * delta * step * step * (na - nb) + 3.0 * step * (na * b2 - nb * a2);
         block[at(Part::M2, j)] = a2 + b2 + na * nb * delta * step;
-        block[at(Part::Mean, j)] += nb * step;
+        let step = nb * step;
+        (block[at(Part::Mean, j)], block[at(Part::MeanLow, j)]) = if step.is_finite() {
+            moved((mean, low), step)
+        } else {
+            (mean * (na / n) + other_mean * (nb / n), 0.0)
+        };
         block[at(Part::Count, j)] = n.min(MAX_COUNT);
         block[at(Part::Min, j)] = block[at(Part::Min, j)].min(other[at(Part::Min, j)]);
         block[at(Part::Max, j)] = block[at(Part::Max, j)].max(other[at(Part::Max, j)]);
@@ -120,7 +134,7 @@ pub fn merge(block: &mut [f64], other: &[f64]) {
 }
 
 /// A summary apart from its block: what its text says. A feature without a value has no mean, minimum and
-/// maximum; a mean or a moment beyond the range of f64 is None.
+/// maximum; a moment beyond the range of f64 is None.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureStats {
@@ -129,6 +143,9 @@ pub struct FeatureStats {
     pub n: Vec<u64>,
     pub nulls: Vec<u64>,
     pub mean: Vec<Option<f64>>,
+    /// What each mean leaves out below its last digit; not written where that is nothing.
+    #[serde(default, skip_serializing_if = "is_all_zero")]
+    pub mean_low: Vec<f64>,
     pub m2: Vec<Option<f64>>,
     pub m3: Vec<Option<f64>>,
     pub m4: Vec<Option<f64>>,
@@ -142,14 +159,14 @@ impl FeatureStats {
         let n = count(Part::Count);
         let known =
             |p| part(block, p).iter().zip(&n).map(|(&x, &n)| (n > 0).then_some(x)).collect();
-        let finite = |numbers: Vec<Option<f64>>| {
-            numbers.into_iter().map(|x| x.filter(|x| x.is_finite())).collect()
-        };
-        let moment = |p| finite(part(block, p).iter().copied().map(Some).collect());
+        let low = part(block, Part::MeanLow);
+        let moment =
+            |p| part(block, p).iter().map(|&x| Some(x).filter(|x| x.is_finite())).collect();
         Self {
             features,
             nulls: count(Part::Missing),
-            mean: finite(known(Part::Mean)),
+            mean: known(Part::Mean),
+            mean_low: if is_all_zero(low) { Vec::new() } else { low.to_vec() },
             m2: moment(Part::M2),
             m3: moment(Part::M3),
             m4: moment(Part::M4),
@@ -167,9 +184,8 @@ impl FeatureStats {
         };
         fill(Part::Count, &mut self.n.iter().map(|&n| n as f64));
         fill(Part::Missing, &mut self.nulls.iter().map(|&n| n as f64));
-        let without = |n: u64| if n > 0 { f64::NAN } else { 0.0 };
-        let means = self.mean.iter().zip(&self.n);
-        fill(Part::Mean, &mut means.map(|(x, &n)| x.unwrap_or_else(|| without(n))));
+        fill(Part::Mean, &mut self.mean.iter().map(|x| x.unwrap_or(0.0)));
+        fill(Part::MeanLow, &mut self.mean_low.iter().copied());
         fill(Part::M2, &mut self.m2.iter().map(|x| x.unwrap_or(f64::NAN)));
         fill(Part::M3, &mut self.m3.iter().map(|x| x.unwrap_or(f64::NAN)));
         fill(Part::M4, &mut self.m4.iter().map(|x| x.unwrap_or(f64::NAN)));
@@ -191,6 +207,10 @@ impl FeatureStats {
             self.min.len(),
             self.max.len(),
         ];
+        let d_low = self.mean_low.len();
+        if d_low != 0 && d_low != d || !self.mean_low.iter().all(|low| low.is_finite()) {
+            return Err("its low parts of means are not those of its features".into());
+        }
         if d == 0 {
             return Err("there is no feature".into());
         }
@@ -204,9 +224,8 @@ impl FeatureStats {
             let is_finite = |x: Option<f64>| x.is_some_and(f64::is_finite);
             let complete = match self.n[j] {
                 0 => [self.mean[j], self.min[j], self.max[j]].iter().all(Option::is_none),
-                // A mean beyond the floats makes an M2 that is.
                 _ => {
-                    (is_finite(self.mean[j]) || self.mean[j].is_none() && self.m2[j].is_none())
+                    is_finite(self.mean[j])
                         && is_finite(self.min[j])
                         && is_finite(self.max[j])
                         && self.min[j] <= self.max[j]
@@ -258,4 +277,8 @@ impl FeatureStats {
         };
         (0..self.n.len()).map(feature).collect()
     }
+}
+
+fn is_all_zero(numbers: &[f64]) -> bool {
+    numbers.iter().all(|&x| x == 0.0)
 }

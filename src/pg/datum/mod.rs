@@ -239,6 +239,36 @@ pub(crate) fn written(kind: Kind, type_oid: Oid, number: f64) -> String {
     // A numeric was read as a float8, and is written as one.
     let is_itself = !matches!(kind, Kind::Numeric | Kind::Float8);
     let type_oid = if is_itself { type_oid } else { pg_sys::FLOAT8OID };
+    printed(type_oid, datum)
+}
+
+/// Whether a numeric has at most twelve digits, so that its nearest float is that of no other such numeric.
+///
+/// # Safety
+/// `datum` is a numeric, not NULL.
+#[inline]
+pub(crate) unsafe fn is_short_numeric(datum: Datum) -> bool {
+    /// A header of two bytes, and three digits of base 10,000.
+    const SHORT: usize = 8;
+    let value = datum.cast_mut_ptr::<pg_sys::varlena>();
+    // SAFETY: by the caller's promise; a value that is compressed or kept elsewhere is not looked into.
+    unsafe {
+        let is_here = pgrx::varatt_is_4b_u(value)
+            || pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value);
+        is_here && varlena_bytes(value).len() <= SHORT
+    }
+}
+
+/// A bigint, or the microseconds of a time, of this type as SQL writes it.
+pub(crate) fn written_whole(type_oid: Oid, kind: Kind, whole: i64) -> String {
+    match kind {
+        Kind::Timestamp => printed(type_oid, Datum::from(whole)),
+        _ => whole.to_string(),
+    }
+}
+
+/// The datum is of the type, by value.
+fn printed(type_oid: Oid, datum: Datum) -> String {
     // SAFETY: the datum is of the base type, by value; the output function's string is copied and freed.
     unsafe {
         let output = output_function(pg_sys::getBaseType(type_oid));

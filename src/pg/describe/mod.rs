@@ -4,9 +4,9 @@
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 
-use crate::algo::describe::{Description, Numbers, Texts, sparkline};
+use crate::algo::describe::{Description, Exact, Number, Numbers, Texts, sparkline};
 use crate::algo::memory;
-use crate::pg::datum::{type_name, written};
+use crate::pg::datum::{Kind, is_short_numeric, type_name, written, written_whole};
 use crate::pg::error::{Error, Report};
 use crate::pg::ingest::{Sink, stream};
 use crate::pg::progress::Progress;
@@ -58,7 +58,21 @@ impl Sink for Described<'_> {
                 let value = *values.add(attribute.position);
                 match column {
                     Values::Numbers(numbers) if is_null => numbers.add_null(),
-                    Values::Numbers(numbers) => numbers.add(attribute.kind.number(value)),
+                    Values::Numbers(numbers) => {
+                        let number = attribute.kind.number(value);
+                        if number.abs() < exact_below(attribute.kind)
+                            || !number.is_finite()
+                            || attribute.kind == Kind::Numeric && is_short_numeric(value)
+                        {
+                            numbers.add(number);
+                        } else if attribute.kind == Kind::Numeric {
+                            let kind = attribute.kind.as_written(attribute.type_oid);
+                            let add = |text: &str| numbers.add_decimal(number, text);
+                            kind.text(value, &attribute.name, add)?;
+                        } else {
+                            numbers.add_whole(number, value.value() as i64);
+                        }
+                    }
                     Values::Texts(texts) if is_null => texts.add_null(),
                     Values::Texts(texts) => {
                         attribute.kind.text(value, &attribute.name, |text| texts.add(text))?;
@@ -74,6 +88,17 @@ impl Sink for Described<'_> {
             self.progress.rows(self.n_rows);
         }
         Ok(true)
+    }
+}
+
+/// Up to here, in absolute value, a number of this kind is told apart by its float.
+fn exact_below(kind: Kind) -> f64 {
+    match kind {
+        Kind::Int8 => (1_i64 << 53) as f64,
+        // Beyond the year 2106 the seconds of a time have not digits enough for its microseconds.
+        Kind::Timestamp => (1_i64 << 32) as f64,
+        Kind::Numeric => 0.0,
+        _ => f64::INFINITY,
     }
 }
 
@@ -108,6 +133,7 @@ fn describe(
             name!(top_counts, Option<Vec<i64>>),
             name!(histogram, Option<Vec<i64>>),
             name!(sparkline, Option<String>),
+            name!(is_exact, Option<bool>),
         ),
     >,
     Report,
@@ -153,6 +179,7 @@ fn describe(
             is_counted.then_some(counts),
             numeric.map(|numeric| numeric.histogram.iter().map(|&n| n as i64).collect()),
             numeric.map(|numeric| sparkline(&numeric.histogram)),
+            is_counted.then_some(d.is_exact),
         )
     });
     // Collected, so that the dates are written while the call's own settings hold.
@@ -170,7 +197,15 @@ fn summary(
 ) -> Description<Shown> {
     match values {
         Values::Numbers(numbers) => shown(numbers.describe(n_bins, n_top), |number| {
-            (Some(number), written(attribute.kind, attribute.type_oid, number))
+            let Number { value, exact } = number;
+            let text = match exact {
+                None => written(attribute.kind, attribute.type_oid, value),
+                Some(Exact::Whole(whole)) => {
+                    written_whole(attribute.type_oid, attribute.kind, whole)
+                }
+                Some(Exact::Decimal(text)) => text.into(),
+            };
+            (Some(value), text)
         }),
         Values::Texts(texts) => shown(texts.describe(n_top), |text| (None, text)),
         Values::Present { n, nulls } => Description {
@@ -178,6 +213,7 @@ fn summary(
             nulls,
             not_finite: 0,
             n_distinct: 0,
+            is_exact: true,
             min: None,
             max: None,
             top: Vec::new(),
@@ -192,6 +228,7 @@ fn shown<V>(d: Description<V>, show: impl Fn(V) -> Shown) -> Description<Shown> 
         nulls: d.nulls,
         not_finite: d.not_finite,
         n_distinct: d.n_distinct,
+        is_exact: d.is_exact,
         min: d.min.map(&show),
         max: d.max.map(&show),
         top: d.top.into_iter().map(|(value, n)| (show(value), n)).collect(),

@@ -6,11 +6,11 @@ use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame};
-use crate::algo::memory::{self, Refused};
+use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::onnx_bind::Takes;
 use crate::algo::score::{self, Kind, Metrics};
-use crate::pg::error::{Error, Report};
+use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
@@ -197,24 +197,39 @@ macro_rules! final_functions {
 }
 
 final_functions! {
-    persona_scored_roc_auc: classification::roc_auc;
-    persona_scored_average_precision: classification::average_precision;
-    persona_scored_log_loss: |labels, scores| Ok(Some(classification::log_loss(labels, scores)));
-    persona_scored_brier: |labels, scores| Ok(Some(classification::brier(labels, scores)));
+    persona_scored_roc_auc: |labels, scores| Ok(classification::roc_auc(labels, scores)?);
+    persona_scored_average_precision: |labels, scores| Ok(classification::average_precision(labels, scores)?);
+    persona_scored_log_loss: |labels, scores| of_probabilities(classification::log_loss, labels, scores);
+    persona_scored_brier: |labels, scores| of_probabilities(classification::brier, labels, scores);
+}
+
+fn of_probabilities(
+    metric: fn(&[bool], &[f64]) -> f64,
+    labels: &[bool],
+    scores: &[f64],
+) -> Result<Option<f64>, Report> {
+    match classification::improbable(scores) {
+        None => Ok(Some(metric(labels, scores))),
+        Some(score) => Err(report(
+            PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("score {score} is not between 0 and 1"),
+        )
+        .set_hint("The metric is of probabilities: divide percentages by 100.")),
+    }
 }
 
 /// # Safety
 /// `fcinfo` is of a call with the state as its argument.
 unsafe fn finish(
     fcinfo: FunctionCallInfo,
-    metric: impl FnOnce(&[bool], &[f64]) -> Result<Option<f64>, Refused>,
+    metric: impl FnOnce(&[bool], &[f64]) -> Result<Option<f64>, Report>,
 ) -> Datum {
     // SAFETY: the argument is NULL or the state of an aggregate, which lives in its memory.
     unsafe {
         let state = argument(fcinfo, 0).map(|state| Tagged::<Scored>::of(state).unwrap_or_report());
         let state = state.filter(|state| !state.labels.is_empty());
         let value = state.map_or(Ok(None), |state| metric(&state.labels, &state.scores));
-        match value.map_err(Report::from).unwrap_or_report() {
+        match value.unwrap_or_report() {
             Some(value) => Datum::from(value.to_bits()),
             None => raw::null(fcinfo),
         }

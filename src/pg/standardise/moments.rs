@@ -1,9 +1,10 @@
-//! What is read off summaries: moments as arrays, missing values filled in, outliers.
+//! What is read off summaries: moments and quantiles as arrays, bins, missing values filled in, outliers.
 
 use pgrx::Internal;
 use pgrx::prelude::*;
 
 use crate::algo::standardise::outliers;
+use crate::algo::standardise::quantiles::{FeatureQuantiles, Ready};
 use crate::pg::error::{Error, Report};
 use crate::pg::value::{Bytes, Floats, FloatsOut, received, send};
 
@@ -38,6 +39,46 @@ fn stats_skewness(stats: Stats) -> FloatsOut {
 #[pg_extern]
 fn stats_kurtosis(stats: Stats) -> FloatsOut {
     array(stats.0.kurtosis())
+}
+
+/// One number a feature; NULL for a feature without a value.
+fn each(sketch: &FeatureQuantiles, ask: impl Fn(&Ready) -> Option<f64>) -> FloatsOut {
+    FloatsOut(sketch.of.iter().map(|one| ask(&one.ready()).unwrap_or(f64::NAN)).collect())
+}
+
+#[pg_extern]
+fn quantile(sketch: Sketch, q: f64) -> Result<FloatsOut, Report> {
+    if !(0.0..=1.0).contains(&q) {
+        let (option, value) = ("q".to_owned(), q.to_string());
+        return Err(Error::InvalidOption { option, value, valid: "0 to 1".into() }.into());
+    }
+    Ok(each(&sketch.0, |ready| ready.quantile(q)))
+}
+
+#[pg_extern]
+fn median(sketch: Sketch) -> FloatsOut {
+    each(&sketch.0, |ready| ready.quantile(0.5))
+}
+
+/// The inner edges of n bins of equally many rows, for width_bucket; equal edges, of values that repeat, are one.
+#[pg_extern]
+fn quantile_bins(
+    sketch: Sketch,
+    n: i32,
+) -> Result<TableIterator<'static, (name!(feature, String), name!(edges, Vec<f64>))>, Report> {
+    if !(2..=10_000).contains(&n) {
+        let (option, value) = ("n".to_owned(), n.to_string());
+        return Err(Error::InvalidOption { option, value, valid: "2 to 10000".into() }.into());
+    }
+    let mut rows = Vec::new();
+    for (feature, one) in sketch.0.of.iter().enumerate() {
+        let ready = one.ready();
+        let edges = (1..n).filter_map(|bin| ready.quantile(f64::from(bin) / f64::from(n)));
+        let mut edges: Vec<f64> = edges.collect();
+        edges.dedup();
+        rows.push((sketch.0.name(feature), edges));
+    }
+    Ok(TableIterator::new(rows))
 }
 
 #[pg_extern]
@@ -82,8 +123,7 @@ fn iqr_outliers(
 ) -> Result<Vec<Option<bool>>, Report> {
     check_width(features.0.len(), quantiles.0.of.len())?;
     check_positive("factor", factor)?;
-    outliers::by_iqr(&features.0, &quantiles.0, factor)
-        .map_err(|why| Error::InvalidValue { type_name: "feature_quantiles", why }.into())
+    Ok(outliers::by_iqr(&features.0, &quantiles.0, factor))
 }
 
 fn check_width(found: usize, expected: usize) -> Result<(), Report> {

@@ -1,10 +1,10 @@
 //! `feature_quantiles`: an aggregate whose state is its result, flat and appended to in place.
 //!
 //! Layout of the varlena, aligned to 8: header, format u16, unused u16, number of features u32, bytes of the head u32, rows in
-//! the buffer u32, rows that it has room for u32; then the head, which is the algorithm's structure without the buffered
-//! values; then, from a multiple of 8 on, the buffer: rows of f64, NaN for a missing value. A row is copied behind the last
-//! one; a full buffer makes a new state, four times as large or with the values digested. PostgreSQL copies that into the
-//! aggregate's memory and frees the old one.
+//! the buffer u32, rows that it has room for u32; then the head, which is the algorithm's structure; then, from a multiple of 8
+//! on, the buffer: rows of f64 that the head has not yet, NaN for a missing value. A row is copied behind the last one; a full
+//! buffer makes a new state, four times as large or with the rows taken into the head. PostgreSQL copies that into the
+//! aggregate's memory and frees the old one. A stored value has no buffer.
 #![allow(unsafe_code, reason = "the state is appended to in place, in memory of the aggregate")]
 
 use std::ffi::{CStr, CString};
@@ -17,17 +17,21 @@ use pgrx::prelude::*;
 
 use crate::algo::encoded;
 use crate::algo::memory;
-use crate::algo::standardise::quantiles::{FeatureQuantiles, MAX_EXACT, Ready};
+use crate::algo::standardise::quantiles::{FeatureQuantiles, Quantiles};
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
 use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::{Bytes, FloatsOut, as_json, received, send};
+use crate::pg::value::{Bytes, as_json, received, send};
+
+use super::aligned;
 
 const HEADER: usize = 24;
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+/// Rows that are taken into the head together.
+const BATCH: usize = 1024;
 /// Rows that a new state has room for; it grows fourfold.
 const FIRST_ROWS: usize = 4;
 const NAME: &str = "feature_quantiles";
@@ -81,15 +85,20 @@ unsafe extern "C-unwind" fn feature_quantiles_combine(fcinfo: FunctionCallInfo) 
     // SAFETY: SQL declares (feature_quantiles, feature_quantiles), as the transition and combine function of aggregates.
     unsafe {
         let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        let other = read(other).unwrap_or_report();
+        let mut other = read(other).unwrap_or_report();
         let Some(state) = argument(fcinfo, 0) else {
-            return state_of(other, 0).unwrap_or_report();
+            return stored(&other).unwrap_or_report();
         };
         let mut state = read(state).unwrap_or_report();
-        check_same_features(&state, &other).unwrap_or_report();
+        let of = |one: &FeatureQuantiles| (one.of.len(), one.features.clone());
+        let ((expected, wanted), (found, given)) = (of(&state), of(&other));
+        let places = aligned((expected, wanted.as_deref()), (found, given.as_deref()));
+        if let Some(places) = places.unwrap_or_report() {
+            other.of = places.iter().map(|&place| other.of[place].clone()).collect();
+        }
         memory::probe(2 * (held(&state) + held(&other))).map_err(Report::from).unwrap_or_report();
         state.merge(&other).map_err(invalid).unwrap_or_report();
-        state_of(state, 0).unwrap_or_report()
+        stored(&state).unwrap_or_report()
     }
 }
 
@@ -109,7 +118,7 @@ fn append(state: &mut [u8], row: &[f64]) -> bool {
     let buffer_at = (HEADER + n_head).next_multiple_of(8);
     let is_ours =
         state[4..6] == FORMAT.to_ne_bytes() && buffer_at + 8 * d * room == state.len() && d > 0;
-    if !is_ours || d != row.len() || n_rows >= room.min(MAX_EXACT) {
+    if !is_ours || d != row.len() || n_rows >= room.min(BATCH) {
         return false;
     }
     let at = buffer_at + 8 * d * n_rows;
@@ -147,119 +156,135 @@ unsafe fn add(
     // SAFETY: the first argument is NULL or a state.
     unsafe {
         let Some(state) = argument(fcinfo, 0) else {
-            let mut all = FeatureQuantiles::new(names.map(<[String]>::to_vec), row.len());
-            push(&mut all, row);
-            return state_of(all, FIRST_ROWS);
+            let all = FeatureQuantiles::new(names.map(<[String]>::to_vec), row.len());
+            return new_state(&encoded::to_bytes(&all)?, row.len(), &[], row, FIRST_ROWS);
         };
         if raw::state_in_place(fcinfo).is_some_and(|bytes| append(bytes, row)) {
             return Ok(state);
         }
-        let (mut all, n_rows) = read_rows(state)?;
-        if all.of.len() != row.len() {
-            let (column, expected) = ("the feature array".to_owned(), all.of.len());
+        let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(state.cast_mut_ptr()));
+        let parts = Parts::of(bytes)?;
+        if parts.n_features != row.len() {
+            let (column, expected) = ("the feature array".to_owned(), parts.n_features);
             return Err(Error::WrongDimension { column, expected, found: row.len() }.into());
         }
-        if n_rows >= MAX_EXACT {
-            for one in &mut all.of {
-                one.digest_values().map_err(invalid)?;
-            }
-            push(&mut all, row);
-            return state_of(all, MAX_EXACT);
+        let n_rows = parts.rows.len() / row.len();
+        if n_rows < BATCH {
+            let room = (4 * n_rows).clamp(FIRST_ROWS, BATCH);
+            return new_state(parts.head, row.len(), parts.rows, row, room);
         }
-        push(&mut all, row);
-        state_of(all, (4 * n_rows).clamp(FIRST_ROWS, MAX_EXACT))
+        let head = encoded::to_bytes(&parts.decoded()?)?;
+        new_state(&head, row.len(), &[], row, BATCH)
     }
 }
 
 /// The bytes of the values that are kept one by one.
 fn held(all: &FeatureQuantiles) -> usize {
-    all.of.iter().map(|one| one.values.len() * size_of::<f64>()).sum()
+    let n_items: usize = all.of.iter().map(|one| one.values.len() + one.centroids.len()).sum();
+    n_items * size_of::<(f64, u64)>()
 }
 
-fn push(all: &mut FeatureQuantiles, row: &[f64]) {
-    for (one, &x) in all.of.iter_mut().zip(row) {
-        if x.is_nan() { one.nulls += 1 } else { one.values.push(x) }
-    }
+/// A state with nothing in its buffer, and no room for more.
+fn stored(all: &FeatureQuantiles) -> Result<Datum, Report> {
+    new_state(&encoded::to_bytes(all)?, all.of.len(), &[], &[], 0)
 }
 
-/// A state, in the current memory context, whose buffer has room for so many rows at least.
-fn state_of(mut all: FeatureQuantiles, room: usize) -> Result<Datum, Report> {
-    let d = all.of.len();
-    let n_rows = all.of.iter().map(|one| one.values.len()).max().unwrap_or(0);
-    let mut buffer = memory::filled(f64::NAN, n_rows.max(room) * d)?;
-    for (feature, one) in all.of.iter_mut().enumerate() {
-        // The padding of features with fewer values is read as missing, so it is taken off here: below 0 where text gave a
-        // feature fewer rows than another, which is right again when it is read.
-        let padding = (n_rows - one.values.len()) as u64;
-        for (place, value) in one.values.drain(..).enumerate() {
-            buffer[place * d + feature] = value;
-        }
-        one.nulls = one.nulls.wrapping_sub(padding);
-    }
-    let head = encoded::to_bytes(&all)?;
+/// A state in the current memory context, whose buffer has these rows, then one more, and room for so many.
+fn new_state(
+    head: &[u8],
+    n_features: usize,
+    rows: &[[u8; 8]],
+    row: &[f64],
+    room: usize,
+) -> Result<Datum, Report> {
+    let n_rows = (rows.len() + row.len()) / n_features.max(1);
     let buffer_at = (HEADER + head.len()).next_multiple_of(8);
+    let length = buffer_at + 8 * n_features * room.max(n_rows);
+    memory::probe(length)?;
     // SAFETY: the writes are within the length that is allocated, in a live context.
     unsafe {
-        let state = raw::new_varlena(pg_sys::CurrentMemoryContext, buffer_at + 8 * buffer.len());
+        let state = raw::new_varlena(pg_sys::CurrentMemoryContext, length);
         let bytes = state.cast::<u8>();
         bytes.add(4).cast::<u16>().write(FORMAT);
-        for (at, field) in [(8, d), (12, head.len()), (16, n_rows), (20, n_rows.max(room))] {
+        let fields = [n_features, head.len(), n_rows, room.max(n_rows)];
+        for (at, field) in (8..HEADER).step_by(4).zip(fields) {
             bytes.add(at).cast::<u32>().write(field as u32);
         }
         std::ptr::copy_nonoverlapping(head.as_ptr(), bytes.add(HEADER), head.len());
-        std::ptr::copy_nonoverlapping(buffer.as_ptr(), bytes.add(buffer_at).cast(), buffer.len());
+        let buffer = bytes.add(buffer_at).cast::<[u8; 8]>();
+        std::ptr::copy_nonoverlapping(rows.as_ptr(), buffer, rows.len());
+        let next = buffer.add(rows.len()).cast::<f64>();
+        std::ptr::copy_nonoverlapping(row.as_ptr(), next, row.len());
         Ok(state.into())
+    }
+}
+
+/// A state taken apart.
+struct Parts<'a> {
+    n_features: usize,
+    head: &'a [u8],
+    /// The words of the rows in the buffer.
+    rows: &'a [[u8; 8]],
+}
+
+impl<'a> Parts<'a> {
+    /// `bytes` begin after the varlena header, and may come from anywhere.
+    fn of(bytes: &'a [u8]) -> Result<Self, Report> {
+        let broken = || invalid(format!("{} bytes that are none", bytes.len()));
+        let fields = bytes.get(4..HEADER - 4).and_then(fields);
+        let [n_features, n_head, n_rows, room] = fields.ok_or_else(broken)?;
+        if bytes[..2] != FORMAT.to_ne_bytes() || n_rows > room.min(BATCH) || n_features == 0 {
+            return Err(broken());
+        }
+        let head =
+            bytes.get(HEADER - 4..).and_then(|rest| rest.get(..n_head)).ok_or_else(broken)?;
+        let buffer_at = (HEADER + n_head).next_multiple_of(8) - 4;
+        let n_bytes = n_features.checked_mul(8 * n_rows).ok_or_else(broken)?;
+        let buffer = bytes.get(buffer_at..buffer_at + n_bytes).unwrap_or_default();
+        if buffer.len() != n_bytes {
+            return Err(broken());
+        }
+        Ok(Self { n_features, head, rows: buffer.as_chunks().0 })
+    }
+
+    /// The head with the rows of the buffer.
+    fn decoded(&self) -> Result<FeatureQuantiles, Report> {
+        // A vector of each feature holds its values twice while it grows.
+        memory::probe(3 * (2 * self.head.len() + 8 * self.rows.len()))?;
+        let mut all: FeatureQuantiles =
+            postcard::from_bytes(self.head).map_err(|error| invalid(error.to_string()))?;
+        check(&all)?;
+        if all.of.len() != self.n_features {
+            return Err(invalid("its features are not those of its rows".into()));
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        for (feature, one) in all.of.iter_mut().enumerate() {
+            batch.clear();
+            for word in self.rows.iter().skip(feature).step_by(self.n_features) {
+                match f64::from_ne_bytes(*word) {
+                    x if x.is_nan() => one.nulls += 1,
+                    x if x.is_finite() => batch.push(Quantiles::key(x)),
+                    _ => return Err(invalid("a value is not a finite number".into())),
+                }
+            }
+            if !batch.is_empty() {
+                one.add(&mut batch).map_err(invalid)?;
+            }
+        }
+        Ok(all)
     }
 }
 
 /// # Safety
 /// `datum` is a feature_quantiles, not NULL.
 unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
-    // SAFETY: by the caller's promise.
-    unsafe { read_rows(datum) }.map(|(all, _)| all)
-}
-
-/// And how many rows its buffer has.
-///
-/// # Safety
-/// As [`read`].
-unsafe fn read_rows(datum: Datum) -> Result<(FeatureQuantiles, usize), Report> {
     // SAFETY: by the caller's promise it is a varlena.
     parse(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
 }
 
 /// `bytes` begin after the varlena header, and may come from anywhere.
-fn parse(bytes: &[u8]) -> Result<(FeatureQuantiles, usize), Report> {
-    let broken = || invalid(format!("{} bytes that are none", bytes.len()));
-    let fields = bytes.get(4..HEADER - 4).and_then(fields);
-    let [d, n_head, n_rows, room] = fields.ok_or_else(broken)?;
-    if bytes[..2] != FORMAT.to_ne_bytes() || n_rows > room || n_rows > MAX_EXACT {
-        return Err(broken());
-    }
-    // A vector of each feature holds its values twice while it grows.
-    memory::probe(3 * bytes.len())?;
-    let head = bytes.get(HEADER - 4..).and_then(|rest| rest.get(..n_head)).ok_or_else(broken)?;
-    let mut all: FeatureQuantiles =
-        postcard::from_bytes(head).map_err(|error| invalid(error.to_string()))?;
-    let buffer_at = (HEADER + n_head).next_multiple_of(8) - 4;
-    let n_bytes = d.checked_mul(8 * n_rows).ok_or_else(broken)?;
-    let buffer = bytes.get(buffer_at..).and_then(|rest| rest.get(..n_bytes)).ok_or_else(broken)?;
-    if all.of.len() != d || d == 0 || all.of.iter().any(|one| !one.values.is_empty()) {
-        return Err(broken());
-    }
-    let (words, _) = buffer.as_chunks::<8>();
-    for row in words.chunks_exact(d) {
-        for (one, word) in all.of.iter_mut().zip(row) {
-            let x = f64::from_ne_bytes(*word);
-            if x.is_nan() {
-                one.nulls = one.nulls.wrapping_add(1);
-            } else {
-                one.values.push(x);
-            }
-        }
-    }
-    check(&all)?;
-    Ok((all, n_rows))
+fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
+    Parts::of(bytes)?.decoded()
 }
 
 fn check(all: &FeatureQuantiles) -> Result<(), Report> {
@@ -273,21 +298,6 @@ fn check(all: &FeatureQuantiles) -> Result<(), Report> {
 
 fn invalid(why: String) -> Report {
     Error::InvalidValue { type_name: NAME, why }.into()
-}
-
-fn check_same_features(state: &FeatureQuantiles, other: &FeatureQuantiles) -> Result<(), Report> {
-    let (expected, found) = (state.of.len(), other.of.len());
-    if expected != found {
-        let column = "a summary to be merged".to_owned();
-        return Err(Error::WrongDimension { column, expected, found }.into());
-    }
-    if state.features != other.features {
-        let available = state.features.clone().unwrap_or_default();
-        let missing = other.features.iter().flatten().find(|name| !available.contains(name));
-        let column = missing.cloned().unwrap_or_else(|| "features in the same order".into());
-        return Err(Error::MissingColumn { column, available }.into());
-    }
-    Ok(())
 }
 
 /// A feature_quantiles argument or result of an ordinary function.
@@ -317,7 +327,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Sketch {
 unsafe impl BoxRet for Sketch {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         // SAFETY: the datum is of the declared type.
-        unsafe { fcinfo.return_raw_datum(state_of(self.0, 0).unwrap_or_report()) }
+        unsafe { fcinfo.return_raw_datum(stored(&self.0).unwrap_or_report()) }
     }
 }
 
@@ -349,52 +359,5 @@ fn feature_quantiles_send(sketch: Bytes) -> Result<Vec<u8>, Report> {
 
 #[pg_extern]
 fn feature_quantiles_recv(message: Internal) -> Result<Sketch, Report> {
-    parse(received(message)).map(|(all, _)| Sketch(all))
-}
-
-/// One number a feature; NULL for a feature without a value.
-fn each(
-    sketch: &FeatureQuantiles,
-    ask: impl Fn(&mut Ready) -> Option<f64>,
-) -> Result<FloatsOut, Report> {
-    let numbers = sketch.of.iter().map(|one| {
-        let mut ready = one.ready().map_err(invalid)?;
-        Ok::<_, Report>(ask(&mut ready).unwrap_or(f64::NAN))
-    });
-    Ok(FloatsOut(numbers.collect::<Result<_, _>>()?))
-}
-
-#[pg_extern]
-fn quantile(sketch: Sketch, q: f64) -> Result<FloatsOut, Report> {
-    if !(0.0..=1.0).contains(&q) {
-        let (option, value) = ("q".to_owned(), q.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "0 to 1".into() }.into());
-    }
-    each(&sketch.0, |ready| ready.quantile(q))
-}
-
-#[pg_extern]
-fn median(sketch: Sketch) -> Result<FloatsOut, Report> {
-    each(&sketch.0, |ready| ready.quantile(0.5))
-}
-
-/// The inner edges of n bins of equally many rows, for width_bucket; equal edges, of values that repeat, are one.
-#[pg_extern]
-fn quantile_bins(
-    sketch: Sketch,
-    n: i32,
-) -> Result<TableIterator<'static, (name!(feature, String), name!(edges, Vec<f64>))>, Report> {
-    if !(2..=10_000).contains(&n) {
-        let (option, value) = ("n".to_owned(), n.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "2 to 10000".into() }.into());
-    }
-    let mut rows = Vec::new();
-    for (feature, one) in sketch.0.of.iter().enumerate() {
-        let mut ready = one.ready().map_err(invalid)?;
-        let edges = (1..n).filter_map(|bin| ready.quantile(f64::from(bin) / f64::from(n)));
-        let mut edges: Vec<f64> = edges.collect();
-        edges.dedup();
-        rows.push((sketch.0.name(feature), edges));
-    }
-    Ok(TableIterator::new(rows))
+    parse(received(message)).map(Sketch)
 }

@@ -44,12 +44,12 @@ fn minmax_scaler_to(summary: Stats, low: f64, high: f64) -> Result<Value<Scaler>
         )
         .set_hint("Give two finite numbers, low below high, as in low => 0, high => 1."));
     }
-    Ok(Value(Scaler::minmax(&summary.0, low, high)))
+    Ok(Value(Scaler::minmax(&summary.0, low, high)?))
 }
 
 #[pg_extern]
-fn minmax_scaler(summary: Stats) -> Value<Scaler> {
-    Value(Scaler::minmax(&summary.0, 0.0, 1.0))
+fn minmax_scaler(summary: Stats) -> Result<Value<Scaler>, Report> {
+    Ok(Value(Scaler::minmax(&summary.0, 0.0, 1.0)?))
 }
 
 #[pg_extern]
@@ -58,29 +58,25 @@ fn maxabs_scaler(summary: Stats) -> Value<Scaler> {
 }
 
 #[pg_extern]
-fn robust_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
-    Scaler::robust(&quantiles.0).map(Value).map_err(broken)
+fn robust_scaler(quantiles: Sketch) -> Value<Scaler> {
+    Value(Scaler::robust(&quantiles.0))
 }
 
 #[pg_extern]
-fn log1p_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
-    Scaler::log1p(&quantiles.0).map(Value).map_err(broken)
+fn log1p_scaler(quantiles: Sketch) -> Value<Scaler> {
+    Value(Scaler::log1p(&quantiles.0))
 }
 
 #[pg_extern]
-fn yeo_johnson_scaler(quantiles: Sketch) -> Result<Value<Scaler>, Report> {
-    Scaler::yeo_johnson(&quantiles.0).map(Value).map_err(broken)
+fn yeo_johnson_scaler(quantiles: Sketch) -> Value<Scaler> {
+    Value(Scaler::yeo_johnson(&quantiles.0))
 }
 
 #[pg_extern]
 fn quantile_scaler(quantiles: Sketch, distribution: &str) -> Result<Value<Scaler>, Report> {
     let kinds = [("uniform", Kind::Uniform), ("normal", Kind::Normal)];
     let kind = one_of("distribution", distribution, &kinds)?;
-    Scaler::quantile(&quantiles.0, kind).map(Value).map_err(broken)
-}
-
-fn broken(why: String) -> Report {
-    Error::InvalidValue { type_name: "feature_quantiles", why }.into()
+    Ok(Value(Scaler::quantile(&quantiles.0, kind)))
 }
 
 /// What a call site of `scale` keeps between rows.

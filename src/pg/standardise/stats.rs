@@ -20,8 +20,10 @@ use crate::pg::raw::{self, argument};
 use crate::pg::record;
 use crate::pg::value::as_json;
 
+use super::aligned;
+
 const HEADER: usize = 16;
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 raw::declare! {
     feature_stats_add_array, pg_finfo_feature_stats_add_array;
@@ -77,7 +79,8 @@ unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> p
             // A copy of our own: the argument may be short-headed, and is not ours to change.
             return new_state(&other.block, other.names).0;
         };
-        other.check_same_features(&Summary::of(state).unwrap_or_report()).unwrap_or_report();
+        let other =
+            other.in_the_order_of(&Summary::of(state).unwrap_or_report()).unwrap_or_report();
         let (state, block) = changeable(fcinfo, state).unwrap_or_report();
         stats::merge(block, &other.block);
         state
@@ -233,23 +236,18 @@ impl<'a> Summary<'a> {
         Some(Self { block: block.collect(), names })
     }
 
-    fn check_same_features(&self, other: &Summary) -> Result<(), Report> {
-        let (found, expected) = (self.block.len() / PARTS, other.block.len() / PARTS);
-        if found != expected {
-            let column = "a summary to be merged".to_owned();
-            return Err(Error::WrongDimension { column, expected, found }.into());
+    /// The same with its features at the places where they are in the other one.
+    fn in_the_order_of(mut self, other: &Summary) -> Result<Self, Report> {
+        if self.names == other.names && self.block.len() == other.block.len() {
+            return Ok(self);
         }
-        if self.names != other.names {
-            let available = self.features().unwrap_or_default();
-            let missing = other
-                .features()
-                .unwrap_or_default()
-                .into_iter()
-                .find(|name| !available.contains(name));
-            let column = missing.unwrap_or_else(|| "features in the same order".into());
-            return Err(Error::MissingColumn { column, available }.into());
+        let of = |one: &Summary| (one.block.len() / PARTS, one.features());
+        let ((n, names), (expected, wanted)) = (of(&self), of(other));
+        if let Some(places) = aligned((expected, wanted.as_deref()), (n, names.as_deref()))? {
+            let runs = self.block.chunks_exact(n);
+            self.block = runs.flat_map(|run| places.iter().map(|&place| run[place])).collect();
         }
-        Ok(())
+        Ok(self)
     }
 
     fn features(&self) -> Option<Vec<String>> {
