@@ -3,7 +3,7 @@
 //! All of it is asked before anything is written, and holds until the transaction ends.
 
 use pgrx::pg_sys::{self, Oid};
-use pgrx::prelude::*;
+use pgrx::prelude::{PgSqlErrorCode as Code, *};
 use pgrx::spi::quote_literal;
 
 use crate::pg::datum::{base_type, type_name};
@@ -25,7 +25,7 @@ pub(crate) fn must_be_own(model: &str, target: &str) -> Result<(), Report> {
     if before.owner.is_none_or(|owner| owner == current_role()) {
         if before.owner.is_none() && !before.may_create {
             // Nobody holds a schema's name in which he may not make the table.
-            let code = PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE;
+            let code = Code::ERRCODE_INSUFFICIENT_PRIVILEGE;
             return Err(report(code, format!("permission denied to create table {table}"))
                 .set_hint("The model's owner needs CREATE on the schema."));
         }
@@ -93,7 +93,7 @@ fn keep_schema_name(schema: Oid) -> Result<(), Report> {
     if n_locked == 0 {
         // Under the old snapshot of a transaction the row is not there.
         return Err(report(
-            PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             "could not serialize access: the schema is newer than the transaction's snapshot",
         ));
     }
@@ -113,7 +113,7 @@ pub(crate) fn is_temporary(target: &str) -> Result<bool, Report> {
 pub(crate) fn refuse_temporary(target: &str) -> Result<(), Report> {
     if is_temporary(target)? {
         return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
+            Code::ERRCODE_INVALID_TABLE_DEFINITION,
             format!("table {target} is temporary"),
         )
         .set_hint("A refit by another session could not write it: name a table that stays."));
@@ -132,8 +132,7 @@ pub(crate) fn must_be_fit(
     key_type: &str,
 ) -> Result<(), Report> {
     let Some(table) = existing(target)? else { return Ok(()) };
-    let refused = |why: String| {
-        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+    let refused = |code, why: String| {
         Err(report(code, why)
             .set_hint("Name a table that is not there yet: it is made as it has to be."))
     };
@@ -149,12 +148,15 @@ pub(crate) fn must_be_fit(
         },
     )?;
     if found.iter().any(|(.., kind)| kind != "r" && kind != "p") {
-        return refused(format!("{table} is no table"));
+        return refused(Code::ERRCODE_WRONG_OBJECT_TYPE, format!("{table} is no table"));
     }
     let column = |wanted: &str| found.iter().find(|(name, ..)| name == wanted);
     for wanted in columns.iter().copied().chain(["since"]) {
         if column(wanted).is_none() {
-            return refused(format!("table {table} has no column \"{wanted}\""));
+            return refused(
+                Code::ERRCODE_UNDEFINED_COLUMN,
+                format!("table {table} has no column \"{wanted}\""),
+            );
         }
     }
     let is = columns.first().and_then(|key| column(key)).and_then(|(_, is, _)| *is).map(base_type);
@@ -162,16 +164,19 @@ pub(crate) fn must_be_fit(
         && is != wanted
     {
         let (is, wanted) = (type_name(is), type_name(wanted));
-        return refused(format!(
-            "column \"{key}\" of table {table} is of type {is}, and the model's key is of type {wanted}"
-        ));
+        return refused(
+            Code::ERRCODE_DATATYPE_MISMATCH,
+            format!(
+                "column \"{key}\" of table {table} is of type {is}, and the model's key is of type {wanted}"
+            ),
+        );
     }
     if is_written_by(model_id, &table)? || is_copy {
         return Ok(());
     }
     let has_rows = select_one::<bool>(&format!("SELECT EXISTS (SELECT FROM {table})"))?;
     if has_rows == Some(true) {
-        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        let code = Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
         let why = format!("table {table} has rows that are not the model's");
         return Err(report(code, why).set_hint(
             "A publication makes a table equal to what the model says, and would delete them: empty the table, or name another.",
@@ -191,7 +196,7 @@ fn is_written_by(model_id: i64, table: &str) -> Result<bool, Report> {
         )
     })?;
     if by.iter().any(|one| *one != Some(model_id)) {
-        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        let code = Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
         let why = format!("table {table} is kept up to date from another model");
         return Err(
             report(code, why).set_hint("Name another table, or end that with persona.unpublish.")
@@ -204,7 +209,7 @@ fn is_written_by(model_id: i64, table: &str) -> Result<bool, Report> {
 pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
     if others.contains(&key) || key == "since" {
         return Err(report(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            Code::ERRCODE_DUPLICATE_COLUMN,
             format!("the table has a column \"{key}\" of its own"),
         )
         .set_hint("Give the key another name in the source, with AS."));
