@@ -78,11 +78,11 @@ CREATE FUNCTION persona.rfm_final(persona.rfm) RETURNS persona.rfm
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_final_wrapper';
 COMMENT ON FUNCTION persona.rfm_final(persona.rfm) IS 'final function: the state in its smallest form';
 
--- SSPACE is what twenty purchases take while they are collected: a block of 512 bytes.
+-- SSPACE is what twenty purchases take while they are collected: a block of 256 bytes.
 
 CREATE AGGREGATE persona.rfm(purchased_at timestamptz, amount double precision) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision) IS
     'a customer''s purchases, one row each: SELECT customer, persona.rfm(at, amount) … GROUP BY customer. Days are those of UTC. A row '
@@ -90,14 +90,14 @@ COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision) IS
 
 CREATE AGGREGATE persona.rfm(purchased_at timestamptz, amount double precision, zone text) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision, text) IS
     'a customer''s purchases, whose days are those of a time zone (UTC where it is NULL): persona.rfm(at, amount, ''Europe/Berlin'')';
 
 CREATE AGGREGATE persona.rfm(purchased_at timestamptz, amount double precision, zone text, order_id anyelement) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision, text, anyelement) IS
     'a customer''s purchases from the lines of orders: the lines of one order are one purchase, at the time of the first, with the sum '
@@ -105,56 +105,56 @@ COMMENT ON AGGREGATE persona.rfm(timestamptz, double precision, text, anyelement
 
 CREATE AGGREGATE persona.rfm(purchased_at timestamp, amount double precision) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamp, double precision) IS
     'a customer''s purchases at times without a time zone, counted as they are, whatever the session''s time zone is';
 
 CREATE AGGREGATE persona.rfm(purchased_at timestamp, amount double precision, zone text) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamp, double precision, text) IS
     'a customer''s purchases at the times that clocks show in this time zone';
 
 CREATE AGGREGATE persona.rfm(purchased_at timestamp, amount double precision, zone text, order_id anyelement) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(timestamp, double precision, text, anyelement) IS
     'a customer''s purchases from the lines of orders, at the times that clocks show in this time zone; without one where it is NULL';
 
 CREATE AGGREGATE persona.rfm(purchased_at date, amount double precision) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(date, double precision) IS
     'a customer''s purchases of days, counted from midnight to midnight, whatever the session''s time zone is';
 
 CREATE AGGREGATE persona.rfm(purchased_at date, amount double precision, zone text) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(date, double precision, text) IS
     'a customer''s purchases of days of this time zone';
 
 CREATE AGGREGATE persona.rfm(purchased_at date, amount double precision, zone text, order_id anyelement) (
     SFUNC = persona.rfm_add, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rfm(date, double precision, text, anyelement) IS
     'a customer''s purchases of days from the lines of orders; without a time zone where it is NULL';
 
 CREATE AGGREGATE persona.rollup(persona.rfm) (
     SFUNC = persona.rfm_combine, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rollup(persona.rfm) IS
     'merges stored purchases, as of days into a year; those of two time zones are refused, unless rollup is given one';
 
 CREATE AGGREGATE persona.rollup(persona.rfm, zone text) (
     SFUNC = persona.rfm_combine_in, STYPE = persona.rfm, FINALFUNC = persona.rfm_final,
-    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 512
+    COMBINEFUNC = persona.rfm_combine, PARALLEL = SAFE, SSPACE = 256
 );
 COMMENT ON AGGREGATE persona.rollup(persona.rfm, text) IS
     'merges stored purchases of any time zones into those of one; times without a time zone are taken as those of its clocks';

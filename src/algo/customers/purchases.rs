@@ -1,9 +1,10 @@
-//! A customer's purchases as the state of an aggregate: 16 bytes each, its time and its amount, one behind another. They are
-//! sorted when the aggregate ends, so that whatever is up to a time is what lies before a place.
+//! A customer's purchases as the state of an aggregate: 16 bytes each, its time and its amount, one behind another; 12 while all
+//! times are whole seconds. They are sorted when the aggregate ends, so that what is up to a time is what lies before a place.
 //!
-//! Little-endian: format u8, flags u8, length of the zone u8, unused u8, number of purchases u32; the zone's name; the purchases,
-//! each its time i64 and its amount f64, NaN for one that is not known; room. While lines of orders are collected, each has the
-//! hash of its order behind it (u64, 0 without one); they become purchases when the aggregate ends.
+//! Little-endian: format u8, flags u8, length of the zone u8, unused u8, number of purchases u32; the zone's name; the purchases in
+//! one [`Form`]; room. Lines of orders become purchases when the aggregate ends. An amount that is not known is NaN.
+
+mod form;
 
 use std::borrow::Cow;
 
@@ -11,16 +12,12 @@ use crate::algo::memory::{self, Refused};
 
 use super::Sum;
 
+pub use form::Form;
+use form::{LINES, read, seconds, write};
+
 const FORMAT: u8 = 2;
 const HEADER: usize = 8;
-const PURCHASE: usize = 16;
-const LINE: usize = 24;
-/// The shortest state, with PostgreSQL's header of 4 bytes before it; a longer one has a power of two bytes with it, as the blocks
-/// of memory that PostgreSQL gives out.
-const LEAST_BYTES: usize = 64;
-
 const UNSORTED: u8 = 1;
-const LINES: u8 = 2;
 const WALL: u8 = 4;
 
 /// Names of time zones are shorter.
@@ -67,8 +64,8 @@ pub enum Added {
     Done,
     /// Not added: the state needs at least so many bytes.
     Full(usize),
-    /// Not added: the state is first to be made one [`with_lines`].
-    WithoutLines,
+    /// Not added: the state is first to be [`reshaped`].
+    Narrow(Form),
     /// The bytes are no state.
     Corrupt,
 }
@@ -99,47 +96,53 @@ impl Shape {
     }
 
     #[inline]
-    fn stride(self) -> usize {
-        if self.flags & LINES == 0 { PURCHASE } else { LINE }
+    fn form(self) -> Form {
+        Form::of(self.flags)
     }
 
     #[inline]
     fn end(self) -> usize {
-        self.start + self.n * self.stride()
+        self.start + self.n * self.form().stride()
     }
 }
 
 /// An empty state with room for a few purchases, or lines of orders.
-pub fn empty(zone: Zone, lines: bool) -> Vec<u8> {
+pub fn empty(zone: Zone, form: Form) -> Vec<u8> {
     let (flags, name) = zone.parts();
-    let mut bytes = vec![0; state_length(HEADER + name.len() + LINE)];
+    let mut bytes = vec![0; state_length(HEADER + name.len() + form.stride())];
     bytes[0] = FORMAT;
-    bytes[1] = flags | if lines { LINES } else { 0 };
+    bytes[1] = flags | form.flags();
     bytes[2] = name.len() as u8;
     bytes[HEADER..HEADER + name.len()].copy_from_slice(name);
     bytes
 }
 
-/// As many bytes as a state has that needs so many.
+/// As many bytes as a state has that needs so many: with PostgreSQL's 4 before it a power of two, as the blocks of memory that
+/// PostgreSQL gives out. What a state leaves behind when it grows is lost to most others, so the first step is a long one.
 pub fn state_length(needed: usize) -> usize {
-    (needed + 4).max(LEAST_BYTES).next_power_of_two() - 4
+    match needed + 4 {
+        0..=64 => 64 - 4,
+        65..=256 => 256 - 4,
+        more => more.next_power_of_two() - 4,
+    }
 }
 
 /// Adds a purchase, or a line of an order that is not 0. An amount that is not known is NaN.
 #[inline]
 pub fn add(bytes: &mut [u8], at: i64, amount: f64, order: u64) -> Added {
     let Some(shape) = Shape::of(bytes) else { return Added::Corrupt };
-    let (end, stride) = (shape.end(), shape.stride());
-    if order != 0 && stride == PURCHASE {
-        return Added::WithoutLines;
+    let (end, form) = (shape.end(), shape.form());
+    let stride = form.stride();
+    if order != 0 && form != Form::Lines {
+        return Added::Narrow(Form::Lines);
+    }
+    if form == Form::Seconds && seconds(at).is_none() {
+        return Added::Narrow(Form::Purchases);
     }
     let Some(place) = bytes.get_mut(end..end + stride) else { return Added::Full(end + stride) };
-    place[..8].copy_from_slice(&at.to_le_bytes());
-    place[8..16].copy_from_slice(&amount.to_le_bytes());
-    if stride == LINE {
-        place[16..].copy_from_slice(&order.to_le_bytes());
-    } else if shape.n > 0 && shape.flags & UNSORTED == 0 {
-        let before = read(&bytes[end - PURCHASE..end]);
+    write(place, at, amount, order);
+    if shape.n > 0 && shape.flags & (UNSORTED | LINES) == 0 {
+        let before = read(&bytes[end - stride..end]);
         if !in_order(before, (at, amount)) {
             bytes[1] |= UNSORTED;
         }
@@ -151,43 +154,43 @@ pub fn add(bytes: &mut [u8], at: i64, amount: f64, order: u64) -> Added {
 /// Adds what another state of the same zone holds.
 pub fn merge(bytes: &mut [u8], other: &Purchases) -> Added {
     let Some(shape) = Shape::of(bytes) else { return Added::Corrupt };
-    if shape.stride() == PURCHASE && other.flags & LINES != 0 {
-        return Added::WithoutLines;
+    let (end, n, form) = (shape.end(), other.n(), shape.form());
+    if form < other.form() && n > 0 {
+        return Added::Narrow(other.form());
     }
-    let (end, n) = (shape.end(), other.n());
-    let wanted = end + n * shape.stride();
+    let stride = form.stride();
+    let wanted = end + n * stride;
     if wanted > bytes.len() {
         return Added::Full(wanted);
     }
-    if shape.stride() == other.stride() {
+    if form == other.form() {
         bytes[end..wanted].copy_from_slice(other.bytes);
-        let joint = end.checked_sub(PURCHASE).filter(|_| shape.n > 0 && n > 0);
-        let fits = joint.is_none_or(|at| in_order(read(&bytes[at..end]), read(&bytes[end..])));
-        bytes[1] |= other.flags & UNSORTED | if fits { 0 } else { UNSORTED };
     } else {
-        let places = bytes[end..wanted].chunks_exact_mut(LINE);
-        for (place, purchase) in places.zip(other.bytes.chunks_exact(PURCHASE)) {
-            place[..PURCHASE].copy_from_slice(purchase);
-            place[PURCHASE..].fill(0);
+        for (place, (at, amount)) in bytes[end..wanted].chunks_exact_mut(stride).zip(other.all()) {
+            write(place, at, amount, 0);
         }
     }
+    let fits = shape.n == 0 || n == 0 || {
+        let at_joint = |at: usize| read(&bytes[at..at + stride]);
+        in_order(at_joint(end - stride), at_joint(end))
+    };
+    bytes[1] |= other.flags & UNSORTED | if fits { 0 } else { UNSORTED };
     set_number(bytes, shape.n + n);
     Added::Done
 }
 
-/// The same state with room for the orders of its lines.
-pub fn with_lines(bytes: &[u8]) -> Result<Vec<u8>, Refused> {
-    let Some(old) = Purchases::read(bytes).filter(|old| old.flags & LINES == 0) else {
+/// The same state in a form that holds more.
+pub fn reshaped(bytes: &[u8], form: Form) -> Result<Vec<u8>, Refused> {
+    let Some(old) = Purchases::read(bytes).filter(|old| old.form() < form) else {
         return memory::copied(bytes);
     };
     let start = HEADER + old.zone.len();
-    let mut new = memory::filled(0, state_length(start + (old.n() + 1) * LINE))?;
+    let stride = form.stride();
+    let mut new = memory::filled(0, state_length(start + (old.n() + 1) * stride))?;
     new[..start].copy_from_slice(&bytes[..start]);
-    new[1] = old.flags & !UNSORTED | LINES;
-    for (place, purchase) in
-        new[start..].chunks_exact_mut(LINE).zip(old.bytes.chunks_exact(PURCHASE))
-    {
-        place[..PURCHASE].copy_from_slice(purchase);
+    new[1] = old.flags & (WALL | UNSORTED) | form.flags();
+    for (place, (at, amount)) in new[start..].chunks_exact_mut(stride).zip(old.all()) {
+        write(place, at, amount, 0);
     }
     Ok(new)
 }
@@ -199,10 +202,9 @@ pub fn frozen(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Refused> {
         let end = HEADER + state.zone.len() + state.bytes.len();
         return Ok(Some(Cow::Borrowed(&bytes[..end])));
     }
-    let mut purchases = if state.flags & LINES == 0 {
-        memory::collect(state.bytes.chunks_exact(PURCHASE).map(read))?
-    } else {
-        purchases_of_lines(state.bytes)?
+    let mut purchases = match state.form() {
+        Form::Lines => purchases_of_lines(state.bytes)?,
+        _ => memory::collect(state.all())?,
     };
     sort(&mut purchases);
     Ok(Some(Cow::Owned(packed(state.zone, state.flags & WALL, &purchases)?)))
@@ -216,14 +218,18 @@ pub fn pack(zone: Zone, purchases: &mut [(i64, f64)]) -> Result<Vec<u8>, Refused
 }
 
 fn packed(zone: &[u8], flags: u8, purchases: &[(i64, f64)]) -> Result<Vec<u8>, Refused> {
-    let mut bytes = Vec::new();
-    memory::exact_room(&mut bytes, HEADER + zone.len() + purchases.len() * PURCHASE)?;
-    bytes.extend_from_slice(&[FORMAT, flags, zone.len() as u8, 0]);
-    bytes.extend_from_slice(&(purchases.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(zone);
-    for (at, amount) in purchases {
-        bytes.extend_from_slice(&at.to_le_bytes());
-        bytes.extend_from_slice(&amount.to_le_bytes());
+    let is_short = purchases.iter().all(|purchase| seconds(purchase.0).is_some());
+    let form = if is_short { Form::Seconds } else { Form::Purchases };
+    let start = HEADER + zone.len();
+    let mut bytes = memory::filled(0, start + purchases.len() * form.stride())?;
+    bytes[0] = FORMAT;
+    bytes[1] = flags | form.flags();
+    bytes[2] = zone.len() as u8;
+    bytes[HEADER..start].copy_from_slice(zone);
+    set_number(&mut bytes, purchases.len());
+    let places = bytes[start..].chunks_exact_mut(form.stride());
+    for (place, (at, amount)) in places.zip(purchases) {
+        write(place, *at, *amount, 0);
     }
     Ok(bytes)
 }
@@ -232,8 +238,9 @@ fn packed(zone: &[u8], flags: u8, purchases: &[(i64, f64)]) -> Result<Vec<u8>, R
 fn purchases_of_lines(bytes: &[u8]) -> Result<Vec<(i64, f64)>, Refused> {
     let order =
         |line: &[u8]| line[16..].first_chunk().map_or(0, |order| u64::from_le_bytes(*order));
-    let mut lines =
-        memory::collect(bytes.chunks_exact(LINE).map(|line| (order(line), read(line))))?;
+    let mut lines = memory::collect(
+        bytes.chunks_exact(Form::Lines.stride()).map(|line| (order(line), read(line))),
+    )?;
     lines.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_time(&a.1, &b.1)));
     let mut purchases = Vec::new();
     memory::exact_room(&mut purchases, lines.len())?;
@@ -278,28 +285,32 @@ impl<'a> Purchases<'a> {
         self.flags & WALL == flags && self.zone == name
     }
 
-    fn stride(&self) -> usize {
-        if self.flags & LINES == 0 { PURCHASE } else { LINE }
+    #[inline]
+    fn form(&self) -> Form {
+        Form::of(self.flags)
     }
 
     /// Purchases, or lines.
     pub fn n(&self) -> usize {
-        self.bytes.len() / self.stride()
+        self.bytes.len() / self.form().stride()
+    }
+
+    fn all(&self) -> impl ExactSizeIterator<Item = (i64, f64)> + Clone + use<'a> {
+        self.bytes.chunks_exact(self.form().stride()).map(read)
     }
 
     /// The purchases up to a time, that time included: times in their order, and amounts. The state is [`frozen`].
     pub fn until(&self, as_of: i64) -> impl ExactSizeIterator<Item = (i64, f64)> + Clone + use<'a> {
-        let (purchases, _) = self.bytes.as_chunks::<PURCHASE>();
-        let n = purchases.partition_point(|purchase| read(purchase).0 <= as_of);
-        purchases[..n].iter().map(|purchase| read(purchase))
+        let stride = self.form().stride();
+        let (mut low, mut high) = (0, self.n());
+        while low < high {
+            let middle = low.midpoint(high);
+            let purchase = &self.bytes[middle * stride..(middle + 1) * stride];
+            (low, high) =
+                if read(purchase).0 <= as_of { (middle + 1, high) } else { (low, middle) };
+        }
+        self.bytes[..low * stride].chunks_exact(stride).map(read)
     }
-}
-
-fn read(purchase: &[u8]) -> (i64, f64) {
-    let word = |at: usize| {
-        purchase.get(at..).and_then(|word| word.first_chunk()).copied().unwrap_or_default()
-    };
-    (i64::from_le_bytes(word(0)), f64::from_le_bytes(word(8)))
 }
 
 fn set_number(bytes: &mut [u8], n: usize) {
@@ -321,105 +332,4 @@ fn sort(purchases: &mut [(i64, f64)]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    type Line = (i64, Option<i32>, u64);
-
-    fn observe(state: &mut Vec<u8>, line: Line) {
-        let amount = line.1.map_or(f64::NAN, f64::from);
-        loop {
-            match add(state, line.0, amount, line.2) {
-                Added::Done => return,
-                Added::Full(needed) => state.resize(state_length(needed), 0),
-                Added::WithoutLines => *state = with_lines(state).unwrap(),
-                Added::Corrupt => panic!("no state"),
-            }
-        }
-    }
-
-    fn of(lines: &[Line]) -> Vec<u8> {
-        let mut state = empty(Zone::Named("Europe/Berlin"), false);
-        lines.iter().for_each(|line| observe(&mut state, *line));
-        state
-    }
-
-    fn merged(a: &[u8], b: &[u8]) -> Vec<u8> {
-        let (mut state, other) = (a.to_vec(), Purchases::read(b).unwrap());
-        loop {
-            match merge(&mut state, &other) {
-                Added::Done => return state,
-                Added::Full(needed) => state.resize(state_length(needed), 0),
-                Added::WithoutLines => state = with_lines(&state).unwrap(),
-                Added::Corrupt => panic!("no state"),
-            }
-        }
-    }
-
-    fn ended(state: &[u8]) -> Vec<u8> {
-        frozen(state).unwrap().unwrap().into_owned()
-    }
-
-    fn lines(most_orders: u64) -> impl Strategy<Value = Vec<Line>> {
-        let line = (-9..9_i64, prop::option::of(-5..5_i32), 0..=most_orders);
-        prop::collection::vec(line, 0..30)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn parts_in_any_order_merge_to_the_whole(
-            (a, b, c) in (0..4_u64).prop_flat_map(|orders| (lines(orders), lines(0), lines(orders))),
-        ) {
-            let whole = ended(&of(&[a.clone(), b.clone(), c.clone()].concat()));
-            let (sa, sb, sc) = (of(&a), of(&b), of(&c));
-            prop_assert_eq!(&ended(&merged(&merged(&sa, &sb), &sc)), &whole);
-            prop_assert_eq!(&ended(&merged(&sc, &merged(&sb, &sa))), &whole);
-            prop_assert_eq!(ended(&ended(&sa)), ended(&sa));
-        }
-
-        #[test]
-        fn what_is_up_to_a_time_is_what_a_filter_leaves(lines in lines(0), as_of in -10..10_i64) {
-            let state = ended(&of(&lines));
-            let mut kept: Vec<_> = lines.iter().filter(|line| line.0 <= as_of).map(|line| line.0).collect();
-            kept.sort_unstable();
-            let read: Vec<_> = Purchases::read(&state).unwrap().until(as_of).map(|one| one.0).collect();
-            prop_assert_eq!(read, kept);
-        }
-
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..90), tag in any::<bool>()) {
-            let mut bytes = bytes;
-            if let (true, Some(first)) = (tag, bytes.first_mut()) {
-                *first = FORMAT;
-            }
-            if let Some(state) = Purchases::read(&bytes) {
-                _ = (state.zone(), state.n(), frozen(&bytes).unwrap(), with_lines(&bytes).unwrap());
-                _ = state.until(0).count();
-            }
-            _ = add(&mut bytes, 0, 1.0, 7);
-        }
-    }
-
-    #[test]
-    fn twenty_purchases_take_twenty_times_sixteen_bytes() {
-        let lines: Vec<Line> = (0..20).map(|i| (i, Some(1), 0)).collect();
-        assert_eq!(ended(&of(&lines)).len(), 8 + "Europe/Berlin".len() + 320);
-    }
-
-    #[test]
-    fn lines_of_one_order_are_one_purchase_at_its_first_time() {
-        let state = ended(&of(&[
-            (5, Some(1), 1),
-            (3, None, 1),
-            (4, Some(2), 2),
-            (4, Some(2), 0),
-            (4, None, 0),
-        ]));
-        let purchases: Vec<_> = Purchases::read(&state).unwrap().until(9).collect();
-        assert_eq!(purchases[..3], [(3, 1.0), (4, 2.0), (4, 2.0)]);
-        assert!(purchases[3].1.is_nan() && purchases.len() == 4);
-    }
-}
+mod tests;

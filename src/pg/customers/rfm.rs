@@ -6,7 +6,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::customers::purchases::{self, Added, Purchases, Zone, state_length};
+use crate::algo::customers::purchases::{self, Added, Form, Purchases, Zone, state_length};
 use crate::algo::customers::rfm::Rfm;
 use crate::algo::memory;
 use crate::pg::datum::Kind;
@@ -84,9 +84,10 @@ unsafe fn add(fcinfo: FunctionCallInfo, time: fn(Datum) -> Result<Time, Report>)
         let n_arguments = (*fcinfo).nargs;
         let zone = if n_arguments > 3 { argument(fcinfo, 3) } else { None };
         let order = if n_arguments > 4 { order(fcinfo).unwrap_or_report() } else { 0 };
+        let form = if n_arguments > 4 { Form::Lines } else { Form::Seconds };
         let mut add = |zone: Zone, clock: Clock| {
             let at = finite_time("at", time.on(clock)?)?;
-            let mut state = State::of(fcinfo, || purchases::empty(zone, n_arguments > 4));
+            let mut state = State::of(fcinfo, || purchases::empty(zone, form));
             let is_of = Purchases::read(state.bytes()).ok_or_else(no_state)?.is_of(zone);
             if !is_of {
                 adopt(&mut state, zone)?;
@@ -211,7 +212,7 @@ fn moved(bytes: &[u8], zone: Zone, clock: Clock) -> Result<Vec<u8>, Report> {
 unsafe fn merge(fcinfo: FunctionCallInfo, other: &Purchases) -> Result<State, Report> {
     let zone = other.zone().ok_or_else(no_state)?;
     // SAFETY: by the caller's promise.
-    let mut state = unsafe { State::of(fcinfo, || purchases::empty(zone, false)) };
+    let mut state = unsafe { State::of(fcinfo, || purchases::empty(zone, Form::Seconds)) };
     if !Purchases::read(state.bytes()).ok_or_else(no_state)?.is_of(zone) {
         if other.n() == 0 {
             return Ok(state);
@@ -229,7 +230,7 @@ fn adopt(state: &mut State, zone: Zone) -> Result<(), Report> {
     if own.n() > 0 {
         return Err(two_zones("rfm", own.zone().ok_or_else(no_state)?, zone));
     }
-    state.replace(&purchases::empty(zone, false));
+    state.replace(&purchases::empty(zone, Form::Seconds));
     Ok(())
 }
 
@@ -239,9 +240,9 @@ fn grow(state: &mut State, change: impl Fn(&mut [u8]) -> Added) -> Result<(), Re
         match change(state.bytes()) {
             Added::Done => return Ok(()),
             Added::Full(needed) => state.widen(state_length(needed))?,
-            Added::WithoutLines => {
-                let lines = purchases::with_lines(state.bytes())?;
-                state.replace(&lines);
+            Added::Narrow(form) => {
+                let wider = purchases::reshaped(state.bytes(), form)?;
+                state.replace(&wider);
             }
             Added::Corrupt => return Err(no_state()),
         }
