@@ -1,4 +1,4 @@
-//! States of aggregates that are flat maps: SQL types, changed in place, which grow by doubling.
+//! States of aggregates that are flat blocks of bytes: SQL types, changed in place, which grow by doubling.
 //!
 //! A state may be any bytes: it is read and changed as a slice of its length. It has room behind its entries, and the
 //! aggregate's final function takes it off. PostgreSQL copies what a transition function returns into the aggregate's memory
@@ -80,22 +80,50 @@ impl State {
     fn grow(&mut self, key: &[u8]) -> Result<(), Report> {
         let larger = grown(self.bytes(), key)?;
         if larger.is_empty() {
-            return Err(report(
-                Code::ERRCODE_DATA_CORRUPTED,
-                "the bytes are no state of this type",
-            ));
+            return Err(no_state());
         }
-        if larger.len() > MOST_BYTES {
-            return Err(report(
-                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                format!("the state needs {} MB, more than the limit of 256 MB", larger.len() >> 20),
-            )
-            .set_hint("Group the rows, or leave out values that are nearly as many as the rows."));
-        }
-        // SAFETY: a function is running.
-        *self = unsafe { Self::new(&larger) };
+        check_length(larger.len())?;
+        self.replace(&larger);
         Ok(())
     }
+
+    /// Takes other bytes as this state.
+    #[cold]
+    pub(crate) fn replace(&mut self, bytes: &[u8]) {
+        // SAFETY: a function is running.
+        *self = unsafe { Self::new(bytes) };
+    }
+
+    /// Makes room behind the bytes, so that they are `n` with it.
+    #[cold]
+    pub(crate) fn widen(&mut self, n: usize) -> Result<(), Report> {
+        check_length(n)?;
+        let old = self.bytes();
+        // SAFETY: a function is running; the copy is within the allocation.
+        unsafe {
+            let value = raw::new_varlena(pg_sys::CurrentMemoryContext, 4 + n.max(old.len()));
+            std::ptr::copy_nonoverlapping(old.as_ptr(), value.cast::<u8>().add(4), old.len());
+            *self = Self { value };
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that no function of the type made.
+#[cold]
+pub(crate) fn no_state() -> Report {
+    report(Code::ERRCODE_DATA_CORRUPTED, "the bytes are no state of this type")
+}
+
+fn check_length(n_bytes: usize) -> Result<(), Report> {
+    if n_bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(report(
+        Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("the state needs {} MB, more than the limit of 256 MB", n_bytes >> 20),
+    )
+    .set_hint("Group the rows, or leave out values that are nearly as many as the rows."))
 }
 
 impl From<State> for Datum {

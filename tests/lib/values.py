@@ -8,6 +8,10 @@ ROW = {
     "text": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]", "''"),
     "double precision": ("g % 2 / 2.0::float8", "-1e308::float8"),
     "timestamp with time zone": ("timestamptz '2025-01-01' + g * interval '7 hours'", "timestamptz '294276-12-31'"),
+    "timestamp without time zone": ("timestamp '2025-01-01' + g * interval '7 hours'", "timestamp '294276-12-31'"),
+    "date": ("date '2025-01-01' + g % 9", "date '4713-01-01 BC'"),
+    # An order, where a row may be a line of one.
+    "anyelement": ("g % 3", "NULL::text"),
     "integer": ("3", "1"),
     "text[]": ("ARRAY['view', 'cart']", "ARRAY[repeat('x', 63)]"),
     "jsonb": ("'{}'::jsonb", "'{\"folds\": 3}'::jsonb"),
@@ -27,8 +31,12 @@ SAMPLES = {
     "categories": ["persona.categories((g % 9)::text) FROM {rows}", "persona.categories(nullif(repeat('é', g % 5), 'é'), 3) FROM {rows}"],
     "target_encoder": ["persona.target_encoder((g % 5)::text, (g % 2)::float8, g::text) FROM {rows}", "persona.target_encoder((g % 5)::text, sqrt(g)) FROM {rows}",
                        "persona.target_encoder((g % 5)::text, (g % 2)::float8, g::text, '{{\"folds\": 3, \"smoothing\": 2}}') FROM {rows}"],
-    "rfm": ["persona.rfm(timestamptz '2025-01-01' + g * interval '7 hours', sqrt(g)) FROM {rows}"],
-    "behaviour": ["persona.behaviour((ARRAY['view', 'cart', 'purchase'])[1 + g % 3], timestamptz '2025-01-01' + g * interval '7 hours', sqrt(g)) FROM {rows}"],
+    "rfm": ["persona.rfm(timestamptz '2025-01-01' + g * interval '7 hours', sqrt(g)) FROM {rows}",
+            "persona.rfm(timestamptz '2025-01-01' - g * interval '7 hours', nullif(g % 3, 2), 'Asia/Tokyo', g / 2) FROM {rows}",
+            "persona.rfm(date '1969-12-20' + g, g - 2) FROM {rows}"],
+    "behaviour": ["persona.behaviour((ARRAY['view', 'cart', 'purchase'])[1 + g % 3], date '1969-12-20' + g, g - 2) FROM {rows}",
+                  "persona.behaviour('view', timestamptz '2025-01-01' + g * interval '7 hours', NULL, 'America/New_York') FROM {rows}",
+                  "persona.behaviour((ARRAY['view', 'cart', 'purchase'])[1 + g % 3], timestamptz '2025-01-01' + g * interval '7 hours', sqrt(g)) FROM {rows}"],
     "kmeans": ["persona.kmeans(v, 3) FROM (SELECT (g % 7) * 1.5::float8 AS spend, g % 11 AS orders, ln(g)::float8 AS days FROM {rows}) v",
                "persona.kmeans(ARRAY[g % 7, g % 11, ln(g)]::float8[], 2, '{{\"scaling\": \"standard\", \"metric\": \"cosine\"}}') FROM {rows}"],
     "mixture": ["persona.gaussian_mixture(v, 2) FROM (SELECT (g % 7) * 1.5::float8 AS spend, g % 11 AS orders, ln(g)::float8 AS days FROM {rows}) v",
@@ -88,11 +96,24 @@ def calls(session, name, value="$1"):
         for variant in range(2):
             # With two values of the type, both are this one, and then either of them.
             for mine in ([places] if variant == 0 else [[place] for place in places]):
-                arguments = [value if place in mine else argument(one, variant, signature) for place, one in enumerate(types)]
+                words = words_of(signature, types)
+                arguments = [value if place in mine else words.get(place, {}).get(variant) or argument(one, variant, signature) for place, one in enumerate(types)]
                 query = statement(f"{function}({', '.join(arguments)})", kind, is_set)
                 made.append((signature, query, returns if returns.removeprefix("persona.") in SAMPLES else None))
     assert made, f"no function takes {wanted}"
     return made
+
+
+def words_of(signature, types):
+    """Of the places of texts that are one of a few words: the words of both variants."""
+    texts = [place for place, one in enumerate(types) if one == "text"]
+    if signature.startswith(("persona.rfm_add", "persona.rfm_combine_in", "persona.rfm(", "persona.rollup(persona.rfm")):
+        return {place: {0: "'Asia/Tokyo'", 1: "'UTC'"} for place in texts}
+    if signature.startswith(("persona.behaviour_add", "persona.behaviour(")):
+        return {place: {0: "'Asia/Tokyo'", 1: "'UTC'"} for place in texts[1:]}
+    if "(persona.rfm," in signature and texts:
+        return {place: {0: "'day'", 1: "'exact'"} for place in texts[:-1]} | {texts[-1]: {0: "'net'", 1: "'count'"}}
+    return {}
 
 
 def argument(type_name, variant, signature):
@@ -143,7 +164,8 @@ def moving(session, name, planted):
             CREATE AGGREGATE moving_{name}_{number}({arguments}) (SFUNC = {function}, STYPE = persona.{name}, MSFUNC = {function},
                 MSTYPE = persona.{name}, MINVFUNC = planted_{name}_{number});
         """)
-        each = [argument(one, 0, signature) for one in types]
+        words = words_of(signature, [f"persona.{name}", *types])
+        each = [words.get(place, {}).get(0) or argument(one, 0, signature) for place, one in enumerate(types, 1)]
         query = f"SELECT max(w::text) FROM ({over(f'moving_{name}_{number}', each, 2, 6)}) s"
         statements.append((f"moving {signature}", query, f"persona.{name}"))
     return statements

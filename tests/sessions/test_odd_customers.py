@@ -26,6 +26,9 @@ def test_odd_events_are_followed(cluster):
     calls = []
     for text, at, amount in itertools.product(TEXTS, TIMES, NUMBERS):
         calls.append(f"persona.behaviour({text}, {at}::timestamptz, {amount}::float8)")
+    for text, at, type_name in itertools.product(TEXTS + ["'UTC'", "'Asia/Tokyo'"], TIMES + ["'5874897-01-01'"], ("timestamptz", "timestamp", "date")):
+        calls += [f"persona.behaviour('view', {at}::{type_name}, 1, {text})", f"persona.behaviour_vector(persona.behaviour('view', now(), 1, 'Asia/Tokyo'), {at}::{type_name}, ARRAY[{text}])",
+                  f"persona.features(persona.behaviour('view', current_date, 1), {at}::{type_name})"]
     for text, at in itertools.product(TEXTS, TIMES):
         calls += [f"persona.features(persona.behaviour({text}, {at}::timestamptz, 1), now())", f"persona.features(persona.behaviour('view', now(), 1), {at}::timestamptz, ARRAY[{text}])",
                   f"persona.behaviour_vector(persona.behaviour('view', {at}::timestamptz, 1), {at}::timestamptz, ARRAY['view', {text}])"]
@@ -34,7 +37,7 @@ def test_odd_events_are_followed(cluster):
     for number in NUMBERS:
         calls += [f"persona.behaviour_vector(persona.behaviour('view', now(), {number}), now(), '{{view}}', {number})",
                   f"persona.rollup(b)::text FROM (SELECT persona.behaviour('view', now(), {number}) AS b FROM generate_series(1, 3) AS i GROUP BY i) AS x"]
-    for value in VALUES + ["'{\"events\":{\"view\":[[0,1,1e308]]}}'", "'{\"events\":{\"view\":[[0,18446744073709551615,0]]}}'"]:
+    for value in VALUES + ["'{\"events\":{\"view\":[[0,1,1e308]]}}'", "'{\"events\":{\"view\":[[0,18446744073709551615,0]]}}'", "'{\"zone\":\"No/Where\",\"events\":{\"view\":[[0,1,0]]}}'"]:
         calls += [f"({value})::persona.behaviour::text", f"persona.behaviour_combine({value}, {value})::text", f"persona.behaviour_add({value}, 'view', 'epoch', 1e308)::text",
                   f"persona.behaviour_final({value})", f"persona.features({value}, now())"]
     check_calls(cluster, calls)
@@ -45,12 +48,23 @@ def test_odd_purchases_are_scored(cluster):
     for at, as_of, text in itertools.product(TIMES, TIMES, TEXTS[:4] + ["'day'"]):
         rfm = f"persona.rfm({at}::timestamptz, 1)"
         calls += [f"persona.recency({rfm}, {as_of}::timestamptz, {text})", f"persona.customer_age({rfm}, {as_of}::timestamptz, {text})", f"persona.purchase_span({rfm}, {text})"]
+    for at, type_name, zone, order in itertools.product(TIMES + ["'5874897-01-01'"], ("timestamptz", "timestamp", "date"), TEXTS + ["'UTC'", "'Asia/Tokyo'", "'<+03>-3'", "repeat('x', 63)"],
+                                                        ("1", "'a'::text", "NULL::uuid", "point '(1,2)'", "'{}'::jsonb", "'{}'::json")):
+        made = f"persona.rfm({at}::{type_name}, 1, {zone}, {order})"
+        calls += [made, f"persona.rollup(r, {zone}) FROM (SELECT persona.rfm({at}::{type_name}, 1) AS r) AS x"]
+        if order == "1":
+            calls += [f"persona.{function}({made}, {as_of})" for function in ("recency", "frequency", "repeat_days", "monetary", "mean_amount", "repeat_amount", "customer_age", "purchase_span")
+                      for as_of in ("now()", "current_date", f"{at}::{type_name}")]
+            calls.append(f"persona.rfm_segment({made}, {at}::{type_name}) OVER ()")
+    for text in TEXTS + ["'net'", "'ignore'"]:
+        calls += [f"persona.frequency(persona.rfm(now(), -1), refunds => {text})", f"persona.recency(persona.rfm(now(), -1), current_date, 'day', {text})",
+                  f"persona.rfm_segment(persona.rfm(now(), -1), current_date, 5, {text}) OVER ()", f"persona.purchase_span(persona.rfm(now(), -1), 'exact', {text})"]
     for count, as_of in itertools.product(COUNTS, TIMES):
         calls.append(f"persona.rfm_segment(persona.rfm(now(), 1), {as_of}::timestamptz, {count}) OVER ()")
     for number, other in itertools.product(NUMBERS, NUMBERS):
         rows = f"FROM (VALUES ({number}::float8), ({other}::float8)) AS v (x)"
         calls += [f"persona.repeat_days(persona.rfm(now(), x)), persona.repeat_amount(persona.rfm(now(), x)) {rows}", f"persona.rfm(now(), x)::text {rows}"]
-    for value in VALUES + ["'{\"n\":2,\"first\":0,\"last\":86400,\"days\":[[0,1e308],[1,1e308]]}'"]:
+    for value in VALUES + ["'{\"purchases\":[[0,1e308],[1,1e308],[2,-1e308]]}'", "'{\"zone\":\"No/Where\",\"purchases\":[[0,1]]}'", "'{\"zone\":null,\"purchases\":[[-211813488000000000,null]]}'"]:
         calls += [f"({value})::persona.rfm::text", f"persona.rfm_combine({value}, {value})::text", f"persona.rfm_add({value}, now(), 1)::text", f"persona.rfm_final({value})",
                   f"persona.monetary({value})", f"persona.repeat_amount({value})"]
     check_calls(cluster, calls)

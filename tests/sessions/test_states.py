@@ -17,7 +17,9 @@ STORAGES = ("PLAIN", "MAIN", "EXTENDED", "EXTERNAL")
 SHAPES = ((1, 1), (4, 3), (200, 2), (1280, 2), (2, 1200))
 # Of a row, from its number: what a transition function is given. {d} is the number of features.
 ROW = values.ROW | {"double precision[]": ("(SELECT array_agg(g + j * 1.5::float8) FROM generate_series(1, {d}) AS j)",), "text": ("repeat('k', 50) || g % 60",),
-                    "double precision": ("g::float8",)}
+                    "double precision": ("g::float8",),
+                    # An order of each row: text tells those of the rows before as purchases, which no line is added to.
+                    "anyelement": ("g",)}
 AGGREGATES = f"""
     SELECT a.aggfnoid::regprocedure::text, a.aggfnoid::regproc::text, a.aggtransfn::regproc::text, nullif(a.aggcombinefn::oid, 0)::regproc::text,
            nullif(a.aggfinalfn::oid, 0)::regproc::text, a.aggtranstype::regtype::text,
@@ -72,7 +74,8 @@ def test_stored_states_are_changed_as_copies(cluster):
 
 def compare_stored(session, forms, number, signature, _aggregate, transition, combine, final, state, types):
     def row(d):
-        return [row_argument(one, d, signature) for one in types]
+        words = values.words_of(signature, types)
+        return [words.get(place, {}).get(0) or row_argument(one, d, signature) for place, one in enumerate(types)]
 
     def call(function, *first, d):
         return f"{function}({', '.join([*first, *row(d)])})"

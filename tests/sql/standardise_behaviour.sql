@@ -40,6 +40,24 @@ SELECT persona.behaviour_combine('{"events":{"view":[[1,2,0.5]]}}', '{"events":{
 -- running
 SELECT customer, at, persona.behaviour(kind, at, amount::float8) OVER (PARTITION BY customer ORDER BY at) FROM event WHERE customer = 'ann' ORDER BY at;
 
+-- A date and a timestamp are what they say, and days are those of the aggregate's time zone, whatever the session's is.
+CREATE VIEW forms AS SELECT persona.behaviour('view', day, 1) AS dates, persona.behaviour('view', at, 1) AS times, persona.behaviour('view', at, 1, 'Asia/Tokyo') AS times_in, persona.behaviour('view', day, 1, 'America/New_York') AS dates_in,
+    persona.behaviour('view', at AT TIME ZONE 'UTC', 1, 'Asia/Tokyo') AS instants_in
+FROM (VALUES (date '1969-12-31', timestamp '1969-12-31 23:30'), ('2024-01-05', '2024-01-05 00:30')) v (day, at);
+SET timezone = 'Asia/Tokyo';
+SELECT * FROM forms \gx
+SELECT persona.behaviour_vector(dates, date '2024-01-08', '{view}') = persona.behaviour_vector(dates, '2024-01-08', '{view}') AS literal, (persona.behaviour_vector(dates, date '2024-01-08', '{view}'))[5] AS dates,
+       (persona.behaviour_vector(times_in, timestamp '2024-01-08 23:00', '{view}'))[5] AS times_in, (SELECT value FROM persona.features(dates_in, date '2024-01-08') WHERE feature = 'days_since_last') AS dates_in FROM forms;
+SET timezone = 'America/New_York';
+SELECT * FROM forms \gx
+SELECT persona.behaviour_vector(dates, date '2024-01-08', '{view}') = persona.behaviour_vector(dates, '2024-01-08', '{view}') AS literal, (persona.behaviour_vector(dates, date '2024-01-08', '{view}'))[5] AS dates,
+       (persona.behaviour_vector(times_in, timestamp '2024-01-08 23:00', '{view}'))[5] AS times_in, (SELECT value FROM persona.features(dates_in, date '2024-01-08') WHERE feature = 'days_since_last') AS dates_in FROM forms;
+SET timezone = 'UTC';
+SELECT persona.rollup(b) FROM (VALUES (persona.behaviour_add(NULL, 'view', date '2024-01-01', 1)), (persona.behaviour_add(NULL, 'cart', timestamp '2024-01-02', 1))) v (b);
+SELECT persona.rollup(b) FROM (VALUES (persona.behaviour_add(NULL, 'view', date '2024-01-01', 1, 'Asia/Tokyo')), ('{"events":{}}'), (persona.behaviour_add(NULL, 'view', date '2024-01-02', 1, 'asia/tokyo'))) v (b);
+SELECT persona.rollup(b) FROM (VALUES (persona.behaviour_add(NULL, 'view', date '2024-01-01', 1, 'Asia/Tokyo')), (persona.behaviour_add(NULL, 'view', timestamptz '2024-01-02', 1))) v (b);
+SELECT persona.behaviour_combine('{"events":{}}', persona.behaviour_add(NULL, 'view', date '2024-01-01', 1));
+
 -- what is refused
 SELECT persona.behaviour('view', 'infinity', 1);
 SELECT persona.behaviour('view', 'epoch', 'NaN');
@@ -53,3 +71,6 @@ SELECT persona.behaviour_feature_names('{view,NULL}');
 SELECT persona.behaviour_vector('{"events":{}}', 'epoch', NULL);
 SELECT '{"events":{"view":[[2,1,0],[1,1,0]]}}'::persona.behaviour;
 SELECT '{"events":{"view":[[2,0,0]]}}'::persona.behaviour;
+SELECT persona.behaviour('view', date '2024-01-01', 1, 'No/Where');
+SELECT persona.behaviour('view', date '2024-01-01', 1, zone) FROM unnest('{UTC,Asia/Tokyo}'::text[]) AS zone;
+SELECT persona.features('{"zone":"No/Where","events":{}}', date '2024-01-01');

@@ -1,38 +1,77 @@
-//! A customer's events by UTC day and kind: how many, and the sum of their amounts. Features at any day are read off it.
+//! A customer's events by day and kind: how many, and the sum of their amounts. Features at any day are read off it.
 //!
-//! As the state of an aggregate it is a flat map from day and kind to count and sum, with one more entry for each kind by itself.
+//! As the state of an aggregate it is a flat map from day and kind to count and sum, with one more entry for each kind by itself,
+//! and one for the time zone of the days where that is not UTC.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
+use crate::algo::hash::stable_hash;
 use crate::algo::memory::Refused;
 
-use super::total;
+use super::purchases::Zone;
+use super::{check_zone, total, utc};
 
 pub const MAX_KINDS: usize = 64;
 pub const MAX_KIND_BYTES: usize = 63;
-/// Words of a value of the flat map, and of its head (the number of kinds).
+/// Words of a value of the flat map, and of its head: the number of kinds and, in its upper half, a hash of the time zone.
 pub const WIDTH: usize = 2;
 pub const HEAD: usize = 1;
 /// The windows of features, in days.
 pub const WINDOWS: [i32; 3] = [7, 30, 90];
 /// The order in which customers come to buy; other kinds follow by name.
 const FUNNEL: [&str; 5] = ["view", "search", "cart", "purchase", "review"];
-/// The day of the entry of a kind by itself; no event has it.
+/// The days of the entries of a kind by itself, and of the time zone; no event has them.
 const NO_DAY: i32 = i32::MIN;
+const ZONE_DAY: i32 = NO_DAY + 1;
 
 /// Per kind the days with events in their order, each with the number of events and the sum of amounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Behaviour {
+    /// Where days begin; None for those of a clock on the wall.
+    #[serde(default = "utc")]
+    pub zone: Option<String>,
     pub events: BTreeMap<String, Vec<(i32, u64, f64)>>,
 }
 
-/// An empty state.
-pub fn empty() -> Vec<u8> {
-    flat_map::empty(WIDTH, &[0])
+/// An empty state of days of a zone. One that is not UTC has its own entry, at [`zone_key_in`].
+pub fn empty(zone: Zone) -> Vec<u8> {
+    flat_map::empty(WIDTH, &[zone_word(zone)])
+}
+
+/// The head of a state without kinds.
+fn zone_word(zone: Zone) -> u64 {
+    match zone {
+        Zone::Utc => 0,
+        Zone::Wall => 1 << 32,
+        Zone::Named(name) => (stable_hash(name.as_bytes()) >> 32).max(2) << 32,
+    }
+}
+
+/// The number of kinds in a head.
+pub fn n_kinds(head: u64) -> u64 {
+    head & u64::from(u32::MAX)
+}
+
+/// Whether the head is of a state of this zone.
+pub fn is_of(head: u64, zone: Zone) -> bool {
+    head - n_kinds(head) == zone_word(zone)
+}
+
+/// The zone of a state, which is told by its entry; None where the bytes do not fit together.
+pub fn zone(map: FlatMap<'_>) -> Option<Zone<'_>> {
+    if is_of(map.head(0), Zone::Utc) {
+        return Some(Zone::Utc);
+    }
+    let mut zones = map.iter().filter_map(|(key, _)| match parts(key)? {
+        (ZONE_DAY, "") => Some(Zone::Wall),
+        (ZONE_DAY, name) => Some(Zone::of(name)),
+        _ => None,
+    });
+    zones.next()
 }
 
 /// A key on the stack.
@@ -52,6 +91,15 @@ pub fn kind_key_in<'a>(key: &'a mut Key, kind: &str) -> &'a [u8] {
     key_in(key, NO_DAY, kind)
 }
 
+/// The key of the zone's entry; None for UTC, which has none.
+pub fn zone_key_in<'a>(key: &'a mut Key, zone: Zone) -> Option<&'a [u8]> {
+    match zone {
+        Zone::Utc => None,
+        Zone::Wall => Some(key_in(key, ZONE_DAY, "")),
+        Zone::Named(name) => Some(key_in(key, ZONE_DAY, name)),
+    }
+}
+
 pub const EMPTY_KEY: Key = [0; 4 + MAX_KIND_BYTES];
 
 /// Adds events to the words of a key.
@@ -66,18 +114,25 @@ pub fn add(words: &mut [Word], n: u64, amount: f64) {
 /// The days and kinds of a state: day, kind, count, sum.
 pub fn cells<'a>(map: FlatMap<'a>) -> impl Iterator<Item = (i32, &'a str, u64, f64)> {
     map.iter().filter_map(|(key, words)| {
-        let (day, kind) = key.split_first_chunk()?;
-        let day = (u32::from_be_bytes(*day) ^ (1 << 31)) as i32;
+        let (day, kind) = parts(key)?;
         let [count, sum] = words else { return None };
-        let kind = std::str::from_utf8(kind).ok()?;
-        (day != NO_DAY).then(|| (day, kind, u64::from_le_bytes(*count), f64::from_le_bytes(*sum)))
+        (day > ZONE_DAY).then(|| (day, kind, u64::from_le_bytes(*count), f64::from_le_bytes(*sum)))
     })
+}
+
+/// The day and the kind of a key.
+fn parts(key: &[u8]) -> Option<(i32, &str)> {
+    let (day, kind) = key.split_first_chunk()?;
+    let day = (u32::from_be_bytes(*day) ^ (1 << 31)) as i32;
+    Some((day, std::str::from_utf8(kind).ok()?))
 }
 
 impl Behaviour {
     pub fn from_flat(bytes: &[u8]) -> Option<Self> {
-        let mut behaviour = Self::default();
-        for (day, kind, n, sum) in cells(FlatMap::read(bytes, WIDTH, HEAD)?) {
+        let map = FlatMap::read(bytes, WIDTH, HEAD)?;
+        let zone = zone(map)?.name().map(str::to_owned);
+        let mut behaviour = Self { zone, events: BTreeMap::new() };
+        for (day, kind, n, sum) in cells(map) {
             match behaviour.events.get_mut(kind) {
                 Some(days) => days.push((day, n, sum)),
                 None => _ = behaviour.events.insert(kind.to_owned(), vec![(day, n, sum)]),
@@ -89,18 +144,26 @@ impl Behaviour {
 
     pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
         let mut freezer = Freezer::default();
+        let mut key = EMPTY_KEY;
+        if let Some(key) = zone_key_in(&mut key, self.zone()) {
+            freezer.add(key, [0; WIDTH].into_iter())?;
+        }
         for (kind, days) in &self.events {
-            let mut key = EMPTY_KEY;
             freezer.add(kind_key_in(&mut key, kind), [0; WIDTH].into_iter())?;
             for (day, n, sum) in days {
                 let words = [*n, sum.to_bits()];
                 freezer.add(key_in(&mut key, *day, kind), words.into_iter())?;
             }
         }
-        freezer.finish(WIDTH, &[self.events.len() as u64])
+        freezer.finish(WIDTH, &[zone_word(self.zone()) + self.events.len() as u64])
+    }
+
+    pub fn zone(&self) -> Zone<'_> {
+        self.zone.as_deref().map_or(Zone::Wall, Zone::of)
     }
 
     pub fn check(&self) -> Result<(), String> {
+        check_zone(self.zone.as_deref())?;
         if self.events.len() > MAX_KINDS {
             return Err(format!("{} kinds of events are more than {MAX_KINDS}", self.events.len()));
         }
@@ -222,8 +285,16 @@ mod tests {
         }
     }
 
+    const ZONE: Zone = Zone::Named("Europe/Berlin");
+
+    fn none() -> Vec<u8> {
+        let (mut state, mut key) = (empty(ZONE), EMPTY_KEY);
+        observe(&mut state, zone_key_in(&mut key, ZONE).unwrap(), 0, 0.0);
+        state
+    }
+
     fn of(events: &[(i32, u8, i32)]) -> Vec<u8> {
-        let (mut state, mut key) = (empty(), EMPTY_KEY);
+        let (mut state, mut key) = (none(), EMPTY_KEY);
         for (day, kind, amount) in events {
             let key = key_in(&mut key, *day, &format!("kind {kind}"));
             observe(&mut state, key, 1, f64::from(*amount));
@@ -261,12 +332,13 @@ mod tests {
             prop_assert_eq!(read(&merged(&merged(&sa, &sb), &sc)), read(&of(&whole)));
             prop_assert_eq!(read(&merged(&sa, &merged(&sb, &sc))), read(&of(&whole)));
             prop_assert_eq!(read(&merged(&sc, &merged(&sb, &sa))), read(&of(&whole)));
-            prop_assert_eq!(read(&merged(&empty(), &sa)), read(&sa));
+            prop_assert_eq!(read(&merged(&none(), &sa)), read(&sa));
         }
 
         #[test]
         fn text_and_bytes_give_the_value_back(events in prop::collection::vec(event(), 0..60)) {
             let value = read(&of(&events));
+            prop_assert_eq!(value.zone.as_deref(), Some("Europe/Berlin"));
             prop_assert_eq!(value.check(), Ok(()));
             let text = serde_json::to_string(&value).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Behaviour>(&text).unwrap(), &value);

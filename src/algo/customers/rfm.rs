@@ -1,37 +1,50 @@
-//! Recency, frequency and monetary value of customers, their quintile scores, and the customary names of the segments.
-//!
-//! Scores after Hughes, "Strategic Database Marketing" (1994): 5 is best. Customers with equal values have equal scores.
+//! Recency, frequency and monetary value of a customer at a time: of what was bought until then and nothing after.
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::flat_map::{self, FlatMap, Freezer, Word};
 use crate::algo::memory::{self, Refused};
 
-use super::{SECONDS_A_DAY, day_of, total};
+use super::purchases::{self, Purchases, Zone};
+use super::{Sum, check_zone, day_of, days_between, utc};
 
-/// Words of a day (its amount) and of the head (number of purchases, first and last time) of the flat map that is the state of
-/// the aggregate.
-pub const WIDTH: usize = 1;
-pub const HEAD: usize = 3;
-
-/// A customer's purchases. Times are seconds since 1970 UTC, days are UTC days since then.
+/// A customer's purchases as text. Their zone is null where they are times of a clock on the wall; an amount that is not known is
+/// null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rfm {
-    pub n: u64,
-    pub first: Option<f64>,
-    pub last: Option<f64>,
-    /// The days with purchases in their order, each with the amount of its purchases.
-    pub days: Vec<(i32, f64)>,
+    #[serde(default = "utc")]
+    pub zone: Option<String>,
+    pub purchases: Vec<(i64, Option<f64>)>,
 }
 
-/// What scoring needs of a customer.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Totals {
-    pub n: u64,
-    pub first: Option<f64>,
-    pub last: Option<f64>,
-    pub amount: f64,
+/// Timestamps of PostgreSQL, in microseconds since 2000.
+const TIMES: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+
+impl Rfm {
+    pub fn from_flat(bytes: &[u8]) -> Option<Self> {
+        let frozen = purchases::frozen(bytes).ok()??;
+        let state = Purchases::read(&frozen)?;
+        let zone = state.zone()?.name().map(str::to_owned);
+        let known = |(at, amount): (i64, f64)| (at, (!amount.is_nan()).then_some(amount));
+        Some(Self { zone, purchases: state.until(i64::MAX).map(known).collect() })
+    }
+
+    pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
+        let known = |(at, amount): &(i64, Option<f64>)| (*at, amount.unwrap_or(f64::NAN));
+        let mut purchases = memory::collect(self.purchases.iter().map(known))?;
+        purchases::pack(self.zone.as_deref().map_or(Zone::Wall, Zone::of), &mut purchases)
+    }
+
+    pub fn check(&self) -> Result<(), String> {
+        check_zone(self.zone.as_deref())?;
+        let is_fine = |(at, amount): &(i64, Option<f64>)| {
+            TIMES.contains(at) && amount.is_none_or(f64::is_finite)
+        };
+        if self.purchases.iter().all(is_fine) {
+            return Ok(());
+        }
+        Err("a time is beyond PostgreSQL's timestamps, or an amount is not a finite number".into())
+    }
 }
 
 /// How days between two times are counted.
@@ -39,344 +52,260 @@ pub struct Totals {
 pub enum Unit {
     /// With their fraction.
     Exact,
-    /// As the difference of calendar days (UTC): 0 within a day.
+    /// As the difference of calendar days: 0 within a day.
     Day,
 }
 
 impl Unit {
     pub const ALL: [(&'static str, Self); 2] = [("exact", Self::Exact), ("day", Self::Day)];
 
-    fn days(self, from: f64, to: f64) -> f64 {
+    /// Days between two times; `wall` tells what a clock showed at a time.
+    fn days(self, from: i64, to: i64, wall: impl Fn(i64) -> i64) -> f64 {
         match self {
-            Self::Exact => (to - from) / SECONDS_A_DAY,
-            Self::Day => f64::from(day_of(to)) - f64::from(day_of(from)),
+            Self::Exact => days_between(from, to),
+            Self::Day => f64::from(day_of(wall(to))) - f64::from(day_of(wall(from))),
         }
     }
 }
 
-/// An empty state.
-pub fn empty() -> Vec<u8> {
-    flat_map::empty(WIDTH, &[0, f64::NAN.to_bits(), f64::NAN.to_bits()])
+/// What a negative amount is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refunds {
+    /// A purchase as any other.
+    Count,
+    /// No purchase, but less money.
+    Net,
+    /// Nothing.
+    Ignore,
 }
 
-/// The key of a day in a state, so that keys are in the order of days.
-pub fn key(day: i32) -> [u8; 4] {
-    ((day as u32) ^ (1 << 31)).to_be_bytes()
-}
+impl Refunds {
+    pub const ALL: [(&'static str, Self); 3] =
+        [("count", Self::Count), ("net", Self::Net), ("ignore", Self::Ignore)];
 
-/// Adds an amount to a day of a state.
-#[inline]
-pub fn add(words: &mut [Word], amount: f64) {
-    if let [sum] = words {
-        *sum = total(f64::from_le_bytes(*sum), amount).to_le_bytes();
+    fn is_purchase(self, amount: f64) -> bool {
+        // One that is not known is NaN, and no refund.
+        self == Self::Count || amount.is_nan() || amount >= 0.0
+    }
+
+    fn is_money(self, amount: f64) -> bool {
+        !amount.is_nan() && (self != Self::Ignore || amount >= 0.0)
     }
 }
 
-/// Counts purchases in the head of a state, from their first to their last time.
-#[inline]
-pub fn count(state: &mut [u8], n: u64, first: f64, last: f64) {
-    let Some(map) = FlatMap::read(state, WIDTH, HEAD) else { return };
-    let head = [map.head(0), map.head(1), map.head(2)];
-    // f64's min and max take the other one for NaN.
-    flat_map::set_head(state, 0, head[0].saturating_add(n));
-    flat_map::set_head(state, 1, f64::from_bits(head[1]).min(first).to_bits());
-    flat_map::set_head(state, 2, f64::from_bits(head[2]).max(last).to_bits());
-}
-
-/// The days of a state and their amounts.
-pub fn days<'a>(map: FlatMap<'a>) -> impl Iterator<Item = (i32, f64)> + use<'a> {
-    map.iter().filter_map(|(key, words)| {
-        let day = u32::from_be_bytes(key.try_into().ok()?) ^ (1 << 31);
-        Some((day as i32, f64::from_le_bytes(*words.first()?)))
-    })
+/// Figures of a customer until a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// Purchases, and those of them whose amount is known.
+    pub n: u64,
+    pub n_known: u64,
+    pub first: Option<i64>,
+    pub last: Option<i64>,
+    pub amount: f64,
 }
 
 impl Totals {
-    pub fn of(map: FlatMap) -> Self {
-        let time = |place| Some(f64::from_bits(map.head(place))).filter(|time| !time.is_nan());
-        let amount = days(map).fold(0.0, |sum, day| sum + day.1);
-        Self { n: map.head(0), first: time(1), last: time(2), amount }
+    pub fn until(purchases: &Purchases, as_of: i64, refunds: Refunds) -> Self {
+        let mut totals = Self::default();
+        let mut amounts = Sum::default();
+        for (at, amount) in purchases.until(as_of) {
+            if refunds.is_purchase(amount) {
+                totals.n += 1;
+                totals.n_known += u64::from(!amount.is_nan());
+                totals.first = totals.first.or(Some(at));
+                totals.last = Some(at);
+            }
+            if refunds.is_money(amount) {
+                amounts.add(amount);
+            }
+        }
+        totals.amount = amounts.value();
+        totals
     }
 
     /// Days from the last purchase to `as_of`; None without a purchase.
-    pub fn recency(&self, as_of: f64, unit: Unit) -> Option<f64> {
-        self.last.map(|last| unit.days(last, as_of))
+    pub fn recency(&self, as_of: i64, unit: Unit, wall: impl Fn(i64) -> i64) -> Option<f64> {
+        self.last.map(|last| unit.days(last, as_of, wall))
     }
 
     /// Days from the first purchase to `as_of`: T in the literature of customer lifetime value.
-    pub fn age(&self, as_of: f64, unit: Unit) -> Option<f64> {
-        self.first.map(|first| unit.days(first, as_of))
+    pub fn age(&self, as_of: i64, unit: Unit, wall: impl Fn(i64) -> i64) -> Option<f64> {
+        self.first.map(|first| unit.days(first, as_of, wall))
     }
 
     /// Days from the first purchase to the last: the recency of the literature of customer lifetime value.
-    pub fn span(&self, unit: Unit) -> Option<f64> {
-        self.first.zip(self.last).map(|(first, last)| unit.days(first, last))
+    pub fn span(&self, unit: Unit, wall: impl Fn(i64) -> i64) -> Option<f64> {
+        self.first.zip(self.last).map(|(first, last)| unit.days(first, last, wall))
     }
 
-    /// Mean amount of a purchase; None without one.
+    /// Mean amount of a purchase whose amount is known; None without one.
     pub fn mean_amount(&self) -> Option<f64> {
-        (self.n > 0).then(|| self.amount / self.n as f64)
+        (self.n_known > 0).then(|| self.amount / self.n_known as f64)
     }
 }
 
-impl Rfm {
-    pub fn from_flat(bytes: &[u8]) -> Option<Self> {
-        let map = FlatMap::read(bytes, WIDTH, HEAD)?;
-        let Totals { n, first, last, .. } = Totals::of(map);
-        let mut days: Vec<(i32, f64)> = days(map).collect();
-        days.sort_unstable_by_key(|day| day.0);
-        Some(Self { n, first, last, days })
-    }
+/// Days with purchases after the first such day.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Repeats {
+    /// The frequency of the literature of customer lifetime value.
+    pub days: u64,
+    /// What was bought, and given back, after the first day.
+    pub amount: f64,
+}
 
-    pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
-        let time = |time: Option<f64>| time.unwrap_or(f64::NAN).to_bits();
-        let head = [self.n, time(self.first), time(self.last)];
-        let mut freezer = Freezer::default();
-        for (day, amount) in &self.days {
-            freezer.add(&key(*day), [amount.to_bits()].into_iter())?;
+impl Repeats {
+    /// `wall` tells what a clock showed at a time.
+    pub fn until(
+        purchases: &Purchases,
+        as_of: i64,
+        refunds: Refunds,
+        wall: impl Fn(i64) -> i64,
+    ) -> Result<Self, Refused> {
+        let all = purchases.until(as_of);
+        let mut days = Vec::new();
+        for (at, amount) in all.clone() {
+            let day = day_of(wall(at));
+            if refunds.is_purchase(amount) && days.last() != Some(&day) {
+                memory::push(&mut days, day)?;
+            }
         }
-        freezer.finish(WIDTH, &head)
-    }
-
-    pub fn totals(&self) -> Totals {
-        let amount = self.days.iter().fold(0.0, |sum, day| sum + day.1);
-        Totals { n: self.n, first: self.first, last: self.last, amount }
-    }
-
-    /// Days with purchases after the first one: the frequency of the literature of customer lifetime value.
-    pub fn repeat_days(&self) -> u64 {
-        self.days.len().saturating_sub(1) as u64
-    }
-
-    /// Mean amount of these days; None without one.
-    pub fn repeat_amount(&self) -> Option<f64> {
-        let repeats = self.days.get(1..).filter(|days| !days.is_empty())?;
-        Some(repeats.iter().fold(0.0, |sum, day| sum + day.1) / repeats.len() as f64)
-    }
-
-    pub fn check(&self) -> Result<(), String> {
-        let ascend = self.days.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let ends = (self.days.first().map(|day| day.0), self.days.last().map(|day| day.0));
-        let times = (self.first.map(day_of), self.last.map(day_of));
-        let in_order = self.first <= self.last;
-        let fits = if self.n == 0 { self.days.is_empty() } else { !self.days.is_empty() };
-        if !ascend || ends != times || !in_order || !fits || (self.days.len() as u64) > self.n {
-            return Err("its n, first, last and days do not fit together".into());
+        // Where clocks are put back over midnight, a day comes again.
+        days.sort_unstable();
+        days.dedup();
+        let Some(first) = days.first() else { return Ok(Self::default()) };
+        let mut amounts = Sum::default();
+        for (at, amount) in all {
+            if refunds.is_money(amount) && day_of(wall(at)) > *first {
+                amounts.add(amount);
+            }
         }
-        let mut times = self.first.iter().chain(&self.last);
-        if !self.days.iter().all(|day| day.1.is_finite()) || !times.all(|time| time.is_finite()) {
-            return Err("an amount or a time is not a finite number".into());
-        }
-        Ok(())
+        Ok(Self { days: days.len() as u64 - 1, amount: amounts.value() })
     }
-}
 
-/// A customer among the others: a score from 1 for each of recency, frequency and monetary value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scored {
-    pub recency_days: f64,
-    pub frequency: u64,
-    pub monetary: f64,
-    pub r: u32,
-    pub f: u32,
-    pub m: u32,
-    pub segment: &'static str,
-}
-
-/// As many scores as there may be.
-pub const BINS: std::ops::RangeInclusive<u32> = 2..=100;
-
-/// Scores every customer among all of them in `n_bins` bins; None for one without a purchase. Segments are named by fifths,
-/// whatever the bins are.
-pub fn score(
-    customers: &[Totals],
-    as_of: f64,
-    n_bins: u32,
-) -> Result<Vec<Option<Scored>>, Refused> {
-    let active = || customers.iter().filter(|customer| customer.n > 0);
-    // Negated, so that a recent purchase scores high.
-    let days = |c: &Totals| -c.recency(as_of, Unit::Exact).unwrap_or(0.0);
-    let n = active().count();
-    let recency = sorted(n, active().map(days))?;
-    let frequency = sorted(n, active().map(|c| c.n as f64))?;
-    let monetary = sorted(n, active().map(|c| c.amount))?;
-    memory::collect(customers.iter().map(|customer| {
-        let recency_days = customer.recency(as_of, Unit::Exact)?;
-        let scores = |n_bins| {
-            [
-                bin(&recency, -recency_days, n_bins),
-                bin(&frequency, customer.n as f64, n_bins),
-                bin(&monetary, customer.amount, n_bins),
-            ]
-        };
-        let fifths = scores(5).map(|fifth| fifth as u8);
-        let [r, f, m] = scores(n_bins);
-        Some(Scored {
-            recency_days,
-            frequency: customer.n,
-            monetary: customer.amount,
-            r,
-            f,
-            m,
-            segment: segment_name(fifths[0], fifths[1], fifths[2]),
-        })
-    }))
-}
-
-/// The customary segments, by recency and by the mean of frequency and monetary value.
-pub fn segment_name(r: u8, f: u8, m: u8) -> &'static str {
-    // Rounded up, so that 4 and 5 make 5.
-    let value = (f + m).div_ceil(2);
-    match (r, value) {
-        (5, 4..) | (4, 5) => "champions",
-        (3..=4, 4..) => "loyal customers",
-        (5, 1) => "new customers",
-        (4, 1) => "promising",
-        (4..=5, 2..=3) => "potential loyalists",
-        (3, 3) => "need attention",
-        (3, _) => "about to sleep",
-        (1, 5) => "cannot lose them",
-        (1..=2, 3..) => "at risk",
-        (2, _) => "hibernating",
-        _ => "lost",
+    /// Mean amount of a day; None without one.
+    pub fn mean_amount(&self) -> Option<f64> {
+        (self.days > 0).then(|| self.amount / self.days as f64)
     }
-}
-
-fn sorted(n: usize, values: impl Iterator<Item = f64>) -> Result<Vec<f64>, Refused> {
-    let mut sorted = Vec::new();
-    memory::exact_room(&mut sorted, n)?;
-    sorted.extend(values);
-    sorted.sort_unstable_by(f64::total_cmp);
-    Ok(sorted)
-}
-
-/// 1 + the number of whole bins of the values that lie below: equal values share a score.
-fn bin(sorted: &[f64], value: f64, n_bins: u32) -> u32 {
-    let below = sorted.partition_point(|other| *other < value) as u64;
-    let bins = u64::from(n_bins);
-    1 + (bins * below / sorted.len().max(1) as u64).min(bins - 1) as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algo::flat_map::{Updated, grown, update};
+    use crate::algo::customers::MICROSECONDS_A_DAY;
+    use crate::algo::customers::purchases::pack;
     use proptest::prelude::*;
 
-    fn observe(state: &mut Vec<u8>, day: i32, amount: f64) {
-        while update(state, &key(day), |words| add(words, amount)) == Updated::Full {
-            *state = grown(state, &key(day)).unwrap();
+    const HOUR: i64 = MICROSECONDS_A_DAY / 24;
+
+    fn at(day: i64, hours: i64) -> i64 {
+        (24 * day + hours) * HOUR
+    }
+
+    fn of(purchases: &[(i64, f64)]) -> Vec<u8> {
+        pack(Zone::Utc, &mut purchases.to_vec()).unwrap()
+    }
+
+    fn totals(state: &[u8], as_of: i64, refunds: Refunds) -> Totals {
+        Totals::until(&Purchases::read(state).unwrap(), as_of, refunds)
+    }
+
+    fn repeats(state: &[u8], as_of: i64, refunds: Refunds) -> (u64, Option<f64>) {
+        let state = Purchases::read(state).unwrap();
+        let repeats = Repeats::until(&state, as_of, refunds, |at| at).unwrap();
+        (repeats.days, repeats.mean_amount())
+    }
+
+    #[test]
+    fn figures_of_customer_lifetime_value_are_per_day() {
+        // Two purchases on the first day, one three and one ten days later, at 18:00.
+        let state = of(&[(at(0, 9), 5.0), (at(0, 20), 7.0), (at(3, 1), 10.0), (at(10, 18), 20.0)]);
+        assert_eq!(repeats(&state, i64::MAX, Refunds::Count), (2, Some(15.0)));
+        let as_of = at(12, 6);
+        let totals = totals(&state, as_of, Refunds::Count);
+        let wall = |at| at;
+        assert_eq!((totals.n, totals.amount), (4, 42.0));
+        assert_eq!(totals.span(Unit::Day, wall), Some(10.0));
+        assert_eq!(totals.span(Unit::Exact, wall), Some(10.375));
+        assert_eq!(totals.recency(as_of, Unit::Day, wall), Some(2.0));
+        assert_eq!(totals.recency(as_of, Unit::Exact, wall), Some(1.5));
+        assert_eq!(totals.age(as_of, Unit::Day, wall), Some(12.0));
+        assert_eq!(repeats(&of(&[(0, 5.0)]), i64::MAX, Refunds::Count), (0, None));
+    }
+
+    #[test]
+    fn what_is_after_a_time_does_not_count_and_what_is_at_it_does() {
+        let state = of(&[(at(0, 9), 5.0), (at(0, 20), 7.0), (at(3, 1), 10.0)]);
+        let before = totals(&state, at(0, 20) - 1, Refunds::Count);
+        assert_eq!((before.n, before.last, before.amount), (1, Some(at(0, 9)), 5.0));
+        let then = totals(&state, at(0, 20), Refunds::Count);
+        assert_eq!((then.n, then.last, then.amount), (2, Some(at(0, 20)), 12.0));
+        assert_eq!(repeats(&state, at(3, 0), Refunds::Count), (0, None));
+        let none = totals(&state, at(0, 0), Refunds::Count);
+        assert_eq!(none, Totals::default());
+        assert_eq!(none.recency(at(0, 0), Unit::Exact, |at| at), None);
+    }
+
+    #[test]
+    fn refunds_are_purchases_or_less_money_or_nothing() {
+        let state = of(&[(at(0, 0), 50.0), (at(2, 0), 20.0), (at(5, 0), -20.0)]);
+        let figures = |refunds| {
+            let totals = totals(&state, i64::MAX, refunds);
+            (totals.n, totals.last, totals.amount, repeats(&state, i64::MAX, refunds))
+        };
+        assert_eq!(figures(Refunds::Count), (3, Some(at(5, 0)), 50.0, (2, Some(0.0))));
+        assert_eq!(figures(Refunds::Net), (2, Some(at(2, 0)), 50.0, (1, Some(0.0))));
+        assert_eq!(figures(Refunds::Ignore), (2, Some(at(2, 0)), 70.0, (1, Some(20.0))));
+    }
+
+    #[test]
+    fn a_purchase_of_an_unknown_amount_is_one() {
+        let state = of(&[(at(0, 0), 50.0), (at(2, 0), f64::NAN)]);
+        for refunds in [Refunds::Count, Refunds::Net, Refunds::Ignore] {
+            let totals = totals(&state, i64::MAX, refunds);
+            assert_eq!((totals.n, totals.last, totals.amount), (2, Some(at(2, 0)), 50.0));
+            assert_eq!(totals.mean_amount(), Some(50.0));
         }
+        assert_eq!(totals(&of(&[(0, f64::NAN)]), 0, Refunds::Count).mean_amount(), None);
     }
 
-    fn of(purchases: &[(i32, i32)]) -> Vec<u8> {
-        let mut state = empty();
-        for (at, amount) in purchases {
-            let at = f64::from(*at);
-            observe(&mut state, day_of(at), f64::from(*amount));
-            count(&mut state, 1, at, at);
-        }
-        state
-    }
-
-    fn merged(a: &[u8], b: &[u8]) -> Vec<u8> {
-        let (mut state, other) = (a.to_vec(), FlatMap::read(b, WIDTH, HEAD).unwrap());
-        for (day, amount) in days(other) {
-            observe(&mut state, day, amount);
-        }
-        let [first, last] = [other.head(1), other.head(2)].map(f64::from_bits);
-        count(&mut state, other.head(0), first, last);
-        state
-    }
-
-    fn read(state: &[u8]) -> Rfm {
-        Rfm::from_flat(state).unwrap()
-    }
-
-    fn purchases() -> impl Strategy<Value = Vec<(i32, i32)>> {
-        prop::collection::vec((-2_000_000..2_000_000_i32, -50..50_i32), 0..30)
+    #[test]
+    fn equal_amounts_in_another_order_are_an_equal_sum() {
+        let sum = |amounts: [f64; 4]| {
+            let purchases: Vec<_> = (0..).zip(amounts).collect();
+            totals(&of(&purchases), i64::MAX, Refunds::Count).amount
+        };
+        assert_eq!(sum([0.1, 0.2, 0.3, 1e16]), sum([1e16, 0.3, 0.2, 0.1]));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn parts_in_any_order_merge_to_the_whole(a in purchases(), b in purchases(), c in purchases()) {
-            let whole = read(&of(&[a.clone(), b.clone(), c.clone()].concat()));
-            let (sa, sb, sc) = (of(&a), of(&b), of(&c));
-            prop_assert_eq!(&read(&merged(&merged(&sa, &sb), &sc)), &whole);
-            prop_assert_eq!(&read(&merged(&sc, &merged(&sb, &sa))), &whole);
-            prop_assert_eq!(read(&merged(&empty(), &sa)), read(&sa));
-            prop_assert_eq!(read(&merged(&sa, &empty())), read(&sa));
+        fn figures_see_nothing_after_their_time(
+            purchases in prop::collection::vec((-99..99_i64, -9..9_i32), 0..30), as_of in -99..99_i64,
+        ) {
+            let all: Vec<_> = purchases.iter().map(|(day, x)| (at(*day, 5), f64::from(*x))).collect();
+            let before: Vec<_> = all.iter().copied().filter(|one| one.0 <= at(as_of, 5)).collect();
+            for (_, refunds) in Refunds::ALL {
+                let (all, before) = (of(&all), of(&before));
+                prop_assert_eq!(totals(&all, at(as_of, 5), refunds), totals(&before, i64::MAX, refunds));
+                prop_assert_eq!(repeats(&all, at(as_of, 5), refunds), repeats(&before, i64::MAX, refunds));
+            }
         }
 
         #[test]
-        fn text_and_bytes_give_the_value_back(purchases in purchases()) {
-            let value = read(&of(&purchases));
+        fn text_and_bytes_give_the_value_back(
+            purchases in prop::collection::vec((-99..99_i64, prop::option::of(-9..9_i32)), 0..30),
+        ) {
+            let purchases = purchases.iter().map(|(at, x)| (*at, x.map(f64::from))).collect();
+            let value = Rfm { zone: Some("Asia/Tokyo".into()), purchases };
             prop_assert_eq!(value.check(), Ok(()));
-            let text = serde_json::to_string(&value).unwrap();
-            prop_assert_eq!(&serde_json::from_str::<Rfm>(&text).unwrap(), &value);
-            prop_assert_eq!(&read(&value.to_flat().unwrap()), &value);
+            let bytes = value.to_flat().unwrap();
+            let sorted = Rfm::from_flat(&bytes).unwrap();
+            let text = serde_json::to_string(&sorted).unwrap();
+            let again = serde_json::from_str::<Rfm>(&text).unwrap();
+            prop_assert_eq!(&again, &sorted);
+            prop_assert_eq!(again.to_flat().unwrap(), bytes);
         }
-    }
-
-    #[test]
-    fn figures_of_customer_lifetime_value_are_per_day() {
-        // Two purchases on the first day, one three and one ten days later, at 18:00.
-        let hour = 3600;
-        let at = |day: i32, hours: i32| 24 * hour * day + hours * hour;
-        let value = read(&of(&[(at(0, 9), 5), (at(0, 20), 7), (at(3, 1), 10), (at(10, 18), 20)]));
-        assert_eq!((value.repeat_days(), value.repeat_amount()), (2, Some(15.0)));
-        let totals = value.totals();
-        assert_eq!((totals.n, totals.amount), (4, 42.0));
-        assert_eq!(totals.span(Unit::Day), Some(10.0));
-        assert_eq!(totals.span(Unit::Exact), Some(10.375));
-        let as_of = f64::from(at(12, 6));
-        assert_eq!(totals.recency(as_of, Unit::Day), Some(2.0));
-        assert_eq!(totals.recency(as_of, Unit::Exact), Some(1.5));
-        assert_eq!(totals.age(as_of, Unit::Day), Some(12.0));
-        let one = read(&of(&[(0, 5)]));
-        assert_eq!((one.repeat_days(), one.repeat_amount()), (0, None));
-    }
-
-    fn customer(last_day: f64, n: u64, amount: f64) -> Totals {
-        Totals { n, first: Some(0.0), last: Some(last_day * 86_400.0), amount }
-    }
-
-    #[test]
-    fn ten_customers_fall_into_fifths_and_into_halves() {
-        let customers: Vec<Totals> = (1..=10).map(|i| customer(i as f64, i, i as f64)).collect();
-        let scores = |n_bins| -> Vec<u32> {
-            let scored = score(&customers, 11.0 * 86_400.0, n_bins).unwrap();
-            scored.iter().map(|s| s.unwrap().r).collect()
-        };
-        assert_eq!(scores(5), [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
-        assert_eq!(scores(2), [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
-        for n_bins in [2, 5, 10] {
-            let scored = score(&customers, 11.0 * 86_400.0, n_bins).unwrap();
-            assert_eq!(scored[9].unwrap().segment, "champions");
-            assert_eq!(scored[0].unwrap().segment, "lost");
-        }
-    }
-
-    #[test]
-    fn equal_customers_score_equally_and_one_without_purchases_not_at_all() {
-        let customers = [customer(1.0, 1, 5.0), customer(1.0, 1, 5.0), Totals::default()];
-        let scored = score(&customers, 86_400.0, 5).unwrap();
-        assert_eq!(scored[0], scored[1]);
-        assert_eq!(scored[2], None);
-    }
-
-    #[test]
-    fn every_combination_has_a_name() {
-        for r in 1..=5 {
-            for f in 1..=5 {
-                for m in 1..=5 {
-                    assert!(!segment_name(r, f, m).is_empty());
-                }
-            }
-        }
-        assert_eq!(segment_name(5, 1, 1), "new customers");
-        assert_eq!(segment_name(1, 5, 5), "cannot lose them");
     }
 }

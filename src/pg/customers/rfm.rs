@@ -1,27 +1,29 @@
-//! `rfm`: an aggregate whose state is its result; `rfm_segment`: each customer among the others.
+//! `rfm`: an aggregate whose state is its result. Its forms differ in the type of the time, and in whether rows have a time zone
+//! and the order that they are a line of.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::customers::day_of;
-use crate::algo::customers::rfm::{self, BINS, HEAD, Rfm, Scored, Totals, Unit, WIDTH};
-use crate::algo::flat_map::{FlatMap, frozen};
+use crate::algo::customers::purchases::{self, Added, Form, Purchases, Zone, state_length};
+use crate::algo::customers::rfm::Rfm;
 use crate::algo::memory;
 use crate::pg::datum::Kind;
-use crate::pg::error::{Error, Report};
-use crate::pg::flat::{BytesOut, State, bytes_of};
-use crate::pg::options::one_of;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::flat::{BytesOut, State, bytes_of, no_state};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, SqlType, Value, text_and_bytes};
-use crate::pg::window::Partition;
+use crate::pg::value::{Bytes, SqlType, text_and_bytes};
+
+use super::figures::unreadable;
+use super::zone::{Clock, Time, finite_time, named, two_zones};
 
 raw::declare! {
     rfm_add, pg_finfo_rfm_add;
+    rfm_add_timestamp, pg_finfo_rfm_add_timestamp;
+    rfm_add_date, pg_finfo_rfm_add_date;
     rfm_combine, pg_finfo_rfm_combine;
-    rfm_segment, pg_finfo_rfm_segment;
+    rfm_combine_in, pg_finfo_rfm_combine_in;
 }
 
 impl SqlType for Rfm {
@@ -40,21 +42,119 @@ impl SqlType for Rfm {
     }
 }
 
-/// Adds a purchase: (rfm, at timestamptz, amount float8). A NULL time or amount is skipped.
+/// Adds a purchase: (rfm, at timestamptz, amount float8 [, zone text [, order anyelement]]).
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn rfm_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments.
+    unsafe { add(fcinfo, |at| Ok(Time::Instant(at.value() as i64))) }
+}
+
+/// As `rfm_add`, with a timestamp.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn rfm_add_timestamp(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: as above.
+    unsafe { add(fcinfo, |at| Ok(Time::Wall(at.value() as i64))) }
+}
+
+/// As `rfm_add`, with a date.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn rfm_add_date(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: as above.
+    unsafe { add(fcinfo, |at| Time::of_date(at.value() as i32)) }
+}
+
+/// A row without a time is skipped; one without an amount is a purchase whose amount is not known.
+///
+/// # Safety
+/// `fcinfo` is of the running call of one of the functions above.
+#[inline]
+unsafe fn add(fcinfo: FunctionCallInfo, time: fn(Datum) -> Result<Time, Report>) -> Datum {
+    // SAFETY: by the caller's promise.
     unsafe {
-        let (Some(at), Some(amount)) = (argument(fcinfo, 1), argument(fcinfo, 2)) else {
+        let Some(at) = argument(fcinfo, 1) else {
             return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
         };
-        let at = finite("at", Kind::Timestamp.number(at)).unwrap_or_report();
-        let amount = finite("amount", Kind::Float8.number(amount)).unwrap_or_report();
-        let mut state = State::of(fcinfo, rfm::empty);
-        state.update(&rfm::key(day_of(at)), |words| rfm::add(words, amount)).unwrap_or_report();
-        rfm::count(state.bytes(), 1, at, at);
-        state.into()
+        let time = time(at).unwrap_or_report();
+        let amount = argument(fcinfo, 2).map(|amount| Kind::Float8.number(amount));
+        let amount = amount.map_or(Ok(f64::NAN), |amount| finite("amount", amount));
+        let amount = amount.unwrap_or_report();
+        let n_arguments = (*fcinfo).nargs;
+        let zone = if n_arguments > 3 { argument(fcinfo, 3) } else { None };
+        let order = if n_arguments > 4 { order(fcinfo).unwrap_or_report() } else { 0 };
+        let form = if n_arguments > 4 { Form::Lines } else { Form::Seconds };
+        let mut add = |zone: Zone, clock: Clock| {
+            let at = finite_time("at", time.on(clock)?)?;
+            let mut state = State::of(fcinfo, || purchases::empty(zone, form));
+            let is_of = Purchases::read(state.bytes()).ok_or_else(no_state)?.is_of(zone);
+            if !is_of {
+                adopt(&mut state, zone)?;
+            }
+            grow(&mut state, |state| purchases::add(state, at, amount, order))?;
+            Ok::<_, Report>(state)
+        };
+        let state = match (zone, time) {
+            (None, Time::Instant(_)) => add(Zone::Utc, Clock::Utc),
+            (None, Time::Wall(_)) => add(Zone::Wall, Clock::Wall),
+            (Some(zone), _) => Kind::Text
+                .text(zone, "zone", |name| in_zone(fcinfo, name, time, &mut add))
+                .and_then(|state| state),
+        };
+        state.unwrap_or_report().into()
+    }
+}
+
+/// Adds in the zone of this name. Instants need not know the zone again where the state has its name.
+///
+/// # Safety
+/// `fcinfo` is of the running call, whose first argument is a state.
+unsafe fn in_zone(
+    fcinfo: FunctionCallInfo,
+    name: &str,
+    time: Time,
+    add: &mut dyn FnMut(Zone, Clock) -> Result<State, Report>,
+) -> Result<State, Report> {
+    let zone = Zone::of(name);
+    // SAFETY: by the caller's promise.
+    let state = unsafe { argument(fcinfo, 0).map(|state| bytes_of(state)) };
+    let is_same = state.and_then(Purchases::read).is_some_and(|state| state.is_of(zone));
+    match (is_same, time) {
+        // Any zone will do.
+        (true, Time::Instant(_)) => add(zone, Clock::Utc),
+        (true, Time::Wall(_)) => add(zone, Clock::of(zone)?),
+        (false, _) => named(name, add),
+    }
+}
+
+/// The hash of the order that a row is a line of, as PostgreSQL's hash joins take it: what is equal in SQL is one order. 0 for
+/// NULL.
+///
+/// # Safety
+/// `fcinfo` is of the running call of a function with a fifth argument.
+unsafe fn order(fcinfo: FunctionCallInfo) -> Result<u64, Report> {
+    // SAFETY: by the caller's promise; the hash function of a type takes its values and a seed.
+    unsafe {
+        let Some(order) = argument(fcinfo, 4) else { return Ok(0) };
+        let type_oid = pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 4);
+        let flags = pg_sys::TYPECACHE_HASH_EXTENDED_PROC_FINFO as i32;
+        let entry = match type_oid {
+            pg_sys::InvalidOid => std::ptr::null_mut(),
+            type_oid => pg_sys::lookup_type_cache(type_oid, flags),
+        };
+        if entry.is_null() || (*entry).hash_extended_proc_finfo.fn_oid == pg_sys::InvalidOid {
+            let message = "order_id has a type whose values cannot be hashed";
+            return Err(report(PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION, message)
+                .set_hint("Give the order as a number or as text."));
+        }
+        let collation = match (*fcinfo).fncollation {
+            pg_sys::InvalidOid => pg_sys::DEFAULT_COLLATION_OID,
+            collation => collation,
+        };
+        let finfo = &raw mut (*entry).hash_extended_proc_finfo;
+        let hash = pg_sys::FunctionCall2Coll(finfo, collation, order, Datum::from(0_i64));
+        Ok((hash.value() as u64).max(1))
     }
 }
 
@@ -67,22 +167,90 @@ unsafe extern "C-unwind" fn rfm_combine(fcinfo: FunctionCallInfo) -> Datum {
         let Some(other) = argument(fcinfo, 1) else {
             return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
         };
-        let other = map(bytes_of(other)).unwrap_or_report();
-        let mut state = State::of(fcinfo, rfm::empty);
-        for (day, amount) in rfm::days(other) {
-            state.update(&rfm::key(day), |words| rfm::add(words, amount)).unwrap_or_report();
-        }
-        let [first, last] = [other.head(1), other.head(2)].map(f64::from_bits);
-        rfm::count(state.bytes(), other.head(0), first, last);
-        state.into()
+        let other = read(bytes_of(other)).unwrap_or_report();
+        merge(fcinfo, &other).unwrap_or_report().into()
     }
 }
 
-fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
-    FlatMap::read(bytes, WIDTH, HEAD).ok_or_else(|| {
-        let why = format!("{} bytes that are not one", bytes.len());
-        Error::InvalidValue { type_name: Rfm::NAME, why }.into()
-    })
+/// As `rfm_combine`, with the days of a zone: (rfm, rfm, zone text). Values of any zones merge, and times of a clock on the wall are
+/// those of the zone.
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn rfm_combine_in(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares (rfm, rfm, text).
+    unsafe {
+        let Some(other) = argument(fcinfo, 1) else {
+            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
+        };
+        let zone = argument(fcinfo, 2).ok_or(Error::NullArgument { argument: "zone" });
+        let zone = zone.map_err(Report::from).unwrap_or_report();
+        Kind::Text
+            .text(zone, "zone", |name| {
+                let moved = named(name, |zone, clock| moved(bytes_of(other), zone, clock))?;
+                merge(fcinfo, &read(&moved)?)
+            })
+            .unwrap_or_report()
+            .unwrap_or_report()
+            .into()
+    }
+}
+
+/// The same purchases in another zone.
+fn moved(bytes: &[u8], zone: Zone, clock: Clock) -> Result<Vec<u8>, Report> {
+    let frozen = purchases::frozen(bytes)?.ok_or_else(no_state)?;
+    let old = read(&frozen)?;
+    let is_wall = old.is_of(Zone::Wall);
+    let mut moved = memory::collect(old.until(i64::MAX))?;
+    for (at, _) in moved.iter_mut().filter(|_| is_wall) {
+        *at = Time::Wall(*at).on(clock)?;
+    }
+    Ok(purchases::pack(zone, &mut moved)?)
+}
+
+/// # Safety
+/// `fcinfo` is of the running call of a function whose first argument is a state.
+unsafe fn merge(fcinfo: FunctionCallInfo, other: &Purchases) -> Result<State, Report> {
+    let zone = other.zone().ok_or_else(no_state)?;
+    // SAFETY: by the caller's promise.
+    let mut state = unsafe { State::of(fcinfo, || purchases::empty(zone, Form::Seconds)) };
+    if !Purchases::read(state.bytes()).ok_or_else(no_state)?.is_of(zone) {
+        if other.n() == 0 {
+            return Ok(state);
+        }
+        adopt(&mut state, zone)?;
+    }
+    grow(&mut state, |state| purchases::merge(state, other))?;
+    Ok(state)
+}
+
+/// Makes an empty state one of this zone; one that is not empty stays in its own.
+#[cold]
+fn adopt(state: &mut State, zone: Zone) -> Result<(), Report> {
+    let own = Purchases::read(state.bytes()).ok_or_else(no_state)?;
+    if own.n() > 0 {
+        return Err(two_zones("rfm", own.zone().ok_or_else(no_state)?, zone));
+    }
+    state.replace(&purchases::empty(zone, Form::Seconds));
+    Ok(())
+}
+
+#[inline]
+fn grow(state: &mut State, change: impl Fn(&mut [u8]) -> Added) -> Result<(), Report> {
+    loop {
+        match change(state.bytes()) {
+            Added::Done => return Ok(()),
+            Added::Full(needed) => state.widen(state_length(needed))?,
+            Added::Narrow(form) => {
+                let wider = purchases::reshaped(state.bytes(), form)?;
+                state.replace(&wider);
+            }
+            Added::Corrupt => return Err(no_state()),
+        }
+    }
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Purchases<'_>, Report> {
+    Purchases::read(bytes).ok_or_else(|| unreadable(bytes.len()))
 }
 
 pub(super) fn finite(column: &str, value: f64) -> Result<f64, Report> {
@@ -93,136 +261,10 @@ pub(super) fn finite(column: &str, value: f64) -> Result<f64, Report> {
     }
 }
 
-/// (rfm, timestamptz, integer) OVER (…): the customer's scores among the whole partition, as persona.rfm_scores.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn rfm_segment(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares the function WINDOW, with these arguments and this result.
-    unsafe {
-        let partition = Partition::of(fcinfo);
-        let scores = match partition.kept::<Vec<Option<Scored>>>() {
-            Some(scores) => scores,
-            None => partition.keep(scores(partition).unwrap_or_report()),
-        };
-        match scores.get(partition.position() as usize).copied().flatten() {
-            Some(scored) => composite(fcinfo, &scored),
-            None => raw::null(fcinfo),
-        }
-    }
-}
-
-/// # Safety
-/// The partition is of a running call of `rfm_segment`.
-unsafe fn scores(partition: Partition) -> Result<Vec<Option<Scored>>, Report> {
-    let bins = partition.argument(2).map(|bins| bins.value() as i32);
-    let n_bins = bins.and_then(|bins| u32::try_from(bins).ok()).filter(|bins| BINS.contains(bins));
-    let n_bins = n_bins.ok_or_else(|| Error::InvalidOption {
-        option: "bins".into(),
-        value: bins.map_or("NULL".into(), |bins| bins.to_string()),
-        valid: format!("a whole number from {} to {}", BINS.start(), BINS.end()),
-    })?;
-    let mut customers = Vec::new();
-    while let Some(customer) = partition.argument_at(0, customers.len() as i64) {
-        let totals = match customer {
-            // SAFETY: SQL declares the argument as rfm.
-            Some(customer) => Totals::of(map(unsafe { bytes_of(customer) })?),
-            None => Totals::default(),
-        };
-        memory::push(&mut customers, totals)?;
-    }
-    // SAFETY: SQL declares the argument as timestamptz.
-    let as_of = partition.argument(1).map(|as_of| unsafe { Kind::Timestamp.number(as_of) });
-    Ok(match as_of.filter(|as_of| as_of.is_finite()) {
-        Some(as_of) => rfm::score(&customers, as_of, n_bins)?,
-        None => memory::filled(None, customers.len())?,
-    })
-}
-
-/// # Safety
-/// `fcinfo` is of a call whose declared result is persona.rfm_scores.
-unsafe fn composite(fcinfo: FunctionCallInfo, scored: &Scored) -> Datum {
-    let mut values = [
-        scored.recency_days.into_datum(),
-        (scored.frequency as i64).into_datum(),
-        scored.monetary.into_datum(),
-        (scored.r as i32).into_datum(),
-        (scored.f as i32).into_datum(),
-        (scored.m as i32).into_datum(),
-        scored.segment.into_datum(),
-    ]
-    .map(|value| value.unwrap_or(Datum::null()));
-    let mut nulls = [false; 7];
-    // SAFETY: the result type has these seven columns, by its declaration in SQL.
-    unsafe {
-        let mut descriptor = std::ptr::null_mut();
-        pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &mut descriptor);
-        let descriptor = pg_sys::BlessTupleDesc(descriptor);
-        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
-    }
-}
-
 text_and_bytes!(Rfm: rfm_in, rfm_out, rfm_send, rfm_recv);
 
 #[pg_extern]
 fn rfm_final(state: Bytes) -> Result<BytesOut, Report> {
-    Ok(BytesOut(frozen(map(state.0)?)?))
-}
-
-#[pg_extern]
-fn recency(rfm: Bytes, as_of: TimestampWithTimeZone, unit: &str) -> Result<Option<f64>, Report> {
-    Ok(totals(rfm)?.recency(seconds(as_of)?, parse_unit(unit)?))
-}
-
-#[pg_extern]
-fn customer_age(
-    rfm: Bytes,
-    as_of: TimestampWithTimeZone,
-    unit: &str,
-) -> Result<Option<f64>, Report> {
-    Ok(totals(rfm)?.age(seconds(as_of)?, parse_unit(unit)?))
-}
-
-#[pg_extern]
-fn purchase_span(rfm: Bytes, unit: &str) -> Result<Option<f64>, Report> {
-    Ok(totals(rfm)?.span(parse_unit(unit)?))
-}
-
-#[pg_extern]
-fn frequency(rfm: Bytes) -> Result<i64, Report> {
-    Ok(totals(rfm)?.n as i64)
-}
-
-#[pg_extern]
-fn repeat_days(rfm: Value<Rfm>) -> i64 {
-    rfm.0.repeat_days() as i64
-}
-
-#[pg_extern]
-fn monetary(rfm: Bytes) -> Result<f64, Report> {
-    Ok(totals(rfm)?.amount)
-}
-
-#[pg_extern]
-fn mean_amount(rfm: Bytes) -> Result<Option<f64>, Report> {
-    Ok(totals(rfm)?.mean_amount())
-}
-
-#[pg_extern]
-fn repeat_amount(rfm: Value<Rfm>) -> Option<f64> {
-    rfm.0.repeat_amount()
-}
-
-fn totals(rfm: Bytes) -> Result<Totals, Report> {
-    Ok(Totals::of(map(rfm.0)?))
-}
-
-pub(super) fn seconds(at: TimestampWithTimeZone) -> Result<f64, Report> {
-    let at = at.into_datum().ok_or(Error::NullArgument { argument: "as_of" })?;
-    // SAFETY: the datum was made from a timestamptz just now.
-    finite("as_of", unsafe { Kind::Timestamp.number(at) })
-}
-
-fn parse_unit(unit: &str) -> Result<Unit, Report> {
-    one_of("unit", unit, &Unit::ALL)
+    let frozen = purchases::frozen(state.0)?.ok_or_else(no_state)?;
+    Ok(BytesOut(memory::copied(&frozen)?))
 }
