@@ -1,33 +1,30 @@
 //! Relations by the names that users give: found as the search_path finds them, and written so that SQL takes them back.
 
 use pgrx::pg_sys::Oid;
-use pgrx::prelude::*;
 
 use super::datum::{any_length, base_type, is_built_in};
 use super::error::Report;
-use super::query::{self, spi_failed};
-use super::security::with_plain_quotes;
+use super::query;
+use super::security::{with_latest_snapshot, with_plain_quotes};
 
 /// The relation's name, qualified and quoted; None if it is not there, or if the text is no name at all.
 pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
     if !is_name(name) {
         return Ok(None);
     }
-    with_plain_quotes(|| found_relation(name))
-}
-
-fn found_relation(name: &str) -> Result<Option<String>, Report> {
-    Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid",
-            Some(1),
-            &[name.into()],
-        )?;
-        if rows.is_empty() { Ok(None) } else { rows.first().get_one::<String>() }
-    })
-    .map_err(spi_failed)
+    // As the catalogue is now, as PostgreSQL itself looks names up: the table may be newer than the snapshot.
+    let found = with_plain_quotes(|| {
+        with_latest_snapshot(|| {
+            query::select_one(
+                "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+                 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+                 WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid",
+                &[name.into()],
+                |row| row.get::<String>(1),
+            )
+        })
+    })?;
+    Ok(found.flatten())
 }
 
 /// The type in which keys and items of a type are written: itself where it is PostgreSQL's own, the base of a domain, and else text.

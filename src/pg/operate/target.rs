@@ -136,17 +136,20 @@ pub(crate) fn must_be_fit(
         Err(report(code, why)
             .set_hint("Name a table that is not there yet: it is made as it has to be."))
     };
-    let found = query::select(
-        "SELECT a.attname::pg_catalog.text, a.atttypid, c.relkind::pg_catalog.text FROM pg_catalog.pg_class c \
-         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
-           AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
-         WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
-        &[table.as_str().into()],
-        |row| {
-            let text = |column| row.get::<String>(column).unwrap_or_default();
-            (text(1), row.get::<Oid>(2), text(3))
-        },
-    )?;
+    // As the catalogue is now: the table may have been made since the statement began.
+    let found = with_latest_snapshot(|| {
+        query::select(
+            "SELECT a.attname::pg_catalog.text, a.atttypid, c.relkind::pg_catalog.text FROM pg_catalog.pg_class c \
+             LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
+               AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
+             WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
+            &[table.as_str().into()],
+            |row| {
+                let text = |column| row.get::<String>(column).unwrap_or_default();
+                (text(1), row.get::<Oid>(2), text(3))
+            },
+        )
+    })?;
     if found.iter().any(|(.., kind)| kind != "r" && kind != "p") {
         return refused(Code::ERRCODE_WRONG_OBJECT_TYPE, format!("{table} is no table"));
     }
