@@ -236,7 +236,7 @@ def check_decoding(cluster, n):
                 session.query("UPDATE customers SET spend = spend + 1 WHERE id % 7 = 0; SELECT persona.refit('seg', force => true)")
                 session.query("SELECT persona.refit('rec', force => true)")
                 session.query("SELECT FROM persona.fit_segments('other', 'customers', 'id', 2, features => '{spend}', save_to => 'other_labels')")
-                session.query("SELECT persona.drop_model('other')")
+                session.query("SELECT persona.drop_model('other'); DELETE FROM other_labels")
                 versions += 1
                 for slot in ("text", "twophase"):
                     said = other.rows(f"SELECT data FROM pg_logical_slot_get_changes('{slot}', NULL, NULL)")

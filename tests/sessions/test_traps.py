@@ -49,7 +49,7 @@ def test_a_superuser_runs_nothing_of_an_owners_as_himself(cluster):
             assert mallory.error("UPDATE persona.publication SET history = 'public.sly_moves'").sqlstate == "42501"
         # Even rows that no function writes run nothing as whoever asks.
         admin.query("""
-            INSERT INTO persona.publication
+            INSERT INTO persona.publication (model_id, target, source, key_column, key_type, n, search_path, published_at, published_version)
             SELECT model_id, planted.target, source, key_column, planted.key_type, n, search_path, published_at, published_version
             FROM persona.publication p, LATERAL (VALUES ('public.sly_labels', p.key_type), ('public.typed', 'public.sly'),
                 ('public.injected', 'text AND public.trap(1) = 1'), ('nowhere.at_all', p.key_type)) AS planted (target, key_type)
