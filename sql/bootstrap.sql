@@ -256,7 +256,7 @@ COMMENT ON VIEW persona.refit_log IS
 
 CREATE VIEW persona.publications WITH (security_barrier = true) AS
 SELECT m.name AS model, p.target, p.key_column, p.published_version AS version, p.n_rows, p.published_at AS written_at,
-       p.published_version IS DISTINCT FROM m.active_version AS is_stale, p.history AS history_table
+       coalesce(p.published_version OPERATOR(pg_catalog.<>) m.active_version, true) AS is_stale, p.history AS history_table
 FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
 JOIN (SELECT * FROM persona.publication p WHERE persona.may(p.model_id, 'read')) p ON p.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW persona.publications IS

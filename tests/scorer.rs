@@ -156,7 +156,7 @@ fn a_killed_scorer_is_an_end_of_file_and_its_slots_say_what_it_was_at() {
     let mut scorer = Scorer::start(&library, &[]);
     let mut client = scorer.connect();
     let sha256 = client.load(&fixture("slow"));
-    assert_eq!(scorer.blamed(), Vec::<Sha256>::new());
+    assert_eq!(scorer.at_work(), []);
     client.send(&slow_run(sha256));
     std::thread::sleep(Duration::from_millis(300));
     let start = Instant::now();
@@ -164,11 +164,11 @@ fn a_killed_scorer_is_an_end_of_file_and_its_slots_say_what_it_was_at() {
     assert!(client.receive().is_none());
     assert!(start.elapsed() < Duration::from_secs(1));
     scorer.child.wait().expect("our own child");
-    assert_eq!(scorer.blamed(), [sha256]);
+    assert_eq!(scorer.at_work(), [(sha256, 0)]);
 }
 
 #[test]
-fn a_model_that_ran_before_is_not_blamed() {
+fn a_process_tells_how_often_a_model_had_run_in_it() {
     let Some(library) = library() else { return };
     let mut scorer = Scorer::start(&library, &[]);
     let mut client = scorer.connect();
@@ -178,7 +178,7 @@ fn a_model_that_ran_before_is_not_blamed() {
     std::thread::sleep(Duration::from_millis(300));
     scorer.child.kill().expect("our own child");
     scorer.child.wait().expect("our own child");
-    assert_eq!(scorer.blamed(), Vec::<Sha256>::new());
+    assert_eq!(scorer.at_work(), [(sha256, 1)]);
 }
 
 #[test]
@@ -521,8 +521,10 @@ impl Scorer {
         Client { stream }
     }
 
-    fn blamed(&self) -> Vec<Sha256> {
-        slots::blamed(&std::fs::read(self.place.path("slots")).expect("made by the test"))
+    /// The models at work, each with the runs that it had finished.
+    fn at_work(&self) -> Vec<(Sha256, u64)> {
+        let bytes = std::fs::read(self.place.path("slots")).expect("made by the test");
+        slots::at_work(&bytes).into_iter().collect()
     }
 
     fn wait(&mut self, timeout: Duration) -> Option<i32> {

@@ -83,7 +83,7 @@ impl Blame {
 }
 
 /// The models that the process was busy with, and how many runs each had finished in it.
-fn at_work(bytes: &[u8]) -> BTreeMap<Sha256, u64> {
+pub fn at_work(bytes: &[u8]) -> BTreeMap<Sha256, u64> {
     let mut found: BTreeMap<Sha256, u64> = BTreeMap::new();
     for slot in bytes.as_chunks::<SLOT>().0.iter().take(N_SLOTS) {
         let (Some(count), Some(sha256)) = (slot[8..].first_chunk(), slot.last_chunk::<32>()) else {
@@ -131,8 +131,11 @@ mod tests {
         bytes
     }
 
+    /// Models at work, each with the runs that it had finished.
+    type AtWork = &'static [(u8, u64)];
+
     /// Slots of a process at whose end these models were at work, each with the runs that it had finished.
-    fn at_the_end(models: &[(u8, u64)]) -> Vec<u8> {
+    fn at_the_end(models: AtWork) -> Vec<u8> {
         written(|file| {
             for (slot, &(model, finished)) in models.iter().enumerate() {
                 busy(file, slot, &[model; 32], finished).expect("write");
@@ -146,7 +149,7 @@ mod tests {
 
     /// Ends of the process, one after another: who was at work, whether it was killed, and who is to be refused then.
     #[track_caller]
-    fn check_blamed(ends: &[(&[(u8, u64)], bool, Option<u8>)]) {
+    fn check_blamed(ends: &[(AtWork, bool, Option<u8>)]) {
         let mut blame = Blame::default();
         for (number, (models, was_killed, refused)) in ends.iter().enumerate() {
             let found = blame.ended(&at_the_end(models), *was_killed);
@@ -154,12 +157,12 @@ mod tests {
         }
     }
 
-    const NEW: &[(u8, u64)] = &[(2, 0)];
-    const RAN: &[(u8, u64)] = &[(1, 9), (1, 9)];
+    const NEW: AtWork = &[(2, 0)];
+    const RAN: AtWork = &[(1, 9), (1, 9)];
 
     #[test]
     fn an_idle_process_blames_nobody() {
-        let nobody: (&[(u8, u64)], bool, Option<u8>) = (&[], false, None);
+        let nobody: (AtWork, bool, Option<u8>) = (&[], false, None);
         check_blamed(&[nobody; 5]);
         let idle_again = written(|file| {
             busy(file, 3, &[7; 32], 0).expect("write");
@@ -192,14 +195,14 @@ mod tests {
 
     #[test]
     fn nobody_is_refused_for_what_ran_beside() {
-        let (one, other): (&[(u8, u64)], &[(u8, u64)]) = (&[(1, 9), (7, 3)], &[(1, 9), (8, 3)]);
+        let (one, other): (AtWork, AtWork) = (&[(1, 9), (7, 3)], &[(1, 9), (8, 3)]);
         check_blamed(&[
             (one, false, None),
             (one, false, None),
             (other, false, None),
             (one, false, None),
         ]);
-        let first_run: &[(u8, u64)] = &[(1, 0), (7, 3)];
+        let first_run: AtWork = &[(1, 0), (7, 3)];
         check_blamed(&[(first_run, false, None); 5]);
         // Such an end neither counts nor clears.
         check_blamed(&[
