@@ -9,6 +9,7 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::encoded;
 use crate::algo::memory::Refused;
+use crate::pg::registry::Kind;
 
 /// What a SQL function returns when it fails.
 pub(crate) type Report = ErrorReport;
@@ -26,8 +27,8 @@ pub(crate) enum Error {
     },
     WrongKind {
         name: String,
-        is: String,
-        wanted: &'static str,
+        is: Kind,
+        wanted: Kind,
     },
     NotOwner {
         name: String,
@@ -57,7 +58,7 @@ pub(crate) enum Error {
     /// By a model of this kind, or by one that the role may not see.
     NameTaken {
         name: String,
-        kind: Option<String>,
+        kind: Option<Kind>,
     },
     CorruptModel {
         name: String,

@@ -91,6 +91,7 @@ fn give_back() {
 
 // SAFETY: blocks are the system's, or parts of the reserve that no other block has; neither path unwinds.
 unsafe impl GlobalAlloc for Reserved {
+    // SAFETY: the caller promises what the trait asks for.
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: by the caller's promise.
@@ -98,6 +99,7 @@ unsafe impl GlobalAlloc for Reserved {
         if block.is_null() { from_reserve(layout) } else { block }
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: by the caller's promise; a block of the reserve has the layout's size.
@@ -114,6 +116,7 @@ unsafe impl GlobalAlloc for Reserved {
         }
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if is_of_reserve(block) {
@@ -123,6 +126,7 @@ unsafe impl GlobalAlloc for Reserved {
         unsafe { System.dealloc(block, layout) }
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: by the caller's promise; both blocks are as long as what is copied, and apart.

@@ -92,21 +92,25 @@ static IS_RESERVE_IN_USE: AtomicBool = AtomicBool::new(false);
 
 // SAFETY: every call goes to the system's allocator as it came; one that was refused may be made twice.
 unsafe impl GlobalAlloc for WithReserve {
+    // SAFETY: the caller promises what the trait asks for.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: by the caller's promise.
         or_of_reserve(layout.size(), || unsafe { System.alloc(layout) })
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: by the caller's promise.
         or_of_reserve(layout.size(), || unsafe { System.alloc_zeroed(layout) })
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: by the caller's promise; a refused call leaves the block as it was.
         or_of_reserve(size, || unsafe { System.realloc(block, layout, size) })
     }
 
+    // SAFETY: the caller promises what the trait asks for.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: by the caller's promise.
         unsafe { System.dealloc(block, layout) }

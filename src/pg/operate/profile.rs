@@ -5,7 +5,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::registry::{Privilege, select};
+use crate::pg::registry::{Kind, Privilege, select};
 use crate::pg::security::attempt;
 
 use super::readable::{Readable, object, readable};
@@ -36,11 +36,13 @@ fn answers(customer: &str) -> Result<Vec<Row>, Report> {
     let mut rows: Vec<Row> = Vec::new();
     for Publication { model, kind, target, key } in publications()? {
         let asked = || match readable(&target, &key, None)? {
-            Some(table) => answer(&table, &kind, customer),
+            Some(table) => answer(&table, kind, customer),
             None => Ok(None),
         };
         match attempt(asked) {
-            Ok(Some((answer, details))) => rows.push((model, kind, answer, JsonB(details))),
+            Ok(Some((answer, details))) => {
+                rows.push((model, kind.to_string(), answer, JsonB(details)))
+            }
             Ok(None) => {}
             // What is in one table is no error for who asks for all.
             Err(error) => notice!("table {target} is skipped: {}", error.message),
@@ -52,13 +54,13 @@ fn answers(customer: &str) -> Result<Vec<Row>, Report> {
 /// What one table says about the customer: in words, and all that it says.
 fn answer(
     table: &Readable,
-    kind: &str,
+    kind: Kind,
     customer: &str,
 ) -> Result<Option<(Option<String>, serde_json::Value)>, Report> {
     let needed: &[&str] = match kind {
-        "segments" => &["segment", "label"],
-        "scorer" => &["score"],
-        _ => &["item", "rank"],
+        Kind::Segments => &["segment", "label"],
+        Kind::Scorer => &["score"],
+        Kind::Recommender => &["item", "rank"],
     };
     if let Some(missing) = needed.iter().find(|name| table.column(name).is_none()) {
         notice!("table {} is skipped: it has no column \"{missing}\"", table.name);
@@ -79,11 +81,13 @@ fn answer(
     rows.sort_by_key(|row| row["rank"].as_i64());
     let first = rows.first().unwrap_or(&serde_json::Value::Null);
     let words = match kind {
-        "segments" => first["label"]
+        Kind::Segments => first["label"]
             .as_str()
             .map_or_else(|| format!("segment {}", first["segment"]), str::to_owned),
-        "scorer" => first["score"].as_f64().map_or_else(String::new, |score| format!("{score:.4}")),
-        _ => {
+        Kind::Scorer => {
+            first["score"].as_f64().map_or_else(String::new, |score| format!("{score:.4}"))
+        }
+        Kind::Recommender => {
             let item = |row: &serde_json::Value| match &row["item"] {
                 serde_json::Value::String(item) => item.clone(),
                 item => item.to_string(),
@@ -96,7 +100,7 @@ fn answer(
 
 struct Publication {
     model: String,
-    kind: String,
+    kind: Kind,
     target: String,
     key: String,
 }
@@ -105,22 +109,23 @@ struct Publication {
 fn publications() -> Result<Vec<Publication>, Report> {
     let all = select(
         "SELECT m.name, m.kind, p.target, p.key_column, m.owner::oid, m.users::oid[], m.readers::oid[] FROM persona.publication p \
-         JOIN persona.model m ON m.id = p.model_id \
-         ORDER BY CASE m.kind WHEN 'segments' THEN 1 WHEN 'scorer' THEN 2 ELSE 3 END, m.name, p.target",
+         JOIN persona.model m ON m.id = p.model_id ORDER BY m.name, p.target",
         &[],
         |row| {
             let text = |column| row.get::<String>(column).unwrap_or_default();
-            let publication =
-                Publication { model: text(1), kind: text(2), target: text(3), key: text(4) };
+            let kind = Kind::named(&text(2))?;
+            let publication = Publication { model: text(1), kind, target: text(3), key: text(4) };
             let grants = |column| row.get::<Vec<Oid>>(column).unwrap_or_default();
             let owner = row.get::<Oid>(5).unwrap_or(Oid::INVALID);
-            (publication, owner, grants(6), grants(7))
+            Some((publication, owner, grants(6), grants(7)))
         },
     )?;
     let may_use = |(publication, owner, users, readers): (_, Oid, Vec<Oid>, Vec<Oid>)| {
         Privilege::of_caller(owner, &users, &readers).map(|_| publication)
     };
-    Ok(all.into_iter().filter_map(may_use).collect())
+    let mut all: Vec<Publication> = all.into_iter().flatten().filter_map(may_use).collect();
+    all.sort_by_key(|publication| publication.kind);
+    Ok(all)
 }
 
 /// A customer has one row in most tables: that row itself, not a list of one.

@@ -10,7 +10,7 @@ use crate::pg::ingest::query_of;
 use crate::pg::names::written_type;
 use crate::pg::query::Row;
 use crate::pg::recommend;
-use crate::pg::registry::{self, Privilege, Version};
+use crate::pg::registry::{self, Kind, Privilege, Version};
 use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
 
 use super::history;
@@ -180,7 +180,7 @@ fn publish(
             Error::InvalidOption { option: "n".into(), value, valid: "1 and more".into() }.into()
         );
     }
-    if history_table.is_some() && version.kind != "segments" {
+    if history_table.is_some() && version.kind != Kind::Segments {
         return Err(report(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             format!("model \"{model}\" is of kind {}, of which no history is kept", version.kind),
@@ -189,9 +189,9 @@ fn publish(
             "Leave history_table out: a history is of the segments of a model of segments.",
         ));
     }
-    let key_column = match (key, version.kind.as_str()) {
+    let key_column = match (key, version.kind) {
         (Some(key), _) => key.to_owned(),
-        (None, "recommender") => {
+        (None, Kind::Recommender) => {
             fit_argument(&version, "user_column")?.unwrap_or_else(|| "user_id".into())
         }
         (None, _) => {
@@ -229,22 +229,22 @@ fn query_for(version: &Version, publication: &Publication) -> Result<String, Rep
     let model = quote_literal(&version.name);
     let (key, key_type) = (quote_identifier(&publication.key_column), &publication.key_type);
     // A recommender is asked for the users that it knows: its source may be gone.
-    let source = match version.kind.as_str() {
-        "recommender" => String::new(),
-        _ => source_of(version, publication)?,
+    let source = match version.kind {
+        Kind::Recommender => String::new(),
+        Kind::Segments | Kind::Scorer => source_of(version, publication)?,
     };
-    Ok(match version.kind.as_str() {
-        "segments" => format!(
+    Ok(match version.kind {
+        Kind::Segments => format!(
             "SELECT p.{key}::{key_type} AS {key}, p.segment, coalesce(d.name, d.label) AS label FROM \
              (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}\n) AS s) AS p \
              LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
         ),
-        "scorer" => {
+        Kind::Scorer => {
             format!(
                 "SELECT s.{key}::{key_type} AS {key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}\n) AS s"
             )
         }
-        _ => format!(
+        Kind::Recommender => format!(
             "SELECT r.user_key::{key_type} AS {key}, r.rank, r.item::{item_type}, r.score, \
              r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
             publication.n.unwrap_or(10),
@@ -259,10 +259,12 @@ fn columns_for<'a>(
     publication: &'a Publication,
 ) -> (Vec<&'a str>, Vec<&'a str>) {
     let key = publication.key_column.as_str();
-    match version.kind.as_str() {
-        "segments" => (vec![key, "segment", "label"], vec![key]),
-        "scorer" => (vec![key, "score"], vec![key]),
-        _ => (vec![key, "rank", "item", "score", "because_of", "is_popular"], vec![key, "rank"]),
+    match version.kind {
+        Kind::Segments => (vec![key, "segment", "label"], vec![key]),
+        Kind::Scorer => (vec![key, "score"], vec![key]),
+        Kind::Recommender => {
+            (vec![key, "rank", "item", "score", "because_of", "is_popular"], vec![key, "rank"])
+        }
     }
 }
 
@@ -310,7 +312,7 @@ fn segment_changes(
     >,
     Report,
 > {
-    let version = registry::active(model, "segments", Privilege::Read)?;
+    let version = registry::active(model, Kind::Segments, Privilege::Read)?;
     let changes = history::changes(&version, since)?.ok_or_else(|| {
         report(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

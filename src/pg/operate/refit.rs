@@ -7,7 +7,7 @@ use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Model, Privilege, Recipe, Version};
+use crate::pg::registry::{self, Kind, Model, Privilege, Recipe, Version};
 use crate::pg::security::{
     as_role, is_transaction_block, refuse_read_only, session_role, with_search_path,
 };
@@ -95,16 +95,10 @@ fn in_transaction_block() -> bool {
 }
 
 fn again(live: &Version, fit: &Recipe) -> Result<Version, Report> {
-    match live.kind.as_str() {
-        "segments" => segment::fit_again(live, &fit.source, &fit.parameters),
-        "scorer" => score::fit_again(live, &fit.source, &fit.parameters),
-        "recommender" => recommend::fit_again(live, &fit.source, &fit.parameters),
-        _ => Err(Error::WrongKind {
-            name: live.name.clone(),
-            is: live.kind.clone(),
-            wanted: "model that can be refitted",
-        }
-        .into()),
+    match live.kind {
+        Kind::Segments => segment::fit_again(live, &fit.source, &fit.parameters),
+        Kind::Scorer => score::fit_again(live, &fit.source, &fit.parameters),
+        Kind::Recommender => recommend::fit_again(live, &fit.source, &fit.parameters),
     }
 }
 
@@ -120,11 +114,11 @@ impl Found {
     }
 
     /// The measure by which versions of a kind are compared, more being better; None where it is not known.
-    fn metric(&self, kind: &str) -> Option<(&'static str, f64)> {
+    fn metric(&self, kind: Kind) -> Option<(&'static str, f64)> {
         let (name, value) = match kind {
-            "segments" => ("silhouette", &self.metrics["quality"]["silhouette"]),
-            "scorer" => ("roc_auc", &self.metrics["roc_auc"]),
-            _ => ("ndcg_at_10", &self.metrics["ndcg_at_10"]),
+            Kind::Segments => ("silhouette", &self.metrics["quality"]["silhouette"]),
+            Kind::Scorer => ("roc_auc", &self.metrics["roc_auc"]),
+            Kind::Recommender => ("ndcg_at_10", &self.metrics["ndcg_at_10"]),
         };
         value.as_f64().map(|value| (name, value))
     }
@@ -153,7 +147,7 @@ fn check_metric(
     max_loss: f64,
 ) -> Result<(), Report> {
     let (Some((name, before)), Some((_, after))) =
-        (before.metric(&live.kind), after.metric(&live.kind))
+        (before.metric(live.kind), after.metric(live.kind))
     else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::algo::memory;
 use crate::algo::recommend::Recommender;
 use crate::pg::error::Report;
-use crate::pg::registry::{self, LoadError, Stored, Version};
+use crate::pg::registry::{self, Kind, LoadError, Stored, Version};
 
 pub(super) struct Served {
     pub(super) columns: Columns,
@@ -27,7 +27,7 @@ pub(super) struct KeyColumn {
 }
 
 impl Stored for Served {
-    const KIND: &'static str = "recommender";
+    const KIND: Kind = Kind::Recommender;
 
     fn load(version: &Version) -> Result<Self, LoadError> {
         let bytes = registry::payload(version)?;

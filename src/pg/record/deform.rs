@@ -120,11 +120,10 @@ fn varlena_length(bytes: &[u8]) -> Option<usize> {
         return (short > 0).then_some(short);
     }
     let header = bytes.get(..4)?.as_ptr();
-    // SAFETY: there are four bytes; other alignments than a header's are refused.
-    let length = header
-        .cast::<u32>()
-        .is_aligned()
-        .then(|| unsafe { pgrx::varsize_4b(header.cast()) })
-        .filter(|length| *length >= 4)?;
-    Some(length)
+    if !header.cast::<u32>().is_aligned() {
+        return None;
+    }
+    // SAFETY: there are four bytes, aligned as a header's.
+    let length = unsafe { pgrx::varsize_4b(header.cast()) };
+    Some(length).filter(|length| *length >= 4)
 }

@@ -11,12 +11,11 @@ use crate::algo::encoded;
 use crate::algo::memory;
 use crate::pg::error::{Error, Report};
 
-use super::{Version, select};
+use super::{Kind, Version, select};
 
 /// What a kind of model is in memory.
 pub(crate) trait Stored: Sized + 'static {
-    /// The kind in the registry and in messages: `segments`, `scorer`, `recommender`.
-    const KIND: &'static str;
+    const KIND: Kind;
 
     /// Loads a version; [`payload`] gives its checked bytes. An `Err` says why they are not a model of this kind.
     fn load(version: &Version) -> Result<Self, LoadError>;

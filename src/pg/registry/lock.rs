@@ -13,11 +13,11 @@ use crate::pg::error::{Error, Report};
 use crate::pg::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
 
 use super::gate::change;
-use super::{Model, rows};
+use super::{Kind, Model, rows};
 
 /// The model into which a fit or an import writes, locked; None for a name that is not taken, which is locked then. Only the
 /// owner itself may fit into a model.
-pub(crate) fn lock_for_fit(name: &str, kind: &'static str) -> Result<Option<Model>, Report> {
+pub(crate) fn lock_for_fit(name: &str, kind: Kind) -> Result<Option<Model>, Report> {
     check_name(name)?;
     check_writable(name)?;
     let check = |model: Model| {

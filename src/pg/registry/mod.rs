@@ -6,6 +6,7 @@
 
 mod gate;
 mod keep;
+mod kind;
 mod load;
 mod lock;
 mod privilege;
@@ -23,6 +24,7 @@ use super::query::Row;
 
 pub(crate) use gate::{change, n_changed, select, select_one};
 pub(crate) use keep::{Found, current, watch_memberships};
+pub(crate) use kind::Kind;
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
 pub(crate) use privilege::Privilege;
@@ -35,7 +37,7 @@ pub(crate) use super::security::with_fresh_snapshot as fresh;
 pub(crate) struct Model {
     pub(crate) id: i64,
     pub(crate) name: String,
-    pub(crate) kind: String,
+    pub(crate) kind: Kind,
     pub(crate) owner: pg_sys::Oid,
     users: Vec<pg_sys::Oid>,
     readers: Vec<pg_sys::Oid>,
@@ -47,7 +49,7 @@ pub(crate) struct Model {
 pub(crate) struct Version {
     pub(crate) model_id: i64,
     pub(crate) name: String,
-    pub(crate) kind: String,
+    pub(crate) kind: Kind,
     pub(crate) owner: pg_sys::Oid,
     pub(crate) version: i32,
     pub(crate) algorithm: String,
@@ -84,11 +86,11 @@ impl Model {
         })
     }
 
-    pub(crate) fn check_kind(&self, wanted: &'static str) -> Result<(), Report> {
+    pub(crate) fn check_kind(&self, wanted: Kind) -> Result<(), Report> {
         if self.kind == wanted {
             return Ok(());
         }
-        let (name, is) = (self.name.clone(), self.kind.clone());
+        let (name, is) = (self.name.clone(), self.kind);
         Err(Error::WrongKind { name, is, wanted }.into())
     }
 }
@@ -101,7 +103,7 @@ pub(crate) fn find(name: &str, wanted: Privilege) -> Result<Model, Report> {
 }
 
 /// The active version of the model of this name and kind, if the current role may do this with it.
-pub(crate) fn active(name: &str, kind: &'static str, wanted: Privilege) -> Result<Version, Report> {
+pub(crate) fn active(name: &str, kind: Kind, wanted: Privilege) -> Result<Version, Report> {
     let model = find(name, wanted)?;
     model.check_kind(kind)?;
     model.live()

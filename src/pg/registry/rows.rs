@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 use crate::pg::error::{Report, report};
 use crate::pg::scan::{Row, Table, equal};
 
-use super::{Model, Privilege, Version};
+use super::{Kind, Model, Privilege, Version};
 
 /// The columns that are read, in the order of `Model`'s and `Version`'s fields.
 const MODEL: [&CStr; 7] =
@@ -42,7 +42,7 @@ fn described(row: &Columns) -> Option<Model> {
     Some(Model {
         id: row.get(0)?.value() as i64,
         name: row.text(1)?,
-        kind: row.text(2)?,
+        kind: Kind::named(&row.text(2)?)?,
         owner: oid(row.get(3)?),
         users: row.oids(4)?,
         readers: row.oids(5)?,
@@ -84,7 +84,7 @@ pub(super) fn version(model: &Model, version: i32) -> Result<Option<Version>, Re
             Some(Version {
                 model_id: model.id,
                 name: model.name.clone(),
-                kind: model.kind.clone(),
+                kind: model.kind,
                 owner: model.owner,
                 version,
                 algorithm: row.text(2)?,

@@ -9,12 +9,12 @@ use crate::pg::query::spi_failed;
 use crate::pg::security::current_role;
 
 use super::gate::through;
-use super::{Version, current_search_path};
+use super::{Kind, Version, current_search_path};
 
 /// What a fit or an import writes.
 pub(crate) struct NewVersion<'a> {
     pub(crate) model: &'a str,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Kind,
     pub(crate) algorithm: &'a str,
     pub(crate) payload: &'a [u8],
     pub(crate) n_rows: usize,
@@ -39,7 +39,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
             client.update(
                 "INSERT INTO persona.model (name, kind, owner) VALUES ($1, $2, $3) ON CONFLICT (persona.hidden(name)) DO NOTHING",
                 None,
-                &[new.model.into(), new.kind.into(), owner.into()],
+                &[new.model.into(), new.kind.name().into(), owner.into()],
             )?;
             // Under an old snapshot the model may have been changed or dropped since: then this is an error.
             client.update(
@@ -107,7 +107,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
             Ok(Some(Version {
                 model_id,
                 name: new.model.to_owned(),
-                kind: new.kind.to_owned(),
+                kind: new.kind,
                 owner,
                 version,
                 algorithm: new.algorithm.to_owned(),

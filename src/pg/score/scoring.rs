@@ -4,7 +4,7 @@ use crate::algo::memory;
 use crate::algo::score::Scorer;
 use crate::pg::error::Report;
 use crate::pg::record::{Binding, Record};
-use crate::pg::registry::{self, Found, LoadError, Stored, Version};
+use crate::pg::registry::{self, Found, Kind, LoadError, Stored, Version};
 
 use super::native::Native;
 use super::onnx::Imported;
@@ -19,7 +19,7 @@ pub(super) enum Scoring {
 }
 
 impl Stored for Scoring {
-    const KIND: &'static str = "scorer";
+    const KIND: Kind = Kind::Scorer;
 
     fn load(version: &Version) -> Result<Self, LoadError> {
         if version.algorithm == ONNX {

@@ -11,11 +11,11 @@ use crate::algo::segment::{
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
 use crate::pg::record::{self, Binding, Cell, Record};
-use crate::pg::registry::{self, Found, LoadError, Privilege, Stored, Version, current};
+use crate::pg::registry::{self, Found, Kind, LoadError, Privilege, Stored, Version, current};
 
 use super::names::{Known, names};
 
-pub(super) const KIND: &str = "segments";
+pub(super) const KIND: Kind = Kind::Segments;
 
 /// A version in memory.
 pub(super) struct Segments {
@@ -30,7 +30,7 @@ pub(super) struct Segments {
 }
 
 impl Stored for Segments {
-    const KIND: &'static str = KIND;
+    const KIND: Kind = KIND;
 
     fn load(version: &Version) -> Result<Self, LoadError> {
         let model: KMeans = registry::decode(version)?;

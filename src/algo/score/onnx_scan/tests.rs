@@ -4,40 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A message under construction.
-#[derive(Debug, Clone, Default)]
-struct Message(Vec<u8>);
+mod message;
 
-impl Message {
-    fn varint(mut self, number: u32, value: u64) -> Self {
-        self.raw_varint(u64::from(number << 3));
-        self.raw_varint(value);
-        self
-    }
-
-    fn bytes(mut self, number: u32, value: impl AsRef<[u8]>) -> Self {
-        self.raw_varint(u64::from(number << 3 | 2));
-        self.raw_varint(value.as_ref().len() as u64);
-        self.0.extend_from_slice(value.as_ref());
-        self
-    }
-
-    fn inner(self, number: u32, value: Message) -> Self {
-        self.bytes(number, value.0)
-    }
-
-    fn raw_varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-}
-
-fn m() -> Message {
-    Message::default()
-}
+use message::{Message, m};
 
 fn value_info(name: &str, element: u64) -> Message {
     let shape = m().inner(1, m().bytes(2, "N")).inner(1, m().varint(1, 3));
