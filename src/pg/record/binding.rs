@@ -6,7 +6,7 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::pg::error::{Error, Report, report};
 
-use super::deform::{Column, columns, deform};
+use super::deform::Columns;
 use super::layout::Layout;
 use super::slot::{Slot, array_element, expanded_names, find, number};
 use super::{Attribute, Record, Wanted, attributes, check_names, require_numbers};
@@ -26,7 +26,9 @@ type RowType = (Oid, i32);
 pub(crate) struct Binding {
     row_type: Option<RowType>,
     descriptor: Option<Descriptor>,
-    columns: Vec<Column>,
+    columns: Columns,
+    /// So many columns, from the first, hold all that is wanted.
+    n_read: usize,
     attributes: Vec<Attribute>,
     slots: Vec<Slot>,
     /// Where the slots are in rows that can be read in place.
@@ -187,12 +189,15 @@ impl Binding {
                 if is_null {
                     each(index, Cell::Category(None))?;
                 } else {
+                    // A result in a result would be moved for each row: it is wide.
+                    let mut outcome = Ok(());
                     // SAFETY: the value is of the column's type.
                     unsafe {
                         slot.kind.text(value, &slot.attribute, |text| {
-                            each(index, Cell::Category(Some(text)))
+                            outcome = each(index, Cell::Category(Some(text)));
                         })
-                    }??;
+                    }?;
+                    outcome?;
                 }
             } else {
                 each(index, Cell::Number(number(slot, value, is_null)?))?;
@@ -228,6 +233,7 @@ impl Binding {
     /// of them.
     fn bound(&mut self, row_type: RowType) {
         self.row_type = Some(row_type);
+        self.n_read = self.slots.iter().map(|slot| slot.position + 1).max().unwrap_or(0);
         let wanted = self.slots.iter().map(|slot| (slot.position, slot.kind));
         self.layout = match &self.descriptor {
             // SAFETY: the descriptor is that of the row type.
@@ -271,7 +277,8 @@ impl Binding {
                 pg_sys::DecrTupleDescRefCount(shared);
             }
             self.descriptor = Some(Descriptor(kept));
-            self.columns = columns(kept);
+            self.columns = Columns::of(kept);
+            self.n_read = self.columns.len();
             self.attributes = attributes(kept);
         }
         check_names(&self.attributes, row_type.0 == pg_sys::RECORDOID)?;
@@ -280,17 +287,17 @@ impl Binding {
         Ok(())
     }
 
-    /// Takes the row apart by the columns of its type; false where it does not have them.
+    /// Takes the row apart by the columns of its type, as far as they are read; false where it does not have them.
     ///
     /// # Safety
     /// `row` is a composite value with a full header, aligned.
     unsafe fn take_apart(&mut self, row: *mut pg_sys::varlena) -> bool {
         // SAFETY: by the caller's promise; there is a value for each column.
         unsafe {
-            let stored = deform(row, &self.columns, &mut self.values, &mut self.nulls);
-            let Some(n_stored) = stored else { return false };
+            let (values, nulls) = (&mut self.values[..self.n_read], &mut self.nulls[..self.n_read]);
+            let Some(n_stored) = self.columns.deform(row, values, nulls) else { return false };
             if let Some(Descriptor(descriptor)) = &self.descriptor
-                && n_stored < self.columns.len()
+                && n_stored < self.n_read
             {
                 // The columns that were added since have the values that the descriptor knows.
                 let mut tuple = pg_sys::HeapTupleData {

@@ -8,25 +8,62 @@ use pgrx::pg_sys::{self, Datum};
 
 use super::attribute_at;
 
-/// Where a column's values lie.
-pub(super) struct Column {
-    /// In bytes; -1 for a varlena, -2 for a C string.
-    length: i16,
-    alignment: usize,
-    by_value: bool,
+/// Where the columns of a row type lie.
+#[derive(Default)]
+pub(super) struct Columns {
+    columns: Vec<Column>,
+    /// The first ones: each is a value of a fixed width, so that in a row without NULLs it lies where it lies in every other one.
+    fixed: Vec<Fixed>,
 }
 
-/// # Safety
-/// `descriptor` is a valid row descriptor.
-pub(super) unsafe fn columns(descriptor: pg_sys::TupleDesc) -> Vec<Column> {
-    // SAFETY: by the caller's promise it has so many columns.
-    unsafe {
-        let column = |position| {
-            let attribute = &*attribute_at(descriptor, position);
-            let alignment = alignment(attribute.attalign as u8);
-            Column { length: attribute.attlen, alignment, by_value: attribute.attbyval }
-        };
-        (0..(*descriptor).natts as usize).map(column).collect()
+struct Column {
+    /// In bytes; -1 for a varlena, -2 for a C string.
+    length: i16,
+    /// One less than the alignment, which is a power of two.
+    padding: usize,
+    /// Of a column that is passed by value.
+    width: Option<Width>,
+}
+
+struct Fixed {
+    width: Width,
+    start: usize,
+    end: usize,
+}
+
+/// The width of a value that fits into a datum.
+#[derive(Clone, Copy)]
+pub(super) enum Width {
+    One,
+    Two,
+    Four,
+    Eight,
+}
+
+impl Width {
+    pub(super) fn of(length: usize) -> Option<Self> {
+        match length {
+            1 => Some(Width::One),
+            2 => Some(Width::Two),
+            4 => Some(Width::Four),
+            8 => Some(Width::Eight),
+            _ => None,
+        }
+    }
+
+    /// # Safety
+    /// There are so many bytes.
+    #[inline]
+    pub(super) unsafe fn read(self, from: *const u8) -> Datum {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match self {
+                Width::Eight => Datum::from(from.cast::<u64>().read_unaligned()),
+                Width::Four => Datum::from(from.cast::<u32>().read_unaligned()),
+                Width::Two => Datum::from(from.cast::<u16>().read_unaligned()),
+                Width::One => Datum::from(from.read()),
+            }
+        }
     }
 }
 
@@ -40,58 +77,96 @@ pub(super) fn alignment(letter: u8) -> usize {
     }
 }
 
-/// Writes the values of the columns that the row has, and says how many these are; None where they do not fit into it.
-///
-/// # Safety
-/// `row` is a composite value with a full header, aligned to 8, that outlives the values. Those are as long as the columns.
-#[inline]
-pub(super) unsafe fn deform(
-    row: *const pg_sys::varlena,
-    columns: &[Column],
-    values: &mut [Datum],
-    nulls: &mut [bool],
-) -> Option<usize> {
-    // SAFETY: by the caller's promise a tuple's header begins there, and says how long the row is.
-    let (header, bytes) = unsafe {
-        let header = &*row.cast::<pg_sys::HeapTupleHeaderData>();
-        (header, std::slice::from_raw_parts(row.cast::<u8>(), pgrx::varsize_4b(row)))
-    };
-    let n_stored = usize::from(header.t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16);
-    let n = n_stored.min(columns.len());
-    let bitmap_at = std::mem::offset_of!(pg_sys::HeapTupleHeaderData, t_bits);
-    let bitmap = bytes.get(bitmap_at..usize::from(header.t_hoff))?;
-    let data = &bytes[usize::from(header.t_hoff)..];
-    let bitmap = (header.t_infomask & pg_sys::HEAP_HASNULL as u16 != 0).then_some(bitmap);
-    if bitmap.is_some_and(|bits| n > 8 * bits.len()) {
-        return None;
-    }
-    let mut at = 0;
-    let places = columns.iter().zip(values).zip(nulls).take(n).enumerate();
-    for (idx, ((column, value), is_null)) in places {
-        *is_null = bitmap.is_some_and(|bits| bits[idx / 8] & (1 << (idx % 8)) == 0);
-        if *is_null {
-            *value = Datum::null();
-            continue;
-        }
-        let (start, length) = column.place(data, at)?;
-        at = start + length;
-        let stored = data.get(start..at)?;
-        *value = match (column.by_value, length) {
-            (true, 1) => Datum::from(u64::from(stored[0])),
-            (true, 2) => Datum::from(u64::from(u16::from_ne_bytes(stored.try_into().ok()?))),
-            (true, 4) => Datum::from(u64::from(u32::from_ne_bytes(stored.try_into().ok()?))),
-            (true, _) => Datum::from(u64::from_ne_bytes(stored.try_into().ok()?)),
-            (false, _) => Datum::from(stored.as_ptr()),
+impl Columns {
+    /// # Safety
+    /// `descriptor` is a valid row descriptor.
+    pub(super) unsafe fn of(descriptor: pg_sys::TupleDesc) -> Self {
+        // SAFETY: by the caller's promise it has so many columns.
+        let columns: Vec<Column> = unsafe {
+            let column = |position| {
+                let attribute = &*attribute_at(descriptor, position);
+                let length = usize::try_from(attribute.attlen).ok();
+                let width = length.filter(|_| attribute.attbyval).and_then(Width::of);
+                let padding = alignment(attribute.attalign as u8) - 1;
+                Column { length: attribute.attlen, padding, width }
+            };
+            (0..(*descriptor).natts as usize).map(column).collect()
         };
+        let fixed = columns.iter().scan(0, |at, column| {
+            let (start, length) = column.place(&[], *at)?;
+            *at = start + length;
+            Some(Fixed { width: column.width?, start, end: *at })
+        });
+        let fixed = fixed.collect();
+        Self { columns, fixed }
     }
-    Some(n)
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Writes the values of the first columns, as many as there is room for and the row has, and says how many these are; None
+    /// where they do not fit into the row.
+    ///
+    /// # Safety
+    /// `row` is a composite value with a full header, aligned to 8, that outlives the values. There is as much room for NULLs as
+    /// for values.
+    #[inline]
+    pub(super) unsafe fn deform(
+        &self,
+        row: *const pg_sys::varlena,
+        values: &mut [Datum],
+        nulls: &mut [bool],
+    ) -> Option<usize> {
+        // SAFETY: by the caller's promise a tuple's header begins there, and says how long the row is.
+        let (header, bytes) = unsafe {
+            let header = &*row.cast::<pg_sys::HeapTupleHeaderData>();
+            (header, std::slice::from_raw_parts(row.cast::<u8>(), pgrx::varsize_4b(row)))
+        };
+        let n_stored = usize::from(header.t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16);
+        let n = n_stored.min(values.len());
+        let bitmap_at = std::mem::offset_of!(pg_sys::HeapTupleHeaderData, t_bits);
+        let bitmap = bytes.get(bitmap_at..usize::from(header.t_hoff))?;
+        let data = &bytes[usize::from(header.t_hoff)..];
+        let bitmap = (header.t_infomask & pg_sys::HEAP_HASNULL as u16 != 0).then_some(bitmap);
+        if bitmap.is_some_and(|bits| n > 8 * bits.len()) {
+            return None;
+        }
+        let fixed = if bitmap.is_none() { &self.fixed[..n.min(self.fixed.len())] } else { &[] };
+        let mut at = fixed.last().map_or(0, |last| last.end);
+        if at > data.len() {
+            return None;
+        }
+        nulls[..fixed.len()].fill(false);
+        for (value, column) in values.iter_mut().zip(fixed) {
+            // SAFETY: the last of them ends within the data.
+            *value = unsafe { column.width.read(data.as_ptr().add(column.start)) };
+        }
+        for idx in fixed.len()..n {
+            nulls[idx] = bitmap.is_some_and(|bits| bits[idx / 8] & (1 << (idx % 8)) == 0);
+            if nulls[idx] {
+                values[idx] = Datum::null();
+                continue;
+            }
+            let column = &self.columns[idx];
+            let (start, length) = column.place(data, at)?;
+            at = start + length;
+            let stored = data.get(start..at)?.as_ptr();
+            values[idx] = match column.width {
+                // SAFETY: there are so many bytes.
+                Some(width) => unsafe { width.read(stored) },
+                None => Datum::from(stored),
+            };
+        }
+        Some(n)
+    }
 }
 
 impl Column {
     /// Where the value behind `at` begins, and its length.
     #[inline]
     fn place(&self, data: &[u8], at: usize) -> Option<(usize, usize)> {
-        let aligned = at.next_multiple_of(self.alignment);
+        let aligned = (at + self.padding) & !self.padding;
         match self.length {
             -1 => {
                 // A short header is not aligned; padding is zero, which no header begins with.

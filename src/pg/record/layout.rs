@@ -9,7 +9,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use crate::pg::datum::Kind;
 
 use super::attribute_at;
-use super::deform::alignment;
+use super::deform::{Width, alignment};
 
 pub(super) struct Layout {
     row_type: (Oid, i32),
@@ -26,14 +26,6 @@ struct Place {
     offset: usize,
     width: Width,
     kind: Kind,
-}
-
-#[derive(Clone, Copy)]
-enum Width {
-    One,
-    Two,
-    Four,
-    Eight,
 }
 
 /// A row that has the layout.
@@ -66,13 +58,7 @@ impl Layout {
         let places = wanted.map(|(position, kind)| {
             let (offset, length, by_value) = *offsets.get(position)?;
             end = end.max(offset + length);
-            let width = match length {
-                1 => Width::One,
-                2 => Width::Two,
-                4 => Width::Four,
-                8 => Width::Eight,
-                _ => return None,
-            };
+            let width = Width::of(length)?;
             (by_value && kind.is_number()).then_some(Place { offset, width, kind })
         });
         let places = places.collect::<Option<Vec<Place>>>()?;
@@ -159,13 +145,7 @@ impl Layout {
         self.places.iter().map(|place| {
             // SAFETY: `row` found that the row is long enough for this layout, and any bits are a value of these kinds.
             unsafe {
-                let from = row.0.add(place.offset);
-                let datum = match place.width {
-                    Width::Eight => Datum::from(from.cast::<u64>().read_unaligned()),
-                    Width::Four => Datum::from(from.cast::<u32>().read_unaligned()),
-                    Width::Two => Datum::from(from.cast::<u16>().read_unaligned()),
-                    Width::One => Datum::from(from.read()),
-                };
+                let datum = place.width.read(row.0.add(place.offset));
                 place.kind.number(datum)
             }
         })
