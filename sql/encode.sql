@@ -35,6 +35,10 @@ CREATE FUNCTION persona.categories_add(persona.categories, value text, max_level
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
 COMMENT ON FUNCTION persona.categories_add(persona.categories, text, integer) IS 'transition function of categories with a cap';
 
+CREATE FUNCTION persona.categories_add(persona.categories, value character) RETURNS persona.categories
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add_char';
+COMMENT ON FUNCTION persona.categories_add(persona.categories, character) IS 'transition function of categories';
+
 CREATE FUNCTION persona.categories_combine(persona.categories, persona.categories) RETURNS persona.categories
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_combine';
 COMMENT ON FUNCTION persona.categories_combine(persona.categories, persona.categories) IS 'the levels of both';
@@ -49,6 +53,20 @@ CREATE AGGREGATE persona.categories(value text) (
 );
 COMMENT ON AGGREGATE persona.categories(text) IS
     'the levels of a column: every one has a place of its own, and a value that is none of them has no place; NULL is skipped';
+
+-- Without these, a varchar or a char would be cast to the type of the same name.
+
+CREATE AGGREGATE persona.categories(value character varying) (
+    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
+);
+COMMENT ON AGGREGATE persona.categories(character varying) IS 'the levels of a column, as of one of type text';
+
+CREATE AGGREGATE persona.categories(value character) (
+    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
+);
+COMMENT ON AGGREGATE persona.categories(character) IS 'the levels of a column, without the spaces at their ends';
 
 CREATE AGGREGATE persona.categories(value text, max_levels integer) (
     SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,

@@ -1,20 +1,22 @@
 //! Reads one datum by its type: numbers as f64, texts as &str, arrays of numbers in place.
 //!
 //! Every path by which data enters (records, ingest, arrays) reads through here, so a type means the same everywhere:
-//! booleans are 0 and 1, dates and times are seconds since 1970 UTC, categories are text, varchar, enum and uuid.
+//! booleans are 0 and 1, dates and timestamps are seconds since 1970 UTC, times of day and intervals are seconds, money is in
+//! whole units of its currency. Categories are text, varchar, char, citext, name, enum and uuid; two values that are equal in
+//! SQL are one category.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
 mod array;
+mod family;
 
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::error::{Error, Report};
-use crate::pg::security::{is_superuser, owner_of_type};
-
 pub(crate) use array::plain_floats;
 use array::{array_elements, vector_elements};
+use family::{extension_type, folded, interval_seconds, money, numeric, time_seconds};
 
 /// How values of a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,17 @@ pub(crate) enum Kind {
     Numeric,
     Date,
     Timestamp,
-    /// text, varchar and char: the bytes are the value.
+    Time,
+    TimeWithZone,
+    Interval,
+    Money,
+    /// text and varchar: the bytes are the value.
     Text,
-    /// enum and uuid: categories read through their output function.
+    /// char(n): the spaces at its end are none of it.
+    Char,
+    /// Upper and lower case are the same.
+    Citext,
+    /// enum, uuid, name and "char": categories read through their output function.
     Category {
         output: Oid,
     },
@@ -67,7 +77,12 @@ impl Kind {
             pg_sys::NUMERICOID => Kind::Numeric,
             pg_sys::DATEOID => Kind::Date,
             pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => Kind::Timestamp,
-            pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => Kind::Text,
+            pg_sys::TIMEOID => Kind::Time,
+            pg_sys::TIMETZOID => Kind::TimeWithZone,
+            pg_sys::INTERVALOID => Kind::Interval,
+            pg_sys::MONEYOID => Kind::Money,
+            pg_sys::TEXTOID | pg_sys::VARCHAROID => Kind::Text,
+            pg_sys::BPCHAROID => Kind::Char,
             pg_sys::INT2ARRAYOID => Kind::Numbers(Element::Int2),
             pg_sys::INT4ARRAYOID => Kind::Numbers(Element::Int4),
             pg_sys::INT8ARRAYOID => Kind::Numbers(Element::Int8),
@@ -77,12 +92,15 @@ impl Kind {
             other => {
                 let output = output_function(other);
                 // SAFETY: as above.
-                if other == pg_sys::UUIDOID || unsafe { pg_sys::type_is_enum(other) } {
-                    Kind::Category { output }
-                } else if is_pgvector(other) {
-                    Kind::Vector
-                } else {
-                    Kind::Opaque { output }
+                let is_enum = || unsafe { pg_sys::type_is_enum(other) };
+                match other {
+                    pg_sys::UUIDOID | pg_sys::NAMEOID | pg_sys::CHAROID => {
+                        Kind::Category { output }
+                    }
+                    _ if is_enum() => Kind::Category { output },
+                    _ if extension_type(other, c"vector") => Kind::Vector,
+                    _ if extension_type(other, c"citext") => Kind::Citext,
+                    _ => Kind::Opaque { output },
                 }
             }
         }
@@ -92,7 +110,8 @@ impl Kind {
     pub(crate) fn as_written(self, type_oid: Oid) -> Kind {
         use Kind::*;
         match self {
-            Float4 | Float8 | Numeric | Date | Timestamp | Numbers(_) | Vector => {
+            Float4 | Float8 | Numeric | Date | Timestamp | Time | TimeWithZone | Interval
+            | Money | Numbers(_) | Vector => {
                 // SAFETY: a catalogue look-up by type oid, inside a transaction.
                 Opaque { output: output_function(unsafe { pg_sys::getBaseType(type_oid) }) }
             }
@@ -102,7 +121,8 @@ impl Kind {
 
     pub(crate) fn is_number(self) -> bool {
         use Kind::*;
-        matches!(self, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Date | Timestamp)
+        matches!(self, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric)
+            || matches!(self, Date | Timestamp | Time | TimeWithZone | Interval | Money)
     }
 
     pub(crate) fn is_integer(self) -> bool {
@@ -110,7 +130,7 @@ impl Kind {
     }
 
     pub(crate) fn is_category(self) -> bool {
-        matches!(self, Kind::Text | Kind::Category { .. })
+        matches!(self, Kind::Text | Kind::Char | Kind::Citext | Kind::Category { .. })
     }
 
     pub(crate) fn is_array(self) -> bool {
@@ -142,6 +162,13 @@ impl Kind {
                 i64::MIN => f64::NEG_INFINITY,
                 microseconds => microseconds as f64 / 1e6 + DAYS_1970_TO_2000 * 86_400.0,
             },
+            Kind::Time => datum.value() as i64 as f64 / 1e6,
+            // SAFETY: the datum is of that type, as the caller promises.
+            Kind::TimeWithZone => unsafe { time_seconds(datum) },
+            // SAFETY: as above.
+            Kind::Interval => unsafe { interval_seconds(datum) },
+            // SAFETY: as above.
+            Kind::Money => unsafe { money(datum) },
             _ => f64::NAN,
         }
     }
@@ -171,11 +198,15 @@ impl Kind {
         // SAFETY: the datum is of this type by the caller's promise; what is detoasted or printed here is freed here.
         unsafe {
             match self {
-                Kind::Text => {
+                Kind::Text | Kind::Char | Kind::Citext => {
                     let original = datum.cast_mut_ptr::<pg_sys::varlena>();
                     let packed = detoasted(original);
-                    let result =
-                        std::str::from_utf8(varlena_bytes(packed)).map(f).map_err(|_| invalid());
+                    let read = std::str::from_utf8(varlena_bytes(packed));
+                    let result = read.map_err(|_| invalid()).map(|text| match self {
+                        Kind::Char => f(text.trim_end_matches(' ')),
+                        Kind::Citext => folded(text, f),
+                        _ => f(text),
+                    });
                     if packed != original {
                         pg_sys::pfree(packed.cast());
                     }
@@ -234,10 +265,12 @@ pub(crate) fn written(kind: Kind, type_oid: Oid, number: f64) -> String {
         Kind::Float4 => Datum::from((number as f32).to_bits()),
         Kind::Date => Datum::from((number / 86_400.0 - DAYS_1970_TO_2000).round() as i32),
         Kind::Timestamp => Datum::from(microseconds(number)),
+        Kind::Time => Datum::from((number * 1e6).round() as i64),
         _ => Datum::from(number.to_bits()),
     };
-    // A numeric was read as a float8, and is written as one.
-    let is_itself = !matches!(kind, Kind::Numeric | Kind::Float8);
+    // What is no number of a machine was read as a float8, and is written as one.
+    let is_read = [Kind::Numeric, Kind::Float8, Kind::TimeWithZone, Kind::Interval, Kind::Money];
+    let is_itself = !is_read.contains(&kind);
     let type_oid = if is_itself { type_oid } else { pg_sys::FLOAT8OID };
     printed(type_oid, datum)
 }
@@ -333,41 +366,8 @@ pub(crate) fn is_built_in(type_id: Oid) -> bool {
     type_id.to_u32() < pg_sys::FirstNormalObjectId
 }
 
-/// Whether the type is pgvector's, and none that is only called so.
-fn is_pgvector(type_id: Oid) -> bool {
-    // SAFETY: look-ups in the catalogue; the extension's name is a C string of PostgreSQL's.
-    type_name(type_id).rsplit('.').next() == Some("vector")
-        && unsafe {
-            let extension = pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_id);
-            let name = if extension == pg_sys::InvalidOid {
-                std::ptr::null_mut()
-            } else {
-                pg_sys::get_extension_name(extension)
-            };
-            // Whoever made the extension may add a type of his own to it.
-            let owner = owner_of_type(type_id);
-            !name.is_null() && std::ffi::CStr::from_ptr(name) == c"vector" && is_superuser(owner)
-        }
-}
-
 /// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
 const DAYS_1970_TO_2000: f64 = 10_957.0;
-
-/// # Safety
-/// `datum` is a numeric.
-unsafe fn numeric(datum: Datum) -> f64 {
-    // SAFETY: numeric_float8_no_overflow takes a numeric and gives a float8; beyond its range it gives infinity.
-    unsafe {
-        let to_float = Some(numeric_float8_no_overflow as unsafe extern "C-unwind" fn(_) -> _);
-        let result = pg_sys::DirectFunctionCall1Coll(to_float, pg_sys::InvalidOid, datum);
-        f64::from_bits(result.value() as u64)
-    }
-}
-
-unsafe extern "C-unwind" {
-    /// PostgreSQL's own, without pgrx's guard: an error is to reach the guard of the call, past the C function between them.
-    fn numeric_float8_no_overflow(fcinfo: pg_sys::FunctionCallInfo) -> Datum;
-}
 
 fn output_function(type_oid: Oid) -> Oid {
     let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);

@@ -12,10 +12,11 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Value, text_and_bytes};
+use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value, text_and_bytes};
 
 raw::declare! {
     categories_add, pg_finfo_categories_add;
+    categories_add_char, pg_finfo_categories_add_char;
     categories_combine, pg_finfo_categories_combine;
 }
 
@@ -40,6 +41,21 @@ impl SqlType for Categories {
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn categories_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments.
+    unsafe { add(fcinfo, Kind::Text) }
+}
+
+/// As categories_add, of (categories, value character).
+#[pg_guard]
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn categories_add_char(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares these arguments.
+    unsafe { add(fcinfo, Kind::Char) }
+}
+
+/// # Safety
+/// `fcinfo` is of the running call of such a function, whose value is of this kind.
+unsafe fn add(fcinfo: FunctionCallInfo, kind: Kind) -> Datum {
+    // SAFETY: by the caller's promise.
     unsafe {
         let Some(value) = argument(fcinfo, 1) else {
             return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
@@ -50,12 +66,11 @@ unsafe extern "C-unwind" fn categories_add(fcinfo: FunctionCallInfo) -> Datum {
         };
         let mut state = State::of(fcinfo, || categories::empty(cap));
         check_cap(state.bytes(), cap).unwrap_or_report();
-        Kind::Text
-            .text(value, "value", |value| {
-                state.update(value.as_bytes(), |words| categories::add(words, 1))
-            })
-            .unwrap_or_report()
-            .unwrap_or_report();
+        kind.text(value, "value", |value| {
+            state.update(value.as_bytes(), |words| categories::add(words, 1))
+        })
+        .unwrap_or_report()
+        .unwrap_or_report();
         state.into()
     }
 }
@@ -136,7 +151,7 @@ fn most_frequent(categories: Value<Categories>) -> Option<String> {
 
 #[pg_extern]
 fn one_hot(
-    categories: Option<Bytes>,
+    categories: Option<Stored>,
     value: Option<&str>,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<FloatsOut>, Report> {
@@ -154,7 +169,7 @@ fn one_hot(
 
 #[pg_extern]
 fn ordinal(
-    categories: Bytes,
+    categories: Stored,
     value: &str,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
@@ -162,7 +177,7 @@ fn ordinal(
 }
 
 /// The encoder of a call site, which is mostly given the same categories row by row.
-fn encoder(categories: Bytes, fcinfo: FunctionCallInfo) -> Result<&'static Encoder, Report> {
+fn encoder(categories: Stored, fcinfo: FunctionCallInfo) -> Result<&'static Encoder, Report> {
     let site: &mut Kept<Encoder> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
     let (encoder, _) = site.get(categories, |categories: Categories| Ok(categories.encoder()))?;
     Ok(encoder)

@@ -1,7 +1,7 @@
 //! Appends each row of the running query to the columns, within the memory budget.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
-use pgrx::pg_sys;
+use pgrx::{notice, pg_sys};
 
 use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::memory;
@@ -47,6 +47,8 @@ pub(super) struct Receiver<'a> {
     builders: Vec<Builder>,
     /// Where each builder's next values go, when all are of fixed width; empty when not. Made anew with the room for rows.
     direct: Vec<Direct>,
+    /// Columns that no feature is made of.
+    left_out: Vec<Attribute>,
     n_rows: usize,
     capacity: usize,
     /// The row before which to make room or to say how far the reading is.
@@ -112,6 +114,7 @@ impl<'a> Receiver<'a> {
             keep,
             builders: Vec::new(),
             direct: Vec::new(),
+            left_out: Vec::new(),
             n_rows: 0,
             capacity: 0,
             pause: 0,
@@ -137,23 +140,20 @@ impl<'a> Receiver<'a> {
             self.builders.push(builder(attribute, *role, self.keep.place())?);
         }
         let named = |name: &str| self.request.columns.iter().any(|(column, _)| *column == name);
-        let others: Vec<Builder> = attributes
-            .iter()
-            .filter(|attribute| !named(&attribute.name))
-            .filter_map(|attribute| {
-                let (role, except) = match self.request.others {
-                    Others::Ignore => return None,
-                    Others::Numbers { except } => (Role::Number, except),
-                    Others::Features { except } => (Role::Feature, except),
-                };
-                if except.contains(&attribute.name.as_str()) {
-                    None
-                } else {
-                    builder(attribute, role, self.keep.place()).ok()
+        let others = match self.request.others {
+            Others::Ignore => None,
+            Others::Numbers { except } => Some((Role::Number, except)),
+            Others::Features { except } => Some((Role::Feature, except)),
+        };
+        if let Some((role, except)) = others {
+            let is_other = |name: &String| !named(name) && !except.contains(&name.as_str());
+            for attribute in attributes.iter().filter(|attribute| is_other(&attribute.name)) {
+                match builder(attribute, role, self.keep.place()) {
+                    Ok(builder) => self.builders.push(builder),
+                    Err(_) => self.left_out.push(attribute.clone()),
                 }
-            })
-            .collect();
-        self.builders.extend(others);
+            }
+        }
         let last = self.builders.iter().map(|builder| builder.attribute.position + 1).max();
         Ok(last.unwrap_or(0))
     }
@@ -268,12 +268,28 @@ impl<'a> Receiver<'a> {
         !self.is_full && self.check_budget().is_ok() && self.probe().is_ok()
     }
 
+    /// A model that lacks a column looks like one that found nothing in it.
+    fn tell_left_out(&self) {
+        let shown = |one: &Attribute| format!("\"{}\" ({})", one.name, type_name(one.type_oid));
+        let columns = self.left_out.iter().map(shown).collect::<Vec<_>>().join(", ");
+        let wanted = match self.request.others {
+            Others::Features { .. } => "numbers or categories",
+            Others::Numbers { .. } | Others::Ignore => "numbers",
+        };
+        match self.left_out.len() {
+            0 => {}
+            1 => notice!("column {columns} is left out: it does not hold {wanted}"),
+            _ => notice!("columns {columns} are left out: they do not hold {wanted}"),
+        }
+    }
+
     /// The columns that were read.
     pub(super) fn finish(mut self) -> Result<Ingested, Report> {
         self.keep_direct_rows();
         self.progress.rows(self.n_rows as u64);
         self.check_budget()?;
         self.probe()?;
+        self.tell_left_out();
         let n_rows = self.n_rows;
         let requested = self.builders.iter().take(self.request.columns.len());
         let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();
