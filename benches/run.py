@@ -27,6 +27,7 @@ import segment
 import setup
 import shapes
 import standardise
+import stored_values
 import windows
 from frame import SHORT, Row, interleave, seconds
 from house import CACHE, ROOT, say
@@ -251,7 +252,7 @@ def movielens(bench):
         yield Row(f"{algorithm}, MovieLens-100K: seconds to fit", seconds(slowest), "", slowest, 1.0)
 
 
-BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, *shapes.BARS, *one_row.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
+BARS = [ingest, *standardise.BARS, *windows.BARS, *describe.BARS, *segment.BARS, *shapes.BARS, *one_row.BARS, *stored_values.BARS, segments, inertia, imported_scores, native_score, label_rows, movielens]
 
 
 def make_tables(bench):

@@ -9,7 +9,7 @@ use super::call_site::CallSite;
 use super::error::{Error, Report, report};
 use super::gathered::array_names;
 use super::record::{Binding, Record};
-use super::value::{Bytes, Floats, Kept, SqlType};
+use super::value::{Floats, Kept, SqlType, Stored};
 
 /// A value that answers for rows of the features that it was fitted on.
 pub(crate) trait Applied: SqlType {
@@ -32,7 +32,7 @@ impl<P> Default for Site<P> {
 }
 
 pub(crate) fn to_array<T: Applied, A>(
-    value: Bytes,
+    value: Stored,
     features: &Floats,
     fcinfo: FunctionCallInfo,
     answer: fn(&T::Prepared, &[f64]) -> A,
@@ -48,7 +48,7 @@ pub(crate) fn to_array<T: Applied, A>(
 }
 
 pub(crate) fn to_record<T: Applied, A>(
-    value: Bytes,
+    value: Stored,
     features: Record,
     fcinfo: FunctionCallInfo,
     answer: fn(&T::Prepared, &[f64]) -> A,
@@ -73,7 +73,7 @@ macro_rules! answers {
     ($value:ident: $($array:ident, $record:ident => $answer:ident -> $result:ident;)*) => { $(
         #[pgrx::pg_extern]
         fn $array(
-            value: crate::pg::value::Bytes,
+            value: crate::pg::value::Stored,
             features: crate::pg::value::Floats,
             fcinfo: pgrx::pg_sys::FunctionCallInfo,
         ) -> Result<Option<$result>, crate::pg::error::Report> {
@@ -82,7 +82,7 @@ macro_rules! answers {
 
         #[pgrx::pg_extern]
         fn $record(
-            value: crate::pg::value::Bytes,
+            value: crate::pg::value::Stored,
             features: crate::pg::record::Record,
             fcinfo: pgrx::pg_sys::FunctionCallInfo,
         ) -> Result<Option<$result>, crate::pg::error::Report> {

@@ -38,19 +38,54 @@ pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
 #[derive(Debug)]
 pub(crate) struct Value<T>(pub(crate) T);
 
-/// A value argument as its bytes, for a function that keeps what it made of them between rows.
+/// A value argument as its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bytes<'fcx>(pub(crate) &'fcx [u8]);
 
+/// A value argument as it lies in its row, for a function that keeps what it made of it between rows: large ones are compressed, or
+/// kept elsewhere, and to fetch them for each row would cost more than the function does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored<'fcx> {
+    value: *mut pg_sys::varlena,
+    _call: std::marker::PhantomData<&'fcx ()>,
+}
+
+impl<'fcx> Stored<'fcx> {
+    /// The bytes that lie there. Of a value that is kept elsewhere in its table these say where, and no other value of that
+    /// table is there while a query can see this one. None for one that is elsewhere in memory.
+    fn lying(self) -> Option<&'fcx [u8]> {
+        if self.value.is_null() {
+            return None;
+        }
+        // SAFETY: the value is a varlena argument of the running call.
+        unsafe {
+            let is_elsewhere = pgrx::varatt_is_1b_e(self.value)
+                && u32::from(*self.value.cast::<u8>().add(1))
+                    != pg_sys::vartag_external::VARTAG_ONDISK;
+            (!is_elsewhere).then(|| {
+                std::slice::from_raw_parts(self.value.cast(), pgrx::varsize_any(self.value))
+            })
+        }
+    }
+
+    fn unpacked(self) -> Bytes<'fcx> {
+        if self.value.is_null() {
+            return Bytes(&[]);
+        }
+        // SAFETY: as above; what is detoasted lives in the calling context, as long as the arguments.
+        unsafe { Bytes(varlena_bytes(pg_sys::pg_detoast_datum_packed(self.value))) }
+    }
+}
+
 /// The last value that a call site saw, so that a constant argument is decoded once.
 pub(crate) struct Kept<P> {
-    bytes: Vec<u8>,
+    lying: Vec<u8>,
     prepared: Option<P>,
 }
 
 impl<P> Default for Kept<P> {
     fn default() -> Self {
-        Self { bytes: Vec::new(), prepared: None }
+        Self { lying: Vec::new(), prepared: None }
     }
 }
 
@@ -58,18 +93,29 @@ impl<P> Kept<P> {
     /// What `prepare` makes of the value, and whether it was made now because the value is another one.
     pub(crate) fn get<T: SqlType>(
         &mut self,
-        bytes: Bytes,
+        value: Stored,
         prepare: impl FnOnce(T) -> Result<P, Report>,
     ) -> Result<(&mut P, bool), Report> {
-        if self.prepared.is_none() || self.bytes != bytes.0 {
+        self.get_by(value, |bytes| prepare(decode(bytes.0)?))
+    }
+
+    /// As [`Self::get`], of the value's bytes.
+    pub(crate) fn get_by(
+        &mut self,
+        value: Stored,
+        prepare: impl FnOnce(Bytes) -> Result<P, Report>,
+    ) -> Result<(&mut P, bool), Report> {
+        let lying = value.lying();
+        let is_new = self.prepared.is_none() || lying != Some(&self.lying);
+        if is_new {
             self.prepared = None;
-            let prepared = prepare(decode(bytes.0)?)?;
-            self.bytes.clear();
-            memory::extend(&mut self.bytes, bytes.0)?;
-            return Ok((self.prepared.insert(prepared), true));
+            let prepared = prepare(value.unpacked())?;
+            self.lying.clear();
+            memory::extend(&mut self.lying, lying.unwrap_or_default())?;
+            self.prepared = Some(prepared);
         }
         match &mut self.prepared {
-            Some(prepared) => Ok((prepared, false)),
+            Some(prepared) => Ok((prepared, is_new)),
             None => Err(Error::NullArgument { argument: "value" }.into()),
         }
     }
@@ -180,6 +226,23 @@ unsafe impl<T: SqlType> BoxRet for Value<T> {
             Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
             None => fcinfo.return_null(),
         }
+    }
+}
+
+impl FromDatum for Stored<'_> {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        let value = datum.cast_mut_ptr();
+        (!is_null).then_some(Stored { value, _call: std::marker::PhantomData })
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares one of our value types.
+unsafe impl<'fcx> ArgAbi<'fcx> for Stored<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        let value = unsafe { arg.unbox_arg_using_from_datum() };
+        value.unwrap_or(Stored { value: std::ptr::null_mut(), _call: std::marker::PhantomData })
     }
 }
 

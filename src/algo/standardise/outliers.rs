@@ -1,6 +1,6 @@
 //! Values far from the others: by standard deviations from the mean, or by interquartile ranges from the quartiles (Tukey 1977).
 
-use super::quantiles::FeatureQuantiles;
+use super::quantiles::{FeatureQuantiles, Ready};
 use super::stats::FeatureStats;
 
 /// Whether each value of a row lies more than `threshold` population standard deviations from the mean; None for a missing value,
@@ -14,16 +14,21 @@ pub fn by_zscore(row: &[f64], stats: &FeatureStats, threshold: f64) -> Vec<Optio
     row.iter().zip(features).map(outlier).collect()
 }
 
+/// The first quartile and the third of each feature; None for one that had no value.
+pub fn quartiles(quantiles: &FeatureQuantiles) -> Vec<Option<(f64, f64)>> {
+    let quartiles = |ready: Ready| Some((ready.quantile(0.25)?, ready.quantile(0.75)?));
+    quantiles.of.iter().map(|one| quartiles(one.ready())).collect()
+}
+
 /// Whether each value lies more than `factor` interquartile ranges below the first quartile or above the third.
-pub fn by_iqr(row: &[f64], quantiles: &FeatureQuantiles, factor: f64) -> Vec<Option<bool>> {
-    let outlier = |(&x, one): (&f64, &super::quantiles::Quantiles)| {
-        let ready = one.ready();
-        let (q25, q75) = (ready.quantile(0.25)?, ready.quantile(0.75)?);
+pub fn by_iqr(row: &[f64], quartiles: &[Option<(f64, f64)>], factor: f64) -> Vec<Option<bool>> {
+    let outlier = |(&x, quartiles): (&f64, &Option<(f64, f64)>)| {
+        let (q25, q75) = (*quartiles)?;
         // In halves, so that the range of the greatest and the least float is one.
         let reach = factor * (q75 / 2.0 - q25 / 2.0);
         Some(x / 2.0 < q25 / 2.0 - reach || x / 2.0 > q75 / 2.0 + reach).filter(|_| !x.is_nan())
     };
-    row.iter().zip(&quantiles.of).map(outlier).collect()
+    row.iter().zip(quartiles).map(outlier).collect()
 }
 
 #[cfg(test)]
@@ -46,14 +51,14 @@ mod tests {
             [(3.0, false, false), (7.2, false, true), (7.3, true, true), (-1.1, false, true)]
         {
             assert_eq!(by_zscore(&[x], &stats, 3.0), [Some(far)], "{x}");
-            assert_eq!(by_iqr(&[x], &quantiles, 1.5), [Some(outside)], "{x}");
+            assert_eq!(by_iqr(&[x], &quartiles(&quantiles), 1.5), [Some(outside)], "{x}");
         }
         assert_eq!(by_zscore(&[f64::NAN], &stats, 3.0), [None]);
         // Quartiles whose distance is beyond the floats.
         quantiles.of[0].values = vec![(-1e308, 2), (1e308, 2)];
-        assert_eq!(by_iqr(&[1.1e308], &quantiles, 0.06), [Some(false)]);
-        assert_eq!(by_iqr(&[1.1e308], &quantiles, 0.04), [Some(true)]);
+        assert_eq!(by_iqr(&[1.1e308], &quartiles(&quantiles), 0.06), [Some(false)]);
+        assert_eq!(by_iqr(&[1.1e308], &quartiles(&quantiles), 0.04), [Some(true)]);
         let none = FeatureQuantiles::new(None, 1);
-        assert_eq!(by_iqr(&[1.0], &none, 1.5), [None]);
+        assert_eq!(by_iqr(&[1.0], &quartiles(&none), 1.5), [None]);
     }
 }

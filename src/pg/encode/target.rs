@@ -17,7 +17,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::options::Json;
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, Kept, SqlType, text_and_bytes};
+use crate::pg::value::{Bytes, Kept, SqlType, Stored, text_and_bytes};
 
 raw::declare! {
     target_encoder_add, pg_finfo_target_encoder_add;
@@ -199,7 +199,7 @@ fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {
 
 #[pg_extern]
 fn encode_target(
-    encoder: Option<Bytes>,
+    encoder: Option<Stored>,
     category: Option<&str>,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
@@ -209,7 +209,7 @@ fn encode_target(
 
 #[pg_extern]
 fn encode_target_of_key(
-    encoder: Option<Bytes>,
+    encoder: Option<Stored>,
     category: Option<&str>,
     key: Option<&str>,
     fcinfo: FunctionCallInfo,
@@ -229,7 +229,7 @@ fn encode_target_of_key(
 }
 
 /// The encodings of a call site, which is mostly given the same encoder row by row.
-fn encodings(encoder: Bytes, fcinfo: FunctionCallInfo) -> Result<&'static Encodings, Report> {
+fn encodings(encoder: Stored, fcinfo: FunctionCallInfo) -> Result<&'static Encodings, Report> {
     let site: &mut Kept<Encodings> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
     let (encodings, _) = site.get(encoder, |encoder: TargetEncoder| Ok(encoder.encodings()))?;
     Ok(encodings)

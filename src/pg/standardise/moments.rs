@@ -5,10 +5,11 @@ use pgrx::prelude::*;
 
 use crate::algo::standardise::outliers;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, Ready};
+use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
-use crate::pg::value::{Bytes, Floats, FloatsOut, received, send};
+use crate::pg::value::{Bytes, Floats, FloatsOut, Kept, Stored, received, send};
 
-use super::quantiles::Sketch;
+use super::quantiles::{self, Sketch};
 use super::stats::{Stats, parse};
 
 /// NaN, which becomes NULL, for a feature that has none.
@@ -107,23 +108,30 @@ fn impute(features: Floats, fill: Floats) -> Result<FloatsOut, Report> {
 #[pg_extern]
 fn zscore_outliers(
     features: Floats,
-    stats: Stats,
+    stats: Stored,
     threshold: f64,
+    fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Vec<Option<bool>>, Report> {
-    check_width(features.0.len(), stats.0.n.len())?;
+    let site: &mut Kept<Stats> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
+    let (Stats(stats), _) = site.get_by(stats, |bytes| parse(bytes.0))?;
+    check_width(features.0.len(), stats.n.len())?;
     check_positive("threshold", threshold)?;
-    Ok(outliers::by_zscore(&features.0, &stats.0, threshold))
+    Ok(outliers::by_zscore(&features.0, stats, threshold))
 }
 
 #[pg_extern]
 fn iqr_outliers(
     features: Floats,
-    quantiles: Sketch,
+    quantiles: Stored,
     factor: f64,
+    fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Vec<Option<bool>>, Report> {
-    check_width(features.0.len(), quantiles.0.of.len())?;
+    let site: &mut Kept<Vec<_>> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
+    let quartiles = |bytes: Bytes| Ok(outliers::quartiles(&quantiles::parse(bytes.0)?));
+    let (quartiles, _) = site.get_by(quantiles, quartiles)?;
+    check_width(features.0.len(), quartiles.len())?;
     check_positive("factor", factor)?;
-    Ok(outliers::by_iqr(&features.0, &quantiles.0, factor))
+    Ok(outliers::by_iqr(&features.0, quartiles, factor))
 }
 
 fn check_width(found: usize, expected: usize) -> Result<(), Report> {

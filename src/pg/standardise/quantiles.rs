@@ -283,7 +283,7 @@ unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
 }
 
 /// `bytes` begin after the varlena header, and may come from anywhere.
-fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
+pub(super) fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
     Parts::of(bytes)?.decoded()
 }
 

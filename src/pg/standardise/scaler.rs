@@ -8,7 +8,7 @@ use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::options::one_of;
 use crate::pg::record::{Binding, Record};
-use crate::pg::value::{Bytes, Floats, FloatsOut, Kept, SqlType, Value, text_and_bytes};
+use crate::pg::value::{Floats, FloatsOut, Kept, SqlType, Stored, Value, text_and_bytes};
 
 use super::quantiles::Sketch;
 use super::stats::Stats;
@@ -88,7 +88,7 @@ struct Site {
 
 #[pg_extern]
 fn scale_array(
-    scaler: Bytes,
+    scaler: Stored,
     features: Floats,
     fcinfo: FunctionCallInfo,
 ) -> Result<FloatsOut, Report> {
@@ -97,7 +97,7 @@ fn scale_array(
 
 #[pg_extern]
 fn unscale_array(
-    scaler: Bytes,
+    scaler: Stored,
     features: Floats,
     fcinfo: FunctionCallInfo,
 ) -> Result<FloatsOut, Report> {
@@ -106,7 +106,7 @@ fn unscale_array(
 
 #[pg_extern]
 fn scale_record(
-    scaler: Bytes,
+    scaler: Stored,
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<FloatsOut, Report> {
@@ -115,7 +115,7 @@ fn scale_record(
 
 #[pg_extern]
 fn unscale_record(
-    scaler: Bytes,
+    scaler: Stored,
     features: Record,
     fcinfo: FunctionCallInfo,
 ) -> Result<FloatsOut, Report> {
@@ -123,7 +123,7 @@ fn unscale_record(
 }
 
 fn with_array(
-    scaler: Bytes,
+    scaler: Stored,
     features: Floats,
     fcinfo: pg_sys::FunctionCallInfo,
     change: fn(&Scaler, &mut [f64]),
@@ -145,7 +145,7 @@ fn with_array(
 }
 
 fn with_record(
-    scaler: Bytes,
+    scaler: Stored,
     features: Record,
     fcinfo: pg_sys::FunctionCallInfo,
     change: fn(&Scaler, &mut [f64]),
