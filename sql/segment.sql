@@ -147,15 +147,16 @@ IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a sourc
 CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',
     sample_rows integer DEFAULT 10000, seed bigint DEFAULT 0, weights jsonb DEFAULT NULL,
-    metric text DEFAULT 'euclidean', seeding text DEFAULT 'auto', weight_column text DEFAULT NULL,
-    OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT davies_bouldin double precision,
+    metric text DEFAULT 'euclidean', seeding text DEFAULT 'auto', weight_column text DEFAULT NULL, key text DEFAULT NULL,
+    OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT silhouette_error double precision, OUT davies_bouldin double precision,
     OUT calinski_harabasz double precision, OUT stability double precision, OUT is_best boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 9
 AS 'MODULE_PATHNAME', 'choose_k_wrapper';
-COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb, text, text, text) IS
-    'fits an even sample of a source with each k: silhouette (more is better), Davies-Bouldin (less), Calinski-Harabasz (more), '
+COMMENT ON FUNCTION persona.choose_k(text, integer, integer, text[], text, text, integer, bigint, jsonb, text, text, text, text) IS
+    'fits an even sample of a source with each k, from five starts: silhouette (more is better; of at most 6,000 rows, with its standard error), Davies-Bouldin (less), Calinski-Harabasz (more), '
     'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four. Weights of columns '
-    'and a weight_column of rows are as in fit_segments; silhouette and stability count each row once';
+    'and a weight_column of rows are as in fit_segments; silhouette and stability count each row once. key is no feature, and orders the rows: with the key of '
+    'fit_segments the sample is the one by which that chooses k where it is given none';
 
 CREATE FUNCTION persona.segment(model text, features record) RETURNS integer
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_segment_wrapper';

@@ -16,6 +16,10 @@ WHERE is_best ORDER BY criterion;
 SELECT count(*) FROM (
     SELECT * FROM persona.choose_k('SELECT * FROM visit ORDER BY id DESC', features => '{minutes,spend}', sample_rows => 400)
     EXCEPT SELECT * FROM persona.choose_k('visit', features => '{minutes,spend}')) AS differing;
+-- With the key of a fit it says which k a fit without one takes, and by how much.
+SELECT k, silhouette_error BETWEEN 0 AND 0.05 AS is_sure FROM persona.choose_k('visit', key => 'id') WHERE is_best;
+SELECT count(*) AS k FROM persona.fit_segments('of_any_k', 'visit', 'id');
+SELECT count(*) FROM persona.choose_k('visit', key => 'nothing');
 -- One segment alone has no silhouette, so that none is best; there are no more candidates than distinct rows.
 SELECT k, silhouette, is_best FROM persona.choose_k('visit', k_min => 1, k_max => 1, features => '{minutes}');
 SELECT max(k), count(*) FROM persona.choose_k('SELECT id % 3 AS x FROM visit', k_max => 50);

@@ -55,8 +55,13 @@ impl Criterion {
 }
 
 const HALVES: usize = 5;
+/// Starts for each k: a bad optimum of one k would decide between them.
+const STARTS: i64 = 5;
+/// Rows of a silhouette, among which differences of some thousandths between two k are to be seen: a second for nine k at 8
+/// features.
+const SILHOUETTE_ROWS: usize = 6_000;
 
-/// Fits an even sample of so many rows with each k of the range; k of `params` does not matter. Ends before the first k of
+/// Fits an even sample of so many rows with each k of the range; k and starts of `params` do not matter. Ends before the first k of
 /// which there are too few distinct rows, but refuses when that is the first one.
 pub fn choose_k(
     rows: &impl Rows,
@@ -73,7 +78,8 @@ pub fn choose_k(
     let sample = some(picks);
     let mut candidates = Vec::new();
     for k in range {
-        let params = Params { k, quality: true, ..params.clone() };
+        let quality = Some(SILHOUETTE_ROWS);
+        let params = Params { k, n_init: STARTS, quality, ..params.clone() };
         match candidate(&sample, &halves, features, &params, watch) {
             Ok(candidate) => candidates.push(candidate),
             Err(Error::TooFewDistinctRows { .. }) if !candidates.is_empty() => break,
@@ -83,12 +89,14 @@ pub fn choose_k(
     Ok(candidates)
 }
 
-/// The k that the criterion speaks for; of equal ones the least. None when it speaks for none, as with one segment alone.
+/// The k that the criterion speaks for; of equal ones the least, but of equally stable ones, which a split of what belongs together
+/// is not, the most. None when it speaks for none, as with one segment alone.
 pub fn best(candidates: &[Candidate], criterion: Criterion) -> Option<usize> {
+    let takes_more = criterion == Criterion::Stability;
     let mut best: Option<(f64, usize)> = None;
     for candidate in candidates {
         if let Some(merit) = criterion.merit(candidate)
-            && best.is_none_or(|(most, _)| merit > most)
+            && best.is_none_or(|(most, _)| merit > most || merit == most && takes_more)
         {
             best = Some((merit, candidate.k));
         }
@@ -107,7 +115,7 @@ fn candidate<R: Rows>(
     let whole = fit(sample, features, &params.check(sample.n_rows(), d)?, watch)?;
     let mut agreements = Vec::with_capacity(halves.len());
     for half in halves {
-        let params = Params { quality: false, ..params.clone() }.check(half.n_rows(), d)?;
+        let params = Params { quality: None, ..params.clone() }.check(half.n_rows(), d)?;
         let prepared = match fit(half, features, &params, watch) {
             Ok(fit) => fit.model.prepare(),
             // The half lacks rare values; the sample has them.

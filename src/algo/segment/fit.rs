@@ -144,8 +144,8 @@ fn fit_in(
         return Err(Error::TooFewDistinctRows { k: params.k, distinct });
     }
     let quality = match params.quality {
-        true => Some(quality(&scaled, &space, &run, params.seed, watch)?),
-        false => None,
+        Some(rows) => Some(quality(&scaled, &space, &run, params.seed, rows, watch)?),
+        None => None,
     };
     let means = match space.metric {
         Metric::Euclidean => None,

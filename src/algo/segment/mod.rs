@@ -47,7 +47,7 @@ pub use params::{MAX_FEATURES, MAX_K, Metric, Params, Scaling, Seeding, ValidPar
 pub use picture::{Picture, picture};
 pub use prepared::Prepared;
 pub use profile::{ProfileRow, profile};
-pub use quality::Quality;
+pub use quality::{Quality, SILHOUETTE_ROWS};
 pub use row_weights::{RowWeights, Weighted, Without};
 pub use rows::{
     Cells, Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,

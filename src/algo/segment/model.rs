@@ -61,6 +61,28 @@ impl KMeans {
         self.sizes.len()
     }
 
+    /// A coordinate of a centroid (row after row) as it is shown. The fit reckons in single precision, about the center and in
+    /// units of the scale: the decimals that this does not know are left off.
+    pub fn shown_centroid(&self, idx: usize) -> f64 {
+        let feature = idx % self.features.len().max(1);
+        let (value, center, scale) =
+            (self.centroids[idx], self.center[feature], self.scale[feature]);
+        let noise = scale.max((value - center).abs()) * 2.0 * f64::from(f32::EPSILON);
+        let decimals = -noise.log10().ceil();
+        if !(-300.0..=300.0).contains(&decimals) {
+            return value;
+        }
+        // A power of ten that is whole is exact up to 1e22, its inverse is not.
+        let power = 10f64.powi(decimals.abs() as i32);
+        let rounded = if decimals < 0.0 {
+            (value / power).round() * power
+        } else {
+            (value * power).round() / power
+        };
+        // Zero has no sign.
+        if rounded.is_finite() { rounded + 0.0 } else { value }
+    }
+
     /// The columns of a source that the features come from: `v` for `v[1]`, `v[2]`, ….
     pub fn columns(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::new();

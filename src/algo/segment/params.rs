@@ -61,8 +61,8 @@ pub struct Params {
     /// Also end when the centroids' squared moves add up to at most this share of the features' mean variance, as
     /// scikit-learn's `tol`; `None` goes on until no label changes.
     pub tolerance: Option<f64>,
-    /// Whether to compute [`super::Quality`] as well.
-    pub quality: bool,
+    /// Whether to compute [`super::Quality`] as well, with the silhouette of at most so many rows.
+    pub quality: Option<usize>,
     /// Where the arrays lie that are as long as there are rows.
     pub place: Place,
 }
@@ -78,7 +78,7 @@ impl Params {
             seeding: Seeding::Auto,
             seed: 0,
             tolerance: None,
-            quality: false,
+            quality: None,
             place: Place::Memory,
         }
     }
@@ -134,7 +134,7 @@ pub struct ValidParams {
     pub(super) seeding: Seeding,
     pub(super) seed: i64,
     pub(super) tolerance: Option<f64>,
-    pub(super) quality: bool,
+    pub(super) quality: Option<usize>,
     pub(super) place: Place,
 }
 

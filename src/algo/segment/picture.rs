@@ -4,7 +4,7 @@ use super::error::Error;
 use super::model::KMeans;
 use super::points::Points;
 use super::prepared::scaled_centroids;
-use super::quality::{silhouette_rows, silhouette_widths};
+use super::quality::{SILHOUETTE_ROWS, silhouette_rows, silhouette_widths};
 use super::rows::Rows;
 use super::seeding::even_sample_rows;
 use crate::algo::random::Random;
@@ -47,7 +47,7 @@ pub fn picture(model: &KMeans, rows: &impl Rows, watch: &Watch) -> Result<Pictur
     let plane = Plane::of(&scaled, d, watch)?;
     let points = labels.iter().zip(scaled.chunks_exact(d));
     let centroids = scaled_centroids(&space, &model.centroids);
-    let part = even_sample_rows(labels.len(), silhouette_rows(d), &mut random);
+    let part = even_sample_rows(labels.len(), silhouette_rows(SILHOUETTE_ROWS, d), &mut random);
     Ok(Picture {
         points: points.map(|(&label, row)| (label, plane.place(row))).collect(),
         centroids: centroids.chunks_exact(d).map(|row| plane.place(row)).collect(),
@@ -216,7 +216,10 @@ mod tests {
         let points = tilted(20_000);
         let picture = pictured(&points, 4);
         assert_eq!(picture.points.len(), ROWS);
-        assert_eq!(picture.silhouettes.as_ref().unwrap().len(), silhouette_rows(3));
+        assert_eq!(
+            picture.silhouettes.as_ref().unwrap().len(),
+            silhouette_rows(SILHOUETTE_ROWS, 3)
+        );
         assert_eq!(picture, pictured(&points, 4));
     }
 

@@ -21,10 +21,13 @@ pub struct ProfileRow {
 /// Segment by segment and in them feature by feature.
 pub fn profile(model: &KMeans) -> Vec<ProfileRow> {
     let levels = model.dimensions().levels();
-    let means = model.means.as_ref().unwrap_or(&model.centroids);
+    let mean = |idx: usize| match &model.means {
+        Some(means) => means[idx],
+        None => model.shown_centroid(idx),
+    };
     let cell = |idx: usize| {
         let (segment, feature) = (idx / model.features.len(), idx % model.features.len());
-        let (mean, population_mean) = (means[idx], model.population_mean[feature]);
+        let (mean, population_mean) = (mean(idx), model.population_mean[feature]);
         let sd = model.population_sd[feature];
         ProfileRow {
             segment: segment as u32 + 1,
@@ -53,7 +56,7 @@ mod tests {
         let profile = profile(&model);
         let first = &profile[0];
         assert_eq!((first.segment, first.feature.as_str()), (1, "recency"));
-        assert!((first.mean - 2.0).abs() < 1e-6 && (first.population_mean - 18.0).abs() < 1e-12);
+        assert!(first.mean == 2.0 && (first.population_mean - 18.0).abs() < 1e-12);
         let sd = (17f64.powi(2) + 15f64.powi(2) + 32f64.powi(2)) / 3.0;
         assert!((first.z + 16.0 / sd.sqrt()).abs() < 1e-6);
         assert_eq!(profile[1].z, 0.0, "a constant feature distinguishes nothing");

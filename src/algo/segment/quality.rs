@@ -24,6 +24,9 @@ pub struct Quality {
     /// Mean silhouette width of `silhouette_rows` rows among themselves (Rousseeuw 1987), from -1 to 1: how much nearer a row
     /// is to its own segment than to the next one. None with one segment.
     pub silhouette: Option<f64>,
+    /// Its standard error: the standard deviation of these rows' widths over the square root of their number.
+    #[serde(default)]
+    pub silhouette_error: Option<f64>,
     /// All rows, or an even sample of so many.
     pub silhouette_rows: usize,
     /// Davies and Bouldin 1979, from 0: how wide segments are against the distance to the one most like it; less is better.
@@ -33,7 +36,7 @@ pub struct Quality {
 }
 
 /// Rows of a silhouette: 2,000 make four million distances, a hundredth of a second at 8 features.
-const SILHOUETTE_ROWS: usize = 2_000;
+pub const SILHOUETTE_ROWS: usize = 2_000;
 /// Products that the distances of a silhouette may take: wide rows are fewer.
 const SILHOUETTE_PRODUCTS: usize = 400_000_000;
 /// Above so many segments no pair of them is compared: it would take longer than the fit.
@@ -46,37 +49,46 @@ pub(super) fn quality(
     space: &Space,
     run: &Run,
     seed: i64,
+    most_rows: usize,
     watch: &Watch,
 ) -> Result<Quality, Error> {
     let centroids = scaled_centroids(space, &run.centroids);
-    let (silhouette, silhouette_rows) = silhouette(points, run, seed, watch)?;
+    let (silhouette, silhouette_rows) = silhouette(points, run, seed, most_rows, watch)?;
     Ok(Quality {
-        silhouette,
+        silhouette: silhouette.map(|(mean, _)| mean),
+        silhouette_error: silhouette.map(|(_, error)| error),
         silhouette_rows,
         davies_bouldin: davies_bouldin(points, &centroids, run, watch)?,
         calinski_harabasz: calinski_harabasz(points, space, &centroids, run),
     })
 }
 
+/// The mean width and its standard error, and of how many rows.
 fn silhouette(
     points: &Points,
     run: &Run,
     seed: i64,
+    most_rows: usize,
     watch: &Watch,
-) -> Result<(Option<f64>, usize), Error> {
-    let n_sample = points.n_rows.min(silhouette_rows(points.n_features));
+) -> Result<(Option<(f64, f64)>, usize), Error> {
+    let n_sample = points.n_rows.min(silhouette_rows(most_rows, points.n_features));
     let rows = even_sample_rows(points.n_rows, n_sample, &mut Random::new(seed, u64::MAX));
     let sample = Points::picked(points, &rows, &Place::Memory, watch)?;
     let labels: Vec<usize> = rows.iter().map(|&row| usize::from(run.labels[row])).collect();
     let widths = silhouette_widths(&sample, &labels, run.sizes.len(), watch)?;
-    let mean = |widths: Vec<f64>| widths.iter().sum::<f64>() / n_sample as f64;
-    Ok((widths.map(mean), n_sample))
+    let judged = |widths: Vec<f64>| {
+        let n = n_sample as f64;
+        let mean = widths.iter().sum::<f64>() / n;
+        let variance = widths.iter().map(|width| (width - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        (mean, (variance / n).sqrt())
+    };
+    Ok((widths.map(judged), n_sample))
 }
 
-/// How many rows a silhouette of so many features takes.
-pub(super) fn silhouette_rows(n_features: usize) -> usize {
+/// How many rows a silhouette of so many features takes, where it may take so many.
+pub(super) fn silhouette_rows(most_rows: usize, n_features: usize) -> usize {
     let affordable = (SILHOUETTE_PRODUCTS / n_features.max(1)).isqrt();
-    SILHOUETTE_ROWS.min(affordable.max(2))
+    most_rows.min(affordable.max(2))
 }
 
 /// The silhouette width of each row among the others; None unless they lie in two segments at least. Labels count from 0.

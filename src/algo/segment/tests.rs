@@ -340,7 +340,7 @@ fn an_odd_row_is_far_by_the_measure_of_its_own_segment() {
 fn a_fit_with_its_arrays_on_disk_is_the_one_in_memory() {
     for (n_rows, k) in [(1, 1), (70_003, 30), (3_000, 5)] {
         let points = blobs(n_rows, 3, 7, 2.0, 3);
-        let mut params = Params { n_init: 2, quality: true, ..Params::new(k) };
+        let mut params = Params { n_init: 2, quality: Some(SILHOUETTE_ROWS), ..Params::new(k) };
         let expected = check_fit(&points, &params);
         params.place = crate::algo::store::tests::disk(1 << 30);
         assert_eq!(fitted(&points, &params).unwrap(), expected);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::segment::{Metric, Params, Scaling, Seeding};
+use crate::algo::segment::{Metric, Params, SILHOUETTE_ROWS, Scaling, Seeding};
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
 use crate::pg::options::{Given, Json};
@@ -64,7 +64,7 @@ impl Arguments {
             seeding: self.seeding,
             seed: self.seed,
             tolerance: None,
-            quality: true,
+            quality: Some(SILHOUETTE_ROWS),
             place: place.clone(),
         }
     }

@@ -17,7 +17,7 @@ use crate::pg::threads;
 use crate::pg::value::Names;
 
 use super::arguments::{METRICS, SCALINGS, feature_names, parse_weights};
-use super::data::{dimensions, row_weights, work};
+use super::data::{dimensions, order_by_key, row_weights, work};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
 pub(super) const RANGE: RangeInclusive<i64> = 2..=10;
@@ -44,6 +44,7 @@ fn choose_k(
     metric: Option<&str>,
     seeding: Option<&str>,
     weight_column: Option<&str>,
+    key: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -51,6 +52,7 @@ fn choose_k(
             name!(k, i32),
             name!(inertia, f64),
             name!(silhouette, Option<f64>),
+            name!(silhouette_error, Option<f64>),
             name!(davies_bouldin, Option<f64>),
             name!(calinski_harabasz, Option<f64>),
             name!(stability, f64),
@@ -85,7 +87,8 @@ fn choose_k(
         })
     })?;
     let mut progress = Progress::start("choose_k", "");
-    let mut wanted: Vec<_> = weight_column.map(|name| (name, Role::Weight)).into_iter().collect();
+    let mut wanted: Vec<_> = key.map(|name| (name, Role::Key)).into_iter().collect();
+    wanted.extend(weight_column.map(|name| (name, Role::Weight)));
     wanted.extend(features.iter().flatten().map(|name| (name.as_str(), Role::Feature)));
     let others = match features {
         Some(_) => Others::Ignore,
@@ -93,8 +96,8 @@ fn choose_k(
     };
     let request = Request { source, columns: wanted, others };
     let Ingested { frame, .. } = ingest_for(work(weight_column), &request, &mut progress)?;
-    let (row_weights_column, columns) =
-        frame.columns.split_at(usize::from(weight_column.is_some()));
+    let (key, columns) = frame.columns.split_at(usize::from(key.is_some()));
+    let (row_weights_column, columns) = columns.split_at(usize::from(weight_column.is_some()));
     let weights = weights.map(parse_weights).transpose()?.unwrap_or_default();
     let features = dimensions(columns, &weights)?;
     let rows = Weighted {
@@ -103,8 +106,12 @@ fn choose_k(
     };
     progress.phase("fitting");
     let candidates = threads::run(&progress, |watch: &Watch| {
-        // Without a key the rows' content decides their order, so that the order of a scan does not.
-        let rows = Ordered { order: order_by_content(&rows), rows };
+        // By key as in a fit; without one by the rows' content: the order of a scan decides nothing.
+        let order = match key.first() {
+            Some(key) => order_by_key(key, &rows),
+            None => order_by_content(&rows),
+        };
+        let rows = Ordered { order, rows };
         segment::choose_k(&rows, &features, &params, range, n_sample, watch)
     })??;
     let best = best(&candidates, criterion);
@@ -114,6 +121,7 @@ fn choose_k(
             one.k as i32,
             one.inertia,
             quality.silhouette,
+            quality.silhouette_error,
             quality.davies_bouldin,
             quality.calinski_harabasz,
             one.stability,

@@ -168,6 +168,15 @@ pub(super) fn dimensions(
     Ok(features)
 }
 
+/// The rows by key, so that the order of a scan does not matter.
+pub(super) fn order_by_key(key: &Column, rows: &impl Rows) -> Option<Vec<u32>> {
+    match &key.values {
+        Values::Integer(keys) => order_by_integer(keys, rows),
+        Values::Text { codes, dictionary } => order_by_text(codes, dictionary, rows),
+        Values::Number(_) => None,
+    }
+}
+
 impl Data {
     pub(super) fn rows(&self) -> Result<Weighted<'_, Columns<'_>>, Report> {
         let rows = self.features.dimensions().bind(&self.columns)?;
@@ -189,13 +198,8 @@ impl Data {
         Ok(choose::pick(&candidates, self.n_rows)?)
     }
 
-    /// The rows by key, so that the order of a scan does not matter.
     pub(super) fn order(&self, rows: &impl Rows) -> Option<Vec<u32>> {
-        match &self.key.values {
-            Values::Integer(keys) => order_by_integer(keys, rows),
-            Values::Text { codes, dictionary } => order_by_text(codes, dictionary, rows),
-            Values::Number(_) => None,
-        }
+        order_by_key(&self.key, rows)
     }
 
     pub(super) fn check_distinct(&self, order: Option<&[u32]>) -> Result<(), Failure> {

@@ -65,7 +65,7 @@ fn kmeans_centroids(
             segment as i32 + 1,
             model.sizes[segment] as i64,
             model.features[cell % d].clone(),
-            model.centroids[cell],
+            model.shown_centroid(cell),
         )
     }))
 }

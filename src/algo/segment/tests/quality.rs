@@ -6,7 +6,9 @@ use super::*;
 fn quality_is_scikit_learns() {
     // KMeans(3, n_init=10) on iris, raw: silhouette_score, davies_bouldin_score, calinski_harabasz_score.
     let quality =
-        check_fit(&iris(), &Params { n_init: 10, quality: true, ..raw(3) }).quality.unwrap();
+        check_fit(&iris(), &Params { n_init: 10, quality: Some(SILHOUETTE_ROWS), ..raw(3) })
+            .quality
+            .unwrap();
     let close = |found: Option<f64>, expected: f64| {
         assert!((found.unwrap() - expected).abs() < 1e-5 * expected, "{found:?} is not {expected}");
     };
@@ -19,8 +21,11 @@ fn quality_is_scikit_learns() {
 #[test]
 fn quality_is_unknown_where_it_is_not_defined() {
     let points = blobs(100, 2, 3, 1.0, 1);
-    let quality =
-        |k| check_fit(&points, &Params { quality: true, ..Params::new(k) }).quality.unwrap();
+    let quality = |k| {
+        check_fit(&points, &Params { quality: Some(SILHOUETTE_ROWS), ..Params::new(k) })
+            .quality
+            .unwrap()
+    };
     let one = quality(1);
     assert_eq!((one.silhouette, one.davies_bouldin, one.calinski_harabasz), (None, None, None));
     let each = quality(100);
@@ -33,9 +38,11 @@ fn quality_is_the_same_bits_on_any_number_of_threads() {
     let points = blobs(20_000, 5, 6, 3.0, 4);
     let quality = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| fitted(&points, &Params { quality: true, ..Params::new(6) }))
-            .unwrap()
-            .quality
+        pool.install(|| {
+            fitted(&points, &Params { quality: Some(SILHOUETTE_ROWS), ..Params::new(6) })
+        })
+        .unwrap()
+        .quality
     };
     assert_eq!(quality(1).unwrap().silhouette_rows, 2_000);
     assert_eq!(quality(1), quality(3));

@@ -50,7 +50,8 @@ fn check_close(what: &str, found: &[f64], expected: &[f64]) {
 fn check_counts_as_copies(points: &Array2<f64>, k: i64, params: &Params) {
     let weights = whole_weights(points.nrows(), 4);
     let copies = duplicated(points, &weights);
-    let params = Params { k, quality: true, max_iterations: 500, ..params.clone() };
+    let params =
+        Params { k, quality: Some(SILHOUETTE_ROWS), max_iterations: 500, ..params.clone() };
     // Any centroids will do, as long as both start from them.
     let start = fitted(points, &Params { max_iterations: 2, ..params.clone() }).unwrap().model;
     let weighted = weighted_from(points, &weights, &start, &params).unwrap();
@@ -174,7 +175,12 @@ fn weighted_fits_are_the_same_bits_on_any_number_of_threads_and_on_disk() {
     let weights: Vec<f64> =
         whole_weights(70_000, 1000).iter().map(|weight| weight.powi(3) / 7.0).collect();
     for (_, seeding) in Seeding::ALL {
-        let params = Params { seeding, quality: true, max_iterations: 10, ..Params::new(24) };
+        let params = Params {
+            seeding,
+            quality: Some(SILHOUETTE_ROWS),
+            max_iterations: 10,
+            ..Params::new(24)
+        };
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| weighted_fit(&points, &weights, &params).unwrap())
