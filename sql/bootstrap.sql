@@ -62,6 +62,7 @@ CREATE TABLE persona.model (
     users persona.role[] NOT NULL DEFAULT '{}',
     readers persona.role[] NOT NULL DEFAULT '{}',
     active_version integer,
+    last_version integer NOT NULL DEFAULT 0,
     keep_versions integer NOT NULL DEFAULT 10 CHECK (keep_versions OPERATOR(pg_catalog.>=) 1),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -70,6 +71,7 @@ COMMENT ON INDEX persona.model_name_key IS 'finds a model by its name, for the r
 COMMENT ON TABLE persona.model IS 'named models: who owns each, who may use or read it, which version is active';
 COMMENT ON COLUMN persona.model.users IS 'roles that may use the model; 0 stands for PUBLIC';
 COMMENT ON COLUMN persona.model.readers IS 'roles that may also read its source, parameters and bytes; 0 stands for PUBLIC';
+COMMENT ON COLUMN persona.model.last_version IS 'the newest version there was: the number of one that was dropped is not given again';
 COMMENT ON COLUMN persona.model.keep_versions IS 'how many of the newest versions are kept, besides the active one';
 
 CREATE TABLE persona.model_version (

@@ -5,6 +5,11 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'activate_wrapp
 COMMENT ON FUNCTION persona.activate(text, integer, boolean) IS
     'makes a version the one that is used, from the next statement on, and writes the published tables again';
 
+CREATE FUNCTION persona.drop_version(model text, version integer) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'drop_version_wrapper';
+COMMENT ON FUNCTION persona.drop_version(text, integer) IS
+    'drops a version that is not the active one, with all that it knows of its rows; the model''s later versions are not numbered so again';
+
 CREATE FUNCTION persona.drop_model(model text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'drop_model_wrapper';
 COMMENT ON FUNCTION persona.drop_model(text) IS 'drops a model with all its versions; published tables stay';
@@ -22,6 +27,15 @@ CREATE FUNCTION persona.revoke_model(model text, role text, privilege text DEFAU
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'revoke_model_wrapper';
 COMMENT ON FUNCTION persona.revoke_model(text, text, text) IS
     'takes back what grant_model gave: all of it, or with ''read'' the right to read';
+
+CREATE FUNCTION persona.grant_models(owner text, role text, privilege text DEFAULT 'use') RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'grant_models_wrapper';
+COMMENT ON FUNCTION persona.grant_models(text, text, text) IS
+    'grant_model on every model that a role owns now, and how many these are; models to come are not among them';
+
+CREATE FUNCTION persona.revoke_models(owner text, role text, privilege text DEFAULT 'use') RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'revoke_models_wrapper';
+COMMENT ON FUNCTION persona.revoke_models(text, text, text) IS 'revoke_model on every model that a role owns now, and how many these are';
 
 CREATE FUNCTION persona.set_owner(model text, role text, keep_sources boolean DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'set_owner_wrapper';
@@ -78,7 +92,8 @@ CREATE FUNCTION persona.publish(model text, target_table text, source text DEFAU
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'publish_wrapper';
 COMMENT ON FUNCTION persona.publish(text, text, text, text, integer, text) IS
     'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again. history_table keeps '
-    'when each customer entered a segment (entered_at) and left it (left_at)';
+    'when each customer entered a segment (entered_at) and left it (left_at). source, key and n are by default those of the publication, '
+    'if the table is one, or else of the fit; n is of a recommender. A row''s since and version say when it last changed, and by which version';
 
 CREATE FUNCTION persona.unpublish(model text, target_table text) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'unpublish_wrapper';

@@ -13,7 +13,7 @@ from lib.tally import Skip
 import test_takeover
 from test_takeover import FIT, ran_as
 
-PUBLISHED = "(id bigint PRIMARY KEY, segment integer, label text, since timestamptz)"
+PUBLISHED = "(id bigint PRIMARY KEY, segment integer, label text, since timestamptz, version integer)"
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def test_a_type_that_was_added_to_an_extension_runs_nothing(cluster):
             raise Skip("the server has no citext")
         mallory.query("CREATE EXTENSION citext SCHEMA mallory; CREATE DOMAIN mallory.sly AS integer; CREATE TYPE mallory.holder AS (x mallory.sly); ALTER EXTENSION citext ADD TYPE mallory.holder;"
                       + FIT.format(model="bad", more="") + "; SELECT FROM persona.publish('bad', 'mallory.t'); SELECT persona.grant_model('bad', 'public'); DROP TABLE mallory.t;"
-                      "CREATE TABLE mallory.t AS SELECT ROW(id::integer)::mallory.holder AS id, 1 AS segment, 'x'::text AS label, now() AS since FROM public.customers;"
+                      "CREATE TABLE mallory.t AS SELECT ROW(id::integer)::mallory.holder AS id, 1 AS segment, 'x'::text AS label, now() AS since, 1 AS version FROM public.customers;"
                       "ALTER TABLE mallory.t ADD PRIMARY KEY (id); GRANT SELECT ON mallory.t TO PUBLIC;"
                       "SELECT FROM persona.fit_recommender('r', 'SELECT user_id, ROW(item_id::integer)::mallory.holder AS item_id FROM public.events', holdout => 0); SELECT persona.grant_model('r', 'public', 'read');"
                       "ALTER DOMAIN mallory.sly ADD CHECK (mallory.imm(VALUE) IS NOT NULL) NOT VALID")
@@ -146,7 +146,7 @@ def test_a_schema_that_is_newer_than_the_snapshot_is_not_held(cluster):
         vic.ready(0.5)
         mallory.query("SET statement_timeout = '1500ms'")
         attempt(mallory, "ALTER SCHEMA pub RENAME TO aside; CREATE SCHEMA pub; GRANT ALL ON SCHEMA pub TO PUBLIC; CREATE VIEW pub.t WITH (security_invoker) AS"
-                         " SELECT mallory.imm(1)::bigint AS id, 1 AS segment, 'x'::text AS label, now() AS since; GRANT ALL ON pub.t TO PUBLIC")
+                         " SELECT mallory.imm(1)::bigint AS id, 1 AS segment, 'x'::text AS label, now() AS since, 1 AS version; GRANT ALL ON pub.t TO PUBLIC")
         other.query("ROLLBACK")
         try:
             vic.fetch()

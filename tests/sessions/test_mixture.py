@@ -179,10 +179,10 @@ def test_a_published_table_may_change_under_its_model(cluster):
         "a column less": ("ALTER TABLE labels DROP label", ("42703",)),
         "no key any more": ("ALTER TABLE labels DROP CONSTRAINT labels_pkey", None),
         "gone": ("DROP TABLE labels", None),
-        "a view in its place": ("DROP TABLE labels; CREATE VIEW labels AS SELECT 1::bigint AS id, 1 AS segment, 'x'::text AS label, now() AS since", ("42501", "55000", "42809", "0A000")),
+        "a view in its place": ("DROP TABLE labels; CREATE VIEW labels AS SELECT 1::bigint AS id, 1 AS segment, 'x'::text AS label, now() AS since, 1 AS version", ("42501", "55000", "42809", "0A000")),
         "rows by hand": ("UPDATE labels SET segment = 7 WHERE id < 9; DELETE FROM labels WHERE id > 90; INSERT INTO labels SELECT 1000, 1, 'x', now()", None),
         "in another schema": ("CREATE SCHEMA attic; ALTER TABLE labels SET SCHEMA attic", None),
-        "a partitioned table": ("ALTER TABLE labels RENAME TO old; CREATE TABLE labels (id bigint PRIMARY KEY, segment integer, label text, since timestamptz DEFAULT now()) PARTITION BY RANGE (id);"
+        "a partitioned table": ("ALTER TABLE labels RENAME TO old; CREATE TABLE labels (id bigint PRIMARY KEY, segment integer, label text, since timestamptz DEFAULT now(), version integer) PARTITION BY RANGE (id);"
                                 "CREATE TABLE part PARTITION OF labels DEFAULT", None),
         "unlogged": ("ALTER TABLE labels SET UNLOGGED", None),
     }

@@ -31,7 +31,7 @@ user_key user_id item_id persona pg_temp information_schema bytes position versi
 """.split()
 NAMES = LIKE_SQL + OF_OTHER_SCRIPTS + WITH_CONTROLS + WORDS + OURS
 # Columns that a published table has itself: a key of that name is refused.
-TAKEN = {"segment": {"segment", "label", "since"}, "scorer": {"score", "since"}, "recommender": {"rank", "item", "score", "because_of", "is_popular", "since"},
+TAKEN = {"segment": {"segment", "label", "since", "version"}, "scorer": {"score", "since", "version"}, "recommender": {"rank", "item", "score", "because_of", "is_popular", "since", "version"},
          "history": {"segment", "label", "entered_at", "left_at"}}
 
 

@@ -147,13 +147,14 @@ def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cl
     with cluster.connect() as session:
         models.make_models(session, 300, 40)
         made = {
-            "rows that are not the model's": "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz DEFAULT now()); INSERT INTO t SELECT g, 1, 'by hand', 1 FROM generate_series(1, 900) g",
-            'no column "label"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, since timestamptz)",
+            "rows that are not the model's": "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz DEFAULT now(), version integer); INSERT INTO t SELECT g, 1, 'by hand', 1 FROM generate_series(1, 900) g",
+            'no column "label"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, since timestamptz, version integer)",
             'no column "since"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8)",
-            'no column "id"': "CREATE TABLE t (key bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
-            "is of type text, and the model's key is of type bigint": "CREATE TABLE t (id text PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
-            "is of type integer, and": "CREATE TABLE t (id integer PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
-            "is no table": "CREATE TABLE under (id bigint, segment integer, label text, score float8, since timestamptz); CREATE VIEW t AS SELECT * FROM under",
+            'no column "version"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz)",
+            'no column "id"': "CREATE TABLE t (key bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer)",
+            "is of type text, and the model's key is of type bigint": "CREATE TABLE t (id text PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer)",
+            "is of type integer, and": "CREATE TABLE t (id integer PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer)",
+            "is no table": "CREATE TABLE under (id bigint, segment integer, label text, score float8, since timestamptz, version integer); CREATE VIEW t AS SELECT * FROM under",
             "from another model": "SELECT FROM persona.fit_segments('other', 'customers', 'id', 2, features => '{spend}', save_to => 't'); ALTER TABLE t ADD score float8",
         }
         for reason, statement in made.items():
@@ -171,7 +172,7 @@ def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cl
             if reason == "from another model":
                 session.query("SELECT persona.drop_model('other')")
         # A recommender's, of which others may make copies, again and again.
-        session.query("CREATE TABLE t (user_id bigint, rank integer, item bigint, score float8, because_of bigint, is_popular boolean, since timestamptz DEFAULT now()); INSERT INTO t VALUES (1)")
+        session.query("CREATE TABLE t (user_id bigint, rank integer, item bigint, score float8, because_of bigint, is_popular boolean, since timestamptz DEFAULT now(), version integer); INSERT INTO t VALUES (1)")
         for call in ("SELECT FROM persona.recommend_all('rec', 't', 3)", "SELECT FROM persona.publish('rec', 't')"):
             assert "rows that are not" in session.error(call).message, call
         session.query("TRUNCATE t; ALTER TABLE t ADD PRIMARY KEY (user_id, rank); SELECT FROM persona.recommend_all('rec', 't', 3); SELECT FROM persona.recommend_all('rec', 't', 2)")
@@ -179,7 +180,7 @@ def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cl
             session.query("SELECT FROM persona.recommend_all('rec', 'pg_temp.copy', 3)")
             session.query(FIT.format(source="customers", k=2, more=", save_to => 'pg_temp.labels'"))
         # An empty table of the right columns is filled, and its own rows may be written again.
-        session.query("CREATE TABLE mine (note text DEFAULT 'kept', id bigint PRIMARY KEY, segment integer, label varchar(200), since timestamptz)")
+        session.query("CREATE TABLE mine (note text DEFAULT 'kept', id bigint PRIMARY KEY, segment integer, label varchar(200), since timestamptz, version integer)")
         session.query("SELECT persona.publish('seg', 'mine'); SELECT persona.publish('seg', 'mine'); SELECT persona.activate('seg', 1)")
         assert session.rows("SELECT count(*), count(note) FROM mine") == [(300, 300)]
         session.query("SELECT persona.unpublish('seg', 'mine')")

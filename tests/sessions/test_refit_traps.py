@@ -41,7 +41,7 @@ SETUP = f"""
 COLUMNS = "SELECT id, {spend} AS spend, visits, bought FROM mallory.mine"
 VIEW = "CREATE VIEW {name} {options} AS SELECT id, mallory.trap(spend) AS spend, visits, bought FROM mallory.mine; {more}"
 PATH = "mallory, pg_catalog, public"
-TABLE = "CREATE TABLE {name} (id bigint PRIMARY KEY, segment integer{more}, label text, since timestamptz);"
+TABLE = "CREATE TABLE {name} (id bigint PRIMARY KEY, segment integer{more}, label text, since timestamptz, version integer);"
 
 
 def function(name, body, more="", language="plpgsql"):

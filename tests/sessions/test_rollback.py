@@ -50,7 +50,7 @@ def prepare(session):
         SELECT FROM persona.publish('sco', 'scores', 'SELECT * FROM customers', 'id');
         SELECT FROM persona.publish('rec', 'offers', n => 3);
         CREATE TABLE in_the_way (something integer PRIMARY KEY);
-        CREATE TABLE guarded (id bigint PRIMARY KEY, segment integer, label text, since timestamptz);
+        CREATE TABLE guarded (id bigint PRIMARY KEY, segment integer, label text, since timestamptz, version integer);
         CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 300 THEN RAISE 'not this one' USING ERRCODE = 'P0001'; END IF; RETURN NEW; END $$;
         CREATE TRIGGER guard BEFORE INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION guard();
         CREATE VIEW breaking AS SELECT id, spend / (id <> current_setting('tests.at')::integer)::int AS spend, visits FROM customers;

@@ -12,7 +12,7 @@ use crate::pg::error::{Report, no_room};
 use crate::pg::registry::{Version, select};
 
 use super::readable::{Readable, readable};
-use super::table::{Moment, existing, parsed_name, run};
+use super::table::{Stamp, existing, parsed_name, run};
 use super::target::{must_be_own, refuse_temporary};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
@@ -22,9 +22,10 @@ pub(super) fn keep(
     target: &str,
     key: &str,
     key_type: &str,
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<(), Report> {
     must_be_own(model, history)?;
+    let now = &stamp.now;
     let key = quote_identifier(key);
     let history = match existing(history)? {
         Some(name) => name,

@@ -6,7 +6,9 @@ use pgrx::prelude::*;
 use super::publish;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
-use crate::pg::security::{can_become, current_role, is_superuser, role_name, role_of_name};
+use crate::pg::security::{
+    can_become, current_role, has_rights_of, is_superuser, role_name, role_of_name,
+};
 
 #[pg_extern]
 fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
@@ -21,6 +23,24 @@ fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
         publish::follow(&version, None)?;
     }
     Ok(())
+}
+
+/// Its number is not given to another version.
+#[pg_extern]
+fn drop_version(model: &str, version: i32) -> Result<(), Report> {
+    let model = lock_owned(model)?;
+    let version = registry::fresh(|| model.version(version))?;
+    if registry::fresh(|| model.active())?.is_some_and(|active| active == version) {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("version {} of model \"{}\" is the active one", version.version, model.name),
+        )
+        .set_hint("Make another version active with persona.activate first, or drop the model."));
+    }
+    change(
+        "DELETE FROM persona.model_version WHERE model_id = $1 AND version = $2",
+        &[model.id.into(), version.version.into()],
+    )
 }
 
 /// What belongs to the model goes with it.
@@ -75,6 +95,41 @@ fn revoke_model(model: &str, role: &str, privilege: &str) -> Result<(), Report> 
             &[model.id.into(), role.into()],
         ),
     }
+}
+
+/// As grant_model, on each model that the owner has now. Returns how many these are.
+#[pg_extern]
+fn grant_models(owner: &str, role: &str, privilege: &str) -> Result<i64, Report> {
+    each_of(owner, |model| grant_model(model, role, privilege))
+}
+
+/// As revoke_model, on each model that the owner has now.
+#[pg_extern]
+fn revoke_models(owner: &str, role: &str, privilege: &str) -> Result<i64, Report> {
+    each_of(owner, |model| revoke_model(model, role, privilege))
+}
+
+/// In the order of their names, so that two who change the same ones do not wait for each other.
+fn each_of(owner: &str, change: impl Fn(&str) -> Result<(), Report>) -> Result<i64, Report> {
+    let role = existing_role(owner)?;
+    if !has_rights_of(current_role(), role) {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must have the rights of role \"{owner}\""),
+        )
+        .set_hint("Only an owner, its members and superusers grant and revoke."));
+    }
+    let names = registry::fresh(|| {
+        registry::select(
+            "SELECT name FROM persona.model WHERE owner = $1 ORDER BY name",
+            &[role.into()],
+            |row| row.get::<String>(1).unwrap_or_default(),
+        )
+    })?;
+    for name in &names {
+        change(name)?;
+    }
+    Ok(names.len() as i64)
 }
 
 /// Takes the model's lock, for a caller who has the owner's rights.

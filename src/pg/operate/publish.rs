@@ -14,7 +14,7 @@ use crate::pg::registry::{self, Kind, Privilege, Version};
 use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
 
 use super::history;
-use super::table::{Moment, Written, qualified_name, select_one, write_query};
+use super::table::{Stamp, Written, qualified_name, select_one, write_query};
 use super::target::{check_key, must_be_fit, must_be_own, refuse_temporary};
 
 /// A table that is kept up to date from a model.
@@ -38,10 +38,10 @@ pub(crate) struct Publication {
 pub(crate) fn remember(
     version: &Version,
     publication: &Publication,
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<(), Report> {
     let count = format!("SELECT pg_catalog.count(*) FROM {}", publication.target);
-    remember_alone(version, publication, select_one(&count)?, now)?;
+    remember_alone(version, publication, select_one(&count)?, stamp)?;
     let history = registry::fresh(|| {
         registry::select_one(
             "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
@@ -53,7 +53,7 @@ pub(crate) fn remember(
         None => Ok(()),
         Some(history) => with_catalog_first(|| {
             let Publication { target, key_column, key_type, .. } = publication;
-            history::keep(&version.name, &history, target, key_column, key_type, now)
+            history::keep(&version.name, &history, target, key_column, key_type, stamp)
         }),
     }
 }
@@ -62,17 +62,18 @@ fn remember_alone(
     version: &Version,
     publication: &Publication,
     n_rows: Option<i64>,
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<(), Report> {
     let statement = format!(
         "INSERT INTO persona.publication \
          (model_id, target, source, key_column, key_type, n, history, search_path, published_version, n_rows, published_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {}) \
          ON CONFLICT (model_id, persona.hidden(target)) DO UPDATE SET source = excluded.source, \
          key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
          history = coalesce(excluded.history, publication.history), \
          search_path = excluded.search_path, published_version = excluded.published_version, \
-         n_rows = excluded.n_rows, published_at = excluded.published_at"
+         n_rows = excluded.n_rows, published_at = excluded.published_at",
+        stamp.now
     );
     registry::change(
         &statement,
@@ -146,10 +147,10 @@ pub(crate) fn publish_again(
         check_key(&publication.key_column, &columns[1..])?;
         let Publication { target, key_type, .. } = publication;
         must_be_fit(version.model_id, false, target, &columns, key_type)?;
-        let (query, now) = (query_for(version, publication)?, Moment::now());
-        let written = write_query(&publication.target, &query, &columns, &keys, &now)?;
+        let (query, stamp) = (query_for(version, publication)?, Stamp::of(version));
+        let written = write_query(&publication.target, &query, &columns, &keys, &stamp)?;
         refuse_temporary(&publication.target)?;
-        remember(version, publication, &now)?;
+        remember(version, publication, &stamp)?;
         Ok(written)
     })
 }
@@ -174,12 +175,7 @@ fn publish(
         model.must_be_its_owner()
     })?;
     let version = registry::fresh(|| found.live())?;
-    if n.is_some_and(|n| n < 1) {
-        let value = n.unwrap_or_default().to_string();
-        return Err(
-            Error::InvalidOption { option: "n".into(), value, valid: "1 and more".into() }.into()
-        );
-    }
+    check_n(n, &version)?;
     if history_table.is_some() && version.kind != Kind::Segments {
         return Err(report(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -189,27 +185,67 @@ fn publish(
             "Leave history_table out: a history is of the segments of a model of segments.",
         ));
     }
-    let key_column = match (key, version.kind) {
+    let target = qualified_name(target)?;
+    let before = publications(version.model_id)?.into_iter().find(|one| one.target == target);
+    let key_column = match (key, &before) {
         (Some(key), _) => key.to_owned(),
-        (None, Kind::Recommender) => {
-            fit_argument(&version, "user_column")?.unwrap_or_else(|| "user_id".into())
-        }
-        (None, _) => {
-            fit_argument(&version, "key")?.ok_or(Error::NullArgument { argument: "key" })?
-        }
+        (None, Some(before)) => before.key_column.clone(),
+        (None, None) => key_of_fit(&version)?,
+    };
+    let (source_before, n_before, path_before) = match before {
+        Some(Publication { source, n, search_path, .. }) => (source, n, Some(search_path)),
+        None => (None, None, None),
+    };
+    // A source means what it meant where it was written down.
+    let search_path = match (source, path_before) {
+        (Some(_), _) => registry::current_search_path(),
+        (None, Some(path_before)) => path_before,
+        (None, None) => registry::fresh(|| registry::search_path(&version))?,
     };
     let mut publication = Publication {
-        target: qualified_name(target)?,
-        source: source.map(str::to_owned),
+        target,
+        source: source.map(str::to_owned).or(source_before),
         key_column,
         key_type: String::new(),
-        n,
+        n: n.or(n_before),
         history: history_table.map(qualified_name).transpose()?,
-        search_path: registry::current_search_path(),
+        search_path,
     };
-    publication.key_type = key_type(&version, &publication)?;
-    let Written { inserted, updated, deleted } = publish_again(&version, &publication)?;
+    let path = registry::path_of(&publication.search_path);
+    let Written { inserted, updated, deleted } = with_search_path(&path, || {
+        publication.key_type = key_type(&version, &publication)?;
+        publish_again(&version, &publication)
+    })?;
     Ok(TableIterator::once((inserted, updated, deleted)))
+}
+
+fn check_n(n: Option<i32>, version: &Version) -> Result<(), Report> {
+    let Some(n) = n else { return Ok(()) };
+    if version.kind != Kind::Recommender {
+        let Version { name, kind, .. } = version;
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("model \"{name}\" is of kind {kind}, of which n says nothing"),
+        )
+        .set_hint("Leave n out: it is how many items a recommender lists for each user."));
+    }
+    if n < 1 {
+        let (option, value) = ("n".into(), n.to_string());
+        return Err(Error::InvalidOption { option, value, valid: "1 and more".into() }.into());
+    }
+    Ok(())
+}
+
+/// The column of keys of a model's own source.
+fn key_of_fit(version: &Version) -> Result<String, Report> {
+    match version.kind {
+        Kind::Recommender => {
+            Ok(fit_argument(version, "user_column")?.unwrap_or_else(|| "user_id".into()))
+        }
+        Kind::Segments | Kind::Scorer => {
+            fit_argument(version, "key")?.ok_or(Error::NullArgument { argument: "key" }.into())
+        }
+    }
 }
 
 /// unpublish(model, target_table): whether it was published there. The table stays, and is the owner's.

@@ -1,8 +1,8 @@
 //! Writes rows into a table of the caller's, by difference.
 //!
 //! A table that is not there is made, filled and given its key. A table that is there is changed where it differs: a nightly
-//! refresh that moves one customer in a hundred writes about that many rows. A column `since` of our own says when a row
-//! last changed.
+//! refresh that moves one customer in a hundred writes about that many rows. Columns of our own, `since` and `version`, say
+//! when a row last changed, and by which version of the model.
 
 use pgrx::datum::clock_timestamp;
 use pgrx::pg_sys::Oid;
@@ -13,6 +13,7 @@ use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Report, report};
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
+use crate::pg::registry::Version;
 use crate::pg::security::{with_catalog_first, with_plain_quotes};
 
 /// A column of the table.
@@ -36,28 +37,29 @@ impl Written {
     }
 }
 
-/// The moment of a writing, as SQL: one for all that is written together. Taken when the model is locked, it is later than that of
-/// every writing before, which the beginning of the transaction need not be.
-pub(crate) struct Moment(String);
+/// When a table is written, and by which version of its model: one for all that is written together. Taken when the model is
+/// locked, the time is later than that of every writing before, which the beginning of the transaction need not be.
+pub(crate) struct Stamp {
+    /// As SQL.
+    pub(super) now: String,
+    version: i32,
+}
 
-impl Moment {
-    pub(crate) fn now() -> Self {
+impl Stamp {
+    pub(crate) fn of(version: &Version) -> Self {
         let now = quote_literal(clock_timestamp().to_iso_string());
-        Self(format!("{now}::pg_catalog.timestamptz"))
+        Self { now: format!("{now}::pg_catalog.timestamptz"), version: version.version }
     }
 }
 
-impl std::fmt::Display for Moment {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+/// The columns of our own in each table that is written.
+pub(crate) const STAMPED: [&str; 2] = ["since", "version"];
 
 /// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
 pub(crate) fn write(
     target: &str,
     columns: &[Output],
-    now: &Moment,
+    stamp: &Stamp,
     n_rows: usize,
     row: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
@@ -79,14 +81,14 @@ pub(crate) fn write(
         bulk::fill(table_oid(&staging)?, n_rows, row)?;
         run(&format!("ANALYZE {staging}"))?;
         let query = format!("SELECT * FROM {staging}");
-        let written = with_catalog_first(|| change(&target, &query, &names, &keys, now))?;
+        let written = with_catalog_first(|| change(&target, &query, &names, &keys, stamp))?;
         run(&format!("DROP TABLE {staging}"))?;
         return Ok(written);
     }
     let name = parsed_name(target)?;
     run(&format!("CREATE TABLE {name} ({definitions})"))?;
     let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
-    add_since(&name, now)?;
+    add_stamp(&name, stamp)?;
     add_key(&name, &keys)?;
     Ok(Written { inserted, ..Written::default() })
 }
@@ -97,14 +99,14 @@ pub(crate) fn write_query(
     query: &str,
     columns: &[&str],
     keys: &[&str],
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<Written, Report> {
     if let Some(target) = existing(target)? {
-        return change(&target, query, columns, keys, now);
+        return change(&target, query, columns, keys, stamp);
     }
     let name = parsed_name(target)?;
     let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
-    add_since(&name, now)?;
+    add_stamp(&name, stamp)?;
     add_key(&name, keys)?;
     Ok(Written { inserted, ..Written::default() })
 }
@@ -178,11 +180,17 @@ fn table_oid(name: &str) -> Result<Oid, Report> {
         })
 }
 
-/// Adds the column that says when a row last changed. With rows already there it is a change of the catalogue alone: the
-/// default is the same for all of them.
-fn add_since(table: &str, now: &Moment) -> Result<(), Report> {
-    run(&format!("ALTER TABLE {table} ADD COLUMN since timestamptz NOT NULL DEFAULT {now}"))?;
-    run(&format!("ALTER TABLE {table} ALTER COLUMN since SET DEFAULT pg_catalog.now()")).map(drop)
+/// Adds the columns that say when a row last changed, and by which version. With rows already there it is a change of the
+/// catalogue alone: the defaults are the same for all of them. A row that somebody adds by hand is of no version.
+fn add_stamp(table: &str, stamp: &Stamp) -> Result<(), Report> {
+    let Stamp { now, version } = stamp;
+    run(&format!(
+        "ALTER TABLE {table} ADD COLUMN since timestamptz NOT NULL DEFAULT {now}, ADD COLUMN version integer DEFAULT {version}"
+    ))?;
+    run(&format!(
+        "ALTER TABLE {table} ALTER COLUMN since SET DEFAULT pg_catalog.now(), ALTER COLUMN version DROP DEFAULT"
+    ))
+    .map(drop)
 }
 
 fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
@@ -190,15 +198,16 @@ fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
 }
 
-/// Makes the table equal to the rows of the query, in one statement: no table in between, so it can run where none may be
-/// made, and every part sees the same rows.
+/// Makes the table equal to the rows of the query, where they differ at all, in one statement: no table in between, so it can run
+/// where none may be made, and every part sees the same rows.
 fn change(
     target: &str,
     query: &str,
     columns: &[&str],
     keys: &[&str],
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<Written, Report> {
+    let Stamp { now, version } = stamp;
     let free = |name: &str| {
         let mut name = name.to_owned();
         while columns.contains(&name.as_str()) {
@@ -220,16 +229,20 @@ fn change(
     // One pass over both finds what differs; the changes look up those rows alone.
     let either = keys.iter().map(|key| format!("coalesce(s.{key}, t.{key}) AS {key}")).collect();
     let (either, all) = (joined(", ", either), columns.join(", "));
+    let differences = format!(
+        "(SELECT true AS {here}, q.* FROM ({query}) AS q OFFSET 0) AS s \
+         FULL JOIN (SELECT true AS {here}, {all} FROM {target} AS q) AS t ON {same_key} \
+         WHERE s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})"
+    );
+    if !has_rows(&format!("SELECT FROM {differences} LIMIT 1"))? {
+        return Ok(Written::default());
+    }
     let statement = format!(
-        "WITH d AS MATERIALIZED (\
-           SELECT {either}, {new}, t.{here} AS {is_old}, s.{here} AS {is_new} \
-           FROM (SELECT true AS {here}, q.* FROM ({query}) AS q OFFSET 0) AS s \
-           FULL JOIN (SELECT true AS {here}, {all} FROM {target} AS q) AS t ON {same_key} \
-           WHERE s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})), \
+        "WITH d AS MATERIALIZED (SELECT {either}, {new}, t.{here} AS {is_old}, s.{here} AS {is_new} FROM {differences}), \
          gone AS (DELETE FROM {target} t USING d WHERE d.{is_new} IS NULL AND {its_key} RETURNING 1), \
-         changed AS (UPDATE {target} t SET {set}, since = {now} FROM d \
+         changed AS (UPDATE {target} t SET {set}, since = {now}, version = {version} FROM d \
                      WHERE d.{is_new} AND d.{is_old} AND {its_key} RETURNING 1), \
-         added AS (INSERT INTO {target} ({all}, since) SELECT {all}, {now} FROM d WHERE d.{is_old} IS NULL RETURNING 1) \
+         added AS (INSERT INTO {target} ({all}, since, version) SELECT {all}, {now}, {version} FROM d WHERE d.{is_old} IS NULL RETURNING 1) \
          SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
                 (SELECT pg_catalog.count(*) FROM gone)"
     );
@@ -242,6 +255,13 @@ fn change(
         updated: updated.unwrap_or(0),
         deleted: deleted.unwrap_or(0),
     })
+}
+
+/// Whether a query has any, as all is now. It may run in parallel workers, which a statement that writes, or of which so many rows
+/// were asked for, may not.
+fn has_rows(query: &str) -> Result<bool, Report> {
+    Spi::connect_mut(|client| client.update(query, None, &[]).map(|rows| !rows.is_empty()))
+        .map_err(spi_failed)
 }
 
 pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {

@@ -13,7 +13,7 @@ use crate::pg::query::{self, spi_failed};
 use crate::pg::registry;
 use crate::pg::security::{as_role, current_role, with_latest_snapshot};
 
-use super::table::{existing, qualified_name, run, select_one};
+use super::table::{STAMPED, existing, qualified_name, run, select_one};
 
 /// Refuses a table that is there and belongs to another role than the model's owner, who runs this: its triggers would run with
 /// the owner's rights. Until the transaction ends the name means what it means now: the table is not dropped and made anew by
@@ -154,7 +154,7 @@ pub(crate) fn must_be_fit(
         return refused(Code::ERRCODE_WRONG_OBJECT_TYPE, format!("{table} is no table"));
     }
     let column = |wanted: &str| found.iter().find(|(name, ..)| name == wanted);
-    for wanted in columns.iter().copied().chain(["since"]) {
+    for wanted in columns.iter().copied().chain(STAMPED) {
         if column(wanted).is_none() {
             return refused(
                 Code::ERRCODE_UNDEFINED_COLUMN,
@@ -210,7 +210,7 @@ fn is_written_by(model_id: i64, table: &str) -> Result<bool, Report> {
 
 /// Refuses a key of the name of another column of the table.
 pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
-    if others.contains(&key) || key == "since" {
+    if others.contains(&key) || STAMPED.contains(&key) {
         return Err(report(
             Code::ERRCODE_DUPLICATE_COLUMN,
             format!("the table has a column \"{key}\" of its own"),

@@ -13,7 +13,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
-use crate::pg::operate::table::{self, Moment, Output, Written};
+use crate::pg::operate::table::{self, Output, Stamp, Written};
 use crate::pg::operate::target;
 use crate::pg::progress::Progress;
 use crate::pg::registry::{self, Model, Privilege, Version, current};
@@ -75,8 +75,8 @@ fn recommend_all_into(
         &columns_of(&served),
         &usable_type(&served.columns.user)?,
     )?;
-    let now = Moment::now();
-    let (n_rows, written) = write(&target, &served, &pages, &now)?;
+    let stamp = Stamp::of(&version);
+    let (n_rows, written) = write(&target, &served, &pages, &stamp)?;
     if is_published && !target::is_temporary(&target)? {
         let user = &served.columns.user;
         publish::remember(
@@ -90,7 +90,7 @@ fn recommend_all_into(
                 history: None,
                 search_path: registry::current_search_path(),
             },
-            &now,
+            &stamp,
         )?;
     }
     Ok(TableIterator::once((n_rows as i64, written.inserted, written.updated, written.deleted)))
@@ -113,7 +113,7 @@ fn write(
     target: &str,
     served: &Served,
     pages: &Pages,
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<(usize, Written), Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
     let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
@@ -129,7 +129,7 @@ fn write(
     let mut rows = (0..pages.len())
         .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
     let n_rows = (0..pages.len()).map(|user| pages.page(user).len()).sum();
-    let written = table::write(target, &columns, now, n_rows, |_, row| {
+    let written = table::write(target, &columns, stamp, n_rows, |_, row| {
         let Some((user, place)) = rows.next() else { return };
         keys::write(&recommender.user_keys, user, row);
         row.integer(i64::from(place.rank));
@@ -176,8 +176,9 @@ fn check_memory(n_users: usize, n_places: usize) -> Result<(), Report> {
 
 /// The name of the fit's column, unless the table has another use for it.
 fn own_name(user: &KeyColumn) -> &str {
-    let taken = ["rank", "item", "score", "because_of", "is_popular", "since"];
-    if taken.contains(&user.name.as_str()) { "user_key" } else { &user.name }
+    let taken = ["rank", "item", "score", "because_of", "is_popular"];
+    let is_taken = |name: &str| taken.contains(&name) || table::STAMPED.contains(&name);
+    if is_taken(&user.name) { "user_key" } else { &user.name }
 }
 
 /// The type of a stored model's column, as it is called here; what a stored model claims is not trusted to be a type.

@@ -164,6 +164,11 @@ pub(crate) fn source(version: &Version) -> Result<Option<String>, Report> {
     of_version(version, "source", |row| row.get(1))
 }
 
+/// The schemas in which the names of a version's source were resolved, as a setting's text.
+pub(crate) fn search_path(version: &Version) -> Result<String, Report> {
+    of_version(version, "search_path", |row| row.get(1)).map(Option::unwrap_or_default)
+}
+
 /// The arguments of a version's fit or import.
 pub(crate) fn parameters(version: &Version) -> Result<serde_json::Value, Report> {
     of_version(version, "parameters", |row| row.get::<JsonB>(1))

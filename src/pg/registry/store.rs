@@ -48,8 +48,7 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                 &[new.model.into()],
             )?;
             let rows = client.update(
-                "SELECT m.id, coalesce(max(v.version), 0) + 1, m.active_version FROM persona.model m \
-                 LEFT JOIN persona.model_version v ON v.model_id = m.id WHERE persona.hidden(m.name) = $1 AND m.owner = $2 GROUP BY m.id",
+                "SELECT id, last_version + 1, active_version FROM persona.model WHERE persona.hidden(name) = $1 AND owner = $2",
                 Some(1),
                 &[new.model.into(), owner.into()],
             )?;
@@ -92,9 +91,9 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
             // Changed in any case: under an older snapshot nobody can make a version active that is dropped here.
             let active = if new.activate { Some(version) } else { replaced };
             client.update(
-                "UPDATE persona.model SET active_version = $2 WHERE id = $1",
+                "UPDATE persona.model SET active_version = $2, last_version = $3 WHERE id = $1",
                 None,
-                &[model_id.into(), active.into()],
+                &[model_id.into(), active.into(), version.into()],
             )?;
             // What is kept: the newest, the active one, and the one that this one replaces, however old it is.
             client.update(

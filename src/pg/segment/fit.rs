@@ -9,7 +9,7 @@ use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::operate::publish;
-use crate::pg::operate::table::{self, Moment};
+use crate::pg::operate::table::{self, Stamp};
 use crate::pg::operate::target;
 use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
@@ -113,9 +113,9 @@ fn fit_segments(
             order: fitted.order.as_deref(),
             labels: &fitted.fit.labels,
         };
-        let now = Moment::now();
-        labels::write(&version, target, &labelled, &described, &now)?;
-        labels::remember(&version, target, &labelled, &now)?;
+        let stamp = Stamp::of(&version);
+        labels::write(&version, target, &labelled, &described, &stamp)?;
+        labels::remember(&version, target, &labelled, &stamp)?;
     }
     if activate && publish {
         let written = save_to.map(table::qualified_name).transpose()?;

@@ -5,7 +5,7 @@ use crate::algo::segment::original;
 use crate::pg::error::Report;
 use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
-use crate::pg::operate::table::{self, Moment, Output, Written};
+use crate::pg::operate::table::{self, Output, Stamp, Written};
 use crate::pg::operate::target;
 use crate::pg::registry::{Version, current_search_path};
 
@@ -27,7 +27,7 @@ pub(super) fn write(
     into: &str,
     rows: &Labelled,
     described: &[Described],
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<Written, Report> {
     let key = rows.key.name.as_str();
     target::check_key(key, &["segment", "label"])?;
@@ -41,7 +41,7 @@ pub(super) fn write(
     ];
     let words: Vec<&str> =
         described.iter().map(|one| one.name.as_deref().unwrap_or(&one.label)).collect();
-    table::write(into, &columns, now, rows.labels.len(), |place, text| {
+    table::write(into, &columns, stamp, rows.labels.len(), |place, text| {
         let row = original(rows.order, place);
         match &rows.key.values {
             Values::Integer(keys) => text.integer(keys[row]),
@@ -63,7 +63,7 @@ pub(super) fn remember(
     version: &Version,
     target: &str,
     rows: &Labelled,
-    now: &Moment,
+    stamp: &Stamp,
 ) -> Result<(), Report> {
     let target = table::qualified_name(target)?;
     if target::is_temporary(&target)? {
@@ -80,6 +80,6 @@ pub(super) fn remember(
             history: None,
             search_path: current_search_path(),
         },
-        now,
+        stamp,
     )
 }
