@@ -57,6 +57,50 @@ def scale(bench):
             yield Row(f"{scaler} scaler, {name}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, bars[scaler])
 
 
+def tables(bench):
+    """describe and quantiles beside pandas, by tests/quality/tables.py: the largest relative difference of any column."""
+    peer, data, answers = run.peer_script("tables")
+    names, quantiles, _, _ = json.loads(peer("names"))
+    for name in [*names, "odd"]:
+        columns = json.loads(peer("data", name, data))
+        bench.sql(f"CREATE TABLE told_{name} (id bigint, {', '.join(f'{column} float8' for column in columns)})")
+        bench.connection.copy_in(f"COPY told_{name} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+        all_of_them = f"ARRAY[{', '.join(f'persona.quantile(q, {q})' for q in quantiles)}]"
+        described = bench.sql(f"SELECT json_agg(d)::text FROM persona.describe('SELECT {', '.join(columns)} FROM told_{name}') AS d").scalar()
+        asked = bench.sql(f"SELECT array_to_json({all_of_them})::text FROM (SELECT persona.feature_quantiles(ARRAY[{', '.join(columns)}]) AS q FROM told_{name}) AS f").scalar()
+        by_column = [list(one) for one in zip(*json.loads(asked))]
+        answers.write_text(json.dumps({"describe": json.loads(described), "quantiles": by_column}))
+        found = json.loads(peer("compare", name, data, answers))
+        what, worst = max(found, key=lambda one: one[1])
+        yield Row(f"describe and quantiles of {name}: largest difference to pandas ({what})", f"{worst:.2g}", "", worst, 1e-9)
+
+
+REFUNDS = ("count", "ignore", "net")
+
+
+def customers(bench):
+    """The figures of rfm beside pandas, in four time zones and with three meanings of a refund."""
+    peer, data, answers = run.peer_script("tables")
+    zones, as_of = json.loads(peer("names"))[2:]
+    peer("data", "purchases", data)
+    bench.sql("CREATE TABLE purchases (id bigint, customer bigint, at timestamp, amount float8)")
+    bench.connection.copy_in("COPY purchases FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+    ours = {}
+    for zone in zones:
+        for refunds in REFUNDS:
+            exact = ", ".join(f"persona.{figure}(r, '{as_of}'::timestamptz, refunds => '{refunds}') AS {figure}" for figure in
+                              ("recency", "customer_age", "purchase_span", "frequency", "monetary", "mean_amount", "repeat_days", "repeat_amount"))
+            text = bench.sql(f"""SELECT json_agg(f ORDER BY customer)::text FROM (
+                SELECT customer, {exact}, persona.recency(r, '{as_of}'::timestamptz, 'day', '{refunds}') AS recency_days FROM (
+                    SELECT customer, persona.rfm(at AT TIME ZONE 'UTC', amount, '{zone}') AS r FROM purchases GROUP BY customer) AS p) AS f""").scalar()
+            ours[f"{zone}|{refunds}"] = json.loads(text)
+    answers.write_text(json.dumps(ours))
+    found = json.loads(peer("compare", "purchases", data, answers))
+    for refunds in REFUNDS:
+        what, worst = max((one for one in found if one[0].endswith(refunds)), key=lambda one: one[1])
+        yield Row(f"rfm, refunds => '{refunds}': largest difference to pandas ({what})", f"{worst:.2g}", "", worst, 1e-9)
+
+
 def encode(bench):
     """Encodings against scikit-learn's, by tests/quality/encode.py: the largest difference of any row."""
     peer, data, answers = run.peer_script("encode")
@@ -90,7 +134,7 @@ def encode(bench):
         yield Row(f"{what}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
 
 
-TASKS = [*segment_quality.TASKS, scale, encode, run.movielens]
+TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, run.movielens]
 
 
 def body():
