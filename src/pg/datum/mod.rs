@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
 mod array;
-mod family;
+mod asked;
 
 use std::ffi::CStr;
 
@@ -16,7 +16,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use super::error::{Error, Report};
 pub(crate) use array::plain_floats;
 use array::{array_elements, vector_elements};
-use family::{extension_type, folded, interval_seconds, money, numeric, time_seconds};
+use asked::{extension_type, folded, interval_seconds, money, numeric, time_seconds};
 
 /// How values of a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
