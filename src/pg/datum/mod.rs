@@ -333,10 +333,19 @@ pub(crate) fn is_built_in(type_id: Oid) -> bool {
     type_id.to_u32() < pg_sys::FirstNormalObjectId
 }
 
-/// Whether the type is pgvector's, and none that is only called so.
 fn is_pgvector(type_id: Oid) -> bool {
+    is_of_extension(type_id, c"vector")
+}
+
+/// Whether the type is citext, of which texts that differ in their case alone are equal.
+pub(crate) fn is_citext(type_id: Oid) -> bool {
+    is_of_extension(type_id, c"citext")
+}
+
+/// Whether the type is the one that the extension is named after, and none that is only called so.
+fn is_of_extension(type_id: Oid, wanted: &CStr) -> bool {
     // SAFETY: look-ups in the catalogue; the extension's name is a C string of PostgreSQL's.
-    type_name(type_id).rsplit('.').next() == Some("vector")
+    type_name(type_id).rsplit('.').next() == wanted.to_str().ok()
         && unsafe {
             let extension = pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_id);
             let name = if extension == pg_sys::InvalidOid {
@@ -346,7 +355,7 @@ fn is_pgvector(type_id: Oid) -> bool {
             };
             // Whoever made the extension may add a type of his own to it.
             let owner = owner_of_type(type_id);
-            !name.is_null() && std::ffi::CStr::from_ptr(name) == c"vector" && is_superuser(owner)
+            !name.is_null() && CStr::from_ptr(name) == wanted && is_superuser(owner)
         }
 }
 
