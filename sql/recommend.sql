@@ -3,7 +3,7 @@
 CREATE FUNCTION persona.fit_recommender(
     model text, source text, user_column text DEFAULT 'user_id', item_column text DEFAULT 'item_id',
     weight_column text DEFAULT NULL, time_column text DEFAULT NULL, algorithm text DEFAULT 'item_knn',
-    neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 0, holdout double precision DEFAULT 0.2,
+    neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 10, holdout double precision DEFAULT 0.2,
     seed bigint DEFAULT 0, activate boolean DEFAULT true, publish boolean DEFAULT true,
     refit_on_all boolean DEFAULT false)
 RETURNS TABLE (
@@ -15,7 +15,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_recommender_wrapper';
 COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, integer, double precision,
     double precision, bigint, boolean, boolean, boolean) IS
-    'fits a recommender on who had what; it is what was measured, of the training rows, unless refit_on_all';
+    'fits a recommender on who had what: the one that was measured, of the training rows, or refit_on_all';
 
 CREATE FUNCTION persona.evaluate_recommender(
     model text, source text, user_column text DEFAULT NULL, item_column text DEFAULT NULL,
@@ -26,7 +26,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'evaluate_recommender_wrapper';
 COMMENT ON FUNCTION persona.evaluate_recommender(text, text, text, text, text, integer) IS
-    'how well a recommender ranks what users of a source took that it has not learned; unknown users are counted';
+    'how well a recommender ranks what known users of a source took that it has not learned from';
 
 CREATE FUNCTION persona.recommend(
     model text, customer bigint, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)

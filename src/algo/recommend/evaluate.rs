@@ -42,12 +42,7 @@ pub fn evaluate(
     k: usize,
     watch: &Watch,
 ) -> Result<Evaluation, Error> {
-    evaluate_histories(
-        model,
-        (&taken.user_keys, &taken.item_keys, &taken.histories),
-        k,
-        watch,
-    )
+    evaluate_histories(model, (&taken.user_keys, &taken.item_keys, &taken.histories), k, watch)
 }
 
 /// As [`evaluate`], of what was held out of the interactions that the model was made of.

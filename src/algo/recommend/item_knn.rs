@@ -199,8 +199,7 @@ mod tests {
                 .map(|other| {
                     let cosine =
                         dot(item, other) / (dot(item, item).sqrt() * dot(other, other).sqrt());
-                    let users =
-                        (f64::from(popularity[item]) * f64::from(popularity[other])).sqrt();
+                    let users = (f64::from(popularity[item]) * f64::from(popularity[other])).sqrt();
                     let similarity = cosine * users / (users + shrinkage);
                     Candidate {
                         score: f64::from(similarity as f32),

@@ -147,9 +147,8 @@ fn encode_text(
     }
     let key_of = |word: usize| folded.and_then(|keys| keys.get(word)).unwrap_or(&dictionary[word]);
     let mut order: Vec<usize> = (0..dictionary.len()).filter(|&word| used[word]).collect();
-    order.sort_by(|&a, &b| {
-        key_of(a).cmp(key_of(b)).then_with(|| dictionary[a].cmp(&dictionary[b]))
-    });
+    order
+        .sort_by(|&a, &b| key_of(a).cmp(key_of(b)).then_with(|| dictionary[a].cmp(&dictionary[b])));
     let mut ranks = vec![0u32; dictionary.len()];
     let mut keys: Vec<String> = Vec::with_capacity(order.len());
     let mut shown: Vec<String> = Vec::new();
@@ -232,6 +231,9 @@ mod tests {
         let refused = encode(&column, None, &[true, true]).unwrap_err();
         assert_eq!(refused, Error::MissingKey { column: "item".into(), row: 1 });
         let column = Column::number("item", vec![1.5]);
-        assert_eq!(encode(&column, None, &[true]).unwrap_err(), Error::KeyType { column: "item".into() });
+        assert_eq!(
+            encode(&column, None, &[true]).unwrap_err(),
+            Error::KeyType { column: "item".into() }
+        );
     }
 }

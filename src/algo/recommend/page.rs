@@ -3,8 +3,12 @@
 //! An item scores the sum, over those of its nearest items that are in the history, of weight x similarity. The nearest
 //! are the candidate's own, not the history's: lists of the history's nearest favour items that are near to everything
 //! (MovieLens-100K, nDCG@10: .434 against .390). A longer or heavier history makes larger scores: they rank the items of one
-//! user, and are not to be compared between users. Where what was had may be shown again, an item of the history scores what
-//! it was had itself, not what its likes were (see [`REPEAT`]).
+//! user, and are not to be compared between users.
+//!
+//! Where what was had may be shown again it comes first, by how much and how lately it was had: its score is that, on top of
+//! the weight of the whole history, which no other item reaches. On a year of a grocer's households (the next five weeks,
+//! nDCG@10 over types of products) that gives .50 by quantities and .54 by rows; similarity alone gave .30 and .34, and its
+//! sum with what was had .37 to .43 and .43 to .55, as the weight of the latter was.
 //!
 //! What a history cannot fill is filled with popular items, marked so; their score is the share of users that have them,
 //! another scale: the rank is the order of a page. A page is short of `n` only where no item is left to show.
@@ -200,7 +204,8 @@ impl Recommender {
         let n_users = self.n_learned.max(1) as f64;
         let n_missing = n.min(self.n_items()).saturating_sub(page.len());
         // Items that nobody had when the model was learned are the last in order.
-        let known = self.popular_order.iter().take_while(|item| self.popularity[**item as usize] > 0);
+        let known =
+            self.popular_order.iter().take_while(|item| self.popularity[**item as usize] > 0);
         for &item in known.filter(|item| !shown(**item)).take(n_missing) {
             let score = f64::from(self.popularity[item as usize]) / n_users;
             page.push(Recommendation {
@@ -236,11 +241,13 @@ impl Recommender {
         if exclude {
             history.items.iter().for_each(|&item| scores[item as usize] = 0.0);
         } else {
+            // No similarity is above 1, so that no other item scores more than the whole history weighs.
+            let whole: f64 = history.weights.iter().map(|&weight| f64::from(weight)).sum();
             for (&item, &repeat) in history.items.iter().zip(history.repeats) {
                 if scores[item as usize] == 0.0 {
                     touched.push(item);
                 }
-                scores[item as usize] = REPEAT * f64::from(repeat);
+                scores[item as usize] = whole + f64::from(repeat);
             }
         }
         for &item in &*touched {
@@ -291,9 +298,6 @@ impl Recommender {
         Err(Error::OutOfRange { what: "item", index: item, n: self.n_items() })
     }
 }
-
-/// An item that a user had himself scores so many times what he had of it, rows of long ago counting less.
-const REPEAT: f64 = 1.0;
 
 /// What a user has.
 #[derive(Debug, Clone, Copy, Default)]

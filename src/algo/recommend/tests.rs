@@ -386,7 +386,7 @@ fn what_a_user_had_most_and_last_is_what_to_have_again() {
     let keys = |page: &[Recommendation]| -> Vec<String> {
         page.iter().map(|place| model.item_keys.label(place.item)).collect()
     };
-    // Much of item 20 long ago, 30 halved four times, is less than what is had now.
+    // Much of item 20 long ago, 30 halved twice, is less than what is had now.
     assert_eq!(keys(&page), ["5", "4", "3", "2", "1", "11", "12", "13", "20"]);
     assert!(page.iter().all(|place| place.because_of == Some(place.item)));
 }

@@ -283,8 +283,7 @@ impl<'a> Receiver<'a> {
         let types = requested.clone().map(|one| type_name(one.attribute.type_oid)).collect();
         let forms: Vec<Form> = requested.map(|one| form_of(one.attribute.type_oid)).collect();
         let mut columns = Vec::new();
-        for (position, Builder { attribute, role, values }) in
-            self.builders.into_iter().enumerate()
+        for (position, Builder { attribute, role, values }) in self.builders.into_iter().enumerate()
         {
             let name = attribute.name;
             match values {

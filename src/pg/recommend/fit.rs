@@ -8,9 +8,7 @@ use super::events::{Names, WORK, read};
 use super::served::{Served, payload};
 use super::{places, required};
 use crate::algo::memory;
-use crate::algo::recommend::{
-    self, Algorithm, Evaluation, Interactions, Params, Split, Stratum,
-};
+use crate::algo::recommend::{self, Algorithm, Evaluation, Interactions, Params, Split, Stratum};
 use crate::pg::error::{Error, Report};
 use crate::pg::guc;
 use crate::pg::operate::publish;
