@@ -6,9 +6,7 @@
 use pg_persona::algo::{
     frame::Column,
     random::Random,
-    recommend::{
-        Algorithm, Interactions, Params, Recommender, Split, Stratum, evaluate, fit, split,
-    },
+    recommend::{Algorithm, Interactions, Params, Recommender, Split, Stratum, fit},
     stop::Watch,
 };
 use std::time::Instant;
@@ -40,17 +38,14 @@ fn quality(path: &str) {
     ] {
         let interactions = Interactions::from_columns(&users, &items, weights, None, &Watch::new())
             .expect("sound rows");
-        let params = Params { algorithm, holdout: None, ..Params::default() }
-            .check()
-            .expect("valid parameters");
         let mut sums = [0.0; 5];
         for seed in 0..5 {
             let by = Split::Random { share: 0.25, seed, by: Stratum::Item };
-            let (train, held_out) = split(&interactions, by).expect("a valid share");
-            let (model, _) = fit(&train, &params, &Watch::new()).expect("rows");
-            let quality = evaluate(&model, &held_out, 10, &Watch::new())
-                .expect("places")
-                .expect("held-out rows");
+            let params = Params { algorithm, holdout: Some(by), ..Params::default() }
+                .check()
+                .expect("valid parameters");
+            let (_, evaluation) = fit(&interactions, &params, &Watch::new()).expect("rows");
+            let quality = evaluation.and_then(|found| found.quality).expect("held-out rows");
             let values =
                 [quality.ndcg, quality.precision, quality.recall, quality.map, quality.coverage];
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value / 5.0);

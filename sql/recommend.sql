@@ -3,28 +3,30 @@
 CREATE FUNCTION persona.fit_recommender(
     model text, source text, user_column text DEFAULT 'user_id', item_column text DEFAULT 'item_id',
     weight_column text DEFAULT NULL, time_column text DEFAULT NULL, algorithm text DEFAULT 'item_knn',
-    neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 0, holdout double precision DEFAULT 0.2,
-    seed bigint DEFAULT 0, activate boolean DEFAULT true, publish boolean DEFAULT true)
+    neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 10, holdout double precision DEFAULT 0.2,
+    seed bigint DEFAULT 0, activate boolean DEFAULT true, publish boolean DEFAULT true,
+    refit_on_all boolean DEFAULT false)
 RETURNS TABLE (
     version integer, n_users bigint, n_items bigint, n_events bigint, n_test_users bigint,
     ndcg_at_10 double precision, precision_at_10 double precision, recall_at_10 double precision,
-    map_at_10 double precision, coverage_at_10 double precision)
+    map_at_10 double precision, coverage_at_10 double precision, popular_ndcg_at_10 double precision,
+    n_unknown_users bigint, refit_on_all boolean)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_recommender_wrapper';
 COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, integer, double precision,
-    double precision, bigint, boolean, boolean) IS
-    'fits a recommender on a table or SELECT of who had what; returns how well it ranks what was held out';
+    double precision, bigint, boolean, boolean, boolean) IS
+    'fits a recommender on who had what: the one that was measured, of the training rows, or refit_on_all';
 
 CREATE FUNCTION persona.evaluate_recommender(
     model text, source text, user_column text DEFAULT NULL, item_column text DEFAULT NULL,
     weight_column text DEFAULT NULL, n integer DEFAULT 10)
 RETURNS TABLE (
     n_users bigint, ndcg double precision, precision_mean double precision, recall double precision,
-    map double precision, coverage double precision)
+    map double precision, coverage double precision, popular_ndcg double precision, n_unknown_users bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'evaluate_recommender_wrapper';
 COMMENT ON FUNCTION persona.evaluate_recommender(text, text, text, text, text, integer) IS
-    'how well a recommender ranks the items of a table or SELECT that its users had not had when it was fitted';
+    'how well a recommender ranks what known users of a source took that it has not learned from';
 
 CREATE FUNCTION persona.recommend(
     model text, customer bigint, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)
@@ -32,7 +34,7 @@ RETURNS TABLE (item bigint, score double precision, rank integer, because_of big
 LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10
 AS 'MODULE_PATHNAME', 'recommend_bigint_wrapper';
 COMMENT ON FUNCTION persona.recommend(text, bigint, integer, boolean) IS
-    'the best items for a user, each with the item because of which; popular items for a user whom the model does not know';
+    'the best items for a user; scores rank one user''s items and cannot be compared between users';
 
 CREATE FUNCTION persona.recommend(
     model text, customer text, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)

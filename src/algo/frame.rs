@@ -70,6 +70,41 @@ impl Column {
         Self { name: name.to_owned(), values: Values::Integer(values.into()) }
     }
 
+    /// Gives each word of a text column the form that all its equals have, so that they share a code. `canonical` may leave a
+    /// word as it is by saying None.
+    pub fn unite_words(
+        &mut self,
+        canonical: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), Refused> {
+        let Values::Text { codes, dictionary } = &mut self.values else { return Ok(()) };
+        let mut is_changed = false;
+        for word in dictionary.iter_mut() {
+            if let Some(form) = canonical(word).filter(|form| form != word) {
+                *word = form;
+                is_changed = true;
+            }
+        }
+        if !is_changed {
+            return Ok(());
+        }
+        let mut positions = std::collections::HashMap::new();
+        let (mut united, mut words) = (Vec::new(), Vec::new());
+        for word in std::mem::take(dictionary) {
+            let next = words.len() as u32;
+            let code = positions.get(&word).copied().unwrap_or(next);
+            memory::push(&mut united, code)?;
+            if code == next {
+                memory::insert(&mut positions, memory::owned(&word)?, code)?;
+                memory::push(&mut words, word)?;
+            }
+        }
+        *dictionary = words;
+        for code in codes.iter_mut().filter(|code| **code != MISSING) {
+            *code = united[*code as usize];
+        }
+        Ok(())
+    }
+
     /// A text column from its values; `None` is a missing one.
     #[cfg(test)]
     pub fn text<'a>(name: &str, values: impl IntoIterator<Item = Option<&'a str>>) -> Self {
@@ -134,6 +169,18 @@ mod tests {
         let expected = Values::Text {
             codes: vec![0, MISSING, 1, 0].into(),
             dictionary: vec!["Kyoto".into(), "Oslo".into()],
+        };
+        assert_eq!(column.values, expected);
+    }
+
+    #[test]
+    fn words_of_one_form_share_a_code_in_order_of_appearance() {
+        let words = [Some("b "), Some("a"), None, Some("b"), Some("a "), Some("c")];
+        let mut column = Column::text("code", words);
+        column.unite_words(|word| Some(word.trim_end().to_owned())).unwrap();
+        let expected = Values::Text {
+            codes: vec![0, 1, MISSING, 0, 1, 2].into(),
+            dictionary: vec!["b".into(), "a".into(), "c".into()],
         };
         assert_eq!(column.values, expected);
     }

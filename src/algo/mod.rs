@@ -5,6 +5,7 @@ pub mod encoded;
 pub mod flat_map;
 pub mod frame;
 pub mod hash;
+pub mod key;
 pub mod memory;
 pub mod random;
 pub mod stop;

@@ -12,6 +12,7 @@ mod flat;
 mod gathered;
 mod guc;
 mod ingest;
+mod key;
 mod names;
 mod progress;
 mod query;

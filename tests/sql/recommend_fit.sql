@@ -11,13 +11,18 @@ FROM persona.fit_recommender('shop', 'purchases', holdout => 0);
 
 -- A quarter of each user's items is held out: one of three; the one of two is kept.
 SELECT version, n_test_users, round(ndcg_at_10::numeric, 4) AS ndcg, round(precision_at_10::numeric, 4) AS precision_at_10,
-       recall_at_10, round(map_at_10::numeric, 4) AS map, coverage_at_10
+       recall_at_10, round(map_at_10::numeric, 4) AS map, coverage_at_10, round(popular_ndcg_at_10::numeric, 4) AS popular, n_unknown_users, refit_on_all
 FROM persona.fit_recommender('shop', 'purchases', holdout => 0.25, activate => false);
 SELECT version, is_active, algorithm, n_rows, features, parameters, metrics ->> 'n_users' AS n_users
 FROM persona.model_versions WHERE model = 'shop' ORDER BY version;
 
--- With a time column the last are held out.
-SELECT version, n_test_users FROM persona.fit_recommender('by_time', 'purchases', time_column => 'bought_on', holdout => 0.2);
+-- With a time column the last are held out. What a user had before the cut is not new after it, and a new user is counted apart.
+SELECT version, n_test_users, n_unknown_users FROM persona.fit_recommender('by_time', 'purchases', time_column => 'bought_on', holdout => 0.2);
+SELECT n_test_users, n_unknown_users
+FROM persona.fit_recommender('by_time', 'SELECT * FROM purchases UNION ALL SELECT user_id, item_id, quantity, ''2026-12-01'' FROM purchases UNION ALL SELECT 99, 5, 1, ''2026-12-01''',
+                             time_column => 'bought_on', holdout => 0.6);
+-- Nothing comes after the first four fifths of the rows.
+SELECT n_test_users, ndcg_at_10, popular_ndcg_at_10 FROM persona.fit_recommender('by_time', 'SELECT user_id, item_id, date ''2026-01-01'' AS bought_on FROM purchases', time_column => 'bought_on');
 SELECT version, n_test_users, ndcg_at_10 FROM persona.fit_recommender('popular', 'purchases', algorithm => 'popular', holdout => 0);
 
 -- Shuffled rows and other numbers of threads give the same bytes; another weight does not.
@@ -27,16 +32,16 @@ SET persona.threads = 1;
 SELECT n_users, n_items, n_events FROM persona.fit_recommender('same', 'many', weight_column => 'weight', holdout => 0);
 SET persona.threads = 2;
 SELECT version FROM persona.fit_recommender('same', 'SELECT * FROM many ORDER BY md5(ctid::text)', weight_column => 'weight', holdout => 0);
-SELECT version FROM persona.fit_recommender('same', 'many', weight_column => 'weight', seed => 7);
+SELECT version FROM persona.fit_recommender('same', 'many', weight_column => 'weight', seed => 7, refit_on_all => true);
 RESET persona.threads;
 SELECT version FROM persona.fit_recommender('same', 'many', holdout => 0);
 SELECT version, sha256 = first_value(sha256) OVER (ORDER BY version) AS as_first
 FROM persona.model_versions WHERE model = 'same' ORDER BY version;
 
--- How a model ranks what it has not seen; users and items that it does not know count.
-SELECT n_users, ndcg, recall, map, coverage
+-- How a model ranks what it has not seen; items that it does not know count as missed, users whom it does not know are counted.
+SELECT n_users, ndcg, recall, map, coverage, popular_ndcg, n_unknown_users
 FROM persona.evaluate_recommender('shop', 'SELECT 3 AS user_id, 2 AS item_id UNION ALL SELECT 6, 4', n => 1);
-SELECT n_users, ndcg, recall FROM persona.evaluate_recommender('shop', 'SELECT 99 AS u, 5 AS i', 'u', 'i', n => 1);
+SELECT n_users, ndcg, recall, n_unknown_users FROM persona.evaluate_recommender('shop', 'SELECT 99 AS u, 5 AS i', 'u', 'i', n => 1);
 SELECT n_users, ndcg FROM persona.evaluate_recommender('shop', 'purchases');
 
 -- A refit runs the fit again with its arguments.
@@ -71,6 +76,8 @@ SELECT * FROM persona.fit_recommender('x', 'purchases', shrinkage => 'NaN');
 SELECT * FROM persona.fit_recommender('x', 'purchases', holdout => 1);
 \echo :SQLSTATE
 SELECT * FROM persona.fit_recommender('x', 'purchases', holdout => 'NaN');
+\echo :SQLSTATE
+SELECT * FROM persona.fit_recommender('x', 'purchases', refit_on_all => NULL);
 \echo :SQLSTATE
 SELECT * FROM persona.fit_recommender('x', 'SELECT * FROM purchases WHERE false');
 \echo :SQLSTATE

@@ -35,6 +35,14 @@ SELECT inserted FROM persona.recommend_all('codes', save_to => 'top_codes', n =>
 SELECT code, item FROM top_codes ORDER BY code;
 SELECT n_users FROM persona.fit_recommender('accounts', 'tastes', 'account', 'genre', holdout => 0);
 SELECT item, is_popular FROM persona.recommend('accounts', 90071992547409933::text, 1);
+-- Keys that are equal in SQL are one key, and one that asks may be written in another way.
+SELECT n_users, n_items FROM persona.fit_recommender('written', 'SELECT * FROM (VALUES (5, 1.50), (5.0, 1.5), (5.00, 2), (6, 2.000), (6, 3)) AS v (user_id, item_id)', holdout => 0);
+SELECT user_key, item, because_of, is_popular FROM persona.recommend_all('written', 1) ORDER BY user_key;
+SELECT item, because_of, is_popular FROM persona.recommend('written', '5.000'::text, 1);
+SELECT item, because_of, is_popular FROM persona.recommend('written', 5::text, 1);
+SELECT similar_item FROM persona.similar_items('written', '01.5');
+SELECT n_users, n_items FROM persona.fit_recommender('written', 'SELECT * FROM (VALUES (0::float8, ''a ''::char(3)), (''-0'', ''a''), (1e20, ''b'')) AS v (user_id, item_id)', holdout => 0);
+SELECT user_key FROM persona.recommend_all('written', 1) ORDER BY user_key COLLATE "C";
 -- A key column whose name the table needs for itself.
 SELECT n_users FROM persona.fit_recommender('ranks', 'tastes', 'rank', 'genre', holdout => 0);
 SELECT inserted FROM persona.recommend_all('ranks', save_to => 'top_ranks', n => 1);

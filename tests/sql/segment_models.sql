@@ -96,7 +96,7 @@ SELECT * FROM persona.fit_segments('bad', 'SELECT * FROM customer WHERE false', 
 SELECT * FROM persona.fit_segments('bad', 'SELECT id, nullif(recency, 0) AS recency FROM customer', 'id', 3);
 SELECT * FROM persona.fit_segments('bad', 'SELECT nullif(id, 3) AS id, recency FROM customer', 'id', 3);
 SELECT * FROM persona.fit_segments('bad', 'SELECT id, ''Infinity''::float8 AS r FROM customer', 'id', 3);
-SELECT * FROM persona.fit_segments('bad', 'SELECT monetary, recency FROM customer', 'monetary', 3);
+SELECT * FROM persona.fit_segments('bad', 'SELECT monetary::float8 AS monetary, recency FROM customer', 'monetary', 3);
 SELECT * FROM persona.fit_segments('bad', 'no_table', 'id', 3);
 SELECT * FROM persona.fit_segments('bad', 'DELETE FROM customer RETURNING *', 'id', 3);
 SELECT * FROM persona.fit_segments('', 'customer', 'id', 3);

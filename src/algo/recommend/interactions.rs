@@ -1,9 +1,10 @@
 //! Who had what: the user x item matrix that every recommender is fitted on, from rows in any order.
 //!
-//! Rows of one user and item are one cell: its weight is their sum, its time the last. The sum runs over the weights in
-//! ascending order, so that the cell has the same bits however the rows came.
+//! Rows of one user and item are one cell, whose weight is their sum. The sum runs over the weights in ascending order, so
+//! that the cell has the same bits however the rows came. Time is of rows, not of cells: what was had in January and again in
+//! December is in the past of March.
 
-use super::{Error, keys, keys::Keys, sparse::Sparse};
+use super::{Error, keys, keys::Keys, sparse::Sparse, split};
 use crate::algo::{
     frame::{Column, Frame, Values},
     stop::Watch,
@@ -15,8 +16,19 @@ pub struct Interactions {
     pub item_keys: Keys,
     /// A row for each user, a column for each item.
     pub histories: Sparse,
-    /// For each cell of `histories` its last time, where times were given.
-    pub times: Option<Vec<f64>>,
+    /// For each cell of `histories` how much it was had, rows of long ago counting less: what a user is likely to have again.
+    pub repeats: Vec<f32>,
+    /// What was had up to a moment, where times were given and one was asked for.
+    pub past: Option<Past>,
+}
+
+/// The part of the interactions up to a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// For each cell of the histories its weight from the rows up to the moment; 0 where the first row comes later.
+    pub(super) weights: Vec<f32>,
+    /// Whether there are rows after the moment.
+    pub has_later: bool,
 }
 
 /// The names of the columns of a frame that holds interactions.
@@ -27,17 +39,57 @@ pub struct Columns<'a> {
     /// Without one each row weighs 1 and a cell weighs 1 however many rows it has: bought or not.
     pub weight: Option<&'a str>,
     pub time: Option<&'a str>,
+    /// For each word of a text column of keys the one by which it is known, where words that differ are one key.
+    pub user_words: Option<&'a [String]>,
+    pub item_words: Option<&'a [String]>,
 }
 
+impl<'a> Columns<'a> {
+    /// Users and items alone.
+    pub fn of(user: &'a str, item: &'a str) -> Self {
+        Self { user, item, weight: None, time: None, user_words: None, item_words: None }
+    }
+}
+
+/// Rows of who had what, as parallel columns.
+#[derive(Debug, Clone, Copy)]
+struct Events<'a> {
+    users: &'a Column,
+    items: &'a Column,
+    user_words: Option<&'a [String]>,
+    item_words: Option<&'a [String]>,
+    weights: Option<&'a [f64]>,
+    times: Option<&'a [f64]>,
+    last_share: Option<f64>,
+}
+
+/// In the time from the first row to the last, the weight of a row for buying again is halved so many times: of 0 to 12 the
+/// best, with 1, on the households of a grocer.
+const HALVINGS: f64 = 2.0;
+
 impl Interactions {
-    pub fn from_frame(frame: &Frame, columns: &Columns, watch: &Watch) -> Result<Self, Error> {
+    /// With `last_share`, and a column of times, the past is what was had before about this share of the rows.
+    pub fn from_frame(
+        frame: &Frame,
+        columns: &Columns,
+        last_share: Option<f64>,
+        watch: &Watch,
+    ) -> Result<Self, Error> {
         let find = |name: &str| {
             frame.column(name).ok_or_else(|| Error::MissingColumn { column: name.to_owned() })
         };
-        let (users, items) = (find(columns.user)?, find(columns.item)?);
         let weights = columns.weight.map(|name| numbers(find(name)?)).transpose()?;
         let times = columns.time.map(|name| numbers(find(name)?)).transpose()?;
-        Self::from_columns(users, items, weights.as_deref(), times.as_deref(), watch)
+        let events = Events {
+            users: find(columns.user)?,
+            items: find(columns.item)?,
+            user_words: columns.user_words,
+            item_words: columns.item_words,
+            weights: weights.as_deref(),
+            times: times.as_deref(),
+            last_share,
+        };
+        Self::from_events(&events, watch)
     }
 
     /// From parallel columns. A weight of zero is no interaction; a negative one is refused.
@@ -48,6 +100,13 @@ impl Interactions {
         times: Option<&[f64]>,
         watch: &Watch,
     ) -> Result<Self, Error> {
+        let (user_words, item_words, last_share) = (None, None, None);
+        let events = Events { users, items, user_words, item_words, weights, times, last_share };
+        Self::from_events(&events, watch)
+    }
+
+    fn from_events(events: &Events, watch: &Watch) -> Result<Self, Error> {
+        let Events { users, items, weights, times, .. } = *events;
         let n_rows = length(users);
         let lengths = [Some(length(items)), weights.map(<[f64]>::len), times.map(<[f64]>::len)];
         if let Some(found) = lengths.into_iter().flatten().find(|&found| found != n_rows) {
@@ -65,14 +124,17 @@ impl Interactions {
             return Err(Error::EmptyInput);
         }
         watch.check()?;
-        let (user_keys, user_codes) = keys::encode(users, &kept)?;
+        let (user_keys, user_codes) = keys::encode(users, events.user_words, &kept)?;
         watch.check()?;
-        let (item_keys, item_codes) = keys::encode(items, &kept)?;
+        let (item_keys, item_codes) = keys::encode(items, events.item_words, &kept)?;
         watch.check()?;
 
+        let clock = times.map(|times| Clock::of(times, &kept, events.last_share));
+        let until = clock.as_ref().and_then(|clock| clock.until);
         let (offsets, rows) = rows_by_user(&user_codes, user_keys.len(), &kept);
         let mut histories = Sparse::new();
-        let mut cell_times = times.map(|_| Vec::with_capacity(n_kept));
+        let mut repeats = Vec::new();
+        let mut past_weights = until.map(|_| Vec::new());
         let mut history: Vec<(u32, f64, f64)> = Vec::new();
         for user in 0..user_keys.len() {
             if user % 1024 == 0 {
@@ -83,13 +145,17 @@ impl Interactions {
                 let row = row as usize;
                 (item_codes[row], weights.map_or(1.0, |w| w[row]), times.map_or(0.0, |t| t[row]))
             }));
-            history.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+            let by_weight = |a: &(u32, f64, f64), b: &(u32, f64, f64)| {
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2))
+            };
+            history.sort_unstable_by(by_weight);
             for cell in history.chunk_by(|a, b| a.0 == b.0) {
                 let item = cell[0].0;
-                let weight = match weights {
-                    Some(_) => cell.iter().map(|row| row.1).sum::<f64>() as f32,
-                    None => 1.0,
+                let sum = |rows: &mut dyn Iterator<Item = f64>| match weights {
+                    Some(_) => rows.sum::<f64>() as f32,
+                    None => rows.next().map_or(0.0, |_| 1.0),
                 };
+                let weight = sum(&mut cell.iter().map(|row| row.1));
                 if !weight.is_finite() {
                     return Err(Error::WeightOverflow {
                         user: user_keys.label(user as u32),
@@ -97,13 +163,20 @@ impl Interactions {
                     });
                 }
                 histories.push(item, weight);
-                if let Some(times) = &mut cell_times {
-                    times.push(cell.iter().map(|row| row.2).fold(f64::NEG_INFINITY, f64::max));
+                if let (Some(past), Some(until)) = (&mut past_weights, until) {
+                    let earlier = cell.iter().filter(|row| row.2 <= until);
+                    past.push(sum(&mut earlier.map(|row| row.1)));
                 }
+                let fresh = |row: &(u32, f64, f64)| {
+                    row.1 * clock.as_ref().map_or(1.0, |clock| clock.freshness(row.2))
+                };
+                repeats.push(cell.iter().map(fresh).sum::<f64>() as f32);
             }
             histories.end_row();
         }
-        Ok(Self { user_keys, item_keys, histories, times: cell_times })
+        let has_later = clock.is_some_and(|clock| until.is_some_and(|until| clock.last > until));
+        let past = past_weights.map(|weights| Past { weights, has_later });
+        Ok(Self { user_keys, item_keys, histories, repeats, past })
     }
 
     pub fn n_users(&self) -> usize {
@@ -126,31 +199,48 @@ impl Interactions {
         met.into_iter().map(|met| met.min(longest)).sum()
     }
 
-    /// The same users and items with the cells alone that `keep` says.
-    pub(super) fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
+    /// The same users and items with the weights alone that `weight` gives a cell, where that is more than nothing.
+    pub(super) fn weighted(&self, weight: impl Fn(usize) -> f32) -> Sparse {
         let mut histories = Sparse::new();
         for user in 0..self.histories.n_rows() {
             for cell in self.histories.offsets[user]..self.histories.offsets[user + 1] {
-                if keep(cell) {
-                    histories.push(self.histories.columns[cell], self.histories.values[cell]);
+                let weight = weight(cell);
+                if weight > 0.0 {
+                    histories.push(self.histories.columns[cell], weight);
                 }
             }
             histories.end_row();
         }
-        let times = self.times.as_ref().map(|times| {
-            times
-                .iter()
-                .enumerate()
-                .filter(|(cell, _)| keep(*cell))
-                .map(|(_, time)| *time)
-                .collect()
+        histories
+    }
+}
+
+/// The times of the rows, as far as they matter.
+struct Clock {
+    first: f64,
+    last: f64,
+    /// The moment up to which rows are the past.
+    until: Option<f64>,
+}
+
+impl Clock {
+    fn of(times: &[f64], kept: &[bool], last_share: Option<f64>) -> Self {
+        let mut times: Vec<f64> =
+            times.iter().zip(kept).filter(|(_, kept)| **kept).map(|(time, _)| *time).collect();
+        let (first, last) = times
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &t| (a.min(t), b.max(t)));
+        let until = last_share.map(|share| {
+            let place = split::n_train(times.len(), share).saturating_sub(1);
+            *times.select_nth_unstable_by(place, f64::total_cmp).1
         });
-        Self {
-            user_keys: self.user_keys.clone(),
-            item_keys: self.item_keys.clone(),
-            histories,
-            times,
-        }
+        Self { first, last, until }
+    }
+
+    /// How much a row counts for buying again: 1 at the end.
+    fn freshness(&self, time: f64) -> f64 {
+        let span = self.last - self.first;
+        if span > 0.0 { (-HALVINGS * (self.last - time) / span).exp2() } else { 1.0 }
     }
 }
 
@@ -249,14 +339,39 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_summed_and_keep_their_last_time() {
+    fn duplicates_are_summed_and_count_less_for_buying_again_when_they_are_old() {
         let weights = [1.0, 2.0, 3.0, 4.0];
-        let times = [9.0, 5.0, 1.0, 7.0];
+        let times = [9.0, 5.0, 1.0, 5.0];
         let built =
             build(&[1, 2, 1, 1], &["a", "a", "b", "a"], Some(&weights), Some(&times)).unwrap();
         assert_eq!(built.histories.row(0), (&[0u32, 1][..], &[5.0f32, 3.0][..]));
         assert_eq!(built.histories.row(1), (&[0u32][..], &[2.0f32][..]));
-        assert_eq!(built.times, Some(vec![9.0, 1.0, 5.0]));
+        // From 1 to 9 a row is halved twice.
+        assert_eq!(built.repeats, [1.0 + 4.0 / 2.0, 3.0 / 4.0, 2.0 / 2.0]);
+        assert_eq!(built.past, None);
+    }
+
+    #[test]
+    fn the_past_is_what_was_had_before_the_last_share_of_the_rows() {
+        let frame = Frame {
+            n_rows: 5,
+            columns: vec![
+                Column::integer("u", vec![1, 1, 1, 1, 2]),
+                Column::integer("i", vec![7, 8, 7, 9, 7]),
+                Column::number("w", vec![1.0, 2.0, 3.0, 4.0, 5.0]),
+                Column::number("t", vec![1.0, 2.0, 6.0, 6.0, 3.0]),
+            ],
+        };
+        let columns = Columns { weight: Some("w"), time: Some("t"), ..Columns::of("u", "i") };
+        let past =
+            |share| Interactions::from_frame(&frame, &columns, share, &Watch::new()).unwrap().past;
+        // Three of five rows are the past: item 7, had again later, is in it with what it weighed then.
+        let expected = Past { weights: vec![1.0, 2.0, 0.0, 5.0], has_later: true };
+        assert_eq!(past(Some(0.4)), Some(expected));
+        // Four of five end among rows of one time.
+        let expected = Past { weights: vec![4.0, 2.0, 4.0, 5.0], has_later: false };
+        assert_eq!(past(Some(0.2)), Some(expected));
+        assert_eq!(past(None), None);
     }
 
     #[test]
@@ -296,8 +411,9 @@ mod tests {
                 Column::text("t", [None, None]),
             ],
         };
-        let columns = Columns { user: "u", item: "i", weight: None, time: None };
-        let from = |columns: Columns| Interactions::from_frame(&frame, &columns, &Watch::new());
+        let columns = Columns::of("u", "i");
+        let from =
+            |columns: Columns| Interactions::from_frame(&frame, &columns, None, &Watch::new());
         assert_eq!(from(columns).unwrap().histories.n_cells(), 2);
         let refused = from(Columns { item: "x", ..columns }).unwrap_err();
         assert_eq!(refused, Error::MissingColumn { column: "x".into() });

@@ -1,7 +1,8 @@
 //! Items that the same users have: for each item its nearest by cosine, with shrinkage.
 //!
-//! similarity(a, b) = a.b / (|a| |b| + shrinkage) over the items' columns of weights; shrinkage pulls down pairs that
-//! rest on few users (Bell and Koren 2007). One row of the item-item matrix at a time, into a dense accumulator per
+//! similarity(a, b) = a.b / (|a| |b| + shrinkage m(a) m(b)) over the items' columns of weights, where m is the root of the mean
+//! square of an item's weights: cosine x g / (g + shrinkage), g being the geometric mean of the items' numbers of users. That
+//! pulls down pairs that rest on few users (Bell and Koren 2007), whatever the unit of the weights. One row of the item-item matrix at a time, into a dense accumulator per
 //! thread: the whole matrix would be quadratic in the catalogue. The users of a row are added in their order, so a pair
 //! has the same bits from both sides and on any number of threads.
 
@@ -34,7 +35,12 @@ pub(super) fn neighbours(
             users_of.row(item).1.iter().map(|&weight| f64::from(weight).powi(2)).sum::<f64>().sqrt()
         })
         .collect();
-    let data = Data { histories, users_of: &users_of, norms: &norms, popularity, options };
+    let shrunk: Vec<f64> = norms
+        .iter()
+        .zip(popularity)
+        .map(|(norm, &n_users)| norm * (options.shrinkage / f64::from(n_users.max(1))).sqrt())
+        .collect();
+    let data = Data { histories, users_of: &users_of, norms: &norms, shrunk: &shrunk, popularity };
     let items: Vec<u32> = (0..n_items as u32).collect();
     let n_done = AtomicU64::new(0);
     let parts: Vec<Sparse> = items
@@ -65,8 +71,9 @@ struct Data<'a> {
     histories: &'a Sparse,
     users_of: &'a Sparse,
     norms: &'a [f64],
+    /// For each item the root of its part of the shrinkage in a denominator.
+    shrunk: &'a [f64],
     popularity: &'a [u32],
-    options: Options,
 }
 
 struct Scratch {
@@ -114,10 +121,10 @@ impl Data<'_> {
                 watch.check()?;
             }
         }
-        let norm = self.norms[item as usize];
+        let (norm, shrunk) = (self.norms[item as usize], self.shrunk[item as usize]);
         for &other in touched.noted() {
             let dot = std::mem::take(&mut dots[other as usize]);
-            let most = norm * self.norms[other as usize] + self.options.shrinkage;
+            let most = norm * self.norms[other as usize] + shrunk * self.shrunk[other as usize];
             // A product for a quotient, with room for the rounding of an f32: most of the touched end here.
             if dot < best.floor() * most * (1.0 - 1e-6) {
                 continue;
@@ -190,8 +197,10 @@ mod tests {
             let mut expected: Vec<Candidate> = (0..n_items)
                 .filter(|&other| other != item)
                 .map(|other| {
-                    let similarity = dot(item, other)
-                        / (dot(item, item).sqrt() * dot(other, other).sqrt() + shrinkage);
+                    let cosine =
+                        dot(item, other) / (dot(item, item).sqrt() * dot(other, other).sqrt());
+                    let users = (f64::from(popularity[item]) * f64::from(popularity[other])).sqrt();
+                    let similarity = cosine * users / (users + shrinkage);
                     Candidate {
                         score: f64::from(similarity as f32),
                         popularity: popularity[other],
@@ -216,6 +225,17 @@ mod tests {
         check_against_dense_arithmetic(100, 0.0);
         check_against_dense_arithmetic(5, 0.0);
         check_against_dense_arithmetic(5, 10.0);
+    }
+
+    #[test]
+    fn the_unit_of_the_weights_does_not_matter_to_shrinkage() {
+        let histories = random_histories(40, 25, 0.2);
+        let popularity = histories.column_counts(25);
+        let options = Options { neighbors: 5, shrinkage: 10.0 };
+        let mut larger = histories.clone();
+        larger.values.iter_mut().for_each(|weight| *weight *= 1024.0);
+        let found = |histories| neighbours(histories, &popularity, options, &Watch::new()).unwrap();
+        assert_eq!(found(&larger), found(&histories));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::Error;
 use crate::algo::frame::{Column, MISSING, Values};
+use crate::algo::key::decimal;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +13,18 @@ use serde::{Deserialize, Serialize};
 pub enum Keys {
     Integer(Vec<i64>),
     Text(Vec<String>),
+    /// Keys whose case says nothing: without it, by which they are sorted and found, and as they are shown.
+    Folded {
+        keys: Vec<String>,
+        shown: Vec<String>,
+    },
 }
 
 impl Keys {
     pub fn len(&self) -> usize {
         match self {
             Keys::Integer(keys) => keys.len(),
-            Keys::Text(keys) => keys.len(),
+            Keys::Text(keys) | Keys::Folded { keys, .. } => keys.len(),
         }
     }
 
@@ -30,15 +36,15 @@ impl Keys {
     pub fn find_integer(&self, key: i64) -> Option<u32> {
         match self {
             Keys::Integer(keys) => keys.binary_search(&key).ok().map(|position| position as u32),
-            Keys::Text(_) => self.find_text(&key.to_string()),
+            Keys::Text(_) | Keys::Folded { .. } => self.find_text(&key.to_string()),
         }
     }
 
-    /// The code of a key; on integer keys, of the number that the text spells.
+    /// The code of a key, which is in the form of the keys' type; on integer keys, of the number that the text spells.
     pub fn find_text(&self, key: &str) -> Option<u32> {
         match self {
-            Keys::Integer(_) => key.trim().parse().ok().and_then(|key| self.find_integer(key)),
-            Keys::Text(keys) => keys
+            Keys::Integer(_) => decimal(key)?.parse().ok().and_then(|key| self.find_integer(key)),
+            Keys::Text(keys) | Keys::Folded { keys, .. } => keys
                 .binary_search_by(|candidate| candidate.as_str().cmp(key))
                 .ok()
                 .map(|position| position as u32),
@@ -49,7 +55,7 @@ impl Keys {
     pub fn label(&self, code: u32) -> String {
         match self {
             Keys::Integer(keys) => keys.get(code as usize).map(i64::to_string),
-            Keys::Text(keys) => keys.get(code as usize).cloned(),
+            Keys::Text(shown) | Keys::Folded { shown, .. } => shown.get(code as usize).cloned(),
         }
         .unwrap_or_default()
     }
@@ -58,7 +64,9 @@ impl Keys {
     pub fn codes_in(&self, other: &Keys) -> Vec<Option<u32>> {
         match self {
             Keys::Integer(keys) => keys.iter().map(|&key| other.find_integer(key)).collect(),
-            Keys::Text(keys) => keys.iter().map(|key| other.find_text(key)).collect(),
+            Keys::Text(keys) | Keys::Folded { keys, .. } => {
+                keys.iter().map(|key| other.find_text(key)).collect()
+            }
         }
     }
 
@@ -68,19 +76,27 @@ impl Keys {
             && match self {
                 Keys::Integer(keys) => keys.is_sorted_by(|a, b| a < b),
                 Keys::Text(keys) => keys.is_sorted_by(|a, b| a < b),
+                Keys::Folded { keys, shown } => {
+                    keys.is_sorted_by(|a, b| a < b) && shown.len() == keys.len()
+                }
             }
     }
 }
 
-/// The distinct keys of the rows that are kept, and each row's code (meaningless where a row is not kept).
-pub(super) fn encode(column: &Column, kept: &[bool]) -> Result<(Keys, Vec<u32>), Error> {
+/// The distinct keys of the rows that are kept, and each row's code (meaningless where a row is not kept). Words of a text
+/// column that are `folded` into one are one key, shown as the first of them in the order of bytes.
+pub(super) fn encode(
+    column: &Column,
+    folded: Option<&[String]>,
+    kept: &[bool],
+) -> Result<(Keys, Vec<u32>), Error> {
     match &column.values {
         Values::Integer(values) => Ok(encode_integers(values, kept)),
         Values::Text { codes, dictionary } => {
             let missing = codes.iter().zip(kept).position(|(&code, &kept)| kept && code == MISSING);
             match missing {
                 Some(row) => Err(Error::MissingKey { column: column.name.clone(), row }),
-                None => Ok(encode_text(codes, dictionary, kept)),
+                None => Ok(encode_text(codes, dictionary, folded, kept)),
             }
         }
         Values::Number(_) => Err(Error::KeyType { column: column.name.clone() }),
@@ -119,23 +135,37 @@ fn encode_integers(values: &[i64], kept: &[bool]) -> (Keys, Vec<u32>) {
     (Keys::Integer(keys), codes)
 }
 
-fn encode_text(codes: &[u32], dictionary: &[String], kept: &[bool]) -> (Keys, Vec<u32>) {
+fn encode_text(
+    codes: &[u32],
+    dictionary: &[String],
+    folded: Option<&[String]>,
+    kept: &[bool],
+) -> (Keys, Vec<u32>) {
     let mut used = vec![false; dictionary.len()];
     for (&code, _) in codes.iter().zip(kept).filter(|(_, kept)| **kept) {
         used[code as usize] = true;
     }
+    let key_of = |word: usize| folded.and_then(|keys| keys.get(word)).unwrap_or(&dictionary[word]);
     let mut order: Vec<usize> = (0..dictionary.len()).filter(|&word| used[word]).collect();
-    order.sort_by(|&a, &b| dictionary[a].cmp(&dictionary[b]));
+    order
+        .sort_by(|&a, &b| key_of(a).cmp(key_of(b)).then_with(|| dictionary[a].cmp(&dictionary[b])));
     let mut ranks = vec![0u32; dictionary.len()];
     let mut keys: Vec<String> = Vec::with_capacity(order.len());
+    let mut shown: Vec<String> = Vec::new();
     for word in order {
-        if keys.last() != Some(&dictionary[word]) {
-            keys.push(dictionary[word].clone());
+        if keys.last() != Some(key_of(word)) {
+            keys.push(key_of(word).clone());
+            if folded.is_some() {
+                shown.push(dictionary[word].clone());
+            }
         }
         ranks[word] = (keys.len() - 1) as u32;
     }
     let codes = codes.iter().map(|&code| ranks.get(code as usize).copied().unwrap_or(0)).collect();
-    (Keys::Text(keys), codes)
+    match folded {
+        Some(_) => (Keys::Folded { keys, shown }, codes),
+        None => (Keys::Text(keys), codes),
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +175,7 @@ mod tests {
     #[track_caller]
     fn check_integers(values: &[i64], expected_keys: &[i64], expected_codes: &[u32]) {
         let column = Column::integer("user_id", values.to_vec());
-        let (keys, codes) = encode(&column, &vec![true; values.len()]).unwrap();
+        let (keys, codes) = encode(&column, None, &vec![true; values.len()]).unwrap();
         assert_eq!(keys, Keys::Integer(expected_keys.to_vec()));
         assert_eq!(codes, expected_codes);
         assert!(keys.are_sound());
@@ -166,7 +196,7 @@ mod tests {
     fn text_keys_are_sorted_by_bytes_and_unused_words_left_out() {
         let column =
             Column::text("item", [Some("zebra"), Some("apple"), Some("Éclair"), Some("dropped")]);
-        let (keys, codes) = encode(&column, &[true, true, true, false]).unwrap();
+        let (keys, codes) = encode(&column, None, &[true, true, true, false]).unwrap();
         assert_eq!(keys, Keys::Text(vec!["apple".into(), "zebra".into(), "Éclair".into()]));
         assert_eq!(codes[..3], [1, 0, 2]);
         assert_eq!(keys.find_text("zebra"), Some(1));
@@ -175,11 +205,35 @@ mod tests {
     }
 
     #[test]
+    fn folded_words_are_one_key_shown_as_the_first_of_them() {
+        let column = Column::text("item", [Some("tea"), Some("Tea"), Some("TEA"), Some("Ale")]);
+        let folded = ["tea", "tea", "tea", "ale"].map(str::to_owned);
+        let kept = [true, true, false, true];
+        let (keys, codes) = encode(&column, Some(&folded), &kept).unwrap();
+        assert_eq!(codes[..2], [1, 1]);
+        assert_eq!([keys.label(0), keys.label(1)], ["Ale", "Tea"]);
+        assert_eq!([keys.find_text("tea"), keys.find_text("Tea")], [Some(1), None]);
+        assert!(keys.are_sound());
+    }
+
+    #[test]
+    fn a_number_is_found_however_it_is_written() {
+        let keys = Keys::Integer(vec![4, 5]);
+        for text in ["5", "5.00", " +5 ", "0.5e1"] {
+            assert_eq!(keys.find_text(text), Some(1), "{text}");
+        }
+        assert_eq!([keys.find_text("5.5"), keys.find_text("five")], [None, None]);
+    }
+
+    #[test]
     fn a_missing_key_and_a_fraction_are_refused() {
         let column = Column::text("item", [Some("a"), None]);
-        let refused = encode(&column, &[true, true]).unwrap_err();
+        let refused = encode(&column, None, &[true, true]).unwrap_err();
         assert_eq!(refused, Error::MissingKey { column: "item".into(), row: 1 });
         let column = Column::number("item", vec![1.5]);
-        assert_eq!(encode(&column, &[true]).unwrap_err(), Error::KeyType { column: "item".into() });
+        assert_eq!(
+            encode(&column, None, &[true]).unwrap_err(),
+            Error::KeyType { column: "item".into() }
+        );
     }
 }

@@ -14,13 +14,13 @@ mod sparse;
 mod split;
 mod top;
 
-pub use evaluate::{Quality, evaluate};
-pub use interactions::{Columns, Interactions};
+pub use evaluate::{Evaluation, Quality, evaluate};
+pub use interactions::{Columns, Interactions, Past};
 pub use keys::Keys;
 pub use model::{FORMAT, Recommender};
 pub use page::{Pages, Recommendation};
 pub use sparse::Sparse;
-pub use split::{Split, Stratum, split};
+pub use split::{Parts, Split, Stratum, split};
 
 use crate::algo::memory::Refused;
 use crate::algo::stop::{Stopped, Watch};
@@ -41,8 +41,10 @@ pub struct Params {
     pub neighbors: usize,
     /// Added to the denominator of a similarity, so that pairs resting on few users weigh less.
     pub shrinkage: f64,
-    /// What is held out to measure the ranking; the model itself is fitted on everything.
+    /// What is held out to measure the ranking, and so not learned from.
     pub holdout: Option<Split>,
+    /// Whether to learn from everything once more when that was measured.
+    pub refit_on_all: bool,
     /// Places measured.
     pub k: usize,
 }
@@ -52,8 +54,10 @@ impl Default for Params {
         Self {
             algorithm: Algorithm::ItemKnn,
             neighbors: 100,
-            shrinkage: 0.0,
+            // Nothing is lost by it (MovieLens-100K, nDCG@10: .4308 with 10, .4315 without), and one buyer is no proof.
+            shrinkage: 10.0,
             holdout: Some(Split::Random { share: 0.2, seed: 0, by: Stratum::User }),
+            refit_on_all: false,
             k: 10,
         }
     }
@@ -83,23 +87,25 @@ impl Params {
     }
 }
 
-/// The model of all interactions and, with a holdout, how well one fitted without it ranks what was held out. The
-/// quality is `None` too where no user could spare an interaction.
+/// The model and, with a holdout, how well it ranks what was held out. It has learned from the rest alone, as it was measured,
+/// unless it is to learn from everything afterwards; what its users have is all of their interactions in either case.
 pub fn fit(
     interactions: &Interactions,
     params: &ValidParams,
     watch: &Watch,
-) -> Result<(Recommender, Option<Quality>), Error> {
+) -> Result<(Recommender, Option<Evaluation>), Error> {
     let ValidParams(params) = params;
-    let quality = match params.holdout {
-        Some(how) => {
-            let (train, held_out) = split(interactions, how)?;
-            let trained = Recommender::build(&train, params, watch)?;
-            evaluate(&trained, &held_out, params.k, watch)?
-        }
-        None => None,
+    let Some(how) = params.holdout else {
+        return Ok((Recommender::build(interactions, None, params, watch)?, None));
     };
-    Ok((Recommender::build(interactions, params, watch)?, quality))
+    let Parts { train, held_out } = split(interactions, how)?;
+    let measured = Recommender::build(interactions, Some(train), params, watch)?;
+    let evaluation = evaluate::evaluate_held_out(&measured, &held_out, params.k, watch)?;
+    if params.refit_on_all && measured.is_of_a_part() {
+        drop(measured);
+        return Ok((Recommender::build(interactions, None, params, watch)?, Some(evaluation)));
+    }
+    Ok((measured, Some(evaluation)))
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -6,7 +6,7 @@ use crate::algo::stop::Watch;
 use serde::{Deserialize, Serialize};
 
 /// The layout of a stored model; raised whenever older bytes would be misread.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recommender {
@@ -16,6 +16,10 @@ pub struct Recommender {
     pub item_keys: Keys,
     /// A row for each user: what it has and how much.
     pub(super) histories: Sparse,
+    /// For each cell of the histories how strongly it speaks for having the item again.
+    pub(super) repeats: Vec<f32>,
+    /// The part of the histories that neighbours and popularity were learned from; None is all of them.
+    pub(super) training: Option<Sparse>,
     /// A row for each item: its nearest and their similarity. Rows are empty where the algorithm needs none.
     pub(super) neighbours: Sparse,
     /// The transpose of `neighbours`: for an item of a history, whom it speaks for. Made on reading: a transpose costs
@@ -26,24 +30,31 @@ pub struct Recommender {
     pub(super) popularity: Vec<u32>,
     /// The items, most popular first.
     pub(super) popular_order: Vec<u32>,
+    /// The users that were learned from.
+    #[serde(skip)]
+    pub(super) n_learned: usize,
 }
 
 impl Recommender {
+    /// Learns from `training`, a part of the interactions, or from all of them.
     pub(super) fn build(
         interactions: &Interactions,
+        training: Option<Sparse>,
         params: &Params,
         watch: &Watch,
     ) -> Result<Self, Error> {
         let n_items = interactions.n_items();
-        if interactions.histories.n_cells() == 0 {
+        let training = training.filter(|part| *part != interactions.histories);
+        let learned = training.as_ref().unwrap_or(&interactions.histories);
+        if learned.n_cells() == 0 {
             return Err(Error::EmptyInput);
         }
-        let popularity = popular::counts(&interactions.histories, n_items);
+        let popularity = popular::counts(learned, n_items);
         let neighbours = match params.algorithm {
             Algorithm::ItemKnn => {
                 let options =
                     item_knn::Options { neighbors: params.neighbors, shrinkage: params.shrinkage };
-                item_knn::neighbours(&interactions.histories, &popularity, options, watch)?
+                item_knn::neighbours(learned, &popularity, options, watch)?
             }
             Algorithm::Popular => Sparse::empty(n_items),
         };
@@ -53,11 +64,24 @@ impl Recommender {
             user_keys: interactions.user_keys.clone(),
             item_keys: interactions.item_keys.clone(),
             histories: interactions.histories.clone(),
+            repeats: interactions.repeats.clone(),
             speaks_for: neighbours.transposed(n_items),
             neighbours,
             popular_order: popular::order(&popularity),
             popularity,
+            n_learned: learned.n_filled_rows(),
+            training,
         })
+    }
+
+    /// What neighbours and popularity were learned from.
+    pub(super) fn learned(&self) -> &Sparse {
+        self.training.as_ref().unwrap_or(&self.histories)
+    }
+
+    /// Whether a part of the histories was held out of what the model learned from.
+    pub fn is_of_a_part(&self) -> bool {
+        self.training.is_some()
     }
 
     pub fn n_users(&self) -> usize {
@@ -102,6 +126,7 @@ impl Recommender {
         }
         model.check()?;
         model.speaks_for = model.neighbours.transposed(model.n_items());
+        model.n_learned = model.learned().n_filled_rows();
         Ok(model)
     }
 
@@ -114,13 +139,21 @@ impl Recommender {
         if !self.histories.is_sound(n_users, n_items) {
             return damaged("its histories are out of range");
         }
+        if self.repeats.len() != self.histories.n_cells()
+            || !self.repeats.iter().all(|repeat| repeat.is_finite() && *repeat >= 0.0)
+        {
+            return damaged("its repeats are out of range");
+        }
+        if self.training.as_ref().is_some_and(|part| !part.is_sound(n_users, n_items)) {
+            return damaged("what it learned from is out of range");
+        }
         if !self.neighbours.is_sound(n_items, n_items) {
             return damaged("its neighbours are out of range");
         }
-        if self.popularity != popular::counts(&self.histories, n_items)
+        if self.popularity != popular::counts(self.learned(), n_items)
             || !popular::is_order(&self.popular_order, &self.popularity)
         {
-            return damaged("its popularity is not that of its histories");
+            return damaged("its popularity is not that of what it learned from");
         }
         Ok(())
     }

@@ -2,9 +2,16 @@
 //!
 //! An item scores the sum, over those of its nearest items that are in the history, of weight x similarity. The nearest
 //! are the candidate's own, not the history's: lists of the history's nearest favour items that are near to everything
-//! (MovieLens-100K, nDCG@10: .434 against .390). What a history cannot fill is filled with popular
-//! items, marked so; their score is the share of users that have them, another scale: the rank is the order of a page.
-//! A page is short of `n` only where no item is left to show.
+//! (MovieLens-100K, nDCG@10: .434 against .390). A longer or heavier history makes larger scores: they rank the items of one
+//! user, and are not to be compared between users.
+//!
+//! Where what was had may be shown again it comes first, by how much and how lately it was had: its score is that, on top of
+//! the weight of the whole history, which no other item reaches. On a year of a grocer's households (the next five weeks,
+//! nDCG@10 over types of products) that gives .50 by quantities and .54 by rows; similarity alone gave .30 and .34, and its
+//! sum with what was had .37 to .43 and .43 to .55, as the weight of the latter was.
+//!
+//! What a history cannot fill is filled with popular items, marked so; their score is the share of users that have them,
+//! another scale: the rank is the order of a page. A page is short of `n` only where no item is left to show.
 
 use super::{
     Algorithm, Error, Recommender,
@@ -57,8 +64,8 @@ impl Recommender {
         exclude_seen: bool,
     ) -> Result<Vec<Recommendation>, Error> {
         let history = match user {
-            Some(user) => self.history(user)?,
-            None => (&[][..], &[][..]),
+            Some(user) => self.history_to_repeat(user)?,
+            None => History::default(),
         };
         self.fresh_page(history, n, exclude_seen)
     }
@@ -76,7 +83,9 @@ impl Recommender {
         if let Some(&last) = items.last() {
             self.check_item(last)?;
         }
-        self.fresh_page((&items, &memory::filled(1.0, items.len())?), n, exclude_given)
+        // What a visitor has is known, and not how often: it is no reason to show it.
+        let weights = memory::filled(1.0, items.len())?;
+        self.fresh_page(History::of((&items, &weights)), n, exclude_given)
     }
 
     /// A page for every user of the model.
@@ -86,22 +95,33 @@ impl Recommender {
         exclude_seen: bool,
         watch: &Watch,
     ) -> Result<Pages, Error> {
-        let users: Vec<Option<u32>> = (0..self.n_users() as u32).map(Some).collect();
-        self.recommend_users(&users, n, exclude_seen, watch)
+        let users: Vec<u32> = (0..self.n_users() as u32).collect();
+        let history = |user| self.history_to_repeat(user);
+        self.pages(self.algorithm, &users, &history, n, exclude_seen, watch)
     }
 
-    /// A page for each of these users, in their order.
-    pub fn recommend_users(
+    /// A page for each of these users, in their order, from what was learned from: as a model answers that knows no more.
+    pub(super) fn pages_of_learned(
         &self,
-        users: &[Option<u32>],
+        algorithm: Algorithm,
+        users: &[u32],
+        n: usize,
+        watch: &Watch,
+    ) -> Result<Pages, Error> {
+        let history = |user: u32| Ok(History::of(self.learned().row(user as usize)));
+        self.pages(algorithm, users, &history, n, true, watch)
+    }
+
+    fn pages<'a>(
+        &self,
+        algorithm: Algorithm,
+        users: &[u32],
+        history: &(impl Fn(u32) -> Result<History<'a>, Error> + Sync),
         n: usize,
         exclude_seen: bool,
         watch: &Watch,
     ) -> Result<Pages, Error> {
         check_n(n)?;
-        for &user in users.iter().flatten() {
-            self.history(user)?;
-        }
         let n_done = AtomicU64::new(0);
         let parts: Vec<Vec<Vec<Recommendation>>> = users
             .par_chunks(CHUNK)
@@ -112,10 +132,8 @@ impl Recommender {
                     let mut pages = Vec::with_capacity(chunk.len());
                     for &user in chunk {
                         watch.check()?;
-                        let history = user
-                            .map_or((&[][..], &[][..]), |user| self.histories.row(user as usize));
                         let mut page = Vec::new();
-                        self.fill(history, n, exclude_seen, scratch, &mut page);
+                        self.fill(algorithm, history(user)?, n, exclude_seen, scratch, &mut page);
                         pages.push(page);
                     }
                     let done = n_done.fetch_add(chunk.len() as u64, Relaxed) + chunk.len() as u64;
@@ -155,29 +173,40 @@ impl Recommender {
     ) -> Result<Vec<Recommendation>, Error> {
         check_n(n)?;
         let mut page = Vec::new();
-        self.fill(history, n, exclude, &mut Scratch::new(self, n)?, &mut page);
+        self.fill(self.algorithm, history, n, exclude, &mut Scratch::new(self, n)?, &mut page);
         Ok(page)
+    }
+
+    fn history_to_repeat(&self, user: u32) -> Result<History<'_>, Error> {
+        let (items, weights) = self.history(user)?;
+        let user = user as usize;
+        let cells = self.histories.offsets[user]..self.histories.offsets[user + 1];
+        Ok(History { items, weights, repeats: &self.repeats[cells] })
     }
 
     fn fill(
         &self,
+        algorithm: Algorithm,
         history: History,
         n: usize,
         exclude: bool,
         scratch: &mut Scratch,
         page: &mut Vec<Recommendation>,
     ) {
-        if self.algorithm == Algorithm::ItemKnn {
+        if algorithm == Algorithm::ItemKnn {
             self.fill_by_similarity(history, exclude, scratch, page);
         }
         // A page that is still short has every item with a score on it, and those scores are still in the scratch.
         let shown = |item: u32| {
             scratch.scores[item as usize] > 0.0
-                || (exclude && history.0.binary_search(&item).is_ok())
+                || (exclude && history.items.binary_search(&item).is_ok())
         };
-        let n_users = self.n_users().max(1) as f64;
+        let n_users = self.n_learned.max(1) as f64;
         let n_missing = n.min(self.n_items()).saturating_sub(page.len());
-        for &item in self.popular_order.iter().filter(|item| !shown(**item)).take(n_missing) {
+        // Items that nobody had when the model was learned are the last in order.
+        let known =
+            self.popular_order.iter().take_while(|item| self.popularity[**item as usize] > 0);
+        for &item in known.filter(|item| !shown(**item)).take(n_missing) {
             let score = f64::from(self.popularity[item as usize]) / n_users;
             page.push(Recommendation {
                 item,
@@ -198,7 +227,7 @@ impl Recommender {
         page: &mut Vec<Recommendation>,
     ) {
         let Scratch { scores, touched, best } = scratch;
-        for (&item, &weight) in history.0.iter().zip(history.1) {
+        for (&item, &weight) in history.items.iter().zip(history.weights) {
             let weight = f64::from(weight);
             let (others, similarities) = self.speaks_for.row(item as usize);
             for (&other, &similarity) in others.iter().zip(similarities) {
@@ -210,7 +239,16 @@ impl Recommender {
             }
         }
         if exclude {
-            history.0.iter().for_each(|&item| scores[item as usize] = 0.0);
+            history.items.iter().for_each(|&item| scores[item as usize] = 0.0);
+        } else {
+            // No similarity is above 1, so that no other item scores more than the whole history weighs.
+            let whole: f64 = history.weights.iter().map(|&weight| f64::from(weight)).sum();
+            for (&item, &repeat) in history.items.iter().zip(history.repeats) {
+                if scores[item as usize] == 0.0 {
+                    touched.push(item);
+                }
+                scores[item as usize] = whole + f64::from(repeat);
+            }
         }
         for &item in &*touched {
             let score = scores[item as usize];
@@ -223,16 +261,20 @@ impl Recommender {
                 item: candidate.item,
                 score: candidate.score,
                 rank: page.len() as u32 + 1,
-                because_of: self.main_reason(history, candidate.item),
+                because_of: self.main_reason(history, candidate.item, exclude),
                 popular: false,
             });
         }
     }
 
-    /// The item of the history that adds most to the score; of equals, the lower key.
-    fn main_reason(&self, history: History, item: u32) -> Option<u32> {
+    /// The item of the history that adds most to the score: of equals, the lower key. An item that was had itself is shown
+    /// because of itself.
+    fn main_reason(&self, history: History, item: u32, exclude: bool) -> Option<u32> {
+        if !exclude && history.is_to_repeat(item) {
+            return Some(item);
+        }
         let (near, similarities) = self.neighbours.row(item as usize);
-        let mut history = history.0.iter().zip(history.1).peekable();
+        let mut history = history.items.iter().zip(history.weights).peekable();
         let mut reason = (0.0, None);
         for (near, &similarity) in near.iter().zip(similarities) {
             while history.next_if(|(had, _)| *had < near).is_some() {}
@@ -257,8 +299,25 @@ impl Recommender {
     }
 }
 
-/// Items, ascending, and their weights.
-type History<'a> = (&'a [u32], &'a [f32]);
+/// What a user has.
+#[derive(Debug, Clone, Copy, Default)]
+struct History<'a> {
+    /// Ascending.
+    items: &'a [u32],
+    weights: &'a [f32],
+    /// How strongly each item speaks for having it again; empty where that is not known.
+    repeats: &'a [f32],
+}
+
+impl<'a> History<'a> {
+    fn of((items, weights): (&'a [u32], &'a [f32])) -> Self {
+        Self { items, weights, repeats: &[] }
+    }
+
+    fn is_to_repeat(&self, item: u32) -> bool {
+        self.items.binary_search(&item).is_ok_and(|position| position < self.repeats.len())
+    }
+}
 
 /// Users a task takes at once.
 const CHUNK: usize = 64;

@@ -40,6 +40,11 @@ impl Sparse {
         self.columns.len()
     }
 
+    /// How many rows have a cell.
+    pub(super) fn n_filled_rows(&self) -> usize {
+        self.offsets.windows(2).filter(|two| two[0] < two[1]).count()
+    }
+
     /// Columns and values of a row.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let range = self.offsets[row]..self.offsets[row + 1];

@@ -1,13 +1,14 @@
 //! What is held out to measure a ranking: by chance within each user or item, or the last by time.
 
-use super::{Error, Interactions};
+use super::{Error, Interactions, Sparse};
 use crate::algo::random::Random;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Split {
     /// This share of each user's (or item's) interactions, rounded down at a half; each keeps at least one.
     Random { share: f64, seed: i64, by: Stratum },
-    /// About this share of all interactions: those after one moment, so that nothing is learned from the future.
+    /// What was first had after one moment, so that nothing is learned from the future: about this share of the rows comes
+    /// after it. The interactions know the moment: they were made with this share.
     LastByTime { share: f64 },
 }
 
@@ -27,16 +28,19 @@ impl Split {
     }
 }
 
-/// The interactions to learn from and those held out, both over all users and items.
-pub fn split(
-    interactions: &Interactions,
-    how: Split,
-) -> Result<(Interactions, Interactions), Error> {
+/// What to learn from and what is held out, both over all users and items.
+pub struct Parts {
+    pub train: Sparse,
+    pub held_out: Sparse,
+}
+
+pub fn split(interactions: &Interactions, how: Split) -> Result<Parts, Error> {
     how.check()?;
+    let histories = &interactions.histories;
     let held_out = match how {
         Split::Random { share, seed, by: Stratum::User } => {
-            let offsets = &interactions.histories.offsets;
-            let mut held_out = vec![false; interactions.histories.n_cells()];
+            let offsets = &histories.offsets;
+            let mut held_out = vec![false; histories.n_cells()];
             for user in 0..interactions.n_users() {
                 let mut cells: Vec<usize> = (offsets[user]..offsets[user + 1]).collect();
                 hold_out(&mut cells, share, Random::new(seed, user as u64), &mut held_out);
@@ -45,30 +49,30 @@ pub fn split(
         }
         Split::Random { share, seed, by: Stratum::Item } => {
             let mut cells_of: Vec<Vec<usize>> = vec![Vec::new(); interactions.n_items()];
-            for (cell, &item) in interactions.histories.columns.iter().enumerate() {
+            for (cell, &item) in histories.columns.iter().enumerate() {
                 cells_of[item as usize].push(cell);
             }
-            let mut held_out = vec![false; interactions.histories.n_cells()];
+            let mut held_out = vec![false; histories.n_cells()];
             for (item, cells) in cells_of.iter_mut().enumerate() {
                 hold_out(cells, share, Random::new(seed, item as u64), &mut held_out);
             }
             held_out
         }
-        Split::LastByTime { share } => {
-            let times = interactions.times.as_ref().ok_or(Error::NoTimes)?;
-            let mut sorted = times.clone();
-            sorted.sort_unstable_by(f64::total_cmp);
-            let n_train = n_train(times.len(), share);
-            match n_train.checked_sub(1).and_then(|last| sorted.get(last)) {
-                Some(&last_of_train) => times.iter().map(|&time| time > last_of_train).collect(),
-                None => vec![false; times.len()],
-            }
+        Split::LastByTime { .. } => {
+            let past = &interactions.past.as_ref().ok_or(Error::NoTimes)?.weights;
+            let later = |cell: usize| if past[cell] > 0.0 { 0.0 } else { histories.values[cell] };
+            return Ok(Parts {
+                train: interactions.weighted(|cell| past[cell]),
+                held_out: interactions.weighted(later),
+            });
         }
     };
-    Ok((
-        interactions.filtered(|cell| !held_out[cell]),
-        interactions.filtered(|cell| held_out[cell]),
-    ))
+    let part = |is_held_out: bool| {
+        let weight =
+            |cell: usize| if held_out[cell] == is_held_out { histories.values[cell] } else { 0.0 };
+        interactions.weighted(weight)
+    };
+    Ok(Parts { train: part(false), held_out: part(true) })
 }
 
 fn hold_out(cells: &mut [usize], share: f64, mut random: Random, held_out: &mut [bool]) {
@@ -78,50 +82,58 @@ fn hold_out(cells: &mut [usize], share: f64, mut random: Random, held_out: &mut 
     }
 }
 
-fn n_train(n: usize, share: f64) -> usize {
+pub(super) fn n_train(n: usize, share: f64) -> usize {
     ((n as f64 * (1.0 - share)).round() as usize).clamp(n.min(1), n)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algo::{frame::Column, stop::Watch};
+    use crate::algo::recommend::Columns;
+    use crate::algo::{
+        frame::{Column, Frame},
+        stop::Watch,
+    };
 
     fn example() -> Interactions {
-        let users = Column::integer("u", (0..200).map(|row| row % 10).collect());
-        let items = Column::integer("i", (0..200).map(|row| row / 10).collect());
-        let times: Vec<f64> = (0..200).map(f64::from).collect();
-        Interactions::from_columns(&users, &items, None, Some(&times), &Watch::new()).unwrap()
+        let frame = Frame {
+            n_rows: 200,
+            columns: vec![
+                Column::integer("u", (0..200).map(|row| row % 10).collect()),
+                Column::integer("i", (0..200).map(|row| row / 10).collect()),
+                Column::number("t", (0..200).map(f64::from).collect()),
+            ],
+        };
+        let columns = Columns { time: Some("t"), ..Columns::of("u", "i") };
+        Interactions::from_frame(&frame, &columns, Some(0.1), &Watch::new()).unwrap()
     }
 
     #[track_caller]
-    fn check_parts(how: Split, n_held_out: usize) -> (Interactions, Interactions) {
+    fn check_parts(how: Split, n_held_out: usize) -> Parts {
         let whole = example();
-        let (train, held_out) = split(&whole, how).unwrap();
-        assert_eq!(held_out.histories.n_cells(), n_held_out);
-        assert_eq!(train.histories.n_cells() + n_held_out, whole.histories.n_cells());
+        let parts = split(&whole, how).unwrap();
+        assert_eq!(parts.held_out.n_cells(), n_held_out);
+        assert_eq!(parts.train.n_cells() + n_held_out, whole.histories.n_cells());
         for user in 0..whole.n_users() {
-            for &item in held_out.histories.row(user).0 {
-                assert_eq!(train.histories.get(user, item), 0.0);
+            for &item in parts.held_out.row(user).0 {
+                assert_eq!(parts.train.get(user, item), 0.0);
             }
         }
-        (train, held_out)
+        parts
     }
 
     #[test]
     fn each_user_or_each_item_gives_its_share() {
-        let (_, held_out) =
-            check_parts(Split::Random { share: 0.25, seed: 1, by: Stratum::User }, 50);
-        assert!((0..10).all(|user| held_out.histories.row(user).0.len() == 5));
-        let (_, held_out) =
-            check_parts(Split::Random { share: 0.2, seed: 1, by: Stratum::Item }, 40);
-        assert!(held_out.histories.column_counts(20).iter().all(|&count| count == 2));
+        let by_user = check_parts(Split::Random { share: 0.25, seed: 1, by: Stratum::User }, 50);
+        assert!((0..10).all(|user| by_user.held_out.row(user).0.len() == 5));
+        let by_item = check_parts(Split::Random { share: 0.2, seed: 1, by: Stratum::Item }, 40);
+        assert!(by_item.held_out.column_counts(20).iter().all(|&count| count == 2));
     }
 
     #[test]
     fn a_seed_decides_what_is_held_out() {
         let with_seed = |seed| {
-            split(&example(), Split::Random { share: 0.2, seed, by: Stratum::User }).unwrap()
+            split(&example(), Split::Random { share: 0.2, seed, by: Stratum::User }).unwrap().train
         };
         assert_eq!(with_seed(1), with_seed(1));
         assert_ne!(with_seed(1), with_seed(2));
@@ -129,12 +141,13 @@ mod tests {
 
     #[test]
     fn the_last_by_time_are_all_later_than_the_rest() {
-        let (train, held_out) = check_parts(Split::LastByTime { share: 0.1 }, 20);
-        let last = train.times.unwrap().into_iter().fold(0.0, f64::max);
-        assert!(held_out.times.unwrap().iter().all(|&time| time > last));
+        // The last 20 of 200 rows are those of items 18 and 19.
+        let parts = check_parts(Split::LastByTime { share: 0.1 }, 20);
+        assert_eq!(parts.train.column_counts(20), [[10; 18].as_slice(), &[0; 2]].concat());
         let mut without = example();
-        without.times = None;
-        assert_eq!(split(&without, Split::LastByTime { share: 0.1 }).unwrap_err(), Error::NoTimes);
+        without.past = None;
+        let refused = split(&without, Split::LastByTime { share: 0.1 }).err();
+        assert_eq!(refused, Some(Error::NoTimes));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The recommender as a whole: pages, fall-backs, stored bytes, and the same bits on any number of threads.
 
 use super::*;
-use crate::algo::{frame::Column, random::Random};
+use crate::algo::{
+    frame::{Column, Frame},
+    random::Random,
+};
 
 fn interactions(rows: &[(i64, i64)]) -> Interactions {
     let users = Column::integer("user_id", rows.iter().map(|row| row.0).collect());
@@ -10,8 +13,23 @@ fn interactions(rows: &[(i64, i64)]) -> Interactions {
 }
 
 fn fit_rows(rows: &[(i64, i64)], algorithm: Algorithm) -> Recommender {
-    let params = Params { algorithm, holdout: None, ..Params::default() }.check().unwrap();
-    fit(&interactions(rows), &params, &Watch::new()).unwrap().0
+    let params = Params { algorithm, shrinkage: 0.0, holdout: None, ..Params::default() };
+    fit(&interactions(rows), &params.check().unwrap(), &Watch::new()).unwrap().0
+}
+
+/// Interactions of (user, item, weight, time), of which about the last share is held apart.
+fn timed(rows: &[(i64, i64, f64, f64)], last_share: Option<f64>) -> Interactions {
+    let frame = Frame {
+        n_rows: rows.len(),
+        columns: vec![
+            Column::integer("u", rows.iter().map(|row| row.0).collect()),
+            Column::integer("i", rows.iter().map(|row| row.1).collect()),
+            Column::number("w", rows.iter().map(|row| row.2).collect()),
+            Column::number("t", rows.iter().map(|row| row.3).collect()),
+        ],
+    };
+    let columns = Columns { weight: Some("w"), time: Some("t"), ..Columns::of("u", "i") };
+    Interactions::from_frame(&frame, &columns, last_share, &Watch::new()).unwrap()
 }
 
 /// 60 users, 40 items, half of each user's from a group of items of its own.
@@ -137,7 +155,8 @@ fn one_user_and_one_item_make_a_model() {
     assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
     check_page(&model.recommend(None, 5, true).unwrap(), 1);
     let params = Params::default().check().unwrap();
-    assert_eq!(fit(&interactions(&[(1, 1)]), &params, &Watch::new()).unwrap().1, None);
+    let evaluation = fit(&interactions(&[(1, 1)]), &params, &Watch::new()).unwrap().1.unwrap();
+    assert_eq!(evaluation, Evaluation { quality: None, n_unknown_users: 0 });
 }
 
 #[test]
@@ -245,10 +264,10 @@ fn damaged_bytes_are_refused_or_harmless() {
     longer.push(0);
     assert!(Recommender::from_bytes(&longer).is_err());
     let mut newer = bytes.clone();
-    newer[0] = 2;
+    newer[0] = 3;
     assert_eq!(
         Recommender::from_bytes(&newer).unwrap_err(),
-        Error::UnknownFormat { expected: 1, found: 2 }
+        Error::UnknownFormat { expected: 2, found: 3 }
     );
     let mut random = Random::new(4, 0);
     for _ in 0..3000 {
@@ -270,36 +289,132 @@ fn damaged_bytes_are_refused_or_harmless() {
 fn items_held_out_of_a_pattern_are_found_again() {
     let quality = |algorithm| {
         let params = Params { algorithm, ..Params::default() }.check().unwrap();
-        fit(&interactions(&random_rows()), &params, &Watch::new()).unwrap().1.unwrap()
+        let evaluation = fit(&interactions(&random_rows()), &params, &Watch::new()).unwrap().1;
+        evaluation.unwrap().quality.unwrap()
     };
     let (nearest, popular) = (quality(Algorithm::ItemKnn), quality(Algorithm::Popular));
     assert!(nearest.ndcg > popular.ndcg, "{nearest:?} {popular:?}");
-    assert_eq!(nearest.n_users, 60);
+    assert_eq!((nearest.n_users, nearest.popular_ndcg), (60, popular.ndcg));
 }
 
 #[test]
 fn a_holdout_by_time_measures_the_last_interactions() {
     // Users 1-3 take 10, then 11; user 4 takes 10, then, after the cut, 11.
-    let users = Column::integer("user_id", vec![1, 1, 2, 2, 3, 3, 4, 4]);
-    let items = Column::integer("item_id", vec![10, 11, 10, 11, 10, 11, 10, 11]);
-    let times: Vec<f64> = (0..8).map(f64::from).collect();
-    let interactions =
-        Interactions::from_columns(&users, &items, None, Some(&times), &Watch::new()).unwrap();
+    let rows: Vec<(i64, i64, f64, f64)> =
+        (0..8).map(|row| (1 + row / 2, 10 + row % 2, 1.0, row as f64)).collect();
     let params =
         Params { holdout: Some(Split::LastByTime { share: 0.125 }), k: 1, ..Params::default() };
-    let quality = fit(&interactions, &params.check().unwrap(), &Watch::new()).unwrap().1.unwrap();
+    let (_, evaluation) =
+        fit(&timed(&rows, Some(0.125)), &params.check().unwrap(), &Watch::new()).unwrap();
+    let quality = evaluation.unwrap().quality.unwrap();
     assert_eq!((quality.ndcg, quality.map, quality.n_users, quality.coverage), (1.0, 1.0, 1, 0.5));
+    assert_eq!(quality.popular_ndcg, 1.0);
+}
+
+/// January to December: user 4 has item 10 in January and once more in December, when user 5 comes.
+fn a_year() -> Vec<(i64, i64, f64, f64)> {
+    vec![
+        (1, 10, 1.0, 1.0),
+        (4, 10, 2.0, 1.0),
+        (1, 11, 1.0, 2.0),
+        (2, 10, 1.0, 2.0),
+        (2, 11, 1.0, 3.0),
+        (3, 12, 1.0, 4.0),
+        (4, 10, 7.0, 12.0),
+        (5, 10, 1.0, 12.0),
+    ]
+}
+
+#[test]
+fn what_was_had_before_the_cut_is_not_new_after_it_and_strangers_are_counted_apart() {
+    let params =
+        Params { holdout: Some(Split::LastByTime { share: 0.25 }), k: 1, ..Params::default() };
+    let fit = |rows: &[_]| {
+        fit(&timed(rows, Some(0.25)), &params.clone().check().unwrap(), &Watch::new()).unwrap()
+    };
+    let (model, evaluation) = fit(&a_year());
+    assert_eq!(evaluation, Some(Evaluation { quality: None, n_unknown_users: 1 }));
+    // It has learned what a model of the first six rows has.
+    let of_the_past = Recommender::build(
+        &timed(&a_year()[..6], None),
+        None,
+        &Params { holdout: None, ..params.clone() },
+        &Watch::new(),
+    )
+    .unwrap();
+    assert_eq!(model.popularity, of_the_past.popularity);
+    assert_eq!(model.neighbours, of_the_past.neighbours);
+    // What user 4 took in December is in its history all the same.
+    assert_eq!(model.history(3).unwrap(), (&[0u32][..], &[9.0f32][..]));
+    assert!(model.is_of_a_part());
+}
+
+#[test]
+fn a_model_is_of_the_training_rows_unless_all_are_asked_for() {
+    let rows = interactions(&random_rows());
+    let fitted = |refit_on_all| {
+        let params = Params { refit_on_all, ..Params::default() }.check().unwrap();
+        fit(&rows, &params, &Watch::new()).unwrap()
+    };
+    let (of_a_part, measured) = fitted(false);
+    let (of_all, also_measured) = fitted(true);
+    assert_eq!(measured, also_measured);
+    assert_eq!([of_a_part.is_of_a_part(), of_all.is_of_a_part()], [true, false]);
+    let without = Params { holdout: None, ..Params::default() }.check().unwrap();
+    assert_eq!(of_all, fit(&rows, &without, &Watch::new()).unwrap().0);
+    assert_ne!(of_a_part.neighbours, of_all.neighbours);
+    assert_eq!(of_a_part.histories, of_all.histories);
+    // Whoever asks the model about the rows of its fit gets the figures of the holdout.
+    assert_eq!(evaluate(&of_a_part, &rows, 10, &Watch::new()).unwrap(), measured.unwrap());
+    assert_eq!(evaluate(&of_all, &rows, 10, &Watch::new()).unwrap().quality, None);
+}
+
+#[test]
+fn what_a_user_had_most_and_last_is_what_to_have_again() {
+    // User 1 has staples 1 to 5 often, and one-offs 11 to 13 that nobody else has.
+    let mut rows: Vec<(i64, i64, f64, f64)> = Vec::new();
+    for staple in 1..=5 {
+        rows.push((1, staple, 10.0 + staple as f64, 100.0));
+        rows.extend((2..9).map(|user| (user, staple, 3.0, 50.0 + user as f64)));
+    }
+    rows.extend((11..=13).map(|item| (1, item, 9.0, 100.0)));
+    rows.push((1, 20, 30.0, 0.0));
+    rows.push((2, 20, 1.0, 0.0));
+    let params = Params { holdout: None, ..Params::default() }.check().unwrap();
+    let (model, _) = fit(&timed(&rows, None), &params, &Watch::new()).unwrap();
+    let page = model.recommend(Some(0), 9, false).unwrap();
+    let keys = |page: &[Recommendation]| -> Vec<String> {
+        page.iter().map(|place| model.item_keys.label(place.item)).collect()
+    };
+    // Much of item 20 long ago, 30 halved twice, is less than what is had now.
+    assert_eq!(keys(&page), ["5", "4", "3", "2", "1", "11", "12", "13", "20"]);
+    assert!(page.iter().all(|place| place.because_of == Some(place.item)));
+}
+
+#[test]
+fn an_item_of_one_buyer_is_no_proof() {
+    // Item 1 goes with item 2 for twenty users; user 1 also has the one-off 9, and user 2 has it too.
+    let mut rows: Vec<(i64, i64)> = (1..=20).flat_map(|user| [(user, 1), (user, 2)]).collect();
+    rows.extend([(30, 8), (30, 9), (31, 8), (31, 1)]);
+    let params = Params { holdout: None, ..Params::default() }.check().unwrap();
+    let (model, _) = fit(&interactions(&rows), &params, &Watch::new()).unwrap();
+    let user = model.user_keys.find_integer(31);
+    let page = model.recommend(user, 2, true).unwrap();
+    assert_eq!(model.item_keys.label(page[0].item), "2");
+    let without = fit_rows(&rows, Algorithm::ItemKnn);
+    let similarity = |model: &Recommender| model.similar_items(2, 1).unwrap()[0].1;
+    assert!(similarity(&model) < similarity(&without) / 4.0);
 }
 
 #[test]
 fn a_model_is_evaluated_by_key_on_interactions_from_elsewhere() {
     let model = fit_rows(&[(1, 10), (1, 11), (2, 10), (3, 12)], Algorithm::ItemKnn);
+    let evaluated = |rows: &[_]| evaluate(&model, &interactions(rows), 1, &Watch::new()).unwrap();
     // User 2 goes on to take 11, which is first on its page, and 99, which the model does not know; 10 it had.
-    let quality = evaluate(&model, &interactions(&[(2, 11), (2, 99), (2, 10)]), 1, &Watch::new())
-        .unwrap()
-        .unwrap();
+    let found = evaluated(&[(2, 11), (2, 99), (2, 10), (77, 10)]);
+    let quality = found.quality.unwrap();
     assert_eq!((quality.precision, quality.recall, quality.n_users), (1.0, 0.5, 1));
-    let unknown = evaluate(&model, &interactions(&[(77, 10)]), 1, &Watch::new()).unwrap().unwrap();
-    assert_eq!(unknown.precision, 1.0);
-    assert_eq!(evaluate(&model, &interactions(&[(2, 10)]), 1, &Watch::new()).unwrap(), None);
+    assert_eq!(found.n_unknown_users, 1);
+    assert_eq!(evaluated(&[(77, 10)]), Evaluation { quality: None, n_unknown_users: 1 });
+    assert_eq!(evaluated(&[(2, 10)]), Evaluation { quality: None, n_unknown_users: 0 });
 }

@@ -80,7 +80,7 @@ pub(super) unsafe fn time_seconds(datum: Datum) -> f64 {
 }
 
 /// Calls `f` with the text as citext compares it.
-pub(super) fn folded<T>(text: &str, f: impl FnOnce(&str) -> T) -> T {
+pub(crate) fn folded<T>(text: &str, f: impl FnOnce(&str) -> T) -> T {
     // SAFETY: PostgreSQL reads as many bytes as it is told, and makes a C string in the database's encoding, freed here.
     unsafe {
         let lower = str_tolower(text.as_ptr().cast(), text.len(), pg_sys::DEFAULT_COLLATION_OID);

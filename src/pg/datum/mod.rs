@@ -16,7 +16,8 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use super::error::{Error, Report};
 pub(crate) use array::plain_floats;
 use array::{array_elements, vector_elements};
-use asked::{extension_type, folded, interval_seconds, money, numeric, time_seconds};
+pub(crate) use asked::folded;
+use asked::{extension_type, interval_seconds, money, numeric, time_seconds};
 
 /// How values of a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Kind {
                     }
                     _ if is_enum() => Kind::Category { output },
                     _ if extension_type(other, c"vector") => Kind::Vector,
-                    _ if extension_type(other, c"citext") => Kind::Citext,
+                    _ if is_citext(other) => Kind::Citext,
                     _ => Kind::Opaque { output },
                 }
             }
@@ -364,6 +365,11 @@ pub(crate) fn base_type(type_id: Oid) -> Oid {
 /// Whether the type came with PostgreSQL.
 pub(crate) fn is_built_in(type_id: Oid) -> bool {
     type_id.to_u32() < pg_sys::FirstNormalObjectId
+}
+
+/// Whether the type is citext, of which texts that differ in their case alone are equal.
+pub(crate) fn is_citext(type_id: Oid) -> bool {
+    extension_type(type_id, c"citext")
 }
 
 /// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.

@@ -10,6 +10,7 @@ mod source;
 mod stream;
 
 use crate::algo::frame::Frame;
+use crate::algo::key::Form;
 use crate::algo::store::Place;
 
 use super::error::Report;
@@ -22,7 +23,8 @@ pub(crate) use stream::{Sink, stream};
 /// What a fit wants of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// An integer stays one, all else becomes text. NULL is an error.
+    /// An integer stays one, all else becomes text, the same for all values that are equal in SQL: see [`Ingested::forms`].
+    /// NULL is an error.
     Key,
     /// Text, as the type writes it; NULL is missing.
     Category,
@@ -73,6 +75,9 @@ pub(crate) struct Ingested {
     pub(crate) frame: Frame,
     /// The SQL types of the requested columns, in their order.
     pub(crate) types: Vec<String>,
+    /// How these types write equal values. Keys have one text for all equal values, but for those of [`Form::Folded`], which
+    /// are as they were written: [`super::key::folded_words`] says which are equal.
+    pub(crate) forms: Vec<Form>,
 }
 
 pub(crate) const MAX_FEATURES: usize = 4096;

@@ -1,14 +1,18 @@
 //! Appends each row of the running query to the columns, within the memory budget.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
+use std::borrow::Cow;
+
 use pgrx::{notice, pg_sys};
 
 use crate::algo::frame::{Column, Frame, Values};
+use crate::algo::key::Form;
 use crate::algo::memory;
 use crate::algo::store::{Place, Store};
 use crate::pg::datum::{Kind, type_name};
 use crate::pg::error::{Error, Report, no_room};
 use crate::pg::guc;
+use crate::pg::key::form_of;
 use crate::pg::progress::Progress;
 use crate::pg::record::{Attribute, check_names};
 
@@ -292,9 +296,11 @@ impl<'a> Receiver<'a> {
         self.tell_left_out();
         let n_rows = self.n_rows;
         let requested = self.builders.iter().take(self.request.columns.len());
-        let types = requested.map(|builder| type_name(builder.attribute.type_oid)).collect();
+        let types = requested.clone().map(|one| type_name(one.attribute.type_oid)).collect();
+        let forms: Vec<Form> = requested.map(|one| form_of(one.attribute.type_oid)).collect();
         let mut columns = Vec::new();
-        for Builder { attribute, values, .. } in self.builders {
+        for (position, Builder { attribute, role, values }) in self.builders.into_iter().enumerate()
+        {
             let name = attribute.name;
             match values {
                 Building::Number(values) => {
@@ -303,7 +309,14 @@ impl<'a> Receiver<'a> {
                 Building::Integer(values) => {
                     columns.push(Column { name, values: Values::Integer(values) })
                 }
-                Building::Text(builder) => columns.push(Column { name, values: builder.finish() }),
+                Building::Text(builder) => {
+                    let mut column = Column { name, values: builder.finish() };
+                    let form = forms.get(position).copied().unwrap_or_default();
+                    if role == Role::Key && form != Form::Exact {
+                        column.unite_words(|word| form.canonical(word).map(Cow::into_owned))?;
+                    }
+                    columns.push(column);
+                }
                 Building::Array { dimension, values, .. } => {
                     let step = dimension.unwrap_or(1);
                     for element in 0..dimension.unwrap_or(0) {
@@ -323,6 +336,6 @@ impl<'a> Receiver<'a> {
         if columns.len() > MAX_FEATURES + self.request.columns.len() {
             return Err(Error::TooManyFeatures { found: columns.len(), limit: MAX_FEATURES }.into());
         }
-        Ok(Ingested { frame: Frame { n_rows, columns }, types })
+        Ok(Ingested { frame: Frame { n_rows, columns }, types, forms })
     }
 }

@@ -1,28 +1,20 @@
-//! Fits a recommender from a source, and measures one on a source that it has not seen.
-
-use std::rc::Rc;
+//! Fits a recommender from a source.
 
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::served::{Columns, KeyColumn, Served, payload};
+use super::events::{Names, WORK, read};
+use super::served::{Served, payload};
 use super::{places, required};
-use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::memory;
-use crate::algo::recommend::{
-    self, Algorithm, Interactions, Params, Quality, Split, Stratum, evaluate,
-};
-use crate::pg::datum::type_name;
-use crate::pg::error::{Error, Report, report};
+use crate::algo::recommend::{self, Algorithm, Evaluation, Interactions, Params, Split, Stratum};
+use crate::pg::error::{Error, Report};
 use crate::pg::guc;
-use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
 use crate::pg::operate::publish;
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
-use crate::pg::query::spi_failed;
-use crate::pg::registry::{self, NewVersion, Privilege, Stored, Version, current};
-use crate::pg::security::with_catalog_names;
+use crate::pg::registry::{self, NewVersion, Stored, Version};
 use crate::pg::threads;
 
 /// Places measured by a fit: the names of its result columns say so.
@@ -44,6 +36,7 @@ fn fit_recommender(
     seed: Option<i64>,
     activate: Option<bool>,
     publish: Option<bool>,
+    refit_on_all: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
@@ -58,6 +51,9 @@ fn fit_recommender(
             name!(recall_at_10, Option<f64>),
             name!(map_at_10, Option<f64>),
             name!(coverage_at_10, Option<f64>),
+            name!(popular_ndcg_at_10, Option<f64>),
+            name!(n_unknown_users, i64),
+            name!(refit_on_all, bool),
         ),
     >,
     Report,
@@ -72,13 +68,14 @@ fn fit_recommender(
         shrinkage: required(shrinkage, "shrinkage")?,
         holdout: required(holdout, "holdout")?,
         seed: required(seed, "seed")?,
+        refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
     let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
     let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, activate)?;
     if activate && publish {
         publish::follow(&fitted.version, None)?;
     }
-    let quality = fitted.quality;
+    let quality = fitted.evaluation.and_then(|evaluation| evaluation.quality);
     Ok(TableIterator::once((
         fitted.version.version,
         fitted.n_users as i64,
@@ -90,6 +87,9 @@ fn fit_recommender(
         quality.map(|quality| quality.recall),
         quality.map(|quality| quality.map),
         quality.map(|quality| quality.coverage),
+        quality.map(|quality| quality.popular_ndcg),
+        fitted.evaluation.map_or(0, |evaluation| evaluation.n_unknown_users as i64),
+        arguments.refit_on_all,
     )))
 }
 
@@ -121,6 +121,8 @@ struct Arguments {
     shrinkage: f64,
     holdout: f64,
     seed: i64,
+    #[serde(default)]
+    refit_on_all: bool,
 }
 
 struct Fitted {
@@ -128,7 +130,7 @@ struct Fitted {
     n_users: usize,
     n_items: usize,
     n_events: usize,
-    quality: Option<Quality>,
+    evaluation: Option<Evaluation>,
 }
 
 fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Result<Fitted, Report> {
@@ -145,6 +147,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Resu
         neighbors,
         shrinkage: arguments.shrinkage,
         holdout: split_of(arguments.holdout, arguments.seed, names.time.is_some())?,
+        refit_on_all: arguments.refit_on_all,
         k: MEASURED,
     }
     .check()?;
@@ -153,10 +156,16 @@ fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Resu
     let mut progress = Progress::start("fit_recommender", model);
     let events = read(source, &names, &mut progress)?;
     progress.phase("fitting");
-    let interactions = threads::run(&progress, |watch| events.interactions(&names, watch))??;
+    let last_share = Some(arguments.holdout).filter(|share| *share > 0.0);
+    let interactions =
+        threads::run(&progress, |watch| events.interactions(&names, last_share, watch))??;
     check_memory(&interactions, events.frame.n_rows, algorithm, neighbors)?;
-    let (recommender, quality) =
+    let (recommender, evaluation) =
         threads::run(&progress, |watch| recommend::fit(&interactions, &params, watch))??;
+
+    if let Some(Evaluation { quality: None, n_unknown_users }) = evaluation {
+        notice!("the holdout measures nothing: {}", unmeasured(&interactions, n_unknown_users));
+    }
 
     progress.phase("storing");
     let used = [Some(names.user), Some(names.item), names.weight, names.time];
@@ -168,138 +177,25 @@ fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Resu
         n_rows: events.frame.n_rows,
         features: used.into_iter().flatten().map(str::to_owned).collect(),
         parameters: json!(arguments),
-        metrics: metrics(&recommender, quality.as_ref()),
+        metrics: metrics(&recommender, evaluation),
         source: Some(source),
         activate,
     })?;
     let (n_users, n_items) = (recommender.n_users(), recommender.n_items());
-    Ok(Fitted { version, n_users, n_items, n_events: events.frame.n_rows, quality })
+    let n_events = events.frame.n_rows;
+    Ok(Fitted { version, n_users, n_items, n_events, evaluation })
 }
 
-/// Columns that are not named are those of the fit.
-#[pg_extern]
-fn evaluate_recommender(
-    model: Option<&str>,
-    source: Option<&str>,
-    user_column: Option<&str>,
-    item_column: Option<&str>,
-    weight_column: Option<&str>,
-    n: Option<i32>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(n_users, i64),
-            name!(ndcg, Option<f64>),
-            name!(precision_mean, Option<f64>),
-            name!(recall, Option<f64>),
-            name!(map, Option<f64>),
-            name!(coverage, Option<f64>),
-        ),
-    >,
-    Report,
-> {
-    let model = required(model, "model")?;
-    let source = required(source, "source")?;
-    let n = places(n, "n")?;
-    let served = Rc::clone(&current::<Served>(model, Privilege::Use)?.model);
-    let names = Names {
-        user: user_column.unwrap_or(&served.columns.user.name),
-        item: item_column.unwrap_or(&served.columns.item.name),
-        weight: weight_column,
-        time: None,
-    };
-    let mut progress = Progress::start("evaluate_recommender", model);
-    let events = read(source, &names, &mut progress)?;
-    progress.phase("evaluating");
-    let recommender = &served.recommender;
-    let quality = threads::run(&progress, |watch| {
-        evaluate(recommender, &events.interactions(&names, watch)?, n, watch)
-    })??;
-    Ok(TableIterator::once((
-        quality.map_or(0, |quality| quality.n_users as i64),
-        quality.map(|quality| quality.ndcg),
-        quality.map(|quality| quality.precision),
-        quality.map(|quality| quality.recall),
-        quality.map(|quality| quality.map),
-        quality.map(|quality| quality.coverage),
-    )))
-}
-
-struct Names<'a> {
-    user: &'a str,
-    item: &'a str,
-    weight: Option<&'a str>,
-    time: Option<&'a str>,
-}
-
-/// Who had what, as it was read.
-struct Events {
-    frame: Frame,
-    columns: Columns,
-}
-
-impl Events {
-    fn interactions(
-        &self,
-        names: &Names,
-        watch: &crate::algo::stop::Watch,
-    ) -> Result<Interactions, recommend::Error> {
-        let columns = recommend::Columns {
-            user: names.user,
-            item: names.item,
-            weight: names.weight,
-            time: names.time,
-        };
-        Interactions::from_frame(&self.frame, &columns, watch)
-    }
-}
-
-/// Codes, histories by user and by item, and what is held out: measured 72 bytes an event with 20 events a user, 112 with one.
-const WORK: Work = Work { per_row: 88, per_number: 0 };
-
-fn read(source: &str, names: &Names, progress: &mut Progress) -> Result<Events, Report> {
-    if names.user == names.item {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("user_column and item_column are both \"{}\"", names.user),
-        ));
-    }
-    let mut columns = vec![(names.user, Role::Key), (names.item, Role::Key)];
-    columns.extend(names.weight.map(|name| (name, Role::Number)));
-    columns.extend(names.time.map(|name| (name, Role::Number)));
-    let request = Request { source, columns, others: Others::Ignore };
-    let mut read = ingest_for(WORK, &request, progress)?;
-    let mut key_column = |position: usize, name: &str| {
-        let read_type = read.types.get(position).map_or("text", String::as_str);
-        if read_type == "character"
-            && let Some(column) = read.frame.columns.get_mut(position)
-        {
-            without_padding(column);
+/// Why no user could be measured.
+fn unmeasured(interactions: &Interactions, n_unknown_users: usize) -> &'static str {
+    match &interactions.past {
+        Some(past) if !past.has_later => {
+            "the rows that would be held out all have the last time of the source"
         }
-        Ok::<_, Report>(KeyColumn { name: name.to_owned(), sql_type: qualified(read_type)? })
-    };
-    let columns = Columns { user: key_column(0, names.user)?, item: key_column(1, names.item)? };
-    Ok(Events { frame: read.frame, columns })
-}
-
-/// A char(n) loses its blanks when SQL casts it to text, and so must the keys that are compared with such text.
-fn without_padding(column: &mut Column) {
-    if let Values::Text { dictionary, .. } = &mut column.values {
-        for word in dictionary {
-            word.truncate(word.trim_end_matches(' ').len());
-        }
+        _ if n_unknown_users > 0 => "only new users have rows after the cut",
+        Some(_) => "after the cut no user has an item that is new to him",
+        None => "no user has items to spare",
     }
-}
-
-/// The type's name as it is found whatever the search_path.
-fn qualified(type_of_caller: &str) -> Result<String, Report> {
-    let oid = Spi::get_one_with_args::<pg_sys::Oid>(
-        "SELECT pg_catalog.to_regtype($1)::pg_catalog.oid",
-        &[type_of_caller.into()],
-    )
-    .map_err(spi_failed)?;
-    Ok(oid.map_or_else(|| "text".to_owned(), |oid| with_catalog_names(|| type_name(oid))))
 }
 
 fn algorithm_of(name: &str) -> Result<Algorithm, Report> {
@@ -349,18 +245,26 @@ fn check_memory(
     Ok(memory::probe(wanted.saturating_add(more))?)
 }
 
-fn metrics(recommender: &recommend::Recommender, quality: Option<&Quality>) -> serde_json::Value {
+fn metrics(
+    recommender: &recommend::Recommender,
+    evaluation: Option<Evaluation>,
+) -> serde_json::Value {
     let mut metrics = json!({
         "n_users": recommender.n_users(),
         "n_items": recommender.n_items(),
+        "learned_from_all": !recommender.is_of_a_part(),
     });
-    if let Some(quality) = quality {
+    if let Some(evaluation) = evaluation {
+        metrics["n_unknown_users"] = json!(evaluation.n_unknown_users);
+    }
+    if let Some(quality) = evaluation.and_then(|evaluation| evaluation.quality) {
         metrics["n_test_users"] = json!(quality.n_users);
         metrics["ndcg_at_10"] = json!(quality.ndcg);
         metrics["precision_at_10"] = json!(quality.precision);
         metrics["recall_at_10"] = json!(quality.recall);
         metrics["map_at_10"] = json!(quality.map);
         metrics["coverage_at_10"] = json!(quality.coverage);
+        metrics["popular_ndcg_at_10"] = json!(quality.popular_ndcg);
     }
     metrics
 }

@@ -2,12 +2,17 @@
 
 use crate::algo::recommend::Keys;
 use crate::pg::bulk::RowWriter;
+use crate::pg::error::Report;
+use crate::pg::key::canonical;
+
+use super::served::KeyColumn;
 
 /// A type of key in a SQL function's arguments and results.
 pub(super) trait Key: Sized + 'static {
     /// Whether every key of the model can be given as this type.
     fn can_read(keys: &Keys) -> bool;
-    fn find(&self, keys: &Keys) -> Option<u32>;
+    /// The code of a key that is written in any way that is equal in the column's type.
+    fn find(&self, column: &KeyColumn, keys: &Keys) -> Result<Option<u32>, Report>;
     /// The key of a code; a code of the model always has one where [`Key::can_read`] says so.
     fn read(keys: &Keys, code: u32) -> Self;
 }
@@ -17,14 +22,17 @@ impl Key for i64 {
         matches!(keys, Keys::Integer(_))
     }
 
-    fn find(&self, keys: &Keys) -> Option<u32> {
-        keys.find_integer(*self)
+    fn find(&self, column: &KeyColumn, keys: &Keys) -> Result<Option<u32>, Report> {
+        match keys {
+            Keys::Integer(_) => Ok(keys.find_integer(*self)),
+            Keys::Text(_) | Keys::Folded { .. } => find_text(&self.to_string(), column, keys),
+        }
     }
 
     fn read(keys: &Keys, code: u32) -> Self {
         match keys {
             Keys::Integer(keys) => keys.get(code as usize).copied().unwrap_or_default(),
-            Keys::Text(_) => 0,
+            Keys::Text(_) | Keys::Folded { .. } => 0,
         }
     }
 }
@@ -34,8 +42,8 @@ impl Key for String {
         true
     }
 
-    fn find(&self, keys: &Keys) -> Option<u32> {
-        keys.find_text(self)
+    fn find(&self, column: &KeyColumn, keys: &Keys) -> Result<Option<u32>, Report> {
+        find_text(self, column, keys)
     }
 
     fn read(keys: &Keys, code: u32) -> Self {
@@ -47,6 +55,17 @@ impl Key for String {
 pub(super) fn write(keys: &Keys, code: u32, row: &mut RowWriter) {
     match keys {
         Keys::Integer(keys) => row.integer(keys.get(code as usize).copied().unwrap_or_default()),
-        Keys::Text(keys) => row.text(keys.get(code as usize).map_or("", String::as_str)),
+        Keys::Text(shown) | Keys::Folded { shown, .. } => {
+            row.text(shown.get(code as usize).map_or("", String::as_str))
+        }
     }
+}
+
+/// The code of a key from its text, however the column's type lets it be written.
+pub(super) fn find_text(
+    text: &str,
+    column: &KeyColumn,
+    keys: &Keys,
+) -> Result<Option<u32>, Report> {
+    Ok(canonical(column.form, text)?.and_then(|key| keys.find_text(&key)))
 }

@@ -4,6 +4,8 @@
 //! [`served::served`], once per backend, however many users a query asks for.
 
 mod error;
+mod evaluate;
+mod events;
 mod everyone;
 mod fit;
 mod keys;

@@ -7,8 +7,8 @@ use pgrx::prelude::*;
 use super::keys::Key;
 use super::served::Served;
 use super::{places, required};
-use crate::algo::memory::{self, Refused};
-use crate::algo::recommend::{Algorithm, Keys, Recommendation};
+use crate::algo::memory;
+use crate::algo::recommend::{Algorithm, Recommendation};
 use crate::pg::error::{Report, report};
 use crate::pg::registry::{Privilege, current};
 
@@ -75,8 +75,7 @@ fn recommend_for_bigint(
     >,
     Report,
 > {
-    let codes =
-        |keys: &Keys| codes(items.iter().flat_map(Array::iter), |item| keys.find_integer(item));
+    let codes = |served: &Served| codes(items.iter().flat_map(Array::iter), served);
     Ok(TableIterator::new(recommend_for::<i64>(model, &codes, n, exclude_given)?))
 }
 
@@ -99,8 +98,8 @@ fn recommend_for_text(
     >,
     Report,
 > {
-    let codes =
-        |keys: &Keys| codes(items.iter().flat_map(Array::iter), |item| keys.find_text(item));
+    let items = || items.iter().flat_map(Array::iter).map(|item| item.map(str::to_owned));
+    let codes = |served: &Served| codes(items(), served);
     Ok(TableIterator::new(recommend_for::<String>(model, &codes, n, exclude_given)?))
 }
 
@@ -142,33 +141,38 @@ fn recommend<K: Key>(
     let n = places(n, "n")?;
     let exclude_seen = required(exclude_seen, "exclude_seen")?;
     let recommender = &served.recommender;
-    let user = customer.and_then(|customer| customer.find(&recommender.user_keys));
+    let user = match customer {
+        Some(customer) => customer.find(&served.columns.user, &recommender.user_keys)?,
+        None => None,
+    };
     let page = recommender.recommend(user, n, exclude_seen)?;
     Ok(rows(served, page))
 }
 
 /// The codes of items. Those that the model does not know, and NULLs, say nothing about the visitor.
-fn codes<T>(
-    items: impl Iterator<Item = Option<T>>,
-    find: impl Fn(T) -> Option<u32>,
-) -> Result<Vec<u32>, Refused> {
+fn codes<K: Key>(
+    items: impl Iterator<Item = Option<K>>,
+    served: &Served,
+) -> Result<Vec<u32>, Report> {
     let mut codes = Vec::new();
-    for code in items.flatten().filter_map(find) {
-        memory::push(&mut codes, code)?;
+    for item in items.flatten() {
+        if let Some(code) = item.find(&served.columns.item, &served.recommender.item_keys)? {
+            memory::push(&mut codes, code)?;
+        }
     }
     Ok(codes)
 }
 
 fn recommend_for<K: Key>(
     model: Option<&str>,
-    codes: &dyn Fn(&Keys) -> Result<Vec<u32>, Refused>,
+    codes: &dyn Fn(&Served) -> Result<Vec<u32>, Report>,
     n: Option<i32>,
     exclude_given: Option<bool>,
 ) -> Result<impl Iterator<Item = Place<K>> + use<K>, Report> {
     let served = with_items_as::<K>(required(model, "model")?, "the items")?;
     let n = places(n, "n")?;
     let exclude_given = required(exclude_given, "exclude_given")?;
-    let items = codes(&served.recommender.item_keys)?;
+    let items = codes(&served)?;
     let page = served.recommender.recommend_for(&items, n, exclude_given)?;
     Ok(rows(served, page))
 }
@@ -189,7 +193,11 @@ fn similar_items<K: Key>(
         )
         .set_hint("Fit it with algorithm => 'item_knn'."));
     }
-    let similar = match item.and_then(|item| item.find(&recommender.item_keys)) {
+    let code = match item {
+        Some(item) => item.find(&served.columns.item, &recommender.item_keys)?,
+        None => None,
+    };
+    let similar = match code {
         Some(item) => recommender.similar_items(item, n)?,
         None => Vec::new(),
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algo::key::Form;
 use crate::algo::memory;
 use crate::algo::recommend::Recommender;
 use crate::pg::error::Report;
@@ -24,6 +25,8 @@ pub(super) struct KeyColumn {
     pub(super) name: String,
     /// The SQL type, qualified where it is not one of PostgreSQL's own. From a stored model it is only a claim.
     pub(super) sql_type: String,
+    /// How the type writes equal values.
+    pub(super) form: Form,
 }
 
 impl Stored for Served {

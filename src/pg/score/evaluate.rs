@@ -129,7 +129,7 @@ fn read(
         }
     }
     let request = Request { source, columns, others: Others::Ignore };
-    let Ingested { mut frame, types } = ingest(&request, progress)?;
+    let Ingested { mut frame, types, .. } = ingest(&request, progress)?;
     check_target(&mut frame, &types, target)?;
     let target = frame.columns.remove(0);
     Ok((target, frame))

@@ -237,7 +237,7 @@ fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Result<Data, Re
         }
         None => Others::Features { except: &[] },
     };
-    let Ingested { mut frame, types } = ingest(&Request { source, columns, others }, progress)?;
+    let Ingested { mut frame, types, .. } = ingest(&Request { source, columns, others }, progress)?;
     check_target(&mut frame, &types, &asked.target)?;
     let (has_key, has_holdout) = (asked.key.is_some(), asked.holdout_column.is_some());
     if let Some(name) = &asked.holdout_column {

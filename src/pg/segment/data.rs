@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
 use crate::algo::frame::{Column, Values};
+use crate::algo::key::Form;
 use crate::algo::segment::{
     self, Columns, Features, MAX_LEVELS, Ordered, RowWeights, Rows, Weighted, order_by_integer,
     order_by_text, original,
@@ -16,6 +17,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::{
     Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
 };
+use crate::pg::key::folded_words;
 use crate::pg::names::base_of;
 use crate::pg::progress::Progress;
 use crate::pg::{temporary, threads};
@@ -23,9 +25,8 @@ use crate::pg::{temporary, threads};
 use super::arguments::{Arguments, Storage};
 use super::choose;
 
-/// Types of numbers that are no identity: two that print alike may differ.
-const INEXACT: [pg_sys::Oid; 6] = [
-    pg_sys::NUMERICOID,
+/// Types of numbers that are measured, and no names of anything.
+const INEXACT: [pg_sys::Oid; 5] = [
     pg_sys::FLOAT4OID,
     pg_sys::FLOAT8OID,
     pg_sys::DATEOID,
@@ -46,6 +47,8 @@ pub(super) fn work(weight_column: Option<&str>) -> Work {
 pub(super) struct Data {
     pub(super) n_rows: usize,
     pub(super) key: Column,
+    /// A key that is there in two writings which differ in their case alone, where that says nothing.
+    written_twice: Option<String>,
     pub(super) key_type: String,
     pub(super) columns: Vec<Column>,
     weights: Option<Column>,
@@ -100,7 +103,7 @@ pub(super) fn read(
         Storage::Auto => ingest_if_it_fits(work, &request, progress)?,
         Storage::Disk => None,
     };
-    let (Ingested { frame, mut types }, place) = match in_memory {
+    let (Ingested { frame, mut types, forms }, place) = match in_memory {
         Some(ingested) => (ingested, Place::Memory),
         None => {
             let place = temporary::place();
@@ -123,7 +126,14 @@ pub(super) fn read(
         .into());
     }
     let features = dimensions(&columns, &arguments.weights)?;
-    Ok(Data { n_rows: frame.n_rows, key, key_type, columns, weights, features, place })
+    let mut folded = match forms.first() {
+        Some(Form::Folded) => folded_words(&key)?.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    folded.sort_unstable();
+    let written_twice = folded.windows(2).find(|two| two[0] == two[1]).map(|two| two[0].clone());
+    let n_rows = frame.n_rows;
+    Ok(Data { n_rows, key, written_twice, key_type, columns, weights, features, place })
 }
 
 /// The source in the order of its key, in which a fit reads it: sorting is then PostgreSQL's, within work_mem, and no order of the
@@ -204,7 +214,17 @@ impl Data {
 
     pub(super) fn check_distinct(&self, order: Option<&[u32]>) -> Result<(), Failure> {
         let at = |place| original(order, place);
-        let duplicate = match &self.key.values {
+        let twice = self.written_twice.as_ref().map(|word| format!("\"{word}\""));
+        let duplicate = twice.or_else(|| self.duplicate(&at));
+        match duplicate {
+            Some(value) => Err(Failure::DuplicateKey { key: self.key.name.clone(), value }),
+            None => Ok(()),
+        }
+    }
+
+    /// A key that has two rows next to each other, in this order of the rows.
+    fn duplicate(&self, at: &impl Fn(usize) -> usize) -> Option<String> {
+        match &self.key.values {
             Values::Integer(keys) => (1..self.n_rows)
                 .find(|&place| keys[at(place)] == keys[at(place - 1)])
                 .map(|place| keys[at(place)].to_string()),
@@ -212,10 +232,6 @@ impl Data {
                 .find(|&place| codes[at(place)] == codes[at(place - 1)])
                 .map(|place| format!("\"{}\"", dictionary[codes[at(place)] as usize])),
             Values::Number(_) => None,
-        };
-        match duplicate {
-            Some(value) => Err(Failure::DuplicateKey { key: self.key.name.clone(), value }),
-            None => Ok(()),
         }
     }
 }
