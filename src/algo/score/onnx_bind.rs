@@ -86,13 +86,14 @@ pub fn bind(
     features: Option<&[String]>,
 ) -> Result<Bound, Error> {
     let inputs = inputs(summary, features)?;
-    let Chosen { output, mut reason, is_value, is_single } = output::choose(summary, output)?;
+    let Chosen { output, mut reason, part, is_value, is_single } = output::choose(summary, output)?;
     let own = own_classes(summary);
-    if let (Some((classes, class)), false) = (&own, is_single) {
-        reason.push_str(&format!(
-            "; the graph says that \"{}\" is the positive class",
+    match &own {
+        Some((classes, class)) if !is_single => reason.push_str(&format!(
+            "; the score is that of \"{}\", which the graph calls the positive class",
             classes[*class]
-        ));
+        )),
+        _ => reason.push_str(part),
     }
     let (classes, class) = match own {
         Some((classes, class)) => (Some(classes), (!is_single).then_some(class)),

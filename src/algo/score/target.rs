@@ -31,7 +31,11 @@ pub(super) fn code(target: &Column, positive: Option<&str>) -> Result<Target, Er
 }
 
 /// Per row whether it is of the positive class, where the classes are known.
-pub(super) fn labels(target: &Column, classes: &[String], positive: usize) -> Result<Vec<bool>, Error> {
+pub(super) fn labels(
+    target: &Column,
+    classes: &[String],
+    positive: usize,
+) -> Result<Vec<bool>, Error> {
     let label = |class: String| match classes.iter().position(|known| *known == class) {
         Some(position) => Ok(position == positive),
         None => Err(Error::UnknownClass { value: class, classes: classes.to_vec() }),

@@ -10,6 +10,8 @@ pub(super) struct Chosen {
     pub(super) output: String,
     /// For the caller to read.
     pub(super) reason: String,
+    /// Which part of the output is the score, unless the graph says it itself.
+    pub(super) part: &'static str,
     /// The score is a regressor's value, and no probability.
     pub(super) is_value: bool,
     /// The output has one value for each row, so no column of it is a class.
@@ -110,19 +112,20 @@ fn found(outputs: &[Output]) -> Result<Chosen, Error> {
 }
 
 impl Output<'_> {
-    fn chosen(&self, mut reason: String) -> Chosen {
+    fn chosen(&self, reason: String) -> Chosen {
         let is_value = self.origin.is_some_and(|origin| {
             origin.operator.as_ref().is_some_and(|operator| operator.ends_with("Regressor"))
                 && origin.post_transform.as_ref().is_none_or(|transform| transform == "NONE")
         });
-        if !self.is_map() && self.n_columns().is_some_and(|n| n > 1) {
-            reason.push_str("; the score is its last column");
-        } else if self.is_map() {
-            reason.push_str("; the score is the last class's");
-        }
+        let part = match self.n_columns() {
+            _ if self.is_map() => "; the score is the last class's",
+            Some(2..) => "; the score is its last column",
+            _ => "",
+        };
         Chosen {
             output: self.port.name.clone(),
             reason,
+            part,
             is_value,
             is_single: self.n_columns() == Some(1),
         }
