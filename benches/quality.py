@@ -134,7 +134,21 @@ def encode(bench):
         yield Row(f"{what}: largest difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
 
 
-TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, run.movielens]
+def holdout(bench):
+    """Figures of fit_scorer against scikit-learn's of holdout_scores, by tests/quality/holdout.py: the largest difference."""
+    peer, data, answers = run.peer_script("holdout")
+    for name in ("breast_cancer", "digits", "wine"):
+        columns = json.loads(peer("data", name, data))
+        bench.sql(f"CREATE TABLE held_{name} ({', '.join(f'{column} float8' for column in columns)}, y boolean)")
+        bench.connection.copy_in(f"COPY held_{name} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+        figures = bench.sql(f"SELECT row_to_json(f)::text FROM persona.fit_scorer('held_{name}', 'held_{name}', 'y', holdout => 0.4) AS f").scalar()
+        kept = bench.sql(f"SELECT json_build_object('label', json_agg(label), 'score', json_agg(score))::text FROM persona.holdout_scores('held_{name}')").scalar()
+        answers.write_text(json.dumps(json.loads(figures) | json.loads(kept)))
+        for figure, difference in json.loads(peer("compare", data, answers)):
+            yield Row(f"{figure} of held-out rows, {name}: difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
+
+
+TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, holdout, run.movielens]
 
 
 def body():

@@ -5,7 +5,7 @@
     python3 scripts/check_onnx_export.py /tmp/dump
 
 Needs onnx, onnxruntime and numpy. Each NAME.onnx passes onnx.checker (full_check) and runs in ONNX Runtime; its
-probabilities must lie within 1e-5 of the scores in NAME.json and its labels agree with them, in a batch and row by row.
+probabilities must lie within 1e-9 of the scores in NAME.json and its labels agree with them, in a batch and row by row.
 """
 
 import json
@@ -19,14 +19,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-LIMIT = 1e-5
+LIMIT = 1e-9
 
 
 def tensor(name, cells, missing_text):
     if name in missing_text:
         cells = [missing_text[name] if cell is None else cell for cell in cells]
         return np.array(cells, dtype=object).reshape(-1, 1)
-    return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float32).reshape(-1, 1)
+    return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64).reshape(-1, 1)
 
 
 def check(path):
@@ -44,7 +44,7 @@ def check(path):
     feed = {name: tensor(name, cells, want["missing_text"]) for name, cells in want["columns"].items()}
     labels, probabilities = session.run(outputs, feed)
     scores = np.array(want["scores"])
-    assert probabilities.dtype == np.float32 and probabilities.shape == (len(scores), 2)
+    assert probabilities.dtype == np.float64 and probabilities.shape == (len(scores), 2)
     assert labels.shape == (len(scores),)
 
     positive = want["positive"]

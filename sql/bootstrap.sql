@@ -106,6 +106,18 @@ CREATE TABLE persona.model_chunk (
 ALTER TABLE persona.model_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
 COMMENT ON TABLE persona.model_chunk IS 'the bytes of a version, in pieces of 1 MiB';
 
+CREATE TABLE persona.model_evidence (
+    model_id bigint NOT NULL,
+    version integer NOT NULL,
+    kind integer NOT NULL,
+    bytes bytea NOT NULL,
+    PRIMARY KEY (model_id, version, kind),
+    FOREIGN KEY (model_id, version) REFERENCES persona.model_version ON DELETE CASCADE
+);
+ALTER TABLE persona.model_evidence ALTER COLUMN bytes SET STORAGE EXTERNAL;
+COMMENT ON TABLE persona.model_evidence IS 'what a version was measured by, and hashes of what it has learnt from';
+COMMENT ON COLUMN persona.model_evidence.kind IS '1: labels and scores of the rows that were held out; 2: hashes of rows of the fit';
+
 CREATE TABLE persona.segment_name (
     model_id bigint NOT NULL REFERENCES persona.model ON DELETE CASCADE,
     numbering integer NOT NULL,
@@ -176,6 +188,7 @@ SELECT pg_catalog.pg_extension_config_dump('persona.model', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.model_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.model_version', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.model_chunk', '');
+SELECT pg_catalog.pg_extension_config_dump('persona.model_evidence', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.segment_name', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.publication', '');
 SELECT pg_catalog.pg_extension_config_dump('persona.publication_id_seq', '');
@@ -187,6 +200,7 @@ ALTER TABLE persona.model_version ALTER COLUMN source SET STATISTICS 0, ALTER CO
     ALTER COLUMN metrics SET STATISTICS 0, ALTER COLUMN features SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0,
     ALTER COLUMN sha256 SET STATISTICS 0, ALTER COLUMN created_by SET STATISTICS 0;
 ALTER TABLE persona.model_chunk ALTER COLUMN bytes SET STATISTICS 0;
+ALTER TABLE persona.model_evidence ALTER COLUMN bytes SET STATISTICS 0;
 ALTER TABLE persona.segment_name ALTER COLUMN name SET STATISTICS 0;
 ALTER TABLE persona.publication ALTER COLUMN target SET STATISTICS 0, ALTER COLUMN source SET STATISTICS 0,
     ALTER COLUMN key_column SET STATISTICS 0, ALTER COLUMN search_path SET STATISTICS 0, ALTER COLUMN history SET STATISTICS 0;
@@ -197,12 +211,13 @@ ALTER TABLE persona.refit_run ALTER COLUMN run_by SET STATISTICS 0, ALTER COLUMN
 -- Rights ------------------------------------------------------------------------------------------------------------
 -- An owner may look at the rows of his models, so that pg_dump --enable-row-security works for him. Nobody may write them.
 
-GRANT SELECT ON persona.model, persona.model_version, persona.model_chunk, persona.segment_name, persona.publication,
+GRANT SELECT ON persona.model, persona.model_version, persona.model_chunk, persona.model_evidence, persona.segment_name, persona.publication,
     persona.refit_run, persona.model_id_seq, persona.publication_id_seq, persona.refit_run_id_seq TO PUBLIC;
 
 ALTER TABLE persona.model ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.model_version ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.model_chunk ENABLE ROW LEVEL SECURITY;
+ALTER TABLE persona.model_evidence ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.segment_name ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.publication ENABLE ROW LEVEL SECURITY;
 ALTER TABLE persona.refit_run ENABLE ROW LEVEL SECURITY;
@@ -216,6 +231,9 @@ COMMENT ON POLICY owners ON persona.model_version IS 'a version is seen by those
 CREATE POLICY owners ON persona.model_chunk FOR SELECT USING (
     persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.model_chunk IS 'bytes are seen by those who see their model';
+CREATE POLICY owners ON persona.model_evidence FOR SELECT USING (
+    persona.may(model_id, 'own'));
+COMMENT ON POLICY owners ON persona.model_evidence IS 'evidence is seen by those who see its model';
 CREATE POLICY owners ON persona.segment_name FOR SELECT USING (
     persona.may(model_id, 'own'));
 COMMENT ON POLICY owners ON persona.segment_name IS 'names are seen by those who see their model';

@@ -6,20 +6,29 @@ CREATE FUNCTION persona.fit_scorer(model text, source text, target text, algorit
     positive text DEFAULT NULL, features text[] DEFAULT NULL, key text DEFAULT NULL,
     holdout double precision DEFAULT 0.2, holdout_column text DEFAULT NULL, l2 double precision DEFAULT 1,
     max_categories integer DEFAULT 32, seed bigint DEFAULT 0, activate boolean DEFAULT true,
-    publish boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT positive text, OUT n_rows bigint, OUT n_train bigint,
-    OUT n_holdout bigint, OUT roc_auc double precision, OUT average_precision double precision,
+    publish boolean DEFAULT true, refit_on_all boolean DEFAULT false, OUT model text, OUT version integer, OUT algorithm text,
+    OUT positive text, OUT n_rows bigint, OUT n_train bigint, OUT n_holdout bigint, OUT roc_auc double precision, OUT average_precision double precision,
     OUT log_loss double precision, OUT brier double precision, OUT accuracy double precision,
-    OUT base_rate double precision)
+    OUT base_rate double precision, OUT refit_on_all boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_scorer_wrapper';
 COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, text, text[], text, double precision, text,
-    double precision, integer, bigint, boolean, boolean) IS
-    'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive';
+    double precision, integer, bigint, boolean, boolean, boolean) IS
+    'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive. The model is the one that '
+    'was measured, of the n_train rows; with refit_on_all it learns again from all rows, and nothing has measured that one';
+
+CREATE FUNCTION persona.holdout_scores(model text, version integer DEFAULT NULL, OUT label boolean, OUT score double precision)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10000
+AS 'MODULE_PATHNAME', 'holdout_scores_wrapper';
+COMMENT ON FUNCTION persona.holdout_scores(text, integer) IS
+    'the rows that fit_scorer held out: whether each is positive, and its score by the model that had not seen it; up to 100,000 of them. '
+    'For those who may read the model. An export does not have them';
 
 CREATE FUNCTION persona.score(model text, features record) RETURNS double precision
 LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score';
 COMMENT ON FUNCTION persona.score(text, record) IS
-    'probability of the positive class of a row, or its value: score(''model'', t) FROM t; NULL for a NULL row';
+    'probability of the positive class of a row, or its value: score(''model'', t) FROM t; a finite number, or NULL: for a NULL row, '
+    'and where an imported graph gives NaN or infinity';
 
 CREATE FUNCTION persona.score_batch(model text, features record) RETURNS double precision
 LANGUAGE c STABLE WINDOW PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score_batch';
@@ -32,15 +41,16 @@ COMMENT ON FUNCTION persona.predict(text, record) IS 'every output of the model 
 
 CREATE FUNCTION persona.import_onnx(model text, onnx bytea, output text DEFAULT NULL, features text[] DEFAULT NULL,
     activate boolean DEFAULT true, publish boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
-    OUT output_name text)
+    OUT output_name text, OUT output_reason text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'import_onnx_bytes_wrapper';
 COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean, boolean) IS
-    'an ONNX graph as a scorer: one input per column, or one tensor of numbers whose columns are named by features';
+    'an ONNX graph as a scorer: one input per column, or one tensor of numbers whose columns are named by features. '
+    'The score is the output that output names, else the one that the types, names and nodes of the graph point to; output_reason says why';
 
 CREATE FUNCTION persona.import_onnx(model text, onnx oid, output text DEFAULT NULL, features text[] DEFAULT NULL,
     activate boolean DEFAULT true, publish boolean DEFAULT true, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
-    OUT output_name text)
+    OUT output_name text, OUT output_reason text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'import_onnx_object_wrapper';
 COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean, boolean) IS
@@ -57,7 +67,9 @@ CREATE FUNCTION persona.evaluate(model text, source text, target text, OUT n_row
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'evaluate_wrapper';
 COMMENT ON FUNCTION persona.evaluate(text, text, text) IS
-    'metrics of the active version on a source, whose target has the classes of the fit';
+    'metrics of the active version on a source, whose target has the classes of the fit; of an imported graph without names for them, two values '
+    'in sort order. Rows without a score are left out. log_loss, brier and accuracy are NULL where scores are no probabilities. '
+    'It warns who may read the model when more than 1 % of the rows were in the fit';
 
 -- The ONNX process --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 # Reads of a model: what they return changes with the live version, and nothing else, so STABLE and safe in parallel plans.
 READERS = {"score", "predict", "embed", "recommend", "recommend_for", "similar_items", "segments", "segment_profile",
-           "segment_quality", "export_onnx", "explain", "feature_importance"}
+           "segment_quality", "export_onnx", "holdout_scores", "explain", "feature_importance"}
 # Writes, and whatever runs a user's query: VOLATILE and never in a parallel worker.
 WRITERS = {"fit_segments", "fit_scorer", "fit_recommender", "import_onnx", "refit", "publish", "activate", "drop_model",
            "rename_model", "set_owner", "unpublish", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "segment_flow", "refit_job"}

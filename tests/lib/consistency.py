@@ -8,6 +8,8 @@ WRONG = {
     "a version of no model": "SELECT model_id, version FROM persona.model_version v WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = v.model_id)",
     "a chunk of no version": """SELECT model_id, version, position FROM persona.model_chunk c WHERE NOT EXISTS
         (SELECT FROM persona.model_version v WHERE (v.model_id, v.version) = (c.model_id, c.version))""",
+    "evidence of no version": """SELECT model_id, version, kind FROM persona.model_evidence e WHERE NOT EXISTS
+        (SELECT FROM persona.model_version v WHERE (v.model_id, v.version) = (e.model_id, e.version))""",
     "a name of no model": "SELECT * FROM persona.segment_name n WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = n.model_id)",
     "a publication of no model": "SELECT model_id, target FROM persona.publication p WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = p.model_id)",
     "a publication of a table that is not there": "SELECT target, history FROM persona.publication WHERE to_regclass(target) IS NULL OR (history IS NOT NULL AND to_regclass(history) IS NULL)",

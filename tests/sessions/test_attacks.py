@@ -404,7 +404,7 @@ def test_a_source_that_changes_its_own_model_leaves_nothing_behind(cluster):
                 mallory.query(f"DROP TABLE IF EXISTS mallory.t, mallory.t2; {fit}; SELECT FROM persona.publish('m', 'mallory.t'); SELECT persona.name_segment('m', 1, 'y'); INSERT INTO mallory.todo VALUES ($${act}$$)")
                 # A table of a model that is gone has rows of nobody's.
                 assert attempt(mallory, statement) in (None, "42704", "55000"), f"{act} in {statement}"
-                for table in ("model_version", "model_chunk", "segment_name", "publication", "refit_run"):
+                for table in ("model_version", "model_chunk", "model_evidence", "segment_name", "publication", "refit_run"):
                     left = admin.scalar(f"SELECT count(*) FROM persona.{table} x WHERE NOT EXISTS (SELECT FROM persona.model m WHERE m.id = x.model_id)")
                     assert left == 0, f"{act} in {statement} leaves {left} rows of {table}"
                 mallory.query("SELECT persona.drop_model(model) FROM persona.models; DROP TABLE IF EXISTS mallory.t, mallory.t2; TRUNCATE mallory.todo")

@@ -19,7 +19,7 @@ def test_names_and_sources_never_give_an_internal_error(cluster):
                   f"persona.segment_profile({text})", f"persona.segment_quality({text})",
                   f"persona.choose_k('customers', criterion => {text})", f"persona.choose_k('customers', scaling => {text})", f"persona.recommend({text}, 1)", f"persona.recommend({text}, 'x'::text)",
                   f"persona.recommend_for({text}, '{{1}}'::bigint[])", f"persona.recommend_all({text})", f"persona.similar_items({text}, 1)",
-                  f"persona.profile({text})", f"persona.activate({text}, 1)", f"persona.activate({text}, 99)", f"persona.export_onnx({text})",
+                  f"persona.profile({text})", f"persona.activate({text}, 1)", f"persona.holdout_scores({text})", f"persona.activate({text}, 99)", f"persona.export_onnx({text})",
                   f"persona.rename_model({text}, 'seg')", f"persona.rename_model('none such', {text})", f"persona.grant_model({text}, 'none')",
                   f"persona.grant_model('seg', {text})", f"persona.revoke_model('seg', {text})", f"persona.refit({text})", f"persona.publish({text}, 'p')",
                   f"persona.publish('seg', {text})", f"persona.publish('seg', 'p', key => {text})", f"persona.name_segment({text}, 1, 'x')",
@@ -49,7 +49,7 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
     calls = []
     for count in COUNTS:
         calls += [f"persona.recommend('rec', 1, {count})", f"persona.recommend_for('rec', '{{1}}'::bigint[], {count})", f"persona.similar_items('rec', 1, {count})",
-                  f"persona.recommend_all('rec', {count})", f"persona.recommend_all('rec', 'everyone', {count})", f"persona.activate('seg', {count})",
+                  f"persona.recommend_all('rec', {count})", f"persona.recommend_all('rec', 'everyone', {count})", f"persona.activate('seg', {count})", f"persona.holdout_scores('sco', {count})",
                   f"persona.segment_flow('seg', {count}, 1)", f"persona.segment_flow('seg', 1, {count})",
                   f"persona.name_segment('seg', {count}, 'x')", f"persona.publish('rec', 'offers', n => {count})",
                   f"persona.fit_segments('new', 'customers', 'id', {count}, features => '{{spend}}')",
@@ -75,7 +75,8 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
     for flag in BOOLEANS:
         calls += [f"persona.recommend('rec', 1, 3, {flag})", f"persona.recommend_for('rec', '{{1}}'::bigint[], 3, {flag})", f"persona.recommend_all('rec', 3, {flag})",
                   f"persona.refit('seg', {flag})", f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', activate => {flag})",
-                  f"persona.fit_scorer('new', 'customers', 'bought', activate => {flag})", f"persona.fit_recommender('new', 'events', activate => {flag})"]
+                  f"persona.fit_scorer('new', 'customers', 'bought', activate => {flag})", f"persona.fit_recommender('new', 'events', activate => {flag})",
+                  f"persona.fit_scorer('new', 'customers', 'bought', refit_on_all => {flag})"]
     for items in ("NULL::bigint[]", "'{}'::bigint[]", "'{NULL}'::bigint[]", "'{{1,2},{3,4}}'::bigint[]", "array_fill(1::bigint, ARRAY[20000])",
                   "NULL::text[]", "'{}'::text[]", "'{NULL,x}'::text[]", "ARRAY[repeat('x', 100000)]"):
         calls.append(f"persona.recommend_for('rec', {items})")

@@ -10,6 +10,7 @@ ANSWERS = [
     "SELECT * FROM persona.segments('seg')",
     "SELECT id, persona.score('sco', c) FROM customers c ORDER BY id",
     "SELECT md5(persona.export_onnx('sco'))",
+    "SELECT label, score, count(*) FROM persona.holdout_scores('sco') GROUP BY 1, 2 ORDER BY 1, 2",
     "SELECT * FROM persona.recommend_all('rec', 5)",
     "SELECT * FROM persona.recommend('rec', 7)",
     "SELECT model, kind, answer, details::text FROM persona.profile('7')",
@@ -20,6 +21,7 @@ REGISTRY = [
     "SELECT name, kind, owner::text, readers::text, active_version, keep_versions, created_at FROM persona.model ORDER BY 1",
     "SELECT model, version, is_active, n_rows, features, parameters, metrics, source, sha256, created_by::text, created_at FROM persona.model_versions ORDER BY 1, 2",
     "SELECT m.name, c.version, c.position, md5(c.bytes) FROM persona.model m JOIN persona.model_chunk c ON c.model_id = m.id ORDER BY 1, 2, 3",
+    "SELECT m.name, e.version, e.kind, md5(e.bytes) FROM persona.model m JOIN persona.model_evidence e ON e.model_id = m.id ORDER BY 1, 2, 3",
     "SELECT m.name, s.segment, s.name FROM persona.model m JOIN persona.segment_name s ON s.model_id = m.id ORDER BY 1, 2",
     "SELECT m.name, p.target, p.source, p.key_column, p.key_type, p.n, p.search_path, p.published_version FROM persona.model m JOIN persona.publication p ON p.model_id = m.id ORDER BY 1, 2",
 ]

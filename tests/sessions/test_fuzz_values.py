@@ -103,7 +103,7 @@ MODELS = {
 ARGUMENTS = {
     "features": "(SELECT s FROM (SELECT 100.0::float8 AS spend, 90.0::float8 AS visits, 'Graz' AS city) s)", "save_to": "NULL", "target_table": "'published'",
     "source": "'SELECT * FROM customers WHERE id <= 20'", "target": "'bought'", "key": "'id'", "force": "true", "max_loss": "1", "history_table": "NULL",
-    "user_column": "NULL", "item_column": "NULL", "n": "5", "since": "'-infinity'", "from_version": "NULL", "to_version": "NULL",
+    "user_column": "NULL", "item_column": "NULL", "n": "5", "since": "'-infinity'", "from_version": "NULL", "to_version": "NULL", "version": "NULL",
     "bigint": "7", "text": "'u7'", "bigint[]": "ARRAY[1, 4]::bigint[]", "text[]": "ARRAY['i1', 'i4']", "boolean": "false", "integer": "3",
 }
 # Of all functions that take the name of a model, those that do not read it.

@@ -6,7 +6,7 @@ The matrix is made from pg_proc: a function of the extension that is not listed 
 from lib import models
 from lib.pgwire import ServerError
 
-TABLES = ("model", "model_version", "model_chunk", "segment_name", "publication", "refit_run")
+TABLES = ("model", "model_version", "model_chunk", "model_evidence", "segment_name", "publication", "refit_run")
 # Who asks, as a role of the server; of the model `holly` is the owner.
 ROLES = {"superuser": "postgres", "owner": "holly", "member": "mem", "user": "usa", "reader": "rea", "stranger": "stu", "pg_read_all_data": "pam"}
 # What a call needs: the least that a grant must give, the rights of the owner, or to be the owner.
@@ -37,6 +37,7 @@ CALLS = {
     "predict": ("use", ["SELECT persona.predict('sco', c) FROM customers c LIMIT 1"]),
     "evaluate": ("use", ["SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"]),
     "export_onnx": ("read", ["SELECT persona.export_onnx('sco')"]),
+    "holdout_scores": ("read", ["SELECT * FROM persona.holdout_scores('sco')"]),
     "recommend": ("use", ["SELECT * FROM persona.recommend('rec', 1)", "SELECT * FROM persona.recommend('rec', '1'::text)"]),
     "recommend_for": ("use", ["SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.recommend_for('rec', '{1}'::text[])"]),
     "similar_items": ("use", ["SELECT * FROM persona.similar_items('rec', 1)", "SELECT * FROM persona.similar_items('rec', '1'::text)"]),

@@ -19,6 +19,7 @@ GUESSES = {
                       ("n_rows", "n_rows {}", ("= 200", "= 201")), ("sha256", "sha256 {}", (r">= '\x00'", r">= '\xff'")), ("NULL", "source IS {}", ("NULL", "NOT NULL")),
                       ("version", "model_id > 0 AND source {}", ("< 'T'", "< 'A'"))],
     "model_chunk": [("bytes", "bytes {}", (r">= '\x00'", r">= '\xff'")), ("by its key", "model_id = 1 AND version = 1 AND position = 0 AND bytes {}", (r">= '\x00'", r">= '\xff'"))],
+    "model_evidence": [("bytes", "bytes {}", (r">= '\x00'", r">= '\xff'")), ("by its key", "model_id = 1 AND version = 1 AND kind = 2 AND bytes {}", (r">= '\x00'", r">= '\xff'"))],
     "publication": [("target", "target {}", ("= 'public.t'", "= 'public.u'", ">= 'public'", ">= 'q'")), ("source", "source {}", ("< 'T'", "< 'A'")), ("key", "key_column {}", ("= 'id'", "= 'x'"))],
     "segment_name": [("name", "name {}", (">= 'a'", ">= 'z'"))],
     "refit_run": [("n_rows", "n_rows {}", ("= 200", "= 201")), ("run_by", "run_by {}", ("= 'vic'::regrole", "= 'mallory'::regrole"))],

@@ -261,7 +261,7 @@ def test_nothing_is_written_for_a_model_that_is_dropped_meanwhile(cluster):
                         check_registry(dropper)
                     except AssertionError as error:
                         wrong.append(f"{name} in {level}, the drop {'' if is_committed else 'not yet '}committed: {error}")
-                    for table in ("model", "model_version", "model_chunk", "segment_name", "publication", "refit_run"):
+                    for table in ("model", "model_version", "model_chunk", "model_evidence", "segment_name", "publication", "refit_run"):
                         dropper.query(f"DELETE FROM persona.{table}")
     assert not wrong, "\n".join(wrong)
 

@@ -58,7 +58,7 @@ def traps():
 
 
 # They hide the catalogue's and the registry's tables from names that are not qualified.
-TEMPORARY = ("pg_class", "pg_namespace", "pg_attribute", "pg_roles", "pg_proc", "pg_type", "model", "model_version", "model_chunk", "publication", "segment_name",
+TEMPORARY = ("pg_class", "pg_namespace", "pg_attribute", "pg_roles", "pg_proc", "pg_type", "model", "model_version", "model_chunk", "model_evidence", "publication", "segment_name",
              "refit_run", "models", "persona_staging", "persona_staging_0")
 
 

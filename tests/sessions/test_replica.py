@@ -15,6 +15,7 @@ READS = {
     "segment_quality": "SELECT * FROM persona.segment_quality('groups')",
     "score": "SELECT id, persona.score('native', v) FROM visitors v ORDER BY id",
     "predict": "SELECT id, persona.predict('native', v) FROM visitors v ORDER BY id",
+    "holdout_scores": "SELECT * FROM persona.holdout_scores('native') ORDER BY score, label",
     "export_onnx": "SELECT md5(persona.export_onnx('native'))",
     "score by ONNX": "SELECT persona.score('trees', t) FROM trees t ORDER BY id",
     "score_batch by ONNX": "SELECT persona.score_batch('trees', t) OVER (ORDER BY id) FROM trees t",

@@ -20,7 +20,7 @@ def test_a_model_belongs_to_its_owner(cluster):
                            "SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"],
                    "rec": ["SELECT * FROM persona.recommend('rec', 1)", "SELECT * FROM persona.similar_items('rec', 1001)",
                            "SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.evaluate_recommender('rec', 'events')"]}
-            reads = {"seg": [], "sco": ["SELECT persona.export_onnx('sco')"], "rec": ["SELECT * FROM persona.recommend_all('rec')"]}
+            reads = {"seg": [], "sco": ["SELECT persona.export_onnx('sco')", "SELECT * FROM persona.holdout_scores('sco')"], "rec": ["SELECT * FROM persona.recommend_all('rec')"]}
             for model in MODELS:
                 change = [f"SELECT persona.activate('{model}', 1)", f"SELECT persona.drop_model('{model}')",
                           f"SELECT persona.rename_model('{model}', 'mine')", f"SELECT persona.grant_model('{model}', 'eve')",
@@ -41,7 +41,7 @@ def test_a_model_belongs_to_its_owner(cluster):
                     error = eve.error(statement)
                     assert error.sqlstate == "42501", f"{statement}: {error}"
                 # Nor by hand, in the tables.
-                for table in ("model", "model_version", "model_chunk", "segment_name", "publication", "refit_run"):
+                for table in ("model", "model_version", "model_chunk", "model_evidence", "segment_name", "publication", "refit_run"):
                     for statement in (f"DELETE FROM persona.{table}", f"UPDATE persona.{table} SET {'name' if table == 'model' else 'model_id'} = NULL",
                                       f"INSERT INTO persona.{table} DEFAULT VALUES", f"TRUNCATE persona.{table}"):
                         assert eve.error(statement).sqlstate == "42501", statement

@@ -10,7 +10,7 @@ from lib.tally import Skip, long, told
 # Decoding reads what is written: so commits are.
 SETTINGS = {"synchronous_commit": "on", "max_prepared_transactions": "10", "wal_level": "logical", "max_replication_slots": "10", "max_wal_senders": "10"}
 
-REGISTRY_TABLES = ("model", "model_version", "model_chunk", "segment_name", "publication", "refit_run")
+REGISTRY_TABLES = ("model", "model_version", "model_chunk", "model_evidence", "segment_name", "publication", "refit_run")
 TABLES = ("labels", "moves", "scores", "offers")
 # What is done and taken back; each leaves version 2 of the model active, or no model.
 CHANGES = {

@@ -47,6 +47,7 @@ def test_no_row_can_be_planted_under_an_id_to_come(cluster):
             " SELECT g, 'mallory.sink', 'SELECT 1', 'id', 'integer', '', 1 FROM generate_series(1, 50) g",
             "INSERT INTO persona.segment_name SELECT g, 1, 1, 'x' FROM generate_series(1, 50) g",
             "INSERT INTO persona.model_chunk SELECT g, 1, 0, '' FROM generate_series(1, 50) g",
+            "INSERT INTO persona.model_evidence SELECT g, 1, 1, '' FROM generate_series(1, 50) g",
             "INSERT INTO persona.refit_run (model_id, started_at, run_by) VALUES (1, now(), 'mallory')",
         ):
             assert mallory.error(statement).sqlstate == "42501", statement
@@ -56,7 +57,7 @@ def test_no_row_can_be_planted_under_an_id_to_come(cluster):
         admin.query("SELECT FROM persona.publish('super', 'labels', history_table => 'moves'); SELECT persona.name_segment('super', 1, 'x')")
         assert admin.error("INSERT INTO persona.model (id, name, kind, owner) VALUES (77, 'x', 'segments', 'mallory')").sqlstate == "428C9"
         admin.query("SELECT persona.drop_model('super')")
-        for table in ("model", "model_version", "model_chunk", "segment_name", "publication", "refit_run"):
+        for table in ("model", "model_version", "model_chunk", "model_evidence", "segment_name", "publication", "refit_run"):
             assert admin.scalar(f"SELECT count(*) FROM persona.{table}") == 0, table
 
 

@@ -130,7 +130,7 @@ def test_shadowed_names_are_never_used(cluster):
                 CREATE FUNCTION traps.of_operator_{number}({left}, {right}) RETURNS {returns} LANGUAGE plpgsql AS
                 $$ BEGIN RAISE EXCEPTION 'trap operator {operator} ({left}, {right})'; END $$;
                 CREATE OPERATOR traps.{operator} (FUNCTION = traps.of_operator_{number}, LEFTARG = {left}, RIGHTARG = {right});"""
-        for table in ("model", "model_version", "model_chunk", "publication", "segment_name", "pg_class", "pg_namespace", "pg_roles"):
+        for table in ("model", "model_version", "model_chunk", "model_evidence", "publication", "segment_name", "pg_class", "pg_namespace", "pg_roles"):
             traps += f"CREATE TABLE traps.{table} (nothing integer);"
         admin.query(traps)
         admin.query("CREATE ROLE some_reader")

@@ -15,6 +15,12 @@ SELECT model, version, algorithm, positive, n_rows, n_train, n_holdout, round(ro
        round(brier::numeric, 4) AS brier, round(accuracy::numeric, 4) AS accuracy, round(base_rate::numeric, 4) AS base_rate
 FROM fit_scorer('score_buys', 'visitors', 'bought', key => 'id', holdout_column => 'is_late');
 
+-- The figures are those of the held-out rows, which the model has not seen.
+SELECT round(roc_auc(label, score)::numeric, 4) AS roc_auc, round(log_loss(label, score)::numeric, 4) AS log_loss, count(*) AS n_holdout
+FROM holdout_scores('score_buys');
+SELECT round(roc_auc::numeric, 4) AS roc_auc, round(log_loss::numeric, 4) AS log_loss, n_rows
+FROM evaluate('score_buys', 'SELECT * FROM visitors WHERE is_late', 'bought');
+
 SELECT kind, algorithm, n_rows, features, metrics ->> 'positive' AS positive, metrics -> 'classes' AS classes
 FROM models WHERE model = 'score_buys';
 
@@ -26,6 +32,13 @@ SELECT version FROM fit_scorer('score_buys', 'shuffled', 'bought', key => 'id', 
 RESET persona.threads;
 SELECT count(*) AS versions, count(DISTINCT sha256) AS models, count(*) FILTER (WHERE is_active) AS active
 FROM model_versions WHERE model = 'score_buys';
+
+-- With all rows it is another model, measured by the one that had not seen the held-out rows.
+SELECT round(roc_auc::numeric, 4) AS roc_auc, n_rows, n_train, refit_on_all
+FROM fit_scorer('score_all', 'visitors', 'bought', key => 'id', holdout_column => 'is_late', refit_on_all => true);
+SELECT count(*) FILTER (WHERE score('score_all', v) = score('score_buys', v)) AS same FROM visitors v;
+SELECT (SELECT array_agg((label, score) ORDER BY score, label) FROM holdout_scores('score_all'))
+     = (SELECT array_agg((label, score) ORDER BY score, label) FROM holdout_scores('score_buys', 1)) AS same;
 
 -- Columns bind by name: order does not matter, more are ignored.
 SELECT round(score('score_buys', v)::numeric, 6) AS score,

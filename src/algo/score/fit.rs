@@ -1,13 +1,17 @@
-//! Fits a scorer: splits, learns from the training rows, takes the metrics from the held-out ones, learns again from all.
+//! Fits a scorer: splits, learns from the training rows, and takes the metrics from the held-out ones.
 //!
-//! The encoding too is learnt from the training rows alone before the metrics are taken, so they are honest. The model
-//! that is returned is then fitted to all rows, unless `refit` is off.
+//! The encoding too is learnt from the training rows alone, so the metrics are honest, and the model that is returned is the one
+//! that they are of. With `refit_on_all` it is then fitted to all rows: nothing has measured that one.
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use super::params::{Params, ValidParams};
 use super::pipeline::{design_bytes, encode, fit_inputs, in_input_order};
 use super::scorer::{FORMAT, Scorer};
+use super::seen::Seen;
 use super::split::split;
 use super::target::{self, Target};
 use super::{Error, logistic};
@@ -23,6 +27,26 @@ pub struct Fit {
     /// Newton steps of the final fit.
     pub iterations: usize,
     pub converged: bool,
+    pub holdout: Holdout,
+    /// The rows that the scorer has learnt from.
+    pub seen: Seen,
+}
+
+/// The held-out rows, whether each is positive and how the model that did not see them scored it: at most [`Holdout::LARGEST`] of
+/// them, and all that the metrics are of where there are no more. Frames are in an order by content, so the first are a sample.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Holdout {
+    pub labels: Vec<bool>,
+    pub scores: Vec<f64>,
+}
+
+impl Holdout {
+    pub const LARGEST: usize = 100_000;
+
+    /// Whether the parts fit together.
+    pub fn is_whole(&self) -> bool {
+        self.labels.len() == self.scores.len() && self.scores.iter().all(|score| score.is_finite())
+    }
 }
 
 /// How a model that did not see the held-out rows scored them.
@@ -54,14 +78,16 @@ pub fn fit(
     if split.holdout.is_empty() {
         return Ok(fit);
     }
-    let metrics = measure(&fit.scorer, frame, &target, &split.holdout, split.train.len(), watch)?;
-    let mut fit = if params.refit {
+    let (metrics, holdout) =
+        measure(&fit.scorer, frame, &target, &split.holdout, split.train.len(), watch)?;
+    let mut fit = if params.refit_on_all {
         let all: Vec<usize> = (0..frame.n_rows).collect();
         fit_rows(frame, &target, &all, params, watch)?
     } else {
         fit
     };
     fit.scorer.metrics = Some(metrics);
+    fit.holdout = holdout;
     Ok(fit)
 }
 
@@ -105,7 +131,13 @@ fn fit_rows(
         metrics: None,
         n_rows: rows.len() as u64,
     };
-    Ok(Fit { scorer, iterations: solution.iterations, converged: solution.converged })
+    Ok(Fit {
+        scorer,
+        iterations: solution.iterations,
+        converged: solution.converged,
+        holdout: Holdout::default(),
+        seen: Seen::new(frame, &target.labels, rows)?,
+    })
 }
 
 fn measure(
@@ -115,11 +147,14 @@ fn measure(
     holdout: &[usize],
     n_train: usize,
     watch: &Watch,
-) -> Result<Metrics, Error> {
+) -> Result<(Metrics, Holdout), Error> {
     let scores = scorer.score_frame(frame, watch)?;
-    let scores: Vec<f64> = holdout.iter().map(|&row_idx| scores[row_idx]).collect();
-    let labels: Vec<bool> = holdout.iter().map(|&row_idx| target.labels[row_idx]).collect();
-    Ok(Metrics::new(&labels, &scores, n_train)?)
+    let mut scores: Vec<f64> = holdout.iter().map(|&row_idx| scores[row_idx]).collect();
+    let mut labels: Vec<bool> = holdout.iter().map(|&row_idx| target.labels[row_idx]).collect();
+    let metrics = Metrics::new(&labels, &scores, n_train)?;
+    scores.truncate(Holdout::LARGEST);
+    labels.truncate(Holdout::LARGEST);
+    Ok((metrics, Holdout { labels, scores }))
 }
 
 impl Metrics {
@@ -144,229 +179,5 @@ impl Metrics {
         let always = [self.log_loss, self.brier, self.accuracy, self.base_rate];
         let perhaps = [self.roc_auc, self.average_precision];
         always.into_iter().chain(perhaps.into_iter().flatten()).all(f64::is_finite)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::algo::random::Random;
-    use crate::algo::score::pipeline::Kind;
-    use crate::algo::score::scorer::Cell;
-    use crate::algo::stop::Stopped;
-
-    /// Two numbers, one of them with missing values, a text with missing values, and what follows from them.
-    pub(crate) fn sample(n_rows: usize) -> (Frame, Column) {
-        let mut random = Random::new(5, 0);
-        let (mut x, mut y, mut c, mut target) = (vec![], vec![], vec![], vec![]);
-        for _ in 0..n_rows {
-            let value = 6.0 * random.uniform() - 3.0;
-            let level = [Some("north"), Some("south"), Some(""), None][random.below(4)];
-            let margin = value + if level == Some("south") { 1.5 } else { -0.5 };
-            x.push(value);
-            y.push(if random.below(3) == 0 { f64::NAN } else { 1e6 + random.uniform() });
-            c.push(level);
-            let bought = random.uniform() < logistic::sigmoid(margin);
-            target.push(Some(if bought { "true" } else { "false" }));
-        }
-        let columns = vec![Column::number("x", x), Column::text("c", c), Column::number("y", y)];
-        (Frame { n_rows, columns }, Column::text("bought", target))
-    }
-
-    fn fitted(frame: &Frame, target: &Column, params: Params) -> Result<Fit, Error> {
-        fit(frame, target, &params.check()?, &Watch::new())
-    }
-
-    #[track_caller]
-    fn check_error(frame: &Frame, target: &Column, params: Params, expected: Error) {
-        assert_eq!(fitted(frame, target, params).map(|_| ()), Err(expected));
-    }
-
-    fn one_column(column: Column, n_rows: usize) -> Frame {
-        Frame { n_rows, columns: vec![column] }
-    }
-
-    #[test]
-    fn a_fit_ranks_held_out_rows_and_says_how_well() {
-        let (frame, target) = sample(2000);
-        let found = fitted(&frame, &target, Params::default()).unwrap();
-        assert!(found.converged);
-        assert_eq!(found.scorer.positive_class(), "true");
-        assert_eq!(found.scorer.n_rows, 2000);
-        assert_eq!(found.scorer.check(), Ok(()));
-        let metrics = found.scorer.metrics.unwrap();
-        assert_eq!((metrics.n_train, metrics.n_holdout), (1600, 400));
-        let auc = metrics.roc_auc.unwrap();
-        // With the true probabilities it is about 0.87.
-        assert!((0.82..0.92).contains(&auc), "{auc}");
-        assert!(metrics.log_loss < 0.5 && metrics.brier < 0.18 && metrics.accuracy > 0.7);
-    }
-
-    #[test]
-    fn naming_the_other_class_turns_the_scores_around() {
-        let (frame, target) = sample(500);
-        let with = |positive: &str| {
-            let params = Params { positive: Some(positive.into()), ..Params::default() };
-            let scorer = fitted(&frame, &target, params).unwrap().scorer;
-            assert_eq!(scorer.positive_class(), positive);
-            scorer.score_frame(&frame, &Watch::new()).unwrap()
-        };
-        for (a, b) in with("true").iter().zip(with("false")) {
-            assert!((a + b - 1.0).abs() < 1e-9);
-        }
-    }
-
-    #[test]
-    fn the_model_learns_from_all_rows_unless_refit_is_off() {
-        let (frame, target) = sample(400);
-        let mask: Vec<bool> = (0..400).map(|i| i >= 300).collect();
-        let with = |refit| Params { holdout_rows: Some(mask.clone()), refit, ..Params::default() };
-        let all = fitted(&frame, &target, with(true)).unwrap().scorer;
-        let train = fitted(&frame, &target, with(false)).unwrap().scorer;
-        assert_eq!((all.n_rows, train.n_rows), (400, 300));
-        assert_eq!(all.metrics, train.metrics);
-        assert_ne!(all.coefficients, train.coefficients);
-        let none =
-            fitted(&frame, &target, Params { holdout: 0.0, ..Params::default() }).unwrap().scorer;
-        assert_eq!(none.metrics, None);
-        assert_eq!(none.coefficients, all.coefficients);
-    }
-
-    #[test]
-    fn a_holdout_of_one_class_has_no_ranking_metric() {
-        let (frame, target) = sample(100);
-        let labels = target::code(&target, None).unwrap().labels;
-        let first = labels.iter().position(|&label| label).unwrap();
-        let mask = (0..100).map(|i| i == first).collect();
-        let params = Params { holdout_rows: Some(mask), ..Params::default() };
-        let metrics = fitted(&frame, &target, params).unwrap().scorer.metrics.unwrap();
-        assert_eq!((metrics.roc_auc, metrics.average_precision), (None, None));
-        assert_eq!((metrics.n_holdout, metrics.base_rate), (1, 1.0));
-    }
-
-    #[test]
-    fn the_held_out_rows_teach_the_encoding_nothing() {
-        // The level "late" occurs in held-out rows alone.
-        let column = Column::text("c", ["a", "b", "a", "b", "late", "late"].map(Some));
-        let target = Column::integer("y", vec![0, 1, 1, 0, 0, 1]);
-        let mask = vec![false, false, false, false, true, true];
-        let params = Params { holdout_rows: Some(mask), refit: false, ..Params::default() };
-        let scorer = fitted(&one_column(column, 6), &target, params).unwrap().scorer;
-        let Kind::Category { levels, .. } = &scorer.inputs[0].kind else { panic!("not text") };
-        assert_eq!(levels, &["a", "b"]);
-    }
-
-    #[test]
-    fn columns_that_say_nothing_leave_the_base_rate() {
-        let target = Column::integer("y", vec![0, 1, 1, 1, 0, 1, 1, 1]);
-        let nothing = [
-            Column::number("x", vec![f64::NAN; 8]),
-            Column::number("x", vec![3.0; 8]),
-            Column::number("x", vec![f64::MAX; 8]),
-            Column::text("x", [None; 8]),
-            Column::integer("x", vec![i64::MIN; 8]),
-        ];
-        for column in nothing {
-            let params = Params { holdout: 0.0, ..Params::default() };
-            let frame = one_column(column, 8);
-            let scorer = fitted(&frame, &target, params).unwrap().scorer;
-            let scores = scorer.score_frame(&frame, &Watch::new()).unwrap();
-            assert!(scores.iter().all(|score| (score - 0.75).abs() < 1e-9), "{scores:?}");
-        }
-    }
-
-    #[test]
-    fn an_empty_string_is_not_a_missing_one() {
-        let values = [Some(""), None, Some(""), None, Some(""), None];
-        let frame = one_column(Column::text("c", values), 6);
-        let target = Column::integer("y", vec![1, 0, 1, 0, 1, 0]);
-        let params = Params { holdout: 0.0, ..Params::default() };
-        let scorer = fitted(&frame, &target, params).unwrap().scorer;
-        assert!(scorer.score_row(&[Cell::Text(Some(""))]) > 0.6);
-        assert!(scorer.score_row(&[Cell::Text(None)]) < 0.4);
-        // Unseen and no level was rare: all zero, the intercept alone.
-        let unseen = scorer.score_row(&[Cell::Text(Some("new"))]);
-        assert_eq!(unseen, logistic::sigmoid(scorer.intercept));
-    }
-
-    #[test]
-    fn huge_values_are_learnt_from() {
-        let frame = one_column(Column::number("x", vec![-1e308, 1e308, -1e308, 1e308]), 4);
-        let target = Column::integer("y", vec![0, 1, 0, 1]);
-        let params = Params { holdout: 0.0, ..Params::default() };
-        let scores =
-            fitted(&frame, &target, params).unwrap().scorer.score_frame(&frame, &Watch::new());
-        let scores = scores.unwrap();
-        assert!(scores[0] < 0.3 && scores[1] > 0.7, "{scores:?}");
-    }
-
-    #[test]
-    fn inputs_that_cannot_be_learnt_from_are_refused() {
-        let number = |values: Vec<f64>| {
-            let n_rows = values.len();
-            one_column(Column::number("x", values), n_rows)
-        };
-        let target = |values| Column::integer("y", values);
-        let default = Params::default;
-        check_error(&number(vec![]), &target(vec![]), default(), Error::EmptyInput);
-        check_error(
-            &number(vec![1.0]),
-            &target(vec![1]),
-            default(),
-            Error::OneClass { value: "1".into() },
-        );
-        check_error(
-            &number(vec![1.0, 2.0]),
-            &target(vec![1]),
-            default(),
-            Error::DimensionMismatch { expected: 2, found: 1 },
-        );
-        check_error(
-            &number(vec![1.0, 2.0]),
-            &target(vec![0, 1]),
-            default(),
-            Error::TooFewRows { class: "0".into(), rows: 1 },
-        );
-        let no_columns = Frame { n_rows: 4, columns: vec![] };
-        check_error(&no_columns, &target(vec![0, 1, 0, 1]), default(), Error::NoInputs);
-        let params = Params { l2: 0.0, ..default() };
-        let error = fitted(&number(vec![1.0, 2.0, 3.0, 4.0]), &target(vec![0, 0, 1, 1]), params);
-        assert!(matches!(error, Err(Error::Separated { .. })));
-    }
-
-    #[test]
-    fn too_wide_an_encoding_is_refused_before_it_is_built() {
-        let n_rows = 2100;
-        let levels: Vec<String> = (0..n_rows).map(|i| format!("level {i}")).collect();
-        let column = |name| Column::text(name, levels.iter().map(|level| Some(level.as_str())));
-        let frame = Frame { n_rows, columns: vec![column("a"), column("b"), column("c")] };
-        let target = Column::integer("y", (0..n_rows as i64).map(|i| i % 2).collect());
-        let params = Params { max_categories: 1000, ..Params::default() };
-        // Each: 1000 levels and one for the others.
-        let expected = Error::TooManyFeatures { found: 3004, limit: logistic::MAX_COLUMNS };
-        check_error(&frame, &target, params, expected);
-    }
-
-    #[test]
-    fn a_stop_is_heard() {
-        let (frame, target) = sample(100);
-        let watch = Watch::new();
-        watch.stop();
-        let params = Params::default().check().unwrap();
-        let error = fit(&frame, &target, &params, &watch).unwrap_err();
-        assert_eq!(error, Error::Stopped(Stopped));
-    }
-
-    #[test]
-    fn the_bits_depend_on_rows_parameters_and_seed_alone() {
-        let (frame, target) = sample(5000);
-        let with = |n, seed| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-            let params = Params { seed, ..Params::default() };
-            pool.install(|| fitted(&frame, &target, params).unwrap().scorer.to_bytes().unwrap())
-        };
-        let one = with(1, 3);
-        assert!(one == with(2, 3) && one == with(7, 3));
-        assert!(one != with(1, 4));
     }
 }

@@ -4,6 +4,7 @@
 //! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`).
 //! Graphs made elsewhere are read before any runtime sees them (`onnx_scan`) and bound to columns (`onnx_bind`).
 
+pub mod figures;
 pub mod fit;
 pub mod logistic;
 pub mod onnx_bind;
@@ -15,14 +16,17 @@ pub mod pipeline;
 #[cfg(test)]
 mod quality;
 pub mod scorer;
+pub mod seen;
 mod split;
 mod target;
 
-pub use fit::{Fit, Metrics, fit};
+pub use figures::Figures;
+pub use fit::{Fit, Holdout, Metrics, fit};
 pub use params::{Params, ValidParams};
 pub use pipeline::{Input, Kind};
 pub use scorer::{Cell, Prepared, Scorer};
-pub use target::labels;
+pub use seen::Seen;
+pub use target::labels_of_graph;
 
 use super::memory::Refused;
 use super::stop::Stopped;
@@ -50,6 +54,11 @@ pub enum Error {
     UnknownPositive { positive: String, classes: Vec<String> },
     #[error("the target has the value \"{value}\", which is not a class of the model")]
     UnknownClass { value: String, classes: Vec<String> },
+    /// Of one value alone nobody can say which class of the model it is.
+    #[error(
+        "the target has the single class \"{value}\", and the model does not say what its classes are called"
+    )]
+    UnnamedClasses { value: String },
     /// A class that a split into two parts cannot serve.
     #[error("class \"{class}\" has {rows} rows, too few to hold some out")]
     TooFewRows { class: String, rows: usize },

@@ -3,10 +3,13 @@
 //! A graph has either one input per column, named as the column is (the convention of skl2onnx for data frames), or one
 //! tensor of numbers [rows, columns], whose columns the caller names. The score is the last class's probability or the value.
 
+mod output;
+
 use serde::{Deserialize, Serialize};
 
 use super::onnx_export::MISSING_TEXT_KEY;
 use super::onnx_scan::{Element, Kind, Port, Summary};
+use output::Chosen;
 
 /// How rows go in and the score comes out; stored with the version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,15 @@ pub struct Bound {
     pub output: String,
     /// The column of that output, counted from 0; None for the last one.
     pub class: Option<usize>,
+    /// Why it is this output.
+    #[serde(default)]
+    pub reason: String,
+    /// The score is a regressor's value, and no probability.
+    #[serde(default)]
+    pub is_value: bool,
+    /// What the graph calls its classes; the score is that of `class`, or of the last one.
+    #[serde(default)]
+    pub classes: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +71,12 @@ pub enum Error {
     UnknownOutput { output: String, outputs: Vec<String> },
     #[error("output \"{output}\" holds no numbers")]
     OutputWithoutNumbers { output: String },
+    #[error("output \"{output}\" has {n} whole numbers for each row, and none of them is a score")]
+    ManyWholeNumbers { output: String, n: i64 },
     #[error("model has no output of probabilities or values")]
     NoScore { outputs: Vec<String> },
+    #[error("model has several outputs that may be the score")]
+    SeveralScores { outputs: Vec<String> },
 }
 
 /// `output` picks the output of the score, `features` names the columns of a single tensor.
@@ -70,8 +86,20 @@ pub fn bind(
     features: Option<&[String]>,
 ) -> Result<Bound, Error> {
     let inputs = inputs(summary, features)?;
-    let output = score_output(&summary.outputs, output)?;
-    Ok(Bound { inputs, class: positive_class(summary), output })
+    let Chosen { output, mut reason, part, is_value, is_single } = output::choose(summary, output)?;
+    let own = own_classes(summary);
+    match &own {
+        Some((classes, class)) if !is_single => reason.push_str(&format!(
+            "; the score is that of \"{}\", which the graph calls the positive class",
+            classes[*class]
+        )),
+        _ => reason.push_str(part),
+    }
+    let (classes, class) = match own {
+        Some((classes, class)) => (Some(classes), (!is_single).then_some(class)),
+        None => (summary.classes.clone(), None),
+    };
+    Ok(Bound { inputs, output, class, reason, is_value, classes })
 }
 
 impl Bound {
@@ -164,49 +192,19 @@ fn takes(port: &Port) -> Result<Takes, Error> {
     }
 }
 
-/// A classifier's ZipMap, else what is called a probability, else the first output of fractions; labels are whole numbers.
-fn score_output(outputs: &[Port], wanted: Option<&str>) -> Result<String, Error> {
-    if let Some(wanted) = wanted {
-        let port = outputs.iter().find(|port| port.name == wanted).ok_or_else(|| {
-            Error::UnknownOutput { output: wanted.to_owned(), outputs: names(outputs) }
-        })?;
-        let has_numbers = match port.kind {
-            Kind::Tensor { element, .. } => !matches!(element, Element::String | Element::Other(_)),
-            Kind::MapSequence { .. } => true,
-            Kind::Other => false,
-        };
-        return if has_numbers {
-            Ok(port.name.clone())
-        } else {
-            Err(Error::OutputWithoutNumbers { output: port.name.clone() })
-        };
-    }
-    let is_map = |port: &&Port| matches!(port.kind, Kind::MapSequence { .. });
-    let has_fractions = |port: &&Port| {
-        matches!(port.kind, Kind::Tensor { element: Element::Float | Element::Double, .. })
-    };
-    let is_probability = |port: &&Port| port.name.to_lowercase().contains("prob");
-    outputs
-        .iter()
-        .find(is_map)
-        .or_else(|| outputs.iter().find(|port| has_fractions(port) && is_probability(port)))
-        .or_else(|| outputs.iter().find(has_fractions))
-        .map(|port| port.name.clone())
-        .ok_or_else(|| Error::NoScore { outputs: names(outputs) })
-}
-
-/// The position of the positive class where the graph says so: our own export does.
-fn positive_class(summary: &Summary) -> Option<usize> {
+/// The classes and the position of the positive one where the graph says so: our own export does.
+fn own_classes(summary: &Summary) -> Option<(Vec<String>, usize)> {
     let value = |wanted: &str| {
         summary.metadata.iter().find(|(key, _)| key == wanted).map(|(_, value)| value)
     };
     let classes: Vec<String> = serde_json::from_str(value("persona.classes")?).ok()?;
     let positive = value("persona.positive_class")?;
-    classes.iter().position(|class| class == positive)
+    let class = classes.iter().position(|class| class == positive)?;
+    Some((classes, class))
 }
 
-fn names(ports: &[Port]) -> Vec<String> {
-    ports.iter().map(|port| port.name.clone()).collect()
+fn names<'a>(ports: impl IntoIterator<Item = &'a Port>) -> Vec<String> {
+    ports.into_iter().map(|port| port.name.clone()).collect()
 }
 
 #[cfg(test)]
@@ -231,6 +229,8 @@ mod tests {
             graph: String::new(),
             inputs,
             outputs,
+            origins: vec![],
+            classes: None,
             metadata: vec![],
         }
     }

@@ -12,8 +12,9 @@ pub struct Params {
     pub holdout: f64,
     /// The rows to hold out (true), where a random split would not be honest: a split by time.
     pub holdout_rows: Option<Vec<bool>>,
-    /// Whether the final model learns from all rows, after the metrics were taken from a model without the held-out ones.
-    pub refit: bool,
+    /// Whether the final model learns from all rows, after the metrics were taken from a model without the held-out ones. Else the
+    /// model is the one that was measured.
+    pub refit_on_all: bool,
     /// The class whose probability is the score; by default the last in sort order.
     pub positive: Option<String>,
     pub max_iterations: usize,
@@ -27,7 +28,7 @@ impl Default for Params {
             max_categories: 32,
             holdout: 0.2,
             holdout_rows: None,
-            refit: true,
+            refit_on_all: false,
             positive: None,
             max_iterations: 100,
             seed: 0,

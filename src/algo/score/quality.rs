@@ -54,7 +54,6 @@ fn adult_reaches_scikit_learn_figures() {
         // native-country has 41 levels, and the published figures are with one weight each.
         max_categories: 100,
         holdout_rows: Some(holdout),
-        refit: false,
         ..Params::default()
     };
     let start = Instant::now();

@@ -31,7 +31,11 @@ pub(super) fn code(target: &Column, positive: Option<&str>) -> Result<Target, Er
 }
 
 /// Per row whether it is of the positive class, where the classes are known.
-pub fn labels(target: &Column, classes: &[String; 2], positive: usize) -> Result<Vec<bool>, Error> {
+pub(super) fn labels(
+    target: &Column,
+    classes: &[String],
+    positive: usize,
+) -> Result<Vec<bool>, Error> {
     let label = |class: String| match classes.iter().position(|known| *known == class) {
         Some(position) => Ok(position == positive),
         None => Err(Error::UnknownClass { value: class, classes: classes.to_vec() }),
@@ -49,6 +53,39 @@ pub fn labels(target: &Column, classes: &[String; 2], positive: usize) -> Result
             let of = |&code: &u32| by_code.get(code as usize).cloned().unwrap_or(Ok(false));
             codes.iter().map(of).collect()
         }
+    }
+}
+
+/// Per row whether it is of the class whose probability a graph gives, by the names that the graph has for its classes. A boolean,
+/// and 0 and 1, say it themselves. Where the graph has no names, or numbers its classes from 0, its classes are the target's two in sort
+/// order, as scikit-learn sorts them.
+pub fn labels_of_graph(
+    target: &Column,
+    classes: Option<&[String]>,
+    positive: Option<usize>,
+) -> Result<Vec<bool>, Error> {
+    let named = match classes {
+        Some(classes) if !classes.is_empty() => {
+            Some(labels(target, classes, positive.unwrap_or(classes.len() - 1)))
+        }
+        _ => None,
+    };
+    if let Some(found @ (Ok(_) | Err(Error::MissingTarget { .. }))) = named {
+        return found;
+    }
+    for known in [["false", "true"], ["0", "1"]] {
+        if let Ok(found) = labels(target, &known.map(str::to_owned), 1) {
+            return Ok(found);
+        }
+    }
+    let mut numbered = classes.unwrap_or_default().iter().enumerate();
+    let may_stand_for_others = numbered.all(|(number, class)| *class == number.to_string());
+    match named {
+        Some(unknown) if !may_stand_for_others => unknown,
+        _ => code(target, None).map(|target| target.labels).map_err(|error| match error {
+            Error::OneClass { value } => Error::UnnamedClasses { value },
+            error => error,
+        }),
     }
 }
 
@@ -178,6 +215,46 @@ mod tests {
         assert_eq!(labels(&Column::integer("y", vec![2]), &classes, 1), Err(error));
         let missing = Column::text("y", [None]);
         assert_eq!(labels(&missing, &classes, 1), Err(Error::MissingTarget { rows: 1 }));
+    }
+
+    #[track_caller]
+    fn check_graph(target: Column, classes: Option<&[&str]>, expected: Result<&[bool], Error>) {
+        let classes: Option<Vec<String>> =
+            classes.map(|classes| classes.iter().map(|&class| class.to_owned()).collect());
+        let found = labels_of_graph(&target, classes.as_deref(), None);
+        assert_eq!(found, expected.map(<[bool]>::to_vec));
+    }
+
+    #[test]
+    fn the_target_of_a_graph_is_read_by_its_classes_or_by_itself() {
+        let text = |values: &[&'static str]| Column::text("y", values.iter().copied().map(Some));
+        let yes_no = || text(&["yes", "no", "yes"]);
+        check_graph(yes_no(), None, Ok(&[true, false, true]));
+        check_graph(yes_no(), Some(&["no", "yes"]), Ok(&[true, false, true]));
+        // An encoder numbered the classes.
+        check_graph(yes_no(), Some(&["0", "1"]), Ok(&[true, false, true]));
+        check_graph(Column::integer("y", vec![-1, 1]), None, Ok(&[false, true]));
+        check_graph(Column::number("y", vec![1.0, -1.0]), Some(&["-1", "1"]), Ok(&[true, false]));
+        check_graph(Column::integer("y", vec![9, 10]), None, Ok(&[false, true]));
+        // A boolean says which rows are positive, whatever the classes are called; one class alone is enough where it is known.
+        check_graph(text(&["true", "false"]), Some(&["no", "yes"]), Ok(&[true, false]));
+        check_graph(text(&["yes", "yes"]), Some(&["no", "yes"]), Ok(&[true, true]));
+        check_graph(Column::integer("y", vec![1, 1]), None, Ok(&[true, true]));
+        // Of three the last one, against all others.
+        check_graph(text(&["a", "c", "b"]), Some(&["a", "b", "c"]), Ok(&[false, true, false]));
+    }
+
+    #[test]
+    fn a_target_that_no_class_of_a_graph_fits_is_refused() {
+        let text = |values: &[&'static str]| Column::text("y", values.iter().copied().map(Some));
+        let classes = vec!["no".to_owned(), "yes".to_owned()];
+        let unknown = Error::UnknownClass { value: "maybe".into(), classes };
+        check_graph(text(&["yes", "maybe"]), Some(&["no", "yes"]), Err(unknown));
+        let unnamed = Error::UnnamedClasses { value: "yes".into() };
+        check_graph(text(&["yes", "yes"]), None, Err(unnamed));
+        let examples = ["a", "b", "c"].map(String::from).to_vec();
+        check_graph(text(&["a", "b", "c"]), None, Err(Error::TooManyClasses { n: 3, examples }));
+        check_graph(Column::text("y", [None]), None, Err(Error::MissingTarget { rows: 1 }));
     }
 
     #[test]

@@ -185,6 +185,26 @@ impl Kind {
         }
     }
 
+    /// The value if it is a whole number of 64 bits, with all its digits. None of a type that has fractions, but for numeric.
+    ///
+    /// # Safety
+    /// `datum` is a value, not NULL, of a type of this kind.
+    pub(crate) unsafe fn whole(self, datum: Datum) -> Option<i64> {
+        match self {
+            Kind::Bool => Some(i64::from(datum.value() as u8 != 0)),
+            // SAFETY: by the caller's promise.
+            Kind::Int2 | Kind::Int4 | Kind::Int8 => Some(unsafe { self.integer(datum) }),
+            // SAFETY: a numeric, whose output function's string is freed.
+            Kind::Numeric => unsafe {
+                let printed = pg_sys::OidOutputFunctionCall(pg_sys::F_NUMERIC_OUT.into(), datum);
+                let whole = CStr::from_ptr(printed).to_str().ok().and_then(whole_of);
+                pg_sys::pfree(printed.cast());
+                whole
+            },
+            _ => None,
+        }
+    }
+
     /// Calls `f` with the value's text, which lives as long as the call.
     ///
     /// # Safety
@@ -252,6 +272,12 @@ impl Kind {
             result
         }
     }
+}
+
+/// The whole number that a numeric is written as: 5, and 5.00 too.
+fn whole_of(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
 }
 
 /// A number of a column of this kind and type as SQL writes it: a date is a date again.

@@ -4,11 +4,12 @@
 use std::io;
 
 use pgrx::pg_sys;
+use pgrx::prelude::PgSqlErrorCode;
 
 use crate::algo::frame::TextBuilder;
 use crate::algo::store::{Place, Store};
 use crate::pg::datum::{Kind, type_name};
-use crate::pg::error::{Error, Report};
+use crate::pg::error::{Error, Report, report};
 use crate::pg::record::Attribute;
 
 use super::{MAX_FEATURES, Role};
@@ -45,18 +46,21 @@ pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Resul
         "Numbers, booleans, dates and times can be used; leave other columns out or encode them.";
     let values = match role {
         Role::Key if kind.is_integer() => Building::Integer(Store::new(place)),
+        Role::Whole if kind.is_integer() || kind == Kind::Numeric => {
+            Building::Integer(Store::new(place))
+        }
         Role::Key | Role::Category => Building::Text(TextBuilder::in_place(place)),
-        Role::Number | Role::Weight | Role::Feature if kind.is_number() => {
+        Role::Number | Role::Whole | Role::Weight | Role::Feature if kind.is_number() => {
             Building::Number(Store::new(place))
         }
-        Role::Number | Role::Feature if kind.is_array() => {
+        Role::Number | Role::Whole | Role::Feature if kind.is_array() => {
             Building::Array { dimension: None, values: Store::new(place), one: Vec::new() }
         }
         Role::Feature if kind.is_category() => Building::Text(TextBuilder::in_place(place)),
         Role::Weight => {
             return Err(wrong("a number", "Cast the column of weights to a number.").into());
         }
-        Role::Number => return Err(wrong("a number", number_hint).into()),
+        Role::Number | Role::Whole => return Err(wrong("a number", number_hint).into()),
         Role::Feature => {
             return Err(wrong("a number or text", "Leave the column out, or cast it.").into());
         }
@@ -86,7 +90,8 @@ impl Builder {
         is_null: bool,
     ) -> Result<usize, Report> {
         let kind = self.attribute.kind;
-        if is_null && self.role == Role::Key {
+        let is_whole = self.role == Role::Whole && matches!(self.values, Building::Integer(_));
+        if is_null && (self.role == Role::Key || is_whole) {
             return Err(Error::MissingValue { column: self.attribute.name.clone() }.into());
         }
         // SAFETY: by the caller's promise; the builder was chosen for the kind.
@@ -108,6 +113,10 @@ impl Builder {
                     }
                     values.push(number);
                 }
+                Building::Integer(values) if is_whole => match kind.whole(value) {
+                    Some(whole) => values.push(whole),
+                    None => return Err(not_whole(&self.attribute.name, kind.number(value))),
+                },
                 Building::Integer(values) => values.push(kind.integer(value)),
                 Building::Text(builder) if is_null => return Ok(builder.push(None)?),
                 Building::Text(builder) => {
@@ -153,6 +162,13 @@ impl Builder {
             }
         }
     }
+}
+
+fn not_whole(column: &str, value: f64) -> Report {
+    report(
+        PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("column \"{column}\" has the value {value:?}, but the model takes a whole number"),
+    )
 }
 
 /// Reads an array into `one`.

@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Category,
     /// A number, or an array of numbers as one feature per element; NULL is missing.
     Number,
+    /// As [`Self::Number`], but an integer or a numeric is read as a whole number with all its digits; NULL is an error then.
+    Whole,
     /// A number; NULL and what is not finite are an error.
     Weight,
     /// A number or a category, by the column's type.

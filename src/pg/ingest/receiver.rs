@@ -257,10 +257,13 @@ impl<'a> Receiver<'a> {
                     (How::Float8, values.as_mut_ptr().cast())
                 }
                 (Building::Number(values), Kind::Int4) => (How::Int4, values.as_mut_ptr().cast()),
-                (Building::Integer(values), _) => (How::Key(kind), values.as_mut_ptr().cast()),
+                (Building::Integer(values), _) if kind.is_integer() => {
+                    (How::Key(kind), values.as_mut_ptr().cast())
+                }
                 _ => return None,
             };
-            let is_needed = matches!(builder.role, Role::Key | Role::Weight);
+            let is_needed = matches!(builder.role, Role::Key | Role::Weight)
+                || matches!(builder.values, Building::Integer(_));
             Some(Direct { position: builder.attribute.position, how, is_needed, to })
         };
         self.builders.iter_mut().map(direct).collect()

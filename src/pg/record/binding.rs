@@ -4,6 +4,7 @@
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
+use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 
 use super::deform::Columns;
@@ -15,6 +16,8 @@ use super::{Attribute, Record, Wanted, attributes, check_names, require_numbers}
 pub(crate) enum Cell<'a> {
     /// NaN for NULL.
     Number(f64),
+    /// An exact one, where it was wanted and is one.
+    Whole(i64),
     Category(Option<&'a str>),
 }
 
@@ -94,6 +97,7 @@ impl Binding {
                 self.slots.push(Slot {
                     position: attribute.position,
                     kind: attribute.kind,
+                    is_whole: false,
                     element: None,
                     attribute: attribute.name.clone(),
                 });
@@ -200,7 +204,19 @@ impl Binding {
                     outcome?;
                 }
             } else {
-                each(index, Cell::Number(number(slot, value, is_null)?))?;
+                // SAFETY: the value is of the column's type.
+                let whole = if slot.is_whole && !is_null {
+                    unsafe { slot.kind.whole(value) }
+                } else {
+                    None
+                };
+                each(
+                    index,
+                    match whole {
+                        Some(whole) => Cell::Whole(whole),
+                        None => Cell::Number(number(slot, value, is_null)?),
+                    },
+                )?;
             }
         }
         Ok(())
@@ -235,7 +251,10 @@ impl Binding {
         self.row_type = Some(row_type);
         self.n_read = self.slots.iter().map(|slot| slot.position + 1).max().unwrap_or(0);
         let wanted = self.slots.iter().map(|slot| (slot.position, slot.kind));
+        let loses_digits = self.slots.iter().any(|slot| slot.is_whole && slot.kind == Kind::Int8);
         self.layout = match &self.descriptor {
+            // In place all numbers are doubles.
+            _ if loses_digits => None,
             // SAFETY: the descriptor is that of the row type.
             Some(Descriptor(descriptor)) => unsafe { Layout::of(*descriptor, row_type, wanted) },
             None => None,

@@ -151,6 +151,8 @@ pub(crate) fn check_names(attributes: &[Attribute], is_anonymous: bool) -> Resul
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Number,
+    /// A number of which no digit may be lost.
+    Whole,
     Category,
 }
 
@@ -168,11 +170,11 @@ fn wrong_type(attribute: &Attribute, wanted: Wanted) -> Error {
         column: attribute.name.clone(),
         type_name: type_name(attribute.type_oid),
         wanted: match wanted {
-            Wanted::Number => "a number",
+            Wanted::Number | Wanted::Whole => "a number",
             Wanted::Category => "text",
         },
         hint: match wanted {
-            Wanted::Number => {
+            Wanted::Number | Wanted::Whole => {
                 "Numbers, booleans, dates and times can be used; leave other columns out or encode them."
             }
             Wanted::Category => "Cast the column to text: the model was fitted on text.",

@@ -13,6 +13,8 @@ use super::{Attribute, Wanted, wrong_type};
 pub(super) struct Slot {
     pub(super) position: usize,
     pub(super) kind: Kind,
+    /// A whole number is read as one.
+    pub(super) is_whole: bool,
     /// For an array column: its element, counted from 0.
     pub(super) element: Option<usize>,
     pub(super) attribute: String,
@@ -22,12 +24,13 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
     let slot = |attribute: &Attribute, element| Slot {
         position: attribute.position,
         kind: attribute.kind,
+        is_whole: wanted == Wanted::Whole,
         element,
         attribute: attribute.name.clone(),
     };
     if let Some(attribute) = attributes.iter().find(|attribute| attribute.name == name) {
         let fits = match wanted {
-            Wanted::Number => attribute.kind.is_number(),
+            Wanted::Number | Wanted::Whole => attribute.kind.is_number(),
             Wanted::Category => attribute.kind.is_category(),
         };
         return if fits {

@@ -4,6 +4,7 @@
 //! needs, [`gate`] runs all other statements, [`lock`] lets one session at a time change a model. Reads take no transaction
 //! id, so they work on standbys and in parallel workers.
 
+pub(crate) mod evidence;
 mod gate;
 mod keep;
 mod kind;

@@ -12,47 +12,19 @@ use crate::pg::record::{Binding, Record};
 use crate::pg::window::{Partition, Records};
 
 use super::onnx::{Asked, Imported};
-use super::scoring::By;
+use super::scoring::{By, finite};
 
 /// Scores of a partition's rows from `start` on.
 #[derive(Default)]
 pub(super) struct Ahead {
     start: i64,
-    scores: Scores,
+    /// NaN for a row that has none.
+    scores: Vec<f64>,
     /// How many rows were asked for last.
     size: usize,
     /// The rows behind those of `scores`, on their way.
     next: Option<Batch>,
     records: Records,
-}
-
-/// Scores row by row; few are NULL.
-#[derive(Default)]
-struct Scores {
-    values: Vec<f64>,
-    /// Whether a row has none; no longer than its last row without one.
-    are_missing: Vec<bool>,
-}
-
-impl Scores {
-    fn clear(&mut self) {
-        self.values.clear();
-        self.are_missing.clear();
-    }
-
-    fn push(&mut self, score: Option<f64>) {
-        if score.is_none() {
-            self.are_missing.resize(self.values.len(), false);
-            self.are_missing.push(true);
-        }
-        self.values.push(score.unwrap_or_default());
-    }
-
-    #[inline]
-    fn get(&self, index: usize) -> Option<Option<f64>> {
-        let value = *self.values.get(index)?;
-        Some((self.are_missing.get(index) != Some(&true)).then_some(value))
-    }
 }
 
 /// Rows that the ONNX process has.
@@ -65,17 +37,17 @@ struct Batch {
 
 impl Batch {
     /// From the scores of the rows that were sent.
-    fn scores(n_rows: usize, missing: &[usize], sent: Vec<f64>) -> Scores {
+    fn scores(n_rows: usize, missing: &[usize], sent: Vec<f64>) -> Vec<f64> {
         if missing.is_empty() {
-            return Scores { values: sent, are_missing: Vec::new() };
+            return sent;
         }
-        let (mut scores, mut sent) = (Scores::default(), sent.into_iter());
+        let mut sent = sent.into_iter();
         let mut missing = missing.iter().copied().peekable();
-        for row in 0..n_rows {
-            let is_missing = missing.next_if_eq(&row).is_some();
-            scores.push(if is_missing { None } else { sent.next() });
-        }
-        scores
+        let score = |row| match missing.next_if_eq(&row) {
+            Some(_) => f64::NAN,
+            None => sent.next().unwrap_or(f64::NAN),
+        };
+        (0..n_rows).map(score).collect()
     }
 }
 
@@ -108,7 +80,7 @@ impl Ahead {
             return None;
         }
         let index = usize::try_from(position - self.start).ok()?;
-        self.scores.get(index)
+        self.scores.get(index).map(|score| finite(*score))
     }
 
     /// Scores the current row and some after it.
@@ -135,7 +107,7 @@ impl Ahead {
                     self.take(partition, position, |row| {
                         let Row::Copied(record) = row else { return Ok(false) };
                         let score = record.map(|record| native.score(binding, record));
-                        scores.push(score.transpose()?);
+                        scores.push(score.transpose()?.unwrap_or(f64::NAN));
                         Ok(true)
                     })?;
                     self.scores = scores;
@@ -156,7 +128,7 @@ impl Ahead {
                 }
             }
         }
-        Ok(self.scores.get(0).flatten())
+        Ok(self.scores.first().and_then(|score| finite(*score)))
     }
 
     /// Sends the rows from `first` on to the ONNX process.

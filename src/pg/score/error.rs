@@ -37,6 +37,8 @@ impl From<Error> for Report {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                     .set_hint(format!("The model knows {}.", quoted_list(&classes)))
             }
+            Error::UnnamedClasses { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Make the target a boolean that is true for the positive class, as in (answer = 'yes') AS answer."),
             Error::TooFewRows { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Pass holdout => 0 to learn from all rows without measuring."),
             Error::TooManyFeatures { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
@@ -119,13 +121,13 @@ impl From<onnx_bind::Error> for Report {
             }
             NamesGivenTwice { inputs } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint(format!("Leave features out. The inputs are {}.", quoted_list(&inputs))),
-            UnknownOutput { outputs, .. } | NoScore { outputs } => {
+            UnknownOutput { outputs, .. } | NoScore { outputs } | SeveralScores { outputs } => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
                     "Pick one with output => 'name'. The outputs are {}.",
                     quoted_list(&outputs)
                 ))
             }
-            OutputWithoutNumbers { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+            OutputWithoutNumbers { .. } | ManyWholeNumbers { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Pick an output of numbers with output => 'name'."),
         }
     }

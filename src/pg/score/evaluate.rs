@@ -9,16 +9,17 @@ use crate::algo::frame::{Column, Frame};
 use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::onnx_bind::Takes;
-use crate::algo::score::{self, Kind, Metrics};
+use crate::algo::score::{self, Figures, Kind, Scorer};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::progress::Progress;
 use crate::pg::raw::{self, Tagged, argument};
-use crate::pg::registry::{self, Privilege};
+use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::threads;
 
 use super::fit::check_target;
+use super::holdout;
 use super::native::Native;
 use super::onnx::Imported;
 use super::required;
@@ -36,10 +37,10 @@ fn evaluate(
             name!(n_rows, i64),
             name!(roc_auc, Option<f64>),
             name!(average_precision, Option<f64>),
-            name!(log_loss, f64),
-            name!(brier, f64),
-            name!(accuracy, f64),
-            name!(base_rate, f64),
+            name!(log_loss, Option<f64>),
+            name!(brier, Option<f64>),
+            name!(accuracy, Option<f64>),
+            name!(base_rate, Option<f64>),
         ),
     >,
     Report,
@@ -48,27 +49,32 @@ fn evaluate(
     let target = required(target, "target")?;
     let found = registry::current::<Scoring>(model, Privilege::Use)?;
     let mut progress = Progress::start("evaluate", model);
-    let metrics = match &*found.model {
-        Scoring::Native(native) => measure(native, source, target, &mut progress)?,
+    let figures = match &*found.model {
+        Scoring::Native(native) => {
+            let (frame, labels, figures) = measure(native, source, target, &mut progress)?;
+            warn_of_rows_of_the_fit(&found.version, &native.scorer, &frame, &labels)?;
+            figures
+        }
         Scoring::Onnx(imported) => measure_imported(imported, source, target, &mut progress)?,
     };
     Ok(TableIterator::once((
-        metrics.n_holdout as i64,
-        metrics.roc_auc,
-        metrics.average_precision,
-        metrics.log_loss,
-        metrics.brier,
-        metrics.accuracy,
-        metrics.base_rate,
+        figures.n_rows as i64,
+        figures.roc_auc,
+        figures.average_precision,
+        figures.log_loss,
+        figures.brier,
+        figures.accuracy,
+        figures.base_rate,
     )))
 }
 
+/// The inputs, which rows are positive, and the figures.
 fn measure(
     native: &Native,
     source: &str,
     target: &str,
     progress: &mut Progress,
-) -> Result<Metrics, Report> {
+) -> Result<(Frame, Vec<bool>, Figures), Report> {
     let inputs = native.scorer.inputs.iter().map(|input| {
         let role = match input.kind {
             Kind::Number { .. } => Role::Number,
@@ -82,35 +88,61 @@ fn measure(
     }
     progress.phase("scoring");
     let scorer = &native.scorer;
-    let metrics = threads::run(progress, |watch| {
+    let (labels, figures) = threads::run(progress, |watch| {
         let labels = scorer.labels(&target)?;
         let scores = scorer.score_frame(&frame, watch)?;
-        Ok::<_, score::Error>(Metrics::new(&labels, &scores, 0)?)
+        let figures = Figures::new(&labels, &scores, true)?;
+        Ok::<_, score::Error>((labels, figures))
     })??;
-    Ok(metrics)
+    Ok((frame, labels, figures))
 }
 
-/// What the classes of an imported model are called is not known: the target says which rows are positive.
+/// Figures of rows that the model has learnt from flatter it. Whether a row was among them is told to those alone who may read the
+/// model.
+fn warn_of_rows_of_the_fit(
+    version: &Version,
+    scorer: &Scorer,
+    frame: &Frame,
+    labels: &[bool],
+) -> Result<(), Report> {
+    if registry::find(&version.name, Privilege::Read).is_err() {
+        return Ok(());
+    }
+    let Some(seen) = holdout::rows_of_the_fit(version)? else { return Ok(()) };
+    let Some(share) = seen.share_of(scorer, frame, labels)? else { return Ok(()) };
+    let percent = (100.0 * share).round().max(1.0);
+    pgrx::warning!(
+        "about {percent} % of the rows of the source were in the fit of model \"{}\", which flatters it; \
+         persona.holdout_scores has scores of rows that were not",
+        version.name
+    );
+    Ok(())
+}
+
 fn measure_imported(
     imported: &Imported,
     source: &str,
     target: &str,
     progress: &mut Progress,
-) -> Result<Metrics, Report> {
+) -> Result<Figures, Report> {
     let inputs = imported.columns().map(|(name, takes)| match takes {
         Takes::Text => (name, Role::Category),
-        _ => (name, Role::Number),
+        Takes::Whole => (name, Role::Whole),
+        Takes::Float | Takes::Double => (name, Role::Number),
     });
     let (target, frame) = read(source, target, inputs.collect(), progress)?;
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
-    let classes = |names: [&str; 2]| names.map(str::to_owned);
-    let labels = score::labels(&target, &classes(["false", "true"]), 1)
-        .or_else(|_| score::labels(&target, &classes(["0", "1"]), 1))?;
+    let labels = imported.labels(&target)?;
     progress.phase("scoring");
     let scores = imported.score_frame(&frame)?;
-    Ok(Metrics::new(&labels, &scores, 0)?)
+    let figures = Figures::new(&labels, &scores, imported.may_be_probability())?;
+    let n_without = frame.n_rows - figures.n_rows;
+    if n_without > 0 {
+        notice!("{n_without} of {} rows have no score, and are left out", frame.n_rows);
+    }
+    Ok(figures)
 }
 
 /// The target, and the inputs under the names that the model has for them: `v[3]` is read with its array `v`.

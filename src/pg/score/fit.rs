@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::algo::frame::{Column, Frame, TextBuilder, Values};
-use crate::algo::score::{self, Fit, Params, ValidParams, order};
+use crate::algo::score::{self, Fit, Params, Scorer, ValidParams, order};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -15,8 +15,8 @@ use crate::pg::registry::{self, NewVersion, Stored, Version};
 use crate::pg::threads;
 use crate::pg::value::Names;
 
-use super::required;
 use super::scoring::Scoring;
+use super::{holdout, required};
 
 pub(super) const ALGORITHM: &str = "logistic";
 
@@ -37,6 +37,7 @@ fn fit_scorer(
     seed: Option<i64>,
     activate: Option<bool>,
     publish: Option<bool>,
+    refit_on_all: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
@@ -54,6 +55,7 @@ fn fit_scorer(
             name!(brier, Option<f64>),
             name!(accuracy, Option<f64>),
             name!(base_rate, Option<f64>),
+            name!(refit_on_all, bool),
         ),
     >,
     Report,
@@ -69,7 +71,9 @@ fn fit_scorer(
         l2: required(l2, "l2")?,
         max_categories: required(max_categories, "max_categories")?,
         seed: required(seed, "seed")?,
+        refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
+    let refit_on_all = asked.refit_on_all;
     let (model, source) = (required(model, "model")?, required(source, "source")?);
     let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
     let (version, Fit { scorer, .. }) = fit(model, source, asked, activate)?;
@@ -82,7 +86,7 @@ fn fit_scorer(
         version.version,
         version.algorithm,
         scorer.positive_class().to_owned(),
-        scorer.n_rows as i64,
+        n_rows(&scorer) as i64,
         metrics.map_or(scorer.n_rows, |metrics| metrics.n_train) as i64,
         metrics.map_or(0, |metrics| metrics.n_holdout) as i64,
         metrics.and_then(|metrics| metrics.roc_auc),
@@ -91,7 +95,13 @@ fn fit_scorer(
         metrics.map(|metrics| metrics.brier),
         metrics.map(|metrics| metrics.accuracy),
         metrics.map(|metrics| metrics.base_rate),
+        refit_on_all,
     )))
+}
+
+/// The rows of the source: those that were learnt from and those that were held out.
+fn n_rows(scorer: &Scorer) -> u64 {
+    scorer.metrics.as_ref().map_or(scorer.n_rows, |metrics| metrics.n_train + metrics.n_holdout)
 }
 
 /// Runs a stored fit again on the columns of that fit. The new version is active at once: a caller who finds it worse than
@@ -122,6 +132,8 @@ struct Asked {
     l2: f64,
     max_categories: i32,
     seed: i64,
+    #[serde(default)]
+    refit_on_all: bool,
 }
 
 impl Asked {
@@ -138,6 +150,7 @@ impl Asked {
             holdout: self.holdout,
             positive: self.positive.clone(),
             seed: self.seed,
+            refit_on_all: self.refit_on_all,
             ..Params::default()
         };
         // Refused before anything is read.
@@ -204,18 +217,20 @@ fn fit(
     let mut metrics = scorer.metrics.as_ref().map_or_else(|| json!({}), |metrics| json!(metrics));
     metrics["positive"] = json!(scorer.positive_class());
     metrics["classes"] = json!(scorer.classes);
+    metrics["refit_on_all"] = json!(asked.refit_on_all);
     let version = registry::store(&NewVersion {
         model,
         kind: Scoring::KIND,
         algorithm: ALGORITHM,
         payload: &scorer.to_bytes()?,
-        n_rows: scorer.n_rows as usize,
+        n_rows: n_rows(scorer) as usize,
         features: scorer.inputs.iter().map(|input| input.name.clone()).collect(),
         parameters: json!(asked),
         metrics,
         source: Some(source),
         activate,
     })?;
+    holdout::keep(&version, &fit)?;
     Ok((version, fit))
 }
 

@@ -31,6 +31,7 @@ type Imported = TableIterator<
         name!(algorithm, String),
         name!(features, Vec<String>),
         name!(output_name, String),
+        name!(output_reason, String),
     ),
 >;
 
@@ -107,6 +108,7 @@ fn import(
         version.algorithm,
         columns,
         bound.output,
+        bound.reason,
     )))
 }
 

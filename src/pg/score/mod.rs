@@ -6,8 +6,10 @@ mod error;
 mod evaluate;
 mod fit;
 mod graphs;
+mod holdout;
 mod native;
 mod onnx;
+mod outputs;
 mod scoring;
 mod status;
 

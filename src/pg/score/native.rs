@@ -32,6 +32,7 @@ impl Native {
         binding.cells(record, wanted, |index, cell| {
             let cell = match cell {
                 record::Cell::Number(value) => Cell::Number(value),
+                record::Cell::Whole(value) => Cell::Number(value as f64),
                 record::Cell::Category(text) => Cell::Text(text),
             };
             log_odds += self.prepared.contribution(index, cell);

@@ -2,16 +2,18 @@
 
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
-use serde_json::json;
 
-use crate::algo::frame::{Frame, MISSING, Values};
+use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::memory::{self, Refused};
+use crate::algo::score;
 use crate::algo::score::onnx_bind::{Bound, Takes};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Cell, Record, Wanted};
 use crate::pg::registry::{self, Version};
 use crate::pg::scorer;
 use crate::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_room};
+
+use super::outputs::{class_name, column_of, json_at, last_class, width, wrong_output};
 
 /// An imported version: all that is kept of it here is how its inputs bind, for its bytes are the ONNX process's.
 pub(super) struct Imported {
@@ -21,6 +23,8 @@ pub(super) struct Imported {
     input_of: Vec<usize>,
     /// All columns of a graph that takes nothing but floats: the usual one, which has a faster way of its own.
     floats: Option<Vec<String>>,
+    /// The same of one that takes nothing but doubles, as our own exports of numbers do.
+    doubles: Option<Vec<String>>,
 }
 
 /// Values of one row that become JSON, each of which takes more memory than it did as a number.
@@ -34,12 +38,15 @@ pub(super) struct Asked {
 }
 
 /// Rows on their way.
+#[derive(Default)]
 pub(super) struct Gathered {
     n_rows: u32,
-    /// One for each input; empty when all are floats.
+    /// One for each input; empty when all are floats, or all doubles.
     data: Vec<Data>,
     /// The rows of a graph that takes nothing but floats, one behind another.
     floats: Vec<f32>,
+    /// The rows of one that takes nothing but doubles.
+    doubles: Vec<f64>,
 }
 
 impl Imported {
@@ -53,17 +60,23 @@ impl Imported {
             })?;
         let inputs = bound.inputs.iter().enumerate();
         let input_of = inputs.flat_map(|(i, input)| input.columns.iter().map(move |_| i)).collect();
-        let all_floats = bound.inputs.iter().all(|input| input.element == Takes::Float);
-        let names = || bound.columns().map(|(name, _)| name.to_owned()).collect();
-        let floats = all_floats.then(names);
-        Ok(Self { version: version.clone(), bound, input_of, floats })
+        let names_if_all = |wanted| {
+            let are_all = bound.inputs.iter().all(|input| input.element == wanted);
+            are_all.then(|| bound.columns().map(|(name, _)| name.to_owned()).collect())
+        };
+        let (floats, doubles) = (names_if_all(Takes::Float), names_if_all(Takes::Double));
+        Ok(Self { version: version.clone(), bound, input_of, floats, doubles })
     }
 
     /// Room for so many rows.
     pub(super) fn gather(&self, n_rows: usize) -> Result<Gathered, Refused> {
         if let Some(names) = &self.floats {
             let floats = empty(n_rows * names.len())?;
-            return Ok(Gathered { n_rows: 0, data: Vec::new(), floats });
+            return Ok(Gathered { floats, ..Gathered::default() });
+        }
+        if let Some(names) = &self.doubles {
+            let doubles = empty(n_rows * names.len())?;
+            return Ok(Gathered { doubles, ..Gathered::default() });
         }
         let data = self.bound.inputs.iter().map(|input| {
             let n = n_rows * input.columns.len();
@@ -74,7 +87,7 @@ impl Imported {
                 Takes::Text => Data::Str(empty(n)?),
             })
         });
-        Ok(Gathered { n_rows: 0, data: data.collect::<Result<_, _>>()?, floats: Vec::new() })
+        Ok(Gathered { data: data.collect::<Result<_, _>>()?, ..Gathered::default() })
     }
 
     /// Adds a row. After an error the rows are not whole, and must not be sent.
@@ -98,12 +111,19 @@ impl Imported {
             rows.n_rows += 1;
             return Ok(());
         }
+        if let Some(names) = &self.doubles {
+            rows.doubles.extend_from_slice(binding.numbers(record, names)?);
+            rows.n_rows += 1;
+            return Ok(());
+        }
         let wanted = self.bound.columns().map(|(name, takes)| match takes {
             Takes::Text => (name, Wanted::Category),
-            _ => (name, Wanted::Number),
+            Takes::Whole => (name, Wanted::Whole),
+            Takes::Float | Takes::Double => (name, Wanted::Number),
         });
         binding.cells(record, wanted, |index, cell| match cell {
             Cell::Number(value) => self.push_number(rows, index, value),
+            Cell::Whole(value) => self.push_whole(rows, index, value),
             Cell::Category(text) => self.push_text(rows, index, text),
         })?;
         rows.n_rows += 1;
@@ -136,6 +156,10 @@ impl Imported {
         if self.floats.is_some() {
             return push_float(&mut rows.floats);
         }
+        if self.doubles.is_some() {
+            rows.doubles.push(value);
+            return Ok(());
+        }
         let input = self.input_of.get(index).and_then(|&input| rows.data.get_mut(input));
         match input {
             Some(Data::F32(values)) => push_float(values)?,
@@ -144,7 +168,8 @@ impl Imported {
                 if value.is_nan() {
                     return Err(Error::MissingValue { column: name() }.into());
                 }
-                if value.fract() != 0.0 || value.abs() > 2f64.powi(53) {
+                // From here on a double stands for several whole numbers, and its digits may be none of the column's.
+                if value.fract() != 0.0 || value.abs() >= 2f64.powi(53) {
                     return Err(out_of_range(&name(), value, "a whole number"));
                 }
                 values.push(value as i64);
@@ -152,6 +177,18 @@ impl Imported {
             _ => {}
         }
         Ok(())
+    }
+
+    /// With all its digits, where the input takes whole numbers.
+    fn push_whole(&self, rows: &mut Gathered, index: usize, value: i64) -> Result<(), Report> {
+        let input = self.input_of.get(index).and_then(|&input| rows.data.get_mut(input));
+        match input {
+            Some(Data::I64(values)) => {
+                values.push(value);
+                Ok(())
+            }
+            _ => self.push_number(rows, index, value as f64),
+        }
     }
 
     fn push_text(
@@ -177,7 +214,7 @@ impl Imported {
         Ok(Asked { n_rows, sent })
     }
 
-    /// The score of each row, and how many bytes the answer had.
+    /// The score of each row, of which some may be no finite number, and how many bytes the answer had.
     pub(super) fn scores(&self, asked: Asked) -> Result<(Vec<f64>, usize), Report> {
         let Asked { n_rows, sent: Some(sent) } = asked else { return Ok((Vec::new(), 0)) };
         let outputs = self.outputs(sent)?;
@@ -192,6 +229,9 @@ impl Imported {
         let mut scores = match &output.data {
             Data::F32(values) => column_of(values, column, width, f64::from),
             Data::F64(values) => column_of(values, column, width, |value| value),
+            Data::I64(_) if width > 1 && output.classes.is_none() => {
+                return Err(wrong_output(&output.name, "holds several whole numbers for each row"));
+            }
             Data::I64(values) => column_of(values, column, width, |value| value as f64),
             Data::Str(_) => return Err(wrong_output(&output.name, "holds no numbers")),
         };
@@ -227,7 +267,7 @@ impl Imported {
         Ok(all.into())
     }
 
-    /// The scores of a frame that has the columns of [`Self::columns`], in batches of some size.
+    /// The scores of a frame that has the columns of [`Self::columns`], in batches of some size; some may be no finite number.
     pub(super) fn score_frame(&self, frame: &Frame) -> Result<Vec<f64>, Report> {
         const ROWS: usize = 8192;
         let mut scores = empty(frame.n_rows)?;
@@ -245,7 +285,7 @@ impl Imported {
                             self.push_number(&mut rows, index, values[row_idx])?
                         }
                         Values::Integer(values) => {
-                            self.push_number(&mut rows, index, values[row_idx] as f64)?;
+                            self.push_whole(&mut rows, index, values[row_idx])?;
                         }
                         Values::Text { codes, dictionary } => {
                             let text = dictionary.get(codes[row_idx] as usize);
@@ -261,14 +301,27 @@ impl Imported {
         Ok(scores)
     }
 
+    /// Whether the score may be a probability.
+    pub(super) fn may_be_probability(&self) -> bool {
+        !self.bound.is_value
+    }
+
+    /// Which rows of a target are of the class whose probability is the score.
+    pub(super) fn labels(&self, target: &Column) -> Result<Vec<bool>, score::Error> {
+        score::labels_of_graph(target, self.bound.classes.as_deref(), self.bound.class)
+    }
+
     pub(super) fn columns(&self) -> impl Iterator<Item = (&str, Takes)> {
         self.bound.columns()
     }
 
     fn send(&self, rows: Gathered, outputs: &[String]) -> Result<scorer::Sent, Report> {
-        let data = match self.floats {
-            Some(_) => self.split(rows.floats).map_err(no_memory)?,
-            None => rows.data,
+        let data = if self.floats.is_some() {
+            self.split(rows.floats, Data::F32).map_err(no_memory)?
+        } else if self.doubles.is_some() {
+            self.split(rows.doubles, Data::F64).map_err(no_memory)?
+        } else {
+            rows.data
         };
         let inputs = self.bound.inputs.iter().zip(data);
         let tensors = inputs.map(|(input, data)| Tensor {
@@ -280,19 +333,23 @@ impl Imported {
         Ok(scorer::send_batch(&self.version.sha256, outputs, batch)?)
     }
 
-    /// Rows of floats as one tensor for each input.
-    fn split(&self, floats: Vec<f32>) -> Result<Vec<Data>, wire::Error> {
+    /// Rows of numbers as one tensor for each input.
+    fn split<T: Copy>(
+        &self,
+        numbers: Vec<T>,
+        data: fn(Vec<T>) -> Data,
+    ) -> Result<Vec<Data>, wire::Error> {
         let inputs = &self.bound.inputs;
         if inputs.len() == 1 {
-            return Ok(vec![Data::F32(floats)]);
+            return Ok(vec![data(numbers)]);
         }
         let n_columns = self.input_of.len();
         let mut first = 0;
         let of_input = inputs.iter().map(|input| {
             let columns = first..first + input.columns.len();
             first = columns.end;
-            let rows = floats.chunks_exact(n_columns);
-            Ok(Data::F32(match columns.len() {
+            let rows = numbers.chunks_exact(n_columns);
+            Ok(data(match columns.len() {
                 1 => collect(rows.map(|row| row[columns.start]))?,
                 width => {
                     let mut values = with_room(rows.len() * width)?;
@@ -318,65 +375,6 @@ fn empty<T>(n: usize) -> Result<Vec<T>, Refused> {
 
 fn no_memory(error: wire::Error) -> Report {
     scorer::Error::from(error).into()
-}
-
-/// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.
-fn last_class(output: &Output) -> Option<usize> {
-    fn last<T: Ord>(classes: &[T]) -> Option<usize> {
-        classes.iter().enumerate().max_by_key(|(_, class)| *class).map(|(column, _)| column)
-    }
-    match output.classes.as_ref()? {
-        Data::I64(classes) => last(classes),
-        Data::Str(classes) => last(classes),
-        Data::F32(_) | Data::F64(_) => None,
-    }
-}
-
-/// How many values the output has for each row.
-fn width(output: &Output, n_rows: usize) -> Result<usize, Report> {
-    let n = output.data.len();
-    if output.shape.first() == Some(&(n_rows as i64)) && n >= n_rows {
-        return Ok(n / n_rows);
-    }
-    // Some graphs drop the dimension of a single row.
-    if n_rows == 1 && n >= 1 && output.shape.len() <= 1 {
-        return Ok(n);
-    }
-    Err(wrong_output(&output.name, &format!("has the shape {:?} for {n_rows} rows", output.shape)))
-}
-
-/// A column of a matrix of this width.
-fn column_of<T: Copy>(
-    values: &[T],
-    column: usize,
-    width: usize,
-    number: impl Fn(T) -> f64,
-) -> Vec<f64> {
-    values.chunks_exact(width).map(|row| number(row[column])).collect()
-}
-
-fn json_at(data: &Data, index: usize) -> serde_json::Value {
-    match data {
-        // By its shortest decimal, not by the double nearest to it: 0.1 and not 0.10000000149011612.
-        Data::F32(values) => {
-            json!(values.get(index).and_then(|v| v.to_string().parse::<f64>().ok()))
-        }
-        Data::F64(values) => json!(values.get(index)),
-        Data::I64(values) => json!(values.get(index)),
-        Data::Str(values) => json!(values.get(index)),
-    }
-}
-
-fn class_name(classes: &Data, index: usize) -> String {
-    match json_at(classes, index) {
-        serde_json::Value::String(name) => name,
-        other => other.to_string(),
-    }
-}
-
-fn wrong_output(output: &str, why: &str) -> Report {
-    report(PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, format!("output \"{output}\" of the model {why}"))
-        .set_hint("Import the model again with output => 'name' of an output with one value or one probability per class for each row.")
 }
 
 const FLOAT: &str = "a 32-bit float";

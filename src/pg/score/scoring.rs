@@ -36,6 +36,12 @@ pub(super) fn scorer(version: &Version) -> Result<Scorer, LoadError> {
     Scorer::from_bytes(&bytes).map_err(|error| LoadError::Corrupt(error.to_string()))
 }
 
+/// A score is a finite number, or there is none: PostgreSQL takes NaN for the greatest number of all.
+#[inline]
+pub(super) fn finite(score: f64) -> Option<f64> {
+    score.is_finite().then_some(score)
+}
+
 /// What a call site keeps between rows.
 #[derive(Default)]
 pub(super) struct Site {
@@ -74,7 +80,7 @@ impl By<'_> {
                 let mut row = imported.gather(1)?;
                 imported.push(&mut row, binding, record)?;
                 let (scores, _) = imported.scores(imported.ask(row)?)?;
-                Ok(scores.first().copied())
+                Ok(scores.first().and_then(|score| finite(*score)))
             }
         }
     }

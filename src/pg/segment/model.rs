@@ -87,6 +87,7 @@ fn with_row<T>(
     site.binding.cells(features, columns, |index, cell| {
         match cell {
             Cell::Number(number) => row[numbers[index]] = number,
+            Cell::Whole(number) => row[numbers[index]] = number as f64,
             Cell::Category(level) => {
                 let (first, encoder) = &categories[index - numbers.len()];
                 match level.map(|level| encoder.place(level)) {

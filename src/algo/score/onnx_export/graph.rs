@@ -15,7 +15,6 @@ pub(super) struct Graph {
 /// TensorProto.DataType.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type {
-    Float = 1,
     Int64 = 7,
     String = 8,
     Double = 11,

@@ -1,8 +1,8 @@
 //! A scorer as one ONNX graph: one named input per column, encoding included, as skl2onnx writes pipelines.
 //!
-//! Inputs are [N, 1], float for numbers (NaN is missing) and string for text; outputs are `label` [N] and `probabilities`
-//! [N, 2] float in the order of the classes, without ZipMap. The graph computes in double from the first step, so it
-//! differs from native scoring only by what the float input lost of a number (a relative 6e-8) and the float result.
+//! Inputs are [N, 1], double for numbers (NaN is missing) and string for text; outputs are `label` [N] and `probabilities`
+//! [N, 2] double in the order of the classes, without ZipMap. All is double, so it differs from native scoring by the order of
+//! the additions alone: as floats, time stamps of one day are one number.
 //! Text has no missing value in ONNX: the empty string stands for it, or another mark where "" is a level of its own.
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ pub fn export(scorer: &Scorer) -> Export {
         start += input.width();
         match &input.kind {
             &Kind::Number { mean, center, scale } => {
-                graph.input(&input.name, Type::Float);
+                graph.input(&input.name, Type::Double);
                 numbers.push(&input.name, mean, center, scale, weights[0]);
             }
             kind @ Kind::Category { .. } => {
@@ -182,8 +182,6 @@ impl<'a> Numbers<'a> {
         let name = |name: &str| names.inner(name);
         let concat = vec![int_attribute("axis", 1)];
         let raw = graph.node(("", "Concat"), &self.names, &name("numbers"), concat);
-        let double = vec![int_attribute("to", Type::Double as i64)];
-        let raw = graph.node(("", "Cast"), &[&raw], &name("numbers_double"), double);
         let centers = graph.doubles(&name("centers"), &[1, n], &self.centers);
         let centred = graph.node(("", "Sub"), &[&raw, &centers], &name("centred"), vec![]);
         let scales = graph.doubles(&name("scales"), &[1, n], &self.scales);
@@ -206,11 +204,9 @@ fn add_probabilities(graph: &mut Graph, scorer: &Scorer, names: &Names, logit: &
     let sides = if scorer.positive == 1 { [&*negated, logit] } else { [logit, &*negated] };
     let concat = vec![int_attribute("axis", 1)];
     let sides = graph.node(("", "Concat"), &sides, &names.inner("sides"), concat);
-    let double = graph.node(("", "Sigmoid"), &[&sides], &names.inner("double"), vec![]);
-    let float = vec![int_attribute("to", Type::Float as i64)];
-    graph.node(("", "Cast"), &[&double], &names.probabilities, float);
+    graph.node(("", "Sigmoid"), &[&sides], &names.probabilities, vec![]);
     graph.output(&names.label, label_type(scorer), None);
-    graph.output(&names.probabilities, Type::Float, Some(2));
+    graph.output(&names.probabilities, Type::Double, Some(2));
 }
 
 fn label_type(scorer: &Scorer) -> Type {
@@ -227,8 +223,8 @@ fn whole_classes(scorer: &Scorer) -> Option<Vec<i64>> {
 /// The more probable class; the first of the two where they are equal.
 fn add_label(graph: &mut Graph, scorer: &Scorer, names: &Names) {
     let attributes = vec![int_attribute("axis", 1), int_attribute("keepdims", 0)];
-    let double = names.inner("double");
-    let winner = graph.node(("", "ArgMax"), &[&double], &names.inner("winner"), attributes);
+    let winner =
+        graph.node(("", "ArgMax"), &[&names.probabilities], &names.inner("winner"), attributes);
     match whole_classes(scorer) {
         Some(classes) => {
             let classes = graph.int64s(&names.inner("classes"), &[2], &classes);

@@ -12,7 +12,8 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let offset = |x: f64| f64::from((1e6 + x) as f32);
+    // A time stamp in milliseconds, of which a float loses minutes.
+    let offset = |x: f64| 1.7e12 + x;
     vec![
         case("mixed", ["x", "y", "city", "plan"], ["no", "yes"], None, |x| x),
         // Whole classes, the first of them positive, and names that the graph wants for itself.

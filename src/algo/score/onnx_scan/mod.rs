@@ -7,6 +7,7 @@
 //! refused by its size: nodes, their nesting, and what the model's own functions come to once they are inlined.
 
 mod expansion;
+mod origin;
 mod protobuf;
 mod schema;
 mod summary;
@@ -15,6 +16,7 @@ mod tests;
 
 use std::collections::HashSet;
 
+pub use origin::Origin;
 use protobuf::{Field, Fields, Value};
 use schema::{Holds, Message, holds};
 pub use summary::{Element, Kind, Opset, Port, Summary};

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use super::origin::{self, Origin};
 use super::protobuf::{Fields, Value};
 use super::{Error, MAX_PORTS, name};
 
@@ -23,6 +24,10 @@ pub struct Summary {
     /// Without those that an initializer already fills.
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    /// Where each output comes from.
+    pub origins: Vec<Origin>,
+    /// What the graph calls its classes, the one of the score last.
+    pub classes: Option<Vec<String>>,
     /// What our own export says of itself: the entries of the metadata whose key begins with `persona.`.
     pub metadata: Vec<(String, String)>,
 }
@@ -91,10 +96,13 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
         graph: String::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        origins: Vec::new(),
+        classes: None,
         metadata: Vec::new(),
     };
     let mut filled = HashSet::new();
-    let (mut has_graph, mut metadata_bytes) = (false, 0);
+    // A message may come in several parts.
+    let (mut graphs, mut metadata_bytes) = (Vec::new(), 0);
     let mut fields = Fields::of(model);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {
@@ -102,7 +110,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
             (2, Value::Bytes(bytes)) => summary.producer = name(bytes)?.to_owned(),
             (3, Value::Bytes(bytes)) => summary.producer_version = name(bytes)?.to_owned(),
             (7, Value::Bytes(bytes)) => {
-                has_graph = true;
+                graphs.push(bytes);
                 graph(bytes, &mut summary, &mut filled)?;
             }
             (8, Value::Bytes(bytes)) => summary.opsets.push(opset(bytes)?),
@@ -127,7 +135,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
             }
         }
     }
-    if !has_graph {
+    if graphs.is_empty() {
         return Err(Error::NoGraph);
     }
     summary.inputs.retain(|input| !filled.contains(input.name.as_str()));
@@ -136,6 +144,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
     }
     check_names(&summary.inputs)?;
     check_names(&summary.outputs)?;
+    (summary.origins, summary.classes) = origin::read(&graphs, &summary.inputs, &summary.outputs)?;
     Ok(summary)
 }
 

@@ -1,0 +1,278 @@
+//! Where a graph's outputs come from: which repeat an input, which are columns of one value, and what a classifier calls its classes.
+//!
+//! Names alone mislead: ML.NET hands every input out again under another name. Two passes over the nodes, which ONNX has in the order
+//! of evaluation; graphs within nodes are left out. Runs after the walk, and keeps nothing that a hostile model could make large.
+
+use std::collections::{HashMap, HashSet};
+
+use super::protobuf::{Fields, Value};
+use super::summary::Port;
+use super::{Error, name};
+
+/// Where an output comes from, past the nodes that only move values about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The output has an input's values, and no others.
+    pub is_echo: bool,
+    /// The value that it was taken from.
+    pub value: String,
+    /// The operator that reckons that value; none is known of an input.
+    pub operator: Option<String>,
+    /// What the operator does to its result at last, as `LOGISTIC`.
+    pub post_transform: Option<String>,
+}
+
+/// Operators whose output has the values of their first input, or some of them.
+const MOVERS: [&str; 12] = [
+    "ArrayFeatureExtractor",
+    "Cast",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    "CastLike",
+];
+/// Operators whose output has the values of all their inputs.
+const JOINERS: [&str; 2] = ["Concat", "FeatureVectorizer"];
+/// Names of values that repeat an input; beyond that a graph is left to its names.
+const MAX_ECHOES: usize = 65_536;
+const MAX_CLASSES: usize = 10_000;
+/// Of a node that are looked at: it may have a great many.
+const MAX_OUTPUTS: usize = 4_096;
+
+/// The origin of each output, in their order, and the classes.
+pub(super) fn read(
+    graphs: &[&[u8]],
+    inputs: &[Port],
+    outputs: &[Port],
+) -> Result<(Vec<Origin>, Option<Vec<String>>), Error> {
+    let mut echoes: HashSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    let mut nodes = Vec::new();
+    let mut classes = Classes::default();
+    for graph in graphs {
+        let mut fields = Fields::of(graph);
+        while let Some(field) = fields.next_field()? {
+            if let (1, Value::Bytes(bytes)) = (field.number, field.value) {
+                let node = Node::read(bytes)?;
+                classes.see(&node)?;
+                if node.repeats(&echoes)? && echoes.len() < MAX_ECHOES {
+                    echoes.extend(node.outputs()?);
+                }
+                nodes.push(node);
+            }
+        }
+    }
+    Ok((origins(&nodes, outputs, &echoes)?, classes.found()))
+}
+
+/// From the last node to the first: each that makes a wanted value says what it is, or of which value it is a part.
+fn origins(nodes: &[Node], outputs: &[Port], echoes: &HashSet<&str>) -> Result<Vec<Origin>, Error> {
+    let mut origins: Vec<Origin> = outputs
+        .iter()
+        .map(|output| Origin {
+            is_echo: echoes.contains(output.name.as_str()),
+            value: output.name.clone(),
+            ..Origin::default()
+        })
+        .collect();
+    // By value, the outputs that come from it.
+    let mut wanted: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, output) in outputs.iter().enumerate() {
+        wanted.entry(output.name.clone()).or_default().push(index);
+    }
+    for node in nodes.iter().rev() {
+        for output in node.outputs()? {
+            let Some(indices) = wanted.remove(output) else { continue };
+            match node.first_input {
+                Some(input) if MOVERS.contains(&node.operator) => {
+                    for &index in &indices {
+                        origins[index].value = input.to_owned();
+                    }
+                    wanted.entry(input.to_owned()).or_default().extend(indices);
+                }
+                _ => {
+                    for index in indices {
+                        origins[index].operator = Some(node.operator.to_owned());
+                        origins[index].post_transform = node.post_transform.map(str::to_owned);
+                    }
+                }
+            }
+        }
+    }
+    Ok(origins)
+}
+
+/// A node of the main graph, in the model's own bytes.
+struct Node<'a> {
+    bytes: &'a [u8],
+    operator: &'a str,
+    first_input: Option<&'a str>,
+    post_transform: Option<&'a str>,
+}
+
+impl<'a> Node<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut node = Self { bytes, operator: "", first_input: None, post_transform: None };
+        let mut fields = Fields::of(bytes);
+        while let Some(field) = fields.next_field()? {
+            match (field.number, field.value) {
+                (1, Value::Bytes(input)) if node.first_input.is_none() => {
+                    node.first_input = Some(name(input)?);
+                }
+                (4, Value::Bytes(text)) => node.operator = name(text)?,
+                (5, Value::Bytes(attribute)) => {
+                    let attribute = Attribute::read(attribute)?;
+                    if attribute.name == "post_transform" {
+                        node.post_transform = attribute.text;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(node)
+    }
+
+    fn outputs(&self) -> Result<Vec<&'a str>, Error> {
+        let mut outputs = Vec::new();
+        let mut fields = Fields::of(self.bytes);
+        while let Some(field) = fields.next_field()? {
+            if let (2, Value::Bytes(output)) = (field.number, field.value)
+                && outputs.len() < MAX_OUTPUTS
+            {
+                outputs.push(name(output)?);
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Whether it hands on what is known to repeat an input.
+    fn repeats(&self, echoes: &HashSet<&str>) -> Result<bool, Error> {
+        let Some(first) = self.first_input.filter(|first| echoes.contains(first)) else {
+            return Ok(false);
+        };
+        if MOVERS.contains(&self.operator) {
+            return Ok(!first.is_empty());
+        }
+        if !JOINERS.contains(&self.operator) {
+            return Ok(false);
+        }
+        let mut fields = Fields::of(self.bytes);
+        while let Some(field) = fields.next_field()? {
+            if let (1, Value::Bytes(input)) = (field.number, field.value)
+                && !echoes.contains(name(input)?)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+struct Attribute<'a> {
+    name: &'a str,
+    text: Option<&'a str>,
+    bytes: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Error> {
+        let (mut own_name, mut text) = ("", None);
+        let mut fields = Fields::of(bytes);
+        while let Some(field) = fields.next_field()? {
+            match (field.number, field.value) {
+                (1, Value::Bytes(bytes)) => own_name = name(bytes)?,
+                (4, Value::Bytes(bytes)) => text = std::str::from_utf8(bytes).ok(),
+                _ => {}
+            }
+        }
+        Ok(Self { name: own_name, text, bytes })
+    }
+
+    /// Its texts or whole numbers as text; None of others, or of too many.
+    fn texts(&self) -> Result<Option<Vec<String>>, Error> {
+        let mut found = Vec::new();
+        let mut fields = Fields::of(self.bytes);
+        while let Some(field) = fields.next_field()? {
+            match (field.number, field.value) {
+                (8, Value::Varint(number)) => found.push((number as i64).to_string()),
+                // Packed, as some writers have them.
+                (8, Value::Bytes(mut packed)) => {
+                    while let Some((number, rest)) = varint(packed) {
+                        if found.len() > MAX_CLASSES {
+                            return Ok(None);
+                        }
+                        found.push((number as i64).to_string());
+                        packed = rest;
+                    }
+                }
+                (9, Value::Bytes(text)) => {
+                    let Ok(text) = name(text) else { return Ok(None) };
+                    found.push(text.to_owned());
+                }
+                _ => {}
+            }
+            if found.len() > MAX_CLASSES {
+                return Ok(None);
+            }
+        }
+        Ok((!found.is_empty()).then_some(found))
+    }
+}
+
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0_u64;
+    for (index, &byte) in bytes.iter().enumerate().take(10) {
+        number |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((number, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+/// The names of classes that nodes have: a ZipMap's count, else those of classifiers that agree.
+#[derive(Default)]
+struct Classes {
+    of_zip_map: Option<Vec<String>>,
+    of_classifiers: Option<Vec<String>>,
+    differ: bool,
+}
+
+impl Classes {
+    fn see(&mut self, node: &Node) -> Result<(), Error> {
+        let is_zip_map = node.operator == "ZipMap";
+        if !is_zip_map && !node.operator.ends_with("Classifier") {
+            return Ok(());
+        }
+        let mut fields = Fields::of(node.bytes);
+        while let Some(field) = fields.next_field()? {
+            let (5, Value::Bytes(attribute)) = (field.number, field.value) else { continue };
+            let attribute = Attribute::read(attribute)?;
+            if !attribute.name.starts_with("classlabels_") {
+                continue;
+            }
+            let Some(mut found) = attribute.texts()? else { continue };
+            if is_zip_map {
+                match attribute.name {
+                    "classlabels_strings" => found.sort_unstable(),
+                    _ => found.sort_by_key(|class| class.parse::<i64>().unwrap_or_default()),
+                }
+                self.of_zip_map = Some(found);
+            } else {
+                self.differ |= self.of_classifiers.as_ref().is_some_and(|known| *known != found);
+                self.of_classifiers = Some(found);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last one is that of the score: a ZipMap's are in sort order, as its score is taken, others in the order of the columns.
+    fn found(self) -> Option<Vec<String>> {
+        self.of_zip_map.or(self.of_classifiers.filter(|_| !self.differ))
+    }
+}
