@@ -249,7 +249,7 @@ COMMENT ON POLICY owners ON persona.refit_run IS 'refits are seen by those who s
 
 CREATE VIEW persona.models WITH (security_barrier = true) AS
 SELECT m.name AS model, m.kind, v.algorithm, m.active_version, m.owner::pg_catalog.oid::pg_catalog.regrole AS owner, v.n_rows, v.features, v.metrics,
-       CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source, v.created_at AS fitted_at, m.privilege
+       CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source, v.created_at AS fitted_at, m.privilege, m.keep_versions
 FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
 LEFT JOIN (SELECT * FROM persona.model_version v WHERE persona.may(v.model_id, 'use')) v
     ON v.model_id OPERATOR(pg_catalog.=) m.id AND v.version OPERATOR(pg_catalog.=) m.active_version;

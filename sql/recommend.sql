@@ -5,7 +5,7 @@ CREATE FUNCTION persona.fit_recommender(
     weight_column text DEFAULT NULL, time_column text DEFAULT NULL, algorithm text DEFAULT 'item_knn',
     neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 10, holdout double precision DEFAULT 0.2,
     seed bigint DEFAULT 0, activate boolean DEFAULT true, publish boolean DEFAULT true,
-    refit_on_all boolean DEFAULT false)
+    refit_on_all boolean DEFAULT false, keep_versions integer DEFAULT NULL)
 RETURNS TABLE (
     version integer, n_users bigint, n_items bigint, n_events bigint, n_test_users bigint,
     ndcg_at_10 double precision, precision_at_10 double precision, recall_at_10 double precision,
@@ -14,7 +14,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_recommender_wrapper';
 COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, integer, double precision,
-    double precision, bigint, boolean, boolean, boolean) IS
+    double precision, bigint, boolean, boolean, boolean, integer) IS
     'fits a recommender on who had what: the one that was measured, of the training rows, or refit_on_all';
 
 CREATE FUNCTION persona.evaluate_recommender(

@@ -132,17 +132,18 @@ CREATE FUNCTION persona.fit_segments(model text, source text, key text, k intege
     max_iterations integer DEFAULT 100, n_init integer DEFAULT 1, activate boolean DEFAULT true,
     weights jsonb DEFAULT NULL, storage text DEFAULT 'auto', metric text DEFAULT 'euclidean',
     seeding text DEFAULT 'auto', weight_column text DEFAULT NULL,
-    publish boolean DEFAULT true,
+    publish boolean DEFAULT true, keep_versions integer DEFAULT NULL,
     OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
-COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text, text, text, text, boolean)
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, integer, text[], text, text, bigint, integer, integer, boolean, jsonb, text, text, text, text, boolean, integer)
 IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
     'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers but key and weight_column. '
     'weights, as {"monetary": 2}, are of columns and multiply their squared differences; weight_column is of rows: it has the number, from '
     '0, of equal rows that a row counts as, while sizes and shares are of rows as they are. save_to writes key, segment and label of each row. storage: '
     'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same. metric: cosine compares directions, whatever the lengths of the rows. seeding: auto '
-    'draws k-means++ seeds from a sample and refines them there, k-means++ and k-means|| draw them from all rows';
+    'draws k-means++ seeds from a sample and refines them there, k-means++ and k-means|| draw them from all rows. keep_versions is how many '
+    'of the newest versions the model keeps from now on, besides the active one (10 for a new model)';
 
 CREATE FUNCTION persona.choose_k(source text, k_min integer DEFAULT 2, k_max integer DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',

@@ -97,3 +97,26 @@ def test_all_models_of_an_owner_are_granted_at_once(cluster):
         session.query("SET ROLE guest")
         assert session.rows("SELECT model FROM persona.models") == []
         session.query("RESET ROLE")
+
+
+def test_a_fit_says_how_many_versions_are_kept(cluster):
+    graph = (models.__file__.rsplit("/lib", 1)[0] + "/fixtures/onnx/logistic.onnx")
+    with cluster.connect() as session, open(graph, "rb") as file:
+        models.make_models(session, 400, 40)
+        imported = f"SELECT FROM persona.import_onnx('imp', '\\x{file.read().hex()}'::bytea, features => '{{a,b,c,d,e,f,g,h}}', keep_versions => {{n}})"
+        kept = {model: models.FIT[model].format(k=2, wanted="true", shift=0)[:-1] + ", keep_versions => {n})" for model in models.MODELS} | {"imp": imported}
+        for model, call in kept.items():
+            for _ in range(4):
+                session.query(call.replace("{n}", "2"))
+            found = versions(session, model)
+            assert len(found) == 2 and found[1] == found[0] + 1, (model, found)
+            assert session.scalar(f"SELECT keep_versions FROM persona.models WHERE model = '{model}'") == 2
+            # NULL, and a refit, leave it; more are kept from now on.
+            session.query(call.replace("{n}", "NULL"))
+            assert len(versions(session, model)) == 2
+            session.query(call.replace("{n}", "4") + ";" + call.replace("{n}", "NULL") + ";" + call.replace("{n}", "NULL"))
+            assert len(versions(session, model)) == 4, (model, versions(session, model))
+            refused(session, call.replace("{n}", "0"), "22023", "keep_versions")
+            if model != "imp":
+                session.query(f"SELECT persona.refit('{model}')")
+                assert len(versions(session, model)) == 4

@@ -14,7 +14,7 @@ use crate::pg::guc;
 use crate::pg::operate::publish;
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, NewVersion, Stored, Version};
+use crate::pg::registry::{self, Filing, NewVersion, Stored, Version};
 use crate::pg::threads;
 
 /// Places measured by a fit: the names of its result columns say so.
@@ -37,6 +37,7 @@ fn fit_recommender(
     activate: Option<bool>,
     publish: Option<bool>,
     refit_on_all: Option<bool>,
+    keep_versions: Option<i32>,
 ) -> Result<
     TableIterator<
         'static,
@@ -70,9 +71,9 @@ fn fit_recommender(
         seed: required(seed, "seed")?,
         refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
-    let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
-    let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, activate)?;
-    if activate && publish {
+    let filing = Filing::of(activate, publish, keep_versions)?;
+    let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, filing)?;
+    if filing.publishes() {
         publish::follow(&fitted.version, None)?;
     }
     let quality = fitted.evaluation.and_then(|evaluation| evaluation.quality);
@@ -104,7 +105,7 @@ pub(crate) fn fit_again(
         version: live.version,
         why: error.to_string(),
     })?;
-    Ok(fit(&live.name, source, &arguments, true)?.version)
+    Ok(fit(&live.name, source, &arguments, Filing::REFIT)?.version)
 }
 
 /// The arguments by which a fit is run again, under their names in SQL.
@@ -133,7 +134,7 @@ struct Fitted {
     evaluation: Option<Evaluation>,
 }
 
-fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Result<Fitted, Report> {
+fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Result<Fitted, Report> {
     let names = Names {
         user: &arguments.user_column,
         item: &arguments.item_column,
@@ -179,7 +180,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, activate: bool) -> Resu
         parameters: json!(arguments),
         metrics: metrics(&recommender, evaluation),
         source: Some(source),
-        activate,
+        filing,
     })?;
     let (n_users, n_items) = (recommender.n_users(), recommender.n_items());
     let n_events = events.frame.n_rows;

@@ -29,7 +29,7 @@ pub(crate) use kind::Kind;
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
 pub(crate) use privilege::Privilege;
-pub(crate) use store::{NewVersion, store};
+pub(crate) use store::{Filing, NewVersion, store};
 
 pub(crate) use super::security::with_fresh_snapshot as fresh;
 

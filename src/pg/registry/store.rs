@@ -23,7 +23,44 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) parameters: serde_json::Value,
     pub(crate) metrics: serde_json::Value,
     pub(crate) source: Option<&'a str>,
+    pub(crate) filing: Filing,
+}
+
+/// What becomes of a version when it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filing {
     pub(crate) activate: bool,
+    publish: bool,
+    /// None for what the model has.
+    keep_versions: Option<i32>,
+}
+
+impl Filing {
+    /// That of a refit: whether it publishes is for the refit to say.
+    pub(crate) const REFIT: Self = Self { activate: true, publish: false, keep_versions: None };
+
+    /// From the arguments of a fit or an import.
+    pub(crate) fn of(
+        activate: Option<bool>,
+        publish: Option<bool>,
+        keep_versions: Option<i32>,
+    ) -> Result<Self, Report> {
+        let missing = |argument| Report::from(Error::NullArgument { argument });
+        if let Some(few) = keep_versions.filter(|n| *n < 1) {
+            let (option, value) = ("keep_versions".into(), few.to_string());
+            return Err(Error::InvalidOption { option, value, valid: "1 and more".into() }.into());
+        }
+        Ok(Self {
+            activate: activate.ok_or_else(|| missing("activate"))?,
+            publish: publish.ok_or_else(|| missing("publish"))?,
+            keep_versions,
+        })
+    }
+
+    /// Whether the tables that the model is published into are to be written again.
+    pub(crate) fn publishes(self) -> bool {
+        self.activate && self.publish
+    }
 }
 
 /// The bytes of a chunk in the registry: an out-of-line value that is fetched quickly.
@@ -89,11 +126,11 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                 )?;
             }
             // Changed in any case: under an older snapshot nobody can make a version active that is dropped here.
-            let active = if new.activate { Some(version) } else { replaced };
+            let active = if new.filing.activate { Some(version) } else { replaced };
             client.update(
-                "UPDATE persona.model SET active_version = $2, last_version = $3 WHERE id = $1",
+                "UPDATE persona.model SET active_version = $2, last_version = $3, keep_versions = coalesce($4, keep_versions) WHERE id = $1",
                 None,
-                &[model_id.into(), active.into(), version.into()],
+                &[model_id.into(), active.into(), version.into(), new.filing.keep_versions.into()],
             )?;
             // What is kept: the newest, the active one, and the one that this one replaces, however old it is.
             client.update(

@@ -11,7 +11,7 @@ use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::operate::publish;
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, NewVersion, Stored, Version};
+use crate::pg::registry::{self, Filing, NewVersion, Stored, Version};
 use crate::pg::threads;
 use crate::pg::value::Names;
 
@@ -38,6 +38,7 @@ fn fit_scorer(
     activate: Option<bool>,
     publish: Option<bool>,
     refit_on_all: Option<bool>,
+    keep_versions: Option<i32>,
 ) -> Result<
     TableIterator<
         'static,
@@ -75,9 +76,9 @@ fn fit_scorer(
     };
     let refit_on_all = asked.refit_on_all;
     let (model, source) = (required(model, "model")?, required(source, "source")?);
-    let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
-    let (version, Fit { scorer, .. }) = fit(model, source, asked, activate)?;
-    if activate && publish {
+    let filing = Filing::of(activate, publish, keep_versions)?;
+    let (version, Fit { scorer, .. }) = fit(model, source, asked, filing)?;
+    if filing.publishes() {
         publish::follow(&version, None)?;
     }
     let metrics = scorer.metrics.as_ref();
@@ -115,7 +116,7 @@ pub(crate) fn fit_again(
         let why = format!("its parameters are not those of a fit ({error})");
         Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
     })?;
-    fit(&live.name, source, asked, true).map(|(version, _)| version)
+    fit(&live.name, source, asked, Filing::REFIT).map(|(version, _)| version)
 }
 
 /// The arguments of a fit, as they are stored.
@@ -195,7 +196,7 @@ fn fit(
     model: &str,
     source: &str,
     mut asked: Asked,
-    activate: bool,
+    filing: Filing,
 ) -> Result<(Version, Fit), Report> {
     let params = asked.params()?;
     asked.check_columns()?;
@@ -228,7 +229,7 @@ fn fit(
         parameters: json!(asked),
         metrics,
         source: Some(source),
-        activate,
+        filing,
     })?;
     holdout::keep(&version, &fit)?;
     Ok((version, fit))

@@ -11,7 +11,7 @@ use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::operate::publish;
 use crate::pg::query::spi_failed;
-use crate::pg::registry::{self, LoadError, NewVersion, Privilege, Stored};
+use crate::pg::registry::{self, Filing, LoadError, NewVersion, Privilege, Stored};
 use crate::pg::scorer;
 use crate::pg::security::with_catalog_names;
 use crate::pg::value::Names;
@@ -43,6 +43,7 @@ fn import_onnx_bytes(
     features: Option<Names>,
     activate: Option<bool>,
     publish: Option<bool>,
+    keep_versions: Option<i32>,
 ) -> Result<Imported, Report> {
     let onnx = required(onnx, "onnx")?;
     if onnx.len() > LARGEST_BYTEA {
@@ -52,7 +53,8 @@ fn import_onnx_bytes(
         )
         .set_hint("Load it as a large object and pass its oid: up to 1 GB."));
     }
-    import(required(model, "model")?, onnx, output, features, (activate, publish))
+    let filing = Filing::of(activate, publish, keep_versions)?;
+    import(required(model, "model")?, onnx, output, features, filing)
 }
 
 #[pg_extern]
@@ -63,10 +65,11 @@ fn import_onnx_object(
     features: Option<Names>,
     activate: Option<bool>,
     publish: Option<bool>,
+    keep_versions: Option<i32>,
 ) -> Result<Imported, Report> {
     let model = required(model, "model")?;
     let onnx = large_object(required(onnx, "onnx")?)?;
-    import(model, &onnx, output, features, (activate, publish))
+    import(model, &onnx, output, features, Filing::of(activate, publish, keep_versions)?)
 }
 
 fn import(
@@ -74,9 +77,8 @@ fn import(
     onnx: &[u8],
     output: Option<&str>,
     features: Option<Names>,
-    (activate, publish): (Option<bool>, Option<bool>),
+    filing: Filing,
 ) -> Result<Imported, Report> {
-    let (activate, publish) = (required(activate, "activate")?, required(publish, "publish")?);
     registry::lock_for_fit(model, Scoring::KIND)?;
     let features = features.map(names).transpose()?;
     // A graph of many small nodes is larger once it is read than it was.
@@ -97,9 +99,9 @@ fn import(
         parameters: json!({ "output": output, "features": features, "binding": bound }),
         metrics: json!({ "producer": summary.producer, "ir_version": summary.ir_version, "opsets": opsets }),
         source: None,
-        activate,
+        filing,
     })?;
-    if activate && publish {
+    if filing.publishes() {
         publish::follow(&version, None)?;
     }
     Ok(TableIterator::once((

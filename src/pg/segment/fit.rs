@@ -13,7 +13,7 @@ use crate::pg::operate::table::{self, Stamp};
 use crate::pg::operate::target;
 use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, NewVersion, Version};
+use crate::pg::registry::{self, Filing, NewVersion, Version};
 use crate::pg::threads;
 use crate::pg::value::Names;
 
@@ -49,6 +49,7 @@ fn fit_segments(
     seeding: Option<&str>,
     weight_column: Option<&str>,
     publish: Option<bool>,
+    keep_versions: Option<i32>,
 ) -> Result<
     TableIterator<
         'static,
@@ -79,9 +80,8 @@ fn fit_segments(
         seeding: one_of("seeding", seeding.ok_or_else(|| missing("seeding"))?, &Seeding::ALL)?,
         weight_column: weight_column.map(str::to_owned),
     };
-    let activate = activate.ok_or_else(|| missing("activate"))?;
-    let publish = publish.ok_or_else(|| missing("publish"))?;
-    if save_to.is_some() && !activate {
+    let filing = Filing::of(activate, publish, keep_versions)?;
+    if save_to.is_some() && !filing.activate {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "save_to needs activate => true",
@@ -100,7 +100,7 @@ fn fit_segments(
         arguments.k = data.choose_k(&arguments, &mut progress)?;
     }
     let fitted = fit(&data, &arguments, save_to.is_some(), None, &mut progress)?;
-    let version = store(model, source, arguments, &data, &fitted.fit, activate, None)?;
+    let version = store(model, source, arguments, &data, &fitted.fit, filing, None)?;
     if let Some(before) = before {
         registry::fresh(|| names::carry(&before, &version))?;
     }
@@ -117,7 +117,7 @@ fn fit_segments(
         labels::write(&version, target, &labelled, &described, &stamp)?;
         labels::remember(&version, target, &labelled, &stamp)?;
     }
-    if activate && publish {
+    if filing.publishes() {
         let written = save_to.map(table::qualified_name).transpose()?;
         publish::follow(&version, written.as_deref())?;
     }
@@ -143,7 +143,7 @@ pub(crate) fn fit_again(
     // Words may name a level that is gone, where the features are others.
     let is_same = earlier.model.features == fitted.fit.model.features;
     known.labels = is_same.then(|| model::words(&known, &earlier.model));
-    store(&live.name, source, arguments, &data, &fitted.fit, true, Some(known))
+    store(&live.name, source, arguments, &data, &fitted.fit, Filing::REFIT, Some(known))
 }
 
 struct Fitted {
@@ -198,7 +198,7 @@ fn store(
     arguments: Arguments,
     data: &Data,
     fit: &Fit,
-    activate: bool,
+    filing: Filing,
     known: Option<Known>,
 ) -> Result<Version, Report> {
     let json = |error: serde_json::Error| {
@@ -221,7 +221,7 @@ fn store(
             "numbering": known.as_ref().map(|known| known.numbering), "labels": known.and_then(|known| known.labels),
         }),
         source: Some(source),
-        activate,
+        filing,
     };
     registry::store(&new)
 }
