@@ -18,6 +18,7 @@ READS = [
     "SELECT persona.score_batch('sco', c) OVER () FROM customers c LIMIT 5",
     "SELECT persona.predict('sco', c) FROM customers c LIMIT 5",
     "SELECT persona.export_onnx('sco')",
+    "SELECT * FROM persona.holdout_scores('sco')",
     "SELECT * FROM persona.recommend('rec', 1)",
     "SELECT * FROM persona.recommend('rec', '1'::text)",
     "SELECT * FROM persona.recommend_for('rec', '{1,2}'::bigint[])",
