@@ -6,6 +6,8 @@ ROW = {
     "record": ("(SELECT s FROM (SELECT (g % 7) * 1.5::float8 AS spend, g % 11 AS orders, ln(g)::float8 AS days) s)",
                "(SELECT s FROM (SELECT 'x' || g % 3 AS spend, NULL::float8 AS orders, 1e308::float8 AS days) s)"),
     "text": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]", "''"),
+    "character": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]::character(9)", "''::character(2)"),
+    "character varying": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]::varchar", "''::varchar"),
     "double precision": ("g % 2 / 2.0::float8", "-1e308::float8"),
     "timestamp with time zone": ("timestamptz '2025-01-01' + g * interval '7 hours'", "timestamptz '294276-12-31'"),
     "timestamp without time zone": ("timestamp '2025-01-01' + g * interval '7 hours'", "timestamp '294276-12-31'"),

@@ -42,13 +42,15 @@ fn stratified(target: &Target, params: &Params) -> Result<Vec<bool>, Error> {
     if params.holdout == 0.0 {
         return Ok(mask);
     }
-    for class in [false, true] {
+    // By the classes' names: which one is called positive does not matter.
+    for class_idx in 0..target.classes.len() {
+        let class = class_idx == target.positive;
         let mut rows: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == class).collect();
         if rows.len() < 2 {
             let class = target.class_of(class).to_owned();
             return Err(Error::TooFewRows { class, rows: rows.len() });
         }
-        Random::new(params.seed, u64::from(class)).shuffle(&mut rows);
+        Random::new(params.seed, class_idx as u64).shuffle(&mut rows);
         let n = (rows.len() as f64 * params.holdout).round() as usize;
         for &row_idx in &rows[..n.clamp(1, rows.len() - 1)] {
             mask[row_idx] = true;
