@@ -2,7 +2,7 @@
 
 # Fits and a read that take a while, from tables that `make_large` makes.
 LONG_WORK = {
-    "fit_segments": "SELECT FROM persona.fit_segments('seg', 'points', 'id', 40, n_init => 8, scaling => 'none')",
+    "fit_segments": "SELECT FROM persona.fit_segments('seg', 'points', 'id', 40, n_init => 8, scaling => 'none', features => '{a,b,c,d,label}')",
     "kmeans": "SELECT persona.kmeans(ARRAY[a, b, c, d], 40, '{\"n_init\": 8}') FROM points",
     "fit_scorer": "SELECT FROM persona.fit_scorer('sco', 'points', 'label', key => 'id')",
     "fit_recommender": "SELECT FROM persona.fit_recommender('rec', 'events')",
