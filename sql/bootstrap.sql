@@ -87,12 +87,14 @@ CREATE TABLE persona.model_version (
     sha256 bytea NOT NULL CHECK (pg_catalog.length(sha256) OPERATOR(pg_catalog.=) 32),
     n_bytes bigint NOT NULL,
     created_by persona.role NOT NULL,
+    path_owners persona.role[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (model_id, version)
 );
 COMMENT ON TABLE persona.model_version IS 'versions of models; a version never changes once written';
 COMMENT ON COLUMN persona.model_version.parameters IS 'the arguments of the fit, by which a refit runs it again';
 COMMENT ON COLUMN persona.model_version.search_path IS 'the schemas in which the source''s names were resolved';
+COMMENT ON COLUMN persona.model_version.path_owners IS 'whose these schemas were: one that is another role''s now is refused';
 COMMENT ON COLUMN persona.model_version.sha256 IS 'digest of the version''s bytes, recomputed by whoever loads it';
 
 CREATE TABLE persona.model_chunk (
@@ -138,6 +140,7 @@ CREATE TABLE persona.publication (
     key_type text NOT NULL,
     n integer,
     search_path text NOT NULL,
+    path_owners persona.role[] NOT NULL DEFAULT '{}',
     published_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     published_version integer NOT NULL,
     n_rows bigint,
@@ -146,6 +149,7 @@ CREATE TABLE persona.publication (
 CREATE UNIQUE INDEX publication_target_key ON persona.publication (model_id, persona.hidden(target));
 COMMENT ON INDEX persona.publication_target_key IS 'finds the publications of a model, for the registry alone';
 COMMENT ON TABLE persona.publication IS 'tables that are kept up to date from a model: a refit publishes into them again';
+COMMENT ON COLUMN persona.publication.path_owners IS 'whose the schemas of the search_path were';
 COMMENT ON COLUMN persona.publication.history IS 'the table that keeps when each key entered a segment and left it';
 
 CREATE TABLE persona.refit_run (

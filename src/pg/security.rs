@@ -19,7 +19,8 @@ pub(crate) fn with_catalog_names<T>(work: impl FnOnce() -> T) -> T {
 /// Runs `work` with the caller's search_path and pg_catalog before it: of two operators that fit equally well PostgreSQL's own
 /// is taken, and a type's own still fits better.
 pub(crate) fn with_catalog_first<T>(work: impl FnOnce() -> T) -> T {
-    let path = format!("pg_catalog, {}", super::registry::current_search_path());
+    let schemas = super::registry::Path::current().map(|path| path.schemas).unwrap_or_default();
+    let path = format!("pg_catalog, {schemas}");
     let path = std::ffi::CString::new(path.trim_end_matches(", ")).unwrap_or_default();
     with_search_path(&path, work)
 }

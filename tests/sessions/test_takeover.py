@@ -353,3 +353,37 @@ def test_what_is_unpublished_is_left_alone(cluster):
         assert mallory.rows("SELECT DISTINCT label FROM mallory.t") == [("mine",)]
         assert mallory.scalar("SELECT count(*) FROM mallory.u WHERE label = 'mine'") == 0
         assert [model for (model,) in mallory.rows("SELECT model FROM persona.profile('7')")] == ["m"]
+
+
+def test_a_schema_that_another_made_under_a_known_name_is_not_looked_into(cluster):
+    """The fit found its table in a schema that its owner renamed or dropped since; mallory made one of that name."""
+    with cluster.connect() as admin:
+        for role in ("al", "mallory"):
+            if not admin.scalar(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'"):
+                admin.query(f"CREATE ROLE {role} LOGIN")
+            admin.query(f"GRANT CREATE ON SCHEMA public TO {role}; GRANT CREATE ON DATABASE {cluster.database} TO {role}")
+        admin.query("CREATE TABLE public.ran (role text); GRANT INSERT ON public.ran TO PUBLIC")
+        for number, gone in enumerate(("ALTER SCHEMA live RENAME TO old_{0}", "DROP SCHEMA live CASCADE")):
+            model = f"of_al_{number}"
+            with cluster.connect(user="al") as al, cluster.connect(user="mallory") as mallory:
+                made = "CREATE TABLE live.c AS SELECT i AS id, i % 9 AS a, i % 4 AS b FROM generate_series(1, 40) i"
+                al.query(f"CREATE SCHEMA live; {made}; SET search_path = live, public; SELECT FROM persona.fit_segments('{model}', 'c', 'id', 2)")
+                al.query(f"SELECT FROM persona.publish('{model}', 'public.pub_{number}', source => 'SELECT * FROM c')")
+                al.query(f"{gone.format(number)}; RESET search_path")
+                # Nothing is found, of which nobody can make anything.
+                calls = [f"SELECT FROM persona.publish('{model}', 'public.new_{number}')", f"SELECT FROM persona.publish('{model}', 'public.pub_{number}')",
+                         f"SELECT persona.refit('{model}')", f"SELECT FROM persona.segment_flow('{model}', 1, 1)"]
+                for call in calls:
+                    assert al.error(call).sqlstate == "42P01", call
+                mallory.query("CREATE SCHEMA live; CREATE FUNCTION live.evil() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ran VALUES (current_user); RETURN 1; END $$;"
+                              "CREATE VIEW live.c AS SELECT i AS id, live.evil() + i AS a, i AS b FROM generate_series(1, 40) i; GRANT USAGE ON SCHEMA live TO PUBLIC; GRANT SELECT ON live.c TO PUBLIC")
+                for call in [*calls, f"SELECT FROM persona.activate('{model}', 1)"]:
+                    error = al.error(call)
+                    assert error.sqlstate == "55000" and "another role now" in error.message and error.hint, f"{call}: {error}"
+                assert admin.rows("SELECT * FROM public.ran") == []
+                # A schema of the model's owner, or of a superuser, may be a new one.
+                mallory.query("DROP SCHEMA live CASCADE")
+                al.query(f"CREATE SCHEMA live; {made}; SELECT persona.refit('{model}')")
+                admin.query("ALTER SCHEMA live OWNER TO CURRENT_USER; GRANT USAGE ON SCHEMA live TO al")
+                al.query(f"SELECT persona.refit('{model}'); SELECT FROM persona.segment_flow('{model}', 1, 2)")
+                admin.query("DROP SCHEMA live CASCADE")

@@ -10,7 +10,7 @@ use crate::pg::ingest::query_of;
 use crate::pg::names::written_type;
 use crate::pg::query::Row;
 use crate::pg::recommend;
-use crate::pg::registry::{self, Kind, Privilege, Version};
+use crate::pg::registry::{self, Kind, Path, Privilege, Version};
 use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
 
 use super::history;
@@ -30,7 +30,7 @@ pub(crate) struct Publication {
     pub(crate) n: Option<i32>,
     /// Qualified and quoted: keeps when each key entered a segment and left it.
     pub(crate) history: Option<String>,
-    pub(crate) search_path: String,
+    pub(crate) path: Path,
 }
 
 /// Remembers that the table, which was just written, is kept up to date from the model; and brings its history up to date, if
@@ -66,12 +66,12 @@ fn remember_alone(
 ) -> Result<(), Report> {
     let statement = format!(
         "INSERT INTO persona.publication \
-         (model_id, target, source, key_column, key_type, n, history, search_path, published_version, n_rows, published_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {}) \
+         (model_id, target, source, key_column, key_type, n, history, search_path, path_owners, published_version, n_rows, published_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::oid[]::persona.role[], $10, $11, {}) \
          ON CONFLICT (model_id, persona.hidden(target)) DO UPDATE SET source = excluded.source, \
          key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
          history = coalesce(excluded.history, publication.history), \
-         search_path = excluded.search_path, published_version = excluded.published_version, \
+         search_path = excluded.search_path, path_owners = excluded.path_owners, published_version = excluded.published_version, \
          n_rows = excluded.n_rows, published_at = excluded.published_at",
         stamp.now
     );
@@ -85,7 +85,8 @@ fn remember_alone(
             publication.key_type.as_str().into(),
             publication.n.into(),
             publication.history.as_deref().into(),
-            publication.search_path.as_str().into(),
+            publication.path.schemas.as_str().into(),
+            publication.path.owners.clone().into(),
             version.version.into(),
             n_rows.into(),
         ],
@@ -101,11 +102,14 @@ pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
         key_type: row.get(4).unwrap_or_default(),
         n: row.get(5),
         history: row.get(6),
-        search_path: row.get(7).unwrap_or_default(),
+        path: Path {
+            schemas: row.get(7).unwrap_or_default(),
+            owners: row.get(8).unwrap_or_default(),
+        },
     };
     registry::fresh(|| {
         registry::select(
-            "SELECT target, source, key_column, key_type, n, history, search_path FROM persona.publication \
+            "SELECT target, source, key_column, key_type, n, history, search_path, path_owners::oid[] FROM persona.publication \
              WHERE model_id = $1 ORDER BY target",
             &[model_id.into()],
             read,
@@ -122,8 +126,10 @@ pub(crate) fn follow(version: &Version, written: Option<&str>) -> Result<u64, Re
         if written == Some(target) {
             continue;
         }
-        let path = registry::path_of(&publication.search_path);
-        let publish = || with_search_path(&path, || publish_again(version, &publication));
+        let publish = || {
+            let path = publication.path.setting(version)?;
+            with_search_path(&path, || publish_again(version, &publication))
+        };
         let done = attempt(|| as_role(version.owner, publish)).map_err(|error| {
             report(
                 error.code,
@@ -193,14 +199,14 @@ fn publish(
         (None, None) => key_of_fit(&version)?,
     };
     let (source_before, n_before, path_before) = match before {
-        Some(Publication { source, n, search_path, .. }) => (source, n, Some(search_path)),
+        Some(Publication { source, n, path, .. }) => (source, n, Some(path)),
         None => (None, None, None),
     };
     // A source means what it meant where it was written down.
-    let search_path = match (source, path_before) {
-        (Some(_), _) => registry::current_search_path(),
+    let path = match (source, path_before) {
+        (Some(_), _) => Path::current()?,
         (None, Some(path_before)) => path_before,
-        (None, None) => registry::fresh(|| registry::search_path(&version))?,
+        (None, None) => registry::fresh(|| registry::path(&version))?,
     };
     let mut publication = Publication {
         target,
@@ -209,9 +215,9 @@ fn publish(
         key_type: String::new(),
         n: n.or(n_before),
         history: history_table.map(qualified_name).transpose()?,
-        search_path,
+        path,
     };
-    let path = registry::path_of(&publication.search_path);
+    let path = publication.path.setting(&version)?;
     let Written { inserted, updated, deleted } = with_search_path(&path, || {
         publication.key_type = key_type(&version, &publication)?;
         publish_again(&version, &publication)

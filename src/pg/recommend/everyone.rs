@@ -88,7 +88,7 @@ fn recommend_all_into(
                 key_type: usable_type(user)?,
                 n,
                 history: None,
-                search_path: registry::current_search_path(),
+                path: registry::Path::current()?,
             },
             &stamp,
         )?;

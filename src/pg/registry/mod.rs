@@ -10,6 +10,7 @@ mod keep;
 mod kind;
 mod load;
 mod lock;
+mod path;
 mod privilege;
 mod role;
 mod rows;
@@ -28,6 +29,7 @@ pub(crate) use keep::{Found, current, watch_memberships};
 pub(crate) use kind::Kind;
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
+pub(crate) use path::Path;
 pub(crate) use privilege::Privilege;
 pub(crate) use store::{Filing, NewVersion, store};
 
@@ -135,10 +137,9 @@ pub(crate) struct Recipe {
 
 /// Refuses a version that has no source.
 pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
-    let (source, search_path, parameters) =
-        of_version(version, "source, search_path, parameters", |row| {
-            (row.get::<String>(1), row.get::<String>(2), row.get::<JsonB>(3))
-        })?;
+    let (source, parameters) = of_version(version, "source, parameters", |row| {
+        (row.get::<String>(1), row.get::<JsonB>(2))
+    })?;
     let Some(source) = source else {
         return Err(report(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -149,15 +150,9 @@ pub(crate) fn recipe(version: &Version) -> Result<Recipe, Report> {
     };
     Ok(Recipe {
         source,
-        search_path: path_of(&search_path.unwrap_or_default()),
+        search_path: path(version)?.setting(version)?,
         parameters: parameters.map(|JsonB(parameters)| parameters).unwrap_or_default(),
     })
-}
-
-/// A stored path as a setting: with the caller's temporary tables behind all others, where they hide none.
-pub(crate) fn path_of(search_path: &str) -> CString {
-    let path = format!("{search_path}, pg_temp");
-    CString::new(path.trim_start_matches(", ")).unwrap_or_default()
 }
 
 /// The source of a version's fit; None for an import.
@@ -165,9 +160,12 @@ pub(crate) fn source(version: &Version) -> Result<Option<String>, Report> {
     of_version(version, "source", |row| row.get(1))
 }
 
-/// The schemas in which the names of a version's source were resolved, as a setting's text.
-pub(crate) fn search_path(version: &Version) -> Result<String, Report> {
-    of_version(version, "search_path", |row| row.get(1)).map(Option::unwrap_or_default)
+/// The schemas in which the names of a version's source were resolved.
+pub(crate) fn path(version: &Version) -> Result<Path, Report> {
+    of_version(version, "search_path, path_owners::oid[]", |row| Path {
+        schemas: row.get(1).unwrap_or_default(),
+        owners: row.get(2).unwrap_or_default(),
+    })
 }
 
 /// The arguments of a version's fit or import.
@@ -194,24 +192,4 @@ fn of_version<T>(version: &Version, columns: &str, read: impl Fn(&Row) -> T) -> 
     let arguments = [version.model_id.into(), version.version.into()];
     let found = select_one(&query, &arguments, read)?;
     found.ok_or_else(|| Error::UnknownModel { name: version.name.clone() }.into())
-}
-
-/// The names of the schemas that unqualified names resolve in now, as a setting's text.
-pub(crate) fn current_search_path() -> String {
-    Spi::connect(|client| {
-        client
-            .select(
-                // The session's temporary schema is another's by the time of a refit. No other schema's name begins like that.
-                "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ') \
-                 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s \
-                 WHERE NOT pg_catalog.starts_with(s::pg_catalog.text, 'pg_temp_')",
-                Some(1),
-                &[],
-            )?
-            .first()
-            .get_one::<String>()
-    })
-    .ok()
-    .flatten()
-    .unwrap_or_default()
 }

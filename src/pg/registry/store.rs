@@ -9,7 +9,7 @@ use crate::pg::query::spi_failed;
 use crate::pg::security::current_role;
 
 use super::gate::through;
-use super::{Kind, Version, current_search_path};
+use super::{Kind, Path, Version};
 
 /// What a fit or an import writes.
 pub(crate) struct NewVersion<'a> {
@@ -70,7 +70,7 @@ const CHUNK: usize = 1 << 20;
 pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
     let sha256: [u8; 32] = Sha256::digest(new.payload).into();
     let owner = current_role();
-    let search_path = current_search_path();
+    let path = Path::current()?;
     let stored = through(|| {
         Spi::connect_mut(|client| {
             client.update(
@@ -99,8 +99,8 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
             };
             let written = client.update(
                 "INSERT INTO persona.model_version (model_id, version, algorithm, n_rows, features, parameters, \
-                 metrics, source, search_path, sha256, n_bytes, created_by) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING created_at",
+                 metrics, source, search_path, sha256, n_bytes, created_by, path_owners) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::oid[]::persona.role[]) RETURNING created_at",
                 Some(1),
                 &[
                     model_id.into(),
@@ -111,10 +111,11 @@ pub(crate) fn store(new: &NewVersion) -> Result<Version, Report> {
                     JsonB(new.parameters.clone()).into(),
                     JsonB(new.metrics.clone()).into(),
                     new.source.into(),
-                    search_path.as_str().into(),
+                    path.schemas.as_str().into(),
                     sha256.as_slice().into(),
                     (new.payload.len() as i64).into(),
                     owner.into(),
+                    path.owners.clone().into(),
                 ],
             )?;
             let written_at = written.first().get_one::<TimestampWithTimeZone>()?;

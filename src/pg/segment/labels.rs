@@ -7,7 +7,7 @@ use crate::pg::names::written_type;
 use crate::pg::operate::publish::{self, Publication};
 use crate::pg::operate::table::{self, Output, Stamp, Written};
 use crate::pg::operate::target;
-use crate::pg::registry::{Version, current_search_path};
+use crate::pg::registry::{Path, Version};
 
 use super::model::Described;
 
@@ -78,7 +78,7 @@ pub(super) fn remember(
             key_type: key_type(rows)?,
             n: None,
             history: None,
-            search_path: current_search_path(),
+            path: Path::current()?,
         },
         stamp,
     )
