@@ -55,6 +55,20 @@ def test_char_of_any_length_is_its_text(cluster):
         assert session.scalar(described.format("wide")) == session.scalar(described.format("plain")) == "{a,b}"
 
 
+def test_citext_is_the_text_that_it_is_written_as(cluster):
+    """A model that was fitted on one of the types answers for the other as for its own."""
+    with cluster.connect() as session:
+        session.query("""CREATE EXTENSION IF NOT EXISTS citext;
+            CREATE TABLE plain_rows AS SELECT i AS id, (ARRAY['Web', 'Mail', 'SHOP'])[1 + i % 3] AS c, i % 5 AS n, CASE WHEN i % 3 = 1 OR i % 7 = 0 THEN 'Yes' ELSE 'No' END AS y FROM generate_series(1, 300) i;
+            CREATE TABLE folding_rows AS SELECT id, c::citext AS c, n, y::citext AS y FROM plain_rows""")
+        for table in ("plain_rows", "folding_rows"):
+            session.query(f"SELECT FROM persona.fit_scorer('{table}', 'SELECT c, n, y FROM {table}', 'y', positive => 'Yes')")
+        same = "SELECT count(*) FROM plain_rows p JOIN folding_rows f USING (id) WHERE persona.score('{0}', p) = persona.score('{1}', f)"
+        for fitted, asked in (("plain_rows", "plain_rows"), ("folding_rows", "folding_rows"), ("plain_rows", "folding_rows")):
+            assert session.scalar(same.format(fitted, asked)) == 300, (fitted, asked)
+        assert session.scalar("SELECT roc_auc FROM persona.evaluate('plain_rows', 'folding_rows', 'y')") == session.scalar("SELECT roc_auc FROM persona.evaluate('folding_rows', 'plain_rows', 'y')")
+
+
 def test_money_intervals_and_times_are_the_numbers_that_sql_makes_of_them(cluster):
     with cluster.connect() as session:
         session.query("""SET TimeZone = 'Asia/Kolkata';

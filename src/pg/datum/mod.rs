@@ -2,8 +2,7 @@
 //!
 //! Every path by which data enters (records, ingest, arrays) reads through here, so a type means the same everywhere:
 //! booleans are 0 and 1, dates and timestamps are seconds since 1970 UTC, times of day and intervals are seconds, money is in
-//! whole units of its currency. Categories are text, varchar, char, citext, name, enum and uuid; two values that are equal in
-//! SQL are one category.
+//! whole units of its currency. Categories are text, varchar, char, citext, name, enum and uuid.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
 mod array;
@@ -35,12 +34,10 @@ pub(crate) enum Kind {
     TimeWithZone,
     Interval,
     Money,
-    /// text and varchar: the bytes are the value.
+    /// text, varchar and citext: the bytes are the value.
     Text,
     /// char(n): the spaces at its end are none of it.
     Char,
-    /// Upper and lower case are the same.
-    Citext,
     /// enum, uuid, name and "char": categories read through their output function.
     Category {
         output: Oid,
@@ -100,7 +97,8 @@ impl Kind {
                     }
                     _ if is_enum() => Kind::Category { output },
                     _ if extension_type(other, c"vector") => Kind::Vector,
-                    _ if is_citext(other) => Kind::Citext,
+                    // As it is written: a row with the same text, of whichever of the types, is the same category.
+                    _ if is_citext(other) => Kind::Text,
                     _ => Kind::Opaque { output },
                 }
             }
@@ -131,7 +129,7 @@ impl Kind {
     }
 
     pub(crate) fn is_category(self) -> bool {
-        matches!(self, Kind::Text | Kind::Char | Kind::Citext | Kind::Category { .. })
+        matches!(self, Kind::Text | Kind::Char | Kind::Category { .. })
     }
 
     pub(crate) fn is_array(self) -> bool {
@@ -219,13 +217,12 @@ impl Kind {
         // SAFETY: the datum is of this type by the caller's promise; what is detoasted or printed here is freed here.
         unsafe {
             match self {
-                Kind::Text | Kind::Char | Kind::Citext => {
+                Kind::Text | Kind::Char => {
                     let original = datum.cast_mut_ptr::<pg_sys::varlena>();
                     let packed = detoasted(original);
                     let read = std::str::from_utf8(varlena_bytes(packed));
                     let result = read.map_err(|_| invalid()).map(|text| match self {
                         Kind::Char => f(text.trim_end_matches(' ')),
-                        Kind::Citext => folded(text, f),
                         _ => f(text),
                     });
                     if packed != original {

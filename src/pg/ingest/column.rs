@@ -69,11 +69,7 @@ pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Resul
     // A float as a key is not written: how many digits that has is a setting of the session.
     let is_float_key = role == Role::Key && matches!(kind, Kind::Float4 | Kind::Float8);
     if matches!(values, Building::Text(_)) && !is_float_key {
-        attribute.kind = match (role, kind) {
-            // It stays as it is written, to be shown so; who compares keys folds them.
-            (Role::Key, Kind::Citext) => Kind::Text,
-            _ => kind.as_written(attribute.type_oid),
-        };
+        attribute.kind = kind.as_written(attribute.type_oid);
     }
     Ok(Builder { attribute, role, values })
 }
