@@ -69,7 +69,7 @@ AS 'MODULE_PATHNAME', 'evaluate_wrapper';
 COMMENT ON FUNCTION persona.evaluate(text, text, text) IS
     'metrics of the active version on a source, whose target has the classes of the fit; of an imported graph without names for them, two values '
     'in sort order. Rows without a score are left out. log_loss, brier and accuracy are NULL where scores are no probabilities. '
-    'It warns who may read the model when more than 1 % of the rows were in the fit';
+    'It warns who may read the model when more than 1 % of the rows were in the fit, judged by those of which the fit has not seen several alike';
 
 -- The ONNX process --------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 //! Which rows a fit has learnt from, as hashes of a sample of them: whoever measures the model on the same rows can be told.
 //!
-//! A row is its features and its class, by name and value. Rows of few possible contents meet their like in any source: how many do
-//! is told by the fit's own rows, by the share that has a twin among the others. What is found beyond that was in the fit.
+//! A row is its features and its class, by name and value. A content that the fit saw more than once says nothing: it meets its
+//! like in any source. Of the others some are met by chance, too: as often as the fit's own rows tell (Good 1953): of contents that
+//! were seen once, a new row meets one with twice the frequency of those that were seen twice. What is found beyond that was in the fit.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +15,12 @@ use crate::algo::memory::{self, Refused};
 pub struct Seen {
     /// Rows whose hash is at most this are of the sample.
     limit: u64,
-    /// Rows of the fit that are of the sample, and how many of them have a twin.
-    n_rows: u64,
-    n_twins: u64,
-    /// In order, each once.
-    hashes: Vec<u64>,
+    /// How many contents the fit saw twice.
+    n_pairs: u64,
+    /// Those that it saw once, in order.
+    alone: Vec<u64>,
+    /// Those that it saw more often, in order.
+    common: Vec<u64>,
 }
 
 /// Contents that are kept, about: a quarter of a megabyte for a version.
@@ -41,14 +43,15 @@ impl Seen {
             memory::push(&mut hashes, hash)?;
         }
         hashes.sort_unstable();
-        let n_rows = hashes.len() as u64;
-        let alone = hashes.chunk_by(|a, b| a == b).filter(|same| same.len() == 1).count() as u64;
-        hashes.dedup();
-        hashes.shrink_to_fit();
-        Ok(Self { limit, n_rows, n_twins: n_rows - alone, hashes })
+        let (mut n_pairs, mut alone, mut common) = (0, Vec::new(), Vec::new());
+        for same in hashes.chunk_by(|a, b| a == b) {
+            n_pairs += u64::from(same.len() == 2);
+            memory::push(if same.len() == 1 { &mut alone } else { &mut common }, same[0])?;
+        }
+        Ok(Self { limit, n_pairs, alone, common })
     }
 
-    /// About which share of rows the fit has learnt from, where that is more than may be.
+    /// About which share of rows the fit has learnt from, where that is more than may be: judged by those whose content is rare.
     pub fn share_of(
         &self,
         scorer: &Scorer,
@@ -56,17 +59,21 @@ impl Seen {
         labels: &[bool],
     ) -> Result<Option<f64>, Refused> {
         let features = scorer.inputs.iter().filter_map(|input| frame.column(&input.name));
+        let is_among = |known: &[u64], hash: u64| known.binary_search(&hash).is_ok();
         let (mut n, mut found) = (0.0, 0.0);
         for hash in hashes(features, labels)?.into_iter().filter(|hash| *hash <= self.limit) {
-            n += 1.0;
-            found += f64::from(u8::from(self.hashes.binary_search(&hash).is_ok()));
+            if !is_among(&self.common, hash) {
+                n += 1.0;
+                found += f64::from(u8::from(is_among(&self.alone, hash)));
+            }
         }
-        let of_fit = self.n_rows as f64;
-        let by_chance = if of_fit > 0.0 { (self.n_twins as f64 / of_fit).min(1.0) } else { 0.0 };
+        // New rows of rare contents, by what the fit saw once: those that it has seen, among these and those that it has not.
+        let (met, new) = (2.0 * self.n_pairs as f64, self.alone.len() as f64);
+        let by_chance = if met > 0.0 { met / (met + new) } else { 0.0 };
         let surplus = found - n * by_chance;
         // Of none among few nobody knows that there is none: Laplace's rule.
-        let chance = ((self.n_twins as f64 + 1.0) / (of_fit + 2.0)).min(1.0);
-        let variance = chance * (1.0 - chance) * (n + n * n / of_fit.max(1.0));
+        let chance = (met + 1.0) / (met + new + 2.0);
+        let variance = chance * (1.0 - chance) * (n + n * n / (met + new).max(1.0));
         if surplus <= DEVIATIONS * variance.sqrt() {
             return Ok(None);
         }
@@ -177,6 +184,32 @@ mod tests {
         // A sample of the contents alone is kept.
         check(told(200_000, many, 2_000, 8_000), Some(0.2));
         check(told(200_000, many, 0, 5_000), None);
+    }
+
+    #[test]
+    fn a_slice_of_what_is_common_says_nothing() {
+        // Three rows in four have one number, of which there are few contents; the others are alone.
+        let rows = |seed: i64| {
+            let (mut frame, labels) = sample(6_000, 1 << 40, seed);
+            if let Values::Number(values) = &mut frame.columns[0].values {
+                (0..6_000).filter(|row| row % 4 > 0).for_each(|row| values[row] = 0.0);
+            }
+            (frame, labels)
+        };
+        let (frame, labels) = rows(1);
+        let seen = Seen::new(&frame, &labels, &(0..6_000).collect::<Vec<_>>()).unwrap();
+        let scorer = scorer(&frame, &labels);
+        assert_eq!(seen.share_of(&scorer, &frame, &labels).unwrap(), Some(1.0));
+        let (later, labels) = rows(2);
+        assert_eq!(seen.share_of(&scorer, &later, &labels).unwrap(), None);
+        let common: Vec<usize> = (0..6_000).filter(|row| row % 4 > 0).collect();
+        let columns = later.columns.iter().map(|column| match &column.values {
+            Values::Number(_) => Column::number(&column.name, vec![0.0; common.len()]),
+            _ => Column::text(&column.name, common.iter().map(|_| Some("a"))),
+        });
+        let slice = Frame { n_rows: common.len(), columns: columns.collect() };
+        let labels: Vec<bool> = common.iter().map(|&row| labels[row]).collect();
+        assert_eq!(seen.share_of(&scorer, &slice, &labels).unwrap(), None);
     }
 
     #[test]
