@@ -94,6 +94,8 @@ def test_all_models_of_an_owner_are_granted_at_once(cluster):
         refused(session, "SELECT persona.grant_models('nobody_such', 'guest')", "42704", "nobody_such")
         refused(session, "SELECT persona.grant_models('keeper', 'guest', 'all')", "22023", "privilege")
         assert session.scalar("SELECT persona.revoke_models('keeper', 'guest')") == 2
+        refused(session, "SELECT persona.grant_models('guest', 'nobody_such')", "42704", "nobody_such")
+        refused(session, "SELECT persona.revoke_models('guest', 'keeper', 'own')", "22023", "privilege")
         session.query("SET ROLE guest")
         assert session.rows("SELECT model FROM persona.models") == []
         session.query("RESET ROLE")

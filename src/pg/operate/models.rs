@@ -100,13 +100,21 @@ fn revoke_model(model: &str, role: &str, privilege: &str) -> Result<(), Report> 
 /// As grant_model, on each model that the owner has now. Returns how many these are.
 #[pg_extern]
 fn grant_models(owner: &str, role: &str, privilege: &str) -> Result<i64, Report> {
+    check_grant(role, privilege)?;
     each_of(owner, |model| grant_model(model, role, privilege))
 }
 
 /// As revoke_model, on each model that the owner has now.
 #[pg_extern]
 fn revoke_models(owner: &str, role: &str, privilege: &str) -> Result<i64, Report> {
+    check_grant(role, privilege)?;
     each_of(owner, |model| revoke_model(model, role, privilege))
+}
+
+/// Where the owner has no model, what was asked is judged all the same.
+fn check_grant(role: &str, privilege: &str) -> Result<(), Report> {
+    Privilege::granted(privilege)?;
+    grantee(role).map(drop)
 }
 
 /// In the order of their names, so that two who change the same ones do not wait for each other.
