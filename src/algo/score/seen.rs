@@ -77,8 +77,13 @@ impl Seen {
         if surplus <= DEVIATIONS * variance.sqrt() {
             return Ok(None);
         }
-        let share = surplus / (n * (1.0 - by_chance));
-        Ok((share > TOLERATED).then_some(share.min(1.0)))
+        // Of a share s of rows of the fit those that are rare are found, s · new, and of the others, of which more are rare, some:
+        // found / n = (s · new + (1 - s) · met) / (s · new + (1 - s) · (new + met)).
+        let rate = found / n;
+        let share = (rate * (new + met) - met) / (new - met + rate * met);
+        // Where nearly all meet their like by chance, nothing can be told.
+        let is_told = share > TOLERATED && new > met;
+        Ok(is_told.then_some(share.min(1.0)))
     }
 }
 

@@ -38,7 +38,9 @@ pub(crate) enum Kind {
     Text,
     /// char(n): the spaces at its end are none of it.
     Char,
-    /// enum, uuid, name and "char": categories read through their output function.
+    /// Of 64 bytes, up to the first that is 0.
+    Name,
+    /// enum, uuid and "char": categories read through their output function.
     Category {
         output: Oid,
     },
@@ -92,9 +94,8 @@ impl Kind {
                 // SAFETY: as above.
                 let is_enum = || unsafe { pg_sys::type_is_enum(other) };
                 match other {
-                    pg_sys::UUIDOID | pg_sys::NAMEOID | pg_sys::CHAROID => {
-                        Kind::Category { output }
-                    }
+                    pg_sys::NAMEOID => Kind::Name,
+                    pg_sys::UUIDOID | pg_sys::CHAROID => Kind::Category { output },
                     _ if is_enum() => Kind::Category { output },
                     _ if extension_type(other, c"vector") => Kind::Vector,
                     // As it is written: a row with the same text, of whichever of the types, is the same category.
@@ -129,7 +130,7 @@ impl Kind {
     }
 
     pub(crate) fn is_category(self) -> bool {
-        matches!(self, Kind::Text | Kind::Char | Kind::Category { .. })
+        matches!(self, Kind::Text | Kind::Char | Kind::Name | Kind::Category { .. })
     }
 
     pub(crate) fn is_array(self) -> bool {
@@ -229,6 +230,12 @@ impl Kind {
                         pg_sys::pfree(packed.cast());
                     }
                     result
+                }
+                Kind::Name => {
+                    // Of a row whose type was altered since they may be anything, without an end.
+                    let bytes = std::slice::from_raw_parts(datum.cast_mut_ptr::<u8>(), NAME_BYTES);
+                    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
+                    std::str::from_utf8(&bytes[..end]).map(f).map_err(|_| invalid())
                 }
                 Kind::Category { output } | Kind::Opaque { output } => {
                     let printed = pg_sys::OidOutputFunctionCall(output, datum);
@@ -394,6 +401,9 @@ pub(crate) fn is_built_in(type_id: Oid) -> bool {
 pub(crate) fn is_citext(type_id: Oid) -> bool {
     extension_type(type_id, c"citext")
 }
+
+/// What a name takes, its end included.
+const NAME_BYTES: usize = pg_sys::NAMEDATALEN as usize;
 
 /// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
 const DAYS_1970_TO_2000: f64 = 10_957.0;
