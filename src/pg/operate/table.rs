@@ -257,8 +257,7 @@ fn change(
     })
 }
 
-/// Whether a query has any, as all is now. It may run in parallel workers, which a statement that writes, or of which so many rows
-/// were asked for, may not.
+/// Whether a query has any, as all is now.
 fn has_rows(query: &str) -> Result<bool, Report> {
     Spi::connect_mut(|client| client.update(query, None, &[]).map(|rows| !rows.is_empty()))
         .map_err(spi_failed)
