@@ -7,6 +7,7 @@
 
 mod array;
 mod asked;
+mod written;
 
 use std::ffi::CStr;
 
@@ -17,6 +18,7 @@ pub(crate) use array::plain_floats;
 use array::{array_elements, vector_elements};
 pub(crate) use asked::folded;
 use asked::{extension_type, interval_seconds, money, numeric, time_seconds};
+pub(crate) use written::{written, written_whole};
 
 /// How values of a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,28 +286,6 @@ fn whole_of(text: &str) -> Option<i64> {
     fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
 }
 
-/// A number of a column of this kind and type as SQL writes it: a date is a date again.
-pub(crate) fn written(kind: Kind, type_oid: Oid, number: f64) -> String {
-    let microseconds =
-        |seconds: f64| ((seconds - DAYS_1970_TO_2000 * 86_400.0) * 1e6).round() as i64;
-    let datum = match kind {
-        Kind::Bool => Datum::from(number != 0.0),
-        Kind::Int2 => Datum::from(number as i16),
-        Kind::Int4 => Datum::from(number as i32),
-        Kind::Int8 => Datum::from(number as i64),
-        Kind::Float4 => Datum::from((number as f32).to_bits()),
-        Kind::Date => Datum::from((number / 86_400.0 - DAYS_1970_TO_2000).round() as i32),
-        Kind::Timestamp => Datum::from(microseconds(number)),
-        Kind::Time => Datum::from((number * 1e6).round() as i64),
-        _ => Datum::from(number.to_bits()),
-    };
-    // What is no number of a machine was read as a float8, and is written as one.
-    let is_read = [Kind::Numeric, Kind::Float8, Kind::TimeWithZone, Kind::Interval, Kind::Money];
-    let is_itself = !is_read.contains(&kind);
-    let type_oid = if is_itself { type_oid } else { pg_sys::FLOAT8OID };
-    printed(type_oid, datum)
-}
-
 /// Whether a numeric has at most twelve digits, so that its nearest float is that of no other such numeric.
 ///
 /// # Safety
@@ -320,26 +300,6 @@ pub(crate) unsafe fn is_short_numeric(datum: Datum) -> bool {
         let is_here = pgrx::varatt_is_4b_u(value)
             || pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value);
         is_here && varlena_bytes(value).len() <= SHORT
-    }
-}
-
-/// A bigint, or the microseconds of a time, of this type as SQL writes it.
-pub(crate) fn written_whole(type_oid: Oid, kind: Kind, whole: i64) -> String {
-    match kind {
-        Kind::Timestamp => printed(type_oid, Datum::from(whole)),
-        _ => whole.to_string(),
-    }
-}
-
-/// The datum is of the type, by value.
-fn printed(type_oid: Oid, datum: Datum) -> String {
-    // SAFETY: the datum is of the base type, by value; the output function's string is copied and freed.
-    unsafe {
-        let output = output_function(pg_sys::getBaseType(type_oid));
-        let printed = pg_sys::OidOutputFunctionCall(output, datum);
-        let text = CStr::from_ptr(printed).to_string_lossy().into_owned();
-        pg_sys::pfree(printed.cast());
-        text
     }
 }
 

@@ -102,10 +102,7 @@ pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
         key_type: row.get(4).unwrap_or_default(),
         n: row.get(5),
         history: row.get(6),
-        path: Path {
-            schemas: row.get(7).unwrap_or_default(),
-            owners: row.get(8).unwrap_or_default(),
-        },
+        path: Path::of(row, 7),
     };
     registry::fresh(|| {
         registry::select(

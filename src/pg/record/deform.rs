@@ -105,12 +105,11 @@ impl Columns {
         self.columns.len()
     }
 
-    /// Writes the values of the first columns, as many as there is room for and the row has, and says how many these are; None
-    /// where they do not fit into the row.
+    /// Writes the values of the first columns, as many as there is room for (for NULLs as for values) and the row has, and says how
+    /// many these are; None where they do not fit into the row.
     ///
     /// # Safety
-    /// `row` is a composite value with a full header, aligned to 8, that outlives the values. There is as much room for NULLs as
-    /// for values.
+    /// `row` is a composite value with a full header, aligned to 8, that outlives the values.
     #[inline]
     pub(super) unsafe fn deform(
         &self,

@@ -162,10 +162,7 @@ pub(crate) fn source(version: &Version) -> Result<Option<String>, Report> {
 
 /// The schemas in which the names of a version's source were resolved.
 pub(crate) fn path(version: &Version) -> Result<Path, Report> {
-    of_version(version, "search_path, path_owners::oid[]", |row| Path {
-        schemas: row.get(1).unwrap_or_default(),
-        owners: row.get(2).unwrap_or_default(),
-    })
+    of_version(version, "search_path, path_owners::oid[]", |row| Path::of(row, 1))
 }
 
 /// The arguments of a version's fit or import.

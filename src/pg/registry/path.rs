@@ -10,7 +10,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
-use crate::pg::query;
+use crate::pg::query::{self, Row};
 use crate::pg::security::{is_superuser, with_latest_snapshot};
 
 use super::Version;
@@ -24,6 +24,14 @@ pub(crate) struct Path {
 }
 
 impl Path {
+    /// From two columns of a row of the registry, `search_path, path_owners::oid[]`, of which this is the first.
+    pub(crate) fn of(row: &Row, column: i32) -> Self {
+        Self {
+            schemas: row.get(column).unwrap_or_default(),
+            owners: row.get(column + 1).unwrap_or_default(),
+        }
+    }
+
     /// That in which unqualified names resolve now.
     pub(crate) fn current() -> Result<Self, Report> {
         let found = with_latest_snapshot(|| {
@@ -35,10 +43,7 @@ impl Path {
              JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) s.name \
              WHERE NOT pg_catalog.starts_with(s.name::pg_catalog.text, 'pg_temp_')",
                 &[],
-                |row| Self {
-                    schemas: row.get(1).unwrap_or_default(),
-                    owners: row.get(2).unwrap_or_default(),
-                },
+                |row| Self::of(row, 1),
             )
         })?;
         Ok(found.unwrap_or_default())
