@@ -25,13 +25,15 @@ pub enum Form {
     Uuid,
     /// Case says nothing. What is one letter to another is the server's to say: [`Form::canonical`] leaves such a text alone.
     Folded,
+    /// As PostgreSQL's own type of this number reads and writes it, which is the server's to say as well.
+    Read(u32),
 }
 
 impl Form {
     /// The one text of all that are equal to this one; None where the type has no such value.
     pub fn canonical(self, text: &str) -> Option<Cow<'_, str>> {
         match self {
-            Form::Exact | Form::Folded => Some(text.into()),
+            Form::Exact | Form::Folded | Form::Read(_) => Some(text.into()),
             Form::Padded => Some(text.trim_end_matches(' ').into()),
             Form::Decimal => decimal(text).map(Cow::Owned),
             Form::Real => {
@@ -115,6 +117,52 @@ fn float(number: f64, shortest: &str, places: i32) -> String {
     format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
+/// The text with each decimal number in it as [`decimal`] writes it, but for what is in double quotes: JSON, an array, a range.
+pub fn decimals(text: &str) -> String {
+    let mut all = String::new();
+    let (mut rest, mut is_quoted) = (text, false);
+    while let Some(first) = rest.chars().next() {
+        let is_number =
+            |one: char| one.is_ascii_digit() || matches!(one, '.' | '-' | '+' | 'e' | 'E');
+        let starts = first.is_ascii_digit() || matches!(first, '-' | '.');
+        let length = match first {
+            '\\' if is_quoted => rest.chars().take(2).map(char::len_utf8).sum(),
+            _ if starts && !is_quoted => rest.find(|one| !is_number(one)).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        is_quoted ^= first == '"';
+        let (token, after) = rest.split_at(length);
+        let number = if starts && !is_quoted { decimal(token) } else { None };
+        all.push_str(number.as_deref().unwrap_or(token));
+        rest = after;
+    }
+    all
+}
+
+/// An interval as PostgreSQL compares it, with months of 30 days and days of 24 hours: in days and time alone.
+pub fn span(months: i32, days: i32, microseconds: i64) -> String {
+    const DAY: i128 = 86_400_000_000;
+    let days = i128::from(months) * 30 + i128::from(days);
+    let total = days * DAY + i128::from(microseconds);
+    let (days, rest) = (total / DAY, total % DAY);
+    // A number of days that is too large for PostgreSQL to read.
+    let (months, days) =
+        if i32::try_from(days).is_ok() { (0, days) } else { (days / 30, days % 30) };
+    let sign = if rest < 0 { "-" } else { "" };
+    let rest = rest.unsigned_abs();
+    let (seconds, fraction) = (rest / 1_000_000, rest % 1_000_000);
+    let mut parts = Vec::new();
+    parts.extend((months != 0).then(|| format!("{months} mons")));
+    parts.extend((days != 0).then(|| format!("{days} days")));
+    if rest > 0 || parts.is_empty() {
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        let fraction = if fraction > 0 { format!(".{fraction:06}") } else { String::new() };
+        let fraction = fraction.trim_end_matches('0');
+        parts.push(format!("{sign}{hours:02}:{minutes:02}:{:02}{fraction}", seconds % 60));
+    }
+    parts.join(" ")
+}
+
 fn uuid(text: &str) -> Option<String> {
     let digits: String = text
         .chars()
@@ -169,6 +217,38 @@ mod tests {
         check(Form::Real, &["1000000"], Some("1e+06"));
         check(Form::Double, &["inf", "Infinity"], Some("Infinity"));
         check(Form::Double, &["", "x"], None);
+    }
+
+    #[test]
+    fn decimals_in_a_text_have_one_form() {
+        for (text, expected) in [
+            (
+                r#"{"a": [1.0, -0.50, 1e2], "b 1.0\" 2.0": "5.00"}"#,
+                r#"{"a": [1, -0.5, 100], "b 1.0\" 2.0": "5.00"}"#,
+            ),
+            ("{1.0,NULL,-0,Infinity}", "{1,NULL,0,Infinity}"),
+            ("{[1.00,2.50),(3,)}", "{[1,2.5),(3,)}"),
+            ("[é, -]", "[é, -]"),
+            ("", ""),
+        ] {
+            assert_eq!(decimals(text), expected);
+        }
+    }
+
+    #[test]
+    fn equal_spans_have_one_text() {
+        for (months, days, microseconds, expected) in [
+            (0, 1, 0, "1 days"),
+            (0, 0, 86_400_000_000, "1 days"),
+            (1, 0, 0, "30 days"),
+            (1, -30, 0, "00:00:00"),
+            (0, 1, -1_500_000, "23:59:58.5"),
+            (0, -1, -3_600_000_000, "-1 days -01:00:00"),
+            (0, 0, -1, "-00:00:00.000001"),
+            (i32::MAX, 5, 0, "2147483647 mons 5 days"),
+        ] {
+            assert_eq!(span(months, days, microseconds), expected);
+        }
     }
 
     #[test]

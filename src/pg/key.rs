@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pgrx::pg_sys::{self, Oid};
 
 use crate::algo::frame::{Column, Values};
-use crate::algo::key::Form;
+use crate::algo::key::{Form, decimals};
 use crate::algo::memory;
 
 use super::datum::{self, base_type, is_citext};
@@ -19,17 +19,68 @@ pub(crate) fn form_of(type_oid: Oid) -> Form {
         pg_sys::FLOAT8OID => Form::Double,
         pg_sys::BPCHAROID => Form::Padded,
         pg_sys::UUIDOID => Form::Uuid,
+        other if READ.contains(&other) || HOLD_DECIMALS.contains(&other) => {
+            Form::Read(other.to_u32())
+        }
         other if is_citext(other) => Form::Folded,
         _ => Form::Exact,
     }
 }
 
+/// Types of which a value may be written in many ways, and is written in one.
+const READ: [Oid; 12] = [
+    pg_sys::BOOLOID,
+    pg_sys::DATEOID,
+    pg_sys::TIMEOID,
+    pg_sys::TIMETZOID,
+    pg_sys::TIMESTAMPOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::INTERVALOID,
+    pg_sys::MONEYOID,
+    pg_sys::INETOID,
+    pg_sys::CIDROID,
+    pg_sys::MACADDROID,
+    pg_sys::OIDOID,
+];
+
+/// Types whose values hold decimals, which are equal whatever zeros are at their ends.
+const HOLD_DECIMALS: [Oid; 6] = [
+    pg_sys::JSONBOID,
+    pg_sys::NUMERICARRAYOID,
+    pg_sys::FLOAT4ARRAYOID,
+    pg_sys::FLOAT8ARRAYOID,
+    pg_sys::NUMRANGEOID,
+    pg_sys::NUMMULTIRANGEOID,
+];
+
+/// Gives all words of a column of this form that are equal one text. Of another type they are read as of this one.
+pub(crate) fn unite(column: &mut Column, form: Form, is_of_the_type: bool) -> Result<(), Report> {
+    let one = |word: &str| match form {
+        Form::Exact | Form::Folded => None,
+        Form::Read(type_oid) if is_of_the_type => {
+            HOLD_DECIMALS.contains(&type_oid.into()).then(|| decimals(word))
+        }
+        _ => canonical(form, word).map(Cow::into_owned),
+    };
+    Ok(column.unite_words(one)?)
+}
+
 /// The key that an argument asks for; None where the type has no such value.
-pub(crate) fn canonical(form: Form, text: &str) -> Result<Option<Cow<'_, str>>, Report> {
-    if form == Form::Folded {
-        return Ok(Some(datum::folded(text, |folded| folded.to_owned().into())));
+pub(crate) fn canonical(form: Form, text: &str) -> Option<Cow<'_, str>> {
+    match form {
+        Form::Folded => Some(datum::folded(text, |folded| folded.to_owned().into())),
+        Form::Read(type_oid) => {
+            let type_oid = Oid::from(type_oid);
+            let holds_decimals = HOLD_DECIMALS.contains(&type_oid);
+            // A stored model only claims to be of one of these types.
+            if !holds_decimals && !READ.contains(&type_oid) {
+                return Some(text.into());
+            }
+            let written = datum::read_and_written(type_oid, text)?;
+            Some(if holds_decimals { decimals(&written) } else { written }.into())
+        }
+        _ => form.canonical(text),
     }
-    Ok(form.canonical(text))
 }
 
 /// The texts without their case, as the type citext compares them.

@@ -185,3 +185,27 @@ def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cl
         assert session.rows("SELECT count(*), count(note) FROM mine") == [(300, 300)]
         session.query("SELECT persona.unpublish('seg', 'mine')")
         assert "rows that are not" in session.error("SELECT persona.publish('seg', 'mine')").message
+
+
+def test_a_key_that_is_there_twice_is_refused(cluster):
+    """In the first writing and in each one after it, where the rows are equal as well, and the table keeps what it had."""
+    with cluster.connect() as session:
+        publish_all(session)
+        before = {table: session.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in TABLE_OF.values()}
+        columns = "SELECT {}, spend * {}, visits, city FROM customers"
+        for extra in (columns.format("id", 1) + " WHERE id = 7", columns.format("id", 9) + " WHERE id = 7", columns.format(999, 1) + " WHERE id < 3"):
+            source = f"SELECT id, spend, visits, city FROM customers UNION ALL {extra}"
+            for model in ("seg", "sco"):
+                for table in (TABLE_OF[model], f"new_{model}"):
+                    error = session.error(f"SELECT persona.publish('{model}', '{table}', $${source}$$, 'id')")
+                    assert error.sqlstate == "23505", f"{extra}, {table}: {error}"
+                    if table == TABLE_OF[model] and "999" not in extra:
+                        assert error.message == "key (id)=(7) is there more than once" and error.hint, error
+            error = session.error(f"SELECT FROM persona.fit_segments('seg', $${source}$$, 'id', 2, save_to => 'labels')")
+            assert error.sqlstate == "23505", f"{extra}: {error}"
+        assert before == {table: session.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in TABLE_OF.values()}
+        unchanged = "SELECT inserted, updated, deleted, (SELECT count(*) FROM {0}) FROM persona.publish('{1}', '{0}', 'SELECT * FROM customers', 'id')"
+        for model in ("seg", "sco"):
+            assert session.rows(unchanged.format(TABLE_OF[model], model)) == [(0, 0, 0, len(before[TABLE_OF[model]]))]
+        # A key that is NULL is none.
+        assert session.error("SELECT persona.publish('seg', 'labels', 'SELECT nullif(id, 7) AS id, visits, spend FROM customers', 'id')").sqlstate == "23502"

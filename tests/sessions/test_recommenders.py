@@ -19,6 +19,16 @@ KEYS = {
              "b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC999C0B4EF8BB6D6BB9BD380A11"],
     "citext": ["Ann", "ANN", "ann", "Bob", "aNN"],
     "email": ["Ann", "ANN", "ann", "Bob", "aNN"],
+    "boolean": ["true", "t", "yes", "false", "on"],
+    "date": ["2024-01-02", "2024-1-2", "20240102", "2024-01-03", "January 2, 2024"],
+    "timestamp": ["2024-01-02 12:00", "2024-01-02T12:00:00", "20240102 120000", "0044-03-15 12:00 BC", "Jan 2 12:00:00 2024"],
+    "timestamptz": ["2024-01-02 12:00+00", "2024-01-02 13:00+01", "2024-01-02T12:00:00Z", "infinity", "2024-01-02 07:00:00-05"],
+    "time": ["12:00", "12:00:00", "12:00 PM", "12:00:00.5", "120000"],
+    "interval": ["1 day", "24:00:00", "24 hours", "-1 mon 2 days", "1440 minutes"],
+    "jsonb": ['{"a": 1.0}', '{"a":1.00}', '{"a": 1}', '{"a": "1.0"}', '{ "a" : 1.000 }'],
+    "numeric[]": ["{1.0,2}", "{1,2.0}", "{1.00,2.00}", "{1,NULL}", "{ 1 , 2 }"],
+    "numrange": ["[1.0,2)", "[1,2.0)", "[1.00,2.00)", "(,2)", "[ 1, 2)"],
+    "inet": ["10.0.0.1", "10.0.0.1/32", "10.0.0.1", "10.0.0.1/8", "10.0.0.1/32"],
 }
 
 
@@ -56,6 +66,27 @@ def test_keys_that_are_equal_in_sql_are_one_user_and_one_item(cluster):
             if type_name not in ("citext", "email"):
                 assert session.scalar("SELECT sha256 FROM persona.model_versions WHERE model = 'm' AND version = 2") == before, type_name
             session.query("SELECT persona.drop_model('m'); DROP TABLE pages")
+
+
+def test_keys_hang_on_no_setting_of_a_session(cluster):
+    """Times and spans of a model that was fitted in one zone and style are known in another, and a refit there changes nothing."""
+    with cluster.connect() as session:
+        settings = [("Asia/Kolkata", "German", "sql_standard"), ("UTC", "ISO", "postgres"), ("America/New_York", "SQL, MDY", "iso_8601")]
+        session.query("CREATE TABLE had AS SELECT '2024-01-31 22:30+00'::timestamptz + i % 7 * interval '5 hours' AS user_id, i * i % 11 * interval '11 hours' AS item_id FROM generate_series(1, 40) AS i")
+        pages, first = None, True
+        for zone, style, spans in settings:
+            session.query(f"SET timezone = '{zone}'; SET datestyle = '{style}'; SET intervalstyle = '{spans}'")
+            session.query("SELECT FROM persona.fit_recommender('m', 'had', holdout => 0)" if first else "SELECT persona.refit('m')")
+            found = session.rows("SELECT user_key, item, because_of, is_popular FROM persona.recommend_all('m', 3) ORDER BY user_key, rank")
+            assert pages in (None, found) and len({user for user, *_ in found}) == 7, zone
+            pages, first = found, False
+            known = session.scalar("SELECT count(*) FROM (SELECT DISTINCT user_id FROM had) AS u, LATERAL persona.recommend('m', u.user_id::text, 1) AS r WHERE NOT r.is_popular")
+            assert known == 7, (zone, known)
+            assert session.scalar("SELECT count(*) FROM (SELECT DISTINCT item_id FROM had) AS i WHERE EXISTS (SELECT FROM persona.similar_items('m', i.item_id::text))") == \
+                session.scalar("SELECT count(DISTINCT item_id) FROM had"), zone
+        assert session.scalar("SELECT count(DISTINCT sha256) FROM persona.model_versions WHERE model = 'm'") == 1
+        # A text that is no such time is nobody's, and no error.
+        assert session.rows("SELECT is_popular FROM persona.recommend('m', 'yesterday''s'::text, 1)") == [(True,)]
 
 
 def test_keys_of_two_types_find_each_other(cluster):

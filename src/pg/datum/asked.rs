@@ -1,13 +1,14 @@
-//! Types whose values PostgreSQL has to be asked for: numeric, money, interval, times with a zone, citext.
+//! Types whose values PostgreSQL has to be asked for: numeric, money, interval, dates and times, citext.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use crate::pg::security::{is_superuser, owner_of_type};
+use crate::algo::key::span;
+use crate::pg::security::{attempt, is_superuser, owner_of_type};
 
-use super::type_name;
+use super::{Kind, type_name};
 
 /// Whether the type came with the extension of its own name, and is none that is only called so.
 pub(super) fn extension_type(type_id: Oid, name: &CStr) -> bool {
@@ -67,6 +68,53 @@ pub(super) unsafe fn interval_seconds(datum: Datum) -> f64 {
             days * DAY + microseconds as f64 / 1e6
         }
     }
+}
+
+/// # Safety
+/// `datum` is an interval.
+pub(super) unsafe fn interval_text(datum: Datum) -> String {
+    // SAFETY: as above.
+    let interval = unsafe { datum.cast_mut_ptr::<pg_sys::Interval>().read_unaligned() };
+    match (interval.month, interval.day, interval.time) {
+        (i32::MAX, i32::MAX, i64::MAX) => "infinity".to_owned(),
+        (i32::MIN, i32::MIN, i64::MIN) => "-infinity".to_owned(),
+        (months, days, microseconds) => span(months, days, microseconds),
+    }
+}
+
+/// A date or a time in the style ISO, with a zone in UTC.
+///
+/// # Safety
+/// `datum` is of the type, which is one of PostgreSQL's five of dates and times.
+pub(super) unsafe fn moment(base: Oid, datum: Datum) -> String {
+    // SAFETY: by the caller's promise; the text is PostgreSQL's own, copied and freed.
+    let written = unsafe {
+        let written = pg_sys::JsonEncodeDateTime(std::ptr::null_mut(), datum, base, &0);
+        let copy = CStr::from_ptr(written).to_string_lossy().into_owned();
+        pg_sys::pfree(written.cast());
+        copy
+    };
+    match base {
+        pg_sys::TIMESTAMPTZOID => written.replacen('T', " ", 1).replacen("+00:00", "+00", 1),
+        pg_sys::TIMESTAMPOID => written.replacen('T', " ", 1),
+        _ => written,
+    }
+}
+
+/// What a text says as a value of this type of PostgreSQL's own, as [`Kind::as_written`] writes it; None where it says none.
+pub(crate) fn read_and_written(type_oid: Oid, text: &str) -> Option<String> {
+    let c_text = CString::new(text).ok()?;
+    let (mut input, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    let read = || {
+        // SAFETY: the type's own input function on a C string, and the value that it makes.
+        unsafe {
+            pg_sys::getTypeInputInfo(type_oid, &mut input, &mut parameter);
+            let value =
+                pg_sys::OidInputFunctionCall(input, c_text.as_ptr().cast_mut(), parameter, -1);
+            Kind::of(type_oid).as_written(type_oid).text(value, "", str::to_owned)
+        }
+    };
+    attempt(read).ok()
 }
 
 /// Since midnight in UTC.

@@ -17,7 +17,10 @@ use super::error::{Error, Report};
 pub(crate) use array::plain_floats;
 use array::{array_elements, vector_elements};
 pub(crate) use asked::folded;
-use asked::{extension_type, interval_seconds, money, numeric, time_seconds};
+pub(crate) use asked::read_and_written;
+use asked::{
+    extension_type, interval_seconds, interval_text, moment, money, numeric, time_seconds,
+};
 pub(crate) use written::{written, written_whole};
 
 /// How values of a column are read.
@@ -48,6 +51,12 @@ pub(crate) enum Kind {
     },
     Numbers(Element),
     Vector,
+    /// A date, a time or both, written whatever the session's DateStyle and TimeZone: in UTC.
+    Moment {
+        base: Oid,
+    },
+    /// An interval, written the same for all that are equal, whatever the session's IntervalStyle.
+    Span,
     /// Anything else: only good as a key, through its output function.
     Opaque {
         output: Oid,
@@ -112,10 +121,10 @@ impl Kind {
     pub(crate) fn as_written(self, type_oid: Oid) -> Kind {
         use Kind::*;
         match self {
-            Float4 | Float8 | Numeric | Date | Timestamp | Time | TimeWithZone | Interval
-            | Money | Numbers(_) | Vector => {
-                // SAFETY: a catalogue look-up by type oid, inside a transaction.
-                Opaque { output: output_function(unsafe { pg_sys::getBaseType(type_oid) }) }
+            Date | Timestamp | Time | TimeWithZone => Moment { base: base_type(type_oid) },
+            Interval => Span,
+            Float4 | Float8 | Numeric | Money | Numbers(_) | Vector => {
+                Opaque { output: output_function(base_type(type_oid)) }
             }
             other => other,
         }
@@ -245,6 +254,8 @@ impl Kind {
                     pg_sys::pfree(printed.cast());
                     result
                 }
+                Kind::Moment { base } => Ok(f(&moment(base, datum))),
+                Kind::Span => Ok(f(&interval_text(datum))),
                 Kind::Bool => Ok(f(if datum.value() as u8 != 0 { "true" } else { "false" })),
                 Kind::Int2 | Kind::Int4 | Kind::Int8 => Ok(f(&self.integer(datum).to_string())),
                 other => Ok(f(&other.number(datum).to_string())),

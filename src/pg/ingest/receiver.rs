@@ -1,8 +1,6 @@
 //! Appends each row of the running query to the columns, within the memory budget.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
-use std::borrow::Cow;
-
 use pgrx::{notice, pg_sys};
 
 use crate::algo::frame::{Column, Frame, Values};
@@ -12,7 +10,7 @@ use crate::algo::store::{Place, Store};
 use crate::pg::datum::{Kind, type_name};
 use crate::pg::error::{Error, Report, no_room};
 use crate::pg::guc;
-use crate::pg::key::form_of;
+use crate::pg::key::{form_of, unite};
 use crate::pg::progress::Progress;
 use crate::pg::record::{Attribute, check_names};
 
@@ -315,8 +313,8 @@ impl<'a> Receiver<'a> {
                 Building::Text(builder) => {
                     let mut column = Column { name, values: builder.finish() };
                     let form = forms.get(position).copied().unwrap_or_default();
-                    if role == Role::Key && form != Form::Exact {
-                        column.unite_words(|word| form.canonical(word).map(Cow::into_owned))?;
+                    if role == Role::Key {
+                        unite(&mut column, form, true)?;
                     }
                     columns.push(column);
                 }

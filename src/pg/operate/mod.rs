@@ -6,5 +6,6 @@ mod profile;
 pub(crate) mod publish;
 mod readable;
 mod refit;
+mod rowset;
 pub(crate) mod table;
 pub(crate) mod target;

@@ -14,7 +14,7 @@ use crate::pg::registry::{self, Kind, Path, Privilege, Version};
 use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
 
 use super::history;
-use super::table::{Stamp, Written, qualified_name, select_one, write_query};
+use super::table::{Rows, Stamp, Written, qualified_name, select_one, write_query};
 use super::target::{check_key, must_be_fit, must_be_own, refuse_temporary};
 
 /// A table that is kept up to date from a model.
@@ -38,10 +38,10 @@ pub(crate) struct Publication {
 pub(crate) fn remember(
     version: &Version,
     publication: &Publication,
+    n_rows: i64,
     stamp: &Stamp,
 ) -> Result<(), Report> {
-    let count = format!("SELECT pg_catalog.count(*) FROM {}", publication.target);
-    remember_alone(version, publication, select_one(&count)?, stamp)?;
+    remember_alone(version, publication, n_rows, stamp)?;
     let history = registry::fresh(|| {
         registry::select_one(
             "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
@@ -61,7 +61,7 @@ pub(crate) fn remember(
 fn remember_alone(
     version: &Version,
     publication: &Publication,
-    n_rows: Option<i64>,
+    n_rows: i64,
     stamp: &Stamp,
 ) -> Result<(), Report> {
     let statement = format!(
@@ -150,10 +150,12 @@ pub(crate) fn publish_again(
         check_key(&publication.key_column, &columns[1..])?;
         let Publication { target, key_type, .. } = publication;
         must_be_fit(version.model_id, false, target, &columns, key_type)?;
-        let (query, stamp) = (query_for(version, publication)?, Stamp::of(version));
-        let written = write_query(&publication.target, &query, &columns, &keys, &stamp)?;
+        let (query, keys_alone) = queries_for(version, publication)?;
+        let (rows, stamp) =
+            (Rows { query: &query, keys: keys_alone.as_deref() }, Stamp::of(version));
+        let written = write_query(&publication.target, &rows, &columns, &keys, &stamp)?;
         refuse_temporary(&publication.target)?;
-        remember(version, publication, &stamp)?;
+        remember(version, publication, written.n_rows, &stamp)?;
         Ok(written)
     })
 }
@@ -215,7 +217,7 @@ fn publish(
         path,
     };
     let path = publication.path.setting(&version)?;
-    let Written { inserted, updated, deleted } = with_search_path(&path, || {
+    let Written { inserted, updated, deleted, .. } = with_search_path(&path, || {
         publication.key_type = key_type(&version, &publication)?;
         publish_again(&version, &publication)
     })?;
@@ -263,33 +265,45 @@ fn unpublish(model: &str, target_table: &str) -> Result<bool, Report> {
     Ok(n_deleted > 0)
 }
 
-/// One row per customer (per customer and rank for a recommender), of the columns that [`columns_for`] names.
-fn query_for(version: &Version, publication: &Publication) -> Result<String, Report> {
+/// One row per customer (per customer and rank for a recommender), of the columns that [`columns_for`] names; and the keys of them
+/// alone, where the source may have one twice.
+fn queries_for(
+    version: &Version,
+    publication: &Publication,
+) -> Result<(String, Option<String>), Report> {
     let model = quote_literal(&version.name);
     let (key, key_type) = (quote_identifier(&publication.key_column), &publication.key_type);
-    // A recommender is asked for the users that it knows: its source may be gone.
-    let source = match version.kind {
-        Kind::Recommender => String::new(),
-        Kind::Segments | Kind::Scorer => source_of(version, publication)?,
+    let of_source = |what: &str| -> Result<String, Report> {
+        let source = source_of(version, publication)?;
+        Ok(format!("SELECT s.{key}::{key_type} AS {key}{what} FROM ({source}\n) AS s"))
     };
-    Ok(match version.kind {
+    let query = match version.kind {
+        // A volatile column keeps the planner from asking for the segment wherever it stands. OFFSET 0 would as well, but in one
+        // process.
         Kind::Segments => format!(
-            "SELECT p.{key}::{key_type} AS {key}, p.segment, coalesce(d.name, d.label) AS label FROM \
-             (SELECT s.{key}, persona.segment({model}, s.*) AS segment FROM ({source}\n) AS s) AS p \
-             LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
+            "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM ({}) AS p \
+             LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment",
+            of_source(&format!(
+                ", persona.segment({model}, s.*) AS segment, pg_catalog.clock_timestamp()"
+            ))?
         ),
         Kind::Scorer => {
-            format!(
-                "SELECT s.{key}::{key_type} AS {key}, persona.score_batch({model}, s.*) OVER () AS score FROM ({source}\n) AS s"
-            )
+            of_source(&format!(", persona.score_batch({model}, s.*) OVER () AS score"))?
         }
-        Kind::Recommender => format!(
-            "SELECT r.user_key::{key_type} AS {key}, r.rank, r.item::{item_type}, r.score, \
-             r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
-            publication.n.unwrap_or(10),
-            item_type = registry::fresh(|| recommend::item_type(&version.name))?,
-        ),
-    })
+        // It is asked for the users that it knows: its source may be gone.
+        Kind::Recommender => {
+            return Ok((
+                format!(
+                    "SELECT r.user_key::{key_type} AS {key}, r.rank, r.item::{item_type}, r.score, \
+                     r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
+                    publication.n.unwrap_or(10),
+                    item_type = registry::fresh(|| recommend::item_type(&version.name))?,
+                ),
+                None,
+            ));
+        }
+    };
+    Ok((query, Some(of_source("")?)))
 }
 
 /// The names of the columns, and of those that are the key.

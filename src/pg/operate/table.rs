@@ -16,6 +16,8 @@ use crate::pg::query::spi_failed;
 use crate::pg::registry::Version;
 use crate::pg::security::{with_catalog_first, with_plain_quotes};
 
+use super::rowset::with_rows;
+
 /// A column of the table.
 pub(crate) struct Output<'a> {
     pub(crate) name: &'a str,
@@ -29,6 +31,8 @@ pub(crate) struct Written {
     pub(crate) inserted: i64,
     pub(crate) updated: i64,
     pub(crate) deleted: i64,
+    /// How many there are now.
+    pub(crate) n_rows: i64,
 }
 
 impl Written {
@@ -49,6 +53,45 @@ impl Stamp {
     pub(crate) fn of(version: &Version) -> Self {
         let now = quote_literal(clock_timestamp().to_iso_string());
         Self { now: format!("{now}::pg_catalog.timestamptz"), version: version.version }
+    }
+}
+
+/// The rows to be written.
+pub(crate) struct Rows<'a> {
+    /// They have the table's columns.
+    pub(crate) query: &'a str,
+    /// A query of their keys alone, which costs less. None where no two rows can have the same.
+    pub(crate) keys: Option<&'a str>,
+}
+
+impl Rows<'_> {
+    /// Refuses rows of which two have one key: the table, which was just made equal to them, would have the one or the other of the
+    /// two. Returns how many rows it has.
+    fn must_be_one_a_key(&self, table: &str, keys: &[String]) -> Result<i64, Report> {
+        let count = |rows: &str| format!("(SELECT pg_catalog.count(*) FROM {rows})");
+        let Some(rows) = self.keys else {
+            return Ok(select_one(&format!("SELECT {}", count(table)))?.unwrap_or_default());
+        };
+        let counts = format!("SELECT {}, {}", count(table), count(&format!("({rows}) AS q")));
+        let counts = Spi::connect_mut(|client| {
+            client.update(&counts, None, &[])?.first().get_two::<i64, i64>()
+        });
+        let (n_rows, n_wanted) = counts.map_err(spi_failed)?;
+        // The source may have changed since.
+        if n_rows != n_wanted {
+            let keys = keys.join(", ");
+            let twice = format!(
+                "SELECT pg_catalog.concat_ws(', ', {keys}) FROM ({rows}) AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
+            );
+            if let Some(key) = select_one::<String>(&twice)? {
+                return Err(report(
+                    PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+                    format!("key ({keys})=({key}) is there more than once"),
+                )
+                .set_hint("A table has one row for each key: name a source that has, as with SELECT DISTINCT ON."));
+            }
+        }
+        Ok(n_rows.unwrap_or_default())
     }
 }
 
@@ -81,7 +124,8 @@ pub(crate) fn write(
         bulk::fill(table_oid(&staging)?, n_rows, row)?;
         run(&format!("ANALYZE {staging}"))?;
         let query = format!("SELECT * FROM {staging}");
-        let written = with_catalog_first(|| change(&target, &query, &names, &keys, stamp))?;
+        let rows = Rows { query: &query, keys: Some(&query) };
+        let written = with_catalog_first(|| change(&target, &rows, &names, &keys, stamp))?;
         run(&format!("DROP TABLE {staging}"))?;
         return Ok(written);
     }
@@ -90,25 +134,25 @@ pub(crate) fn write(
     let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
     add_stamp(&name, stamp)?;
     add_key(&name, &keys)?;
-    Ok(Written { inserted, ..Written::default() })
+    Ok(Written { inserted, n_rows: inserted, ..Written::default() })
 }
 
-/// Writes the rows of a query, which have the table's columns; at least one is a key.
+/// Writes the rows of a query, of whose columns at least one is a key.
 pub(crate) fn write_query(
     target: &str,
-    query: &str,
+    rows: &Rows,
     columns: &[&str],
     keys: &[&str],
     stamp: &Stamp,
 ) -> Result<Written, Report> {
     if let Some(target) = existing(target)? {
-        return change(&target, query, columns, keys, stamp);
+        return change(&target, rows, columns, keys, stamp);
     }
     let name = parsed_name(target)?;
-    let inserted = run(&format!("CREATE TABLE {name} AS {query}"))? as i64;
+    let inserted = run(&format!("CREATE TABLE {name} AS {}", rows.query))? as i64;
     add_stamp(&name, stamp)?;
     add_key(&name, keys)?;
-    Ok(Written { inserted, ..Written::default() })
+    Ok(Written { inserted, n_rows: inserted, ..Written::default() })
 }
 
 /// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.
@@ -198,11 +242,10 @@ fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
 }
 
-/// Makes the table equal to the rows of the query, where they differ at all, in one statement: no table in between, so it can run
-/// where none may be made, and every part sees the same rows.
+/// Makes the table equal to the rows of the query, where they differ.
 fn change(
     target: &str,
-    query: &str,
+    rows: &Rows,
     columns: &[&str],
     keys: &[&str],
     stamp: &Stamp,
@@ -229,38 +272,35 @@ fn change(
     // One pass over both finds what differs; the changes look up those rows alone.
     let either = keys.iter().map(|key| format!("coalesce(s.{key}, t.{key}) AS {key}")).collect();
     let (either, all) = (joined(", ", either), columns.join(", "));
+    let query = rows.query;
+    // As a comparison with a number, of which the planner takes few rows to be true: the join pays in parallel then.
     let differences = format!(
-        "(SELECT true AS {here}, q.* FROM ({query}) AS q OFFSET 0) AS s \
+        "SELECT {either}, {new}, t.{here} AS {is_old}, s.{here} AS {is_new} FROM (SELECT true AS {here}, q.* FROM ({query}) AS q) AS s \
          FULL JOIN (SELECT true AS {here}, {all} FROM {target} AS q) AS t ON {same_key} \
-         WHERE s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})"
+         WHERE (s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new}))::pg_catalog.int4 = 1"
     );
-    if !has_rows(&format!("SELECT FROM {differences} LIMIT 1"))? {
-        return Ok(Written::default());
-    }
-    let statement = format!(
-        "WITH d AS MATERIALIZED (SELECT {either}, {new}, t.{here} AS {is_old}, s.{here} AS {is_new} FROM {differences}), \
-         gone AS (DELETE FROM {target} t USING d WHERE d.{is_new} IS NULL AND {its_key} RETURNING 1), \
-         changed AS (UPDATE {target} t SET {set}, since = {now}, version = {version} FROM d \
-                     WHERE d.{is_new} AND d.{is_old} AND {its_key} RETURNING 1), \
-         added AS (INSERT INTO {target} ({all}, since, version) SELECT {all}, {now}, {version} FROM d WHERE d.{is_old} IS NULL RETURNING 1) \
-         SELECT (SELECT pg_catalog.count(*) FROM added), (SELECT pg_catalog.count(*) FROM changed), \
-                (SELECT pg_catalog.count(*) FROM gone)"
-    );
-    let counts = Spi::connect_mut(|client| {
-        client.update(&statement, Some(1), &[])?.first().get_three::<i64, i64, i64>()
-    });
-    let (inserted, updated, deleted) = counts.map_err(spi_failed)?;
-    Ok(Written {
-        inserted: inserted.unwrap_or(0),
-        updated: updated.unwrap_or(0),
-        deleted: deleted.unwrap_or(0),
-    })
-}
-
-/// Whether a query has any, as all is now.
-fn has_rows(query: &str) -> Result<bool, Report> {
-    Spi::connect_mut(|client| client.update(query, None, &[]).map(|rows| !rows.is_empty()))
-        .map_err(spi_failed)
+    let mut written = with_rows(&differences, c"persona_differences", |client, n_rows| {
+        let mut changed = |statement: String| match n_rows {
+            0 => Ok(0),
+            _ => client.update(&statement, None, &[]).map(|rows| rows.len() as i64),
+        };
+        Ok(Written {
+            deleted: changed(format!(
+                "DELETE FROM {target} t USING persona_differences d WHERE d.{is_new} IS NULL AND {its_key}"
+            ))?,
+            updated: changed(format!(
+                "UPDATE {target} t SET {set}, since = {now}, version = {version} FROM persona_differences d \
+                 WHERE d.{is_new} AND d.{is_old} AND {its_key}"
+            ))?,
+            inserted: changed(format!(
+                "INSERT INTO {target} ({all}, since, version) \
+                 SELECT {all}, {now}, {version} FROM persona_differences WHERE {is_old} IS NULL"
+            ))?,
+            n_rows: 0,
+        })
+    })?;
+    written.n_rows = rows.must_be_one_a_key(target, &keys)?;
+    Ok(written)
 }
 
 pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {

@@ -1,7 +1,5 @@
 //! Who had what, as a source says it: the columns of keys, weights and times that are read of it.
 
-use std::borrow::Cow;
-
 use pgrx::prelude::*;
 
 use super::served::{Columns, KeyColumn};
@@ -12,7 +10,7 @@ use crate::algo::stop::Watch;
 use crate::pg::datum::type_name;
 use crate::pg::error::{Report, report};
 use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
-use crate::pg::key::folded_words;
+use crate::pg::key::{folded_words, unite};
 use crate::pg::progress::Progress;
 use crate::pg::query::spi_failed;
 use crate::pg::security::with_catalog_names;
@@ -53,13 +51,15 @@ impl Events {
 
     /// Takes the keys, users first, for what they are to a model whose columns have other types.
     pub(super) fn read_as(&mut self, model: &Columns) -> Result<(), Report> {
-        for (position, form) in [model.user.form, model.item.form].into_iter().enumerate() {
+        let forms =
+            [(model.user.form, self.columns.user.form), (model.item.form, self.columns.item.form)];
+        for (position, (form, here)) in forms.into_iter().enumerate() {
             let Some(column) = self.frame.columns.get_mut(position) else { continue };
             match form {
-                Form::Exact => {}
                 Form::Folded if self.folded[position].is_some() => {}
                 Form::Folded => self.folded[position] = folded_words(column)?,
-                _ => column.unite_words(|word| form.canonical(word).map(Cow::into_owned))?,
+                _ if form == here => {}
+                _ => unite(column, form, false)?,
             }
         }
         Ok(())

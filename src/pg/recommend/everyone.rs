@@ -76,7 +76,7 @@ fn recommend_all_into(
         &usable_type(&served.columns.user)?,
     )?;
     let stamp = Stamp::of(&version);
-    let (n_rows, written) = write(&target, &served, &pages, &stamp)?;
+    let written = write(&target, &served, &pages, &stamp)?;
     if is_published && !target::is_temporary(&target)? {
         let user = &served.columns.user;
         publish::remember(
@@ -90,10 +90,11 @@ fn recommend_all_into(
                 history: None,
                 path: registry::Path::current()?,
             },
+            written.n_rows,
             &stamp,
         )?;
     }
-    Ok(TableIterator::once((n_rows as i64, written.inserted, written.updated, written.deleted)))
+    Ok(TableIterator::once((written.n_rows, written.inserted, written.updated, written.deleted)))
 }
 
 /// The names of the columns that are written, the key first.
@@ -107,14 +108,8 @@ pub(crate) fn item_type(model: &str) -> Result<String, Report> {
     usable_type(&found.model.columns.item)
 }
 
-/// Writes everyone's page into a table, keys in their own types. Returns how many rows the table has now and how many were
-/// changed.
-fn write(
-    target: &str,
-    served: &Served,
-    pages: &Pages,
-    stamp: &Stamp,
-) -> Result<(usize, Written), Report> {
+/// Writes everyone's page into a table, keys in their own types.
+fn write(target: &str, served: &Served, pages: &Pages, stamp: &Stamp) -> Result<Written, Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
     let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
     let columns = [
@@ -129,7 +124,7 @@ fn write(
     let mut rows = (0..pages.len())
         .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
     let n_rows = (0..pages.len()).map(|user| pages.page(user).len()).sum();
-    let written = table::write(target, &columns, stamp, n_rows, |_, row| {
+    table::write(target, &columns, stamp, n_rows, |_, row| {
         let Some((user, place)) = rows.next() else { return };
         keys::write(&recommender.user_keys, user, row);
         row.integer(i64::from(place.rank));
@@ -140,8 +135,7 @@ fn write(
             None => row.null(),
         }
         row.text(if place.popular { "t" } else { "f" });
-    })?;
-    Ok((n_rows, written))
+    })
 }
 
 fn everyone(

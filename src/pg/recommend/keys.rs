@@ -67,5 +67,5 @@ pub(super) fn find_text(
     column: &KeyColumn,
     keys: &Keys,
 ) -> Result<Option<u32>, Report> {
-    Ok(canonical(column.form, text)?.and_then(|key| keys.find_text(&key)))
+    Ok(canonical(column.form, text).and_then(|key| keys.find_text(&key)))
 }

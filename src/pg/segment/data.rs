@@ -26,13 +26,7 @@ use super::arguments::{Arguments, Storage};
 use super::choose;
 
 /// Types of numbers that are measured, and no names of anything.
-const INEXACT: [pg_sys::Oid; 5] = [
-    pg_sys::FLOAT4OID,
-    pg_sys::FLOAT8OID,
-    pg_sys::DATEOID,
-    pg_sys::TIMESTAMPOID,
-    pg_sys::TIMESTAMPTZOID,
-];
+const INEXACT: [pg_sys::Oid; 2] = [pg_sys::FLOAT4OID, pg_sys::FLOAT8OID];
 
 /// The order by key while it is sorted (16 bytes and 4), which makes room for labels (2 and 4) and bounds on distances (12); the
 /// points as f32, which a refit holds no more than once.

@@ -114,8 +114,8 @@ fn fit_segments(
             labels: &fitted.fit.labels,
         };
         let stamp = Stamp::of(&version);
-        labels::write(&version, target, &labelled, &described, &stamp)?;
-        labels::remember(&version, target, &labelled, &stamp)?;
+        let written = labels::write(&version, target, &labelled, &described, &stamp)?;
+        labels::remember(&version, target, &labelled, written.n_rows, &stamp)?;
     }
     if filing.publishes() {
         let written = save_to.map(table::qualified_name).transpose()?;

@@ -63,6 +63,7 @@ pub(super) fn remember(
     version: &Version,
     target: &str,
     rows: &Labelled,
+    n_rows: i64,
     stamp: &Stamp,
 ) -> Result<(), Report> {
     let target = table::qualified_name(target)?;
@@ -80,6 +81,7 @@ pub(super) fn remember(
             history: None,
             path: Path::current()?,
         },
+        n_rows,
         stamp,
     )
 }
