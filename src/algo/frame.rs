@@ -33,6 +33,18 @@ pub enum Values {
     Text { codes: Store<u32>, dictionary: Vec<String> },
 }
 
+/// `v[3]` is element 2, counted from 0, of the array column `v`.
+pub fn element_of(name: &str) -> Option<(&str, usize)> {
+    let (array, rest) = name.split_once('[')?;
+    let element: usize = rest.strip_suffix(']')?.parse().ok()?;
+    Some((array, element.checked_sub(1)?))
+}
+
+/// The column of a source that a column of a frame comes from: `v` for `v[1]`.
+pub fn base_name(column: &str) -> &str {
+    element_of(column).map_or(column, |(array, _)| array)
+}
+
 impl Frame {
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)

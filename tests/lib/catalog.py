@@ -1,5 +1,9 @@
 """What must hold for every object of the extension, read from the catalogue: words, comments, volatility, parallel safety."""
 
+import re
+
+from house import ROOT
+
 # Reads of a model: what they return changes with the live version, and nothing else, so STABLE and safe in parallel plans.
 READERS = {"score", "predict", "embed", "recommend", "recommend_for", "similar_items", "segments", "segment_profile",
            "segment_quality", "export_onnx", "holdout_scores", "explain", "feature_importance"}
@@ -90,8 +94,23 @@ def public_may_not_write_the_registry(connection):
     assert not found, "\n".join(f"PUBLIC has {privilege} on {name}" for name, privilege in found)
 
 
+def columns_are_called_as_in_the_code(connection):
+    """What a function of the library returns is found by its place: another order or name in SQL would be another column's value."""
+    source = "\n".join(path.read_text() for path in sorted((ROOT / "src" / "pg").rglob("*.rs")))
+    functions = re.findall(r"#\[pg_extern[^\]]*\]\s*(?:pub(?:\(\w+\))? )?fn (\w+)(.*?)\{\n", source, re.S)
+    in_code = {f"{name}_wrapper": re.findall(r"name!\((\w+),", head) for name, head in functions}
+    in_sql = connection.rows(f"""
+        SELECT p.prosrc, ARRAY(SELECT a.name FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY AS a (name, mode, place)
+                               WHERE a.mode IN ('o', 't') ORDER BY a.place)::text
+        FROM ({MEMBERS}) m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass WHERE p.prosrc ~ '_wrapper$'""")
+    assert len([one for one in in_sql if in_code.get(one[0])]) > 20, "the functions were not found"
+    wrong = [f"{function}: {names} in SQL, {in_code[function]} in Rust" for function, names in in_sql
+             if in_code.get(function) and names != "{" + ",".join(in_code[function]) + "}"]
+    assert not wrong, "\n".join(wrong)
+
+
 CHECKS = [no_reserved_word, every_object_has_a_comment, volatility_is_as_designed, everything_lives_in_persona,
-          public_may_not_write_the_registry]
+          public_may_not_write_the_registry, columns_are_called_as_in_the_code]
 
 
 def run(cluster, tally, wanted):

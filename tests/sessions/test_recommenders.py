@@ -111,13 +111,13 @@ def test_a_label_table_has_one_row_for_keys_that_are_equal(cluster):
         for type_name, (first, second, _, other, _) in KEYS.items():
             if type_name in ("double precision", "real", "uuid"):
                 continue
-            rows = f"SELECT '{{}}'::{type_name} AS id, 1.0 AS x UNION ALL SELECT '{other}', 2.0"
-            source = rows.format(first) + f" UNION ALL SELECT '{second}'::{type_name}, 9.0"
+            rows = f"SELECT '%s'::{type_name} AS id, 1.0 AS x UNION ALL SELECT '{other}', 2.0"
+            source = rows % first + f" UNION ALL SELECT '{second}'::{type_name}, 9.0"
             error = session.error(f"SELECT FROM persona.fit_segments('s', $${source}$$, 'id', 2, save_to => 'labels')")
             assert error.sqlstate == "23505" and "more than once" in error.message, (type_name, error)
-            session.query(f"SELECT FROM persona.fit_segments('s', $${rows.format(second)}$$, 'id', 2, save_to => 'labels')")
+            session.query(f"SELECT FROM persona.fit_segments('s', $${rows % second}$$, 'id', 2, save_to => 'labels')")
             # The same key, written otherwise, is the same row.
-            session.query(f"CREATE TABLE again AS {rows.format(second)}")
+            session.query(f"CREATE TABLE again AS {rows % second}")
             assert session.scalar(f"SELECT count(*) FROM labels AS l JOIN again AS a ON l.id::{type_name} = a.id") == 2, type_name
             changed = session.rows("SELECT inserted, deleted FROM persona.publish('s', 'labels', 'SELECT * FROM again', key => 'id')")
             assert changed == [(0, 0)], (type_name, changed)

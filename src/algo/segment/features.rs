@@ -13,7 +13,7 @@ use super::error::{Error, Malformed};
 use super::params::MAX_FEATURES;
 use super::rows::{Cells, Columns};
 use crate::algo::encode::categories::{Categories, Encoder};
-use crate::algo::frame::{Column, MISSING, Values};
+use crate::algo::frame::{Column, MISSING, Values, base_name};
 use crate::algo::memory::{self, Refused};
 
 /// Levels of a text column that get an indicator of their own, the most frequent; all others share one more.
@@ -215,14 +215,6 @@ pub struct Level {
 /// How an indicator is named.
 fn indicator(column: &str, level: &str) -> String {
     format!("{column}={level}")
-}
-
-/// The column of a source that a column of a frame comes from: `v` for `v[1]`.
-pub fn base_name(column: &str) -> &str {
-    let array = column.split_once('[').filter(|(_, rest)| {
-        rest.strip_suffix(']').is_some_and(|element| element.parse::<u32>().is_ok())
-    });
-    array.map_or(column, |(array, _)| array)
 }
 
 /// The levels of a column: at most [`MAX_LEVELS`], the most frequent first.

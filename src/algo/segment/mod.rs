@@ -39,7 +39,7 @@ mod words;
 
 pub use choose::{Candidate, Criterion, best, choose_k};
 pub use error::{Error, Malformed};
-pub use features::{Category, Dimensions, Features, Level, MAX_LEVELS, Wanted, base_name};
+pub use features::{Category, Dimensions, Features, Level, MAX_LEVELS, Wanted};
 pub use fit::{Fit, fit, fit_from, fit_points};
 pub use matching::successors;
 pub use model::{Ended, FORMAT, KMeans};

@@ -6,10 +6,11 @@ use std::iter::zip;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Malformed};
-use super::features::{Category, Dimensions, Wanted, base_name};
+use super::features::{Category, Dimensions, Wanted};
 use super::params::{MAX_FEATURES, MAX_K, Metric, Scaling};
 use super::prepared::Prepared;
 use super::space::{MAX_MAGNITUDE, Space};
+use crate::algo::frame::base_name;
 
 /// Version of the stored form.
 pub const FORMAT: u16 = 2;

@@ -3,6 +3,7 @@
 
 use pgrx::pg_sys::Datum;
 
+use crate::algo::frame::element_of;
 use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report};
 
@@ -39,7 +40,7 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
             Err(wrong_type(attribute, wanted).into())
         };
     }
-    if let Some((array, element)) = element_name(name)
+    if let Some((array, element)) = element_of(name)
         && let Some(attribute) =
             attributes.iter().find(|attribute| attribute.name == array && attribute.kind.is_array())
     {
@@ -47,13 +48,6 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
     }
     let available = attributes.iter().map(|attribute| attribute.name.clone()).collect();
     Err(Error::MissingColumn { column: name.to_owned(), available }.into())
-}
-
-/// `v[3]` is element 2, counted from 0, of the array column `v`.
-fn element_name(name: &str) -> Option<(&str, usize)> {
-    let (array, rest) = name.split_once('[')?;
-    let element: usize = rest.strip_suffix(']')?.parse().ok()?;
-    Some((array, element.checked_sub(1)?))
 }
 
 #[inline]

@@ -5,7 +5,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::frame::{Column, Frame};
+use crate::algo::frame::{Column, Frame, base_name};
 use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::onnx_bind::Takes;
@@ -154,8 +154,7 @@ fn read(
 ) -> Result<(Column, Frame), Report> {
     let mut columns = vec![(target, Role::Feature)];
     for (name, role) in inputs {
-        let array = name.split_once('[').filter(|(_, rest)| rest.ends_with(']'));
-        let column = array.map_or(name, |(array, _)| array);
+        let column = base_name(name);
         if !columns.iter().skip(1).any(|(known, _)| *known == column) {
             columns.push((column, role));
         }

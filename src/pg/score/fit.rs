@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::algo::frame::{Column, Frame, TextBuilder, Values};
+use crate::algo::frame::{Column, Frame, TextBuilder, Values, base_name};
 use crate::algo::score::{self, Fit, Params, Scorer, ValidParams, order};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
@@ -354,10 +354,7 @@ impl Data {
 fn source_columns(frame: &Frame) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for column in &frame.columns {
-        let array = column.name.split_once('[').filter(|(_, rest)| {
-            rest.strip_suffix(']').is_some_and(|index| index.parse::<usize>().is_ok())
-        });
-        let name = array.map_or(column.name.as_str(), |(array, _)| array);
+        let name = base_name(&column.name);
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
