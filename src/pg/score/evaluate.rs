@@ -4,12 +4,13 @@
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
+use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::algo::frame::{Column, Frame};
 use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::onnx_bind::Takes;
-use crate::algo::score::{self, Figures, Kind, Scorer};
+use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -134,7 +135,23 @@ fn measure_imported(
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
-    let labels = imported.labels(&target)?;
+    let LabelsOfGraph { labels, ordered } = imported.labels(&target)?;
+    if let Some([other, positive]) = ordered {
+        // Which of two texts a client calls positive nobody can know: churned comes before kept.
+        report(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!(
+                "\"{positive}\" is taken for the positive class, for it comes after \"{other}\": the graph has no names for its classes"
+            ),
+        )
+        .set_hint(format!(
+            "To name another, make the target a boolean that is true for it, as in ({} = {}) AS {}.",
+            quote_identifier(target.name.as_str()),
+            quote_literal(&other),
+            quote_identifier(target.name.as_str())
+        ))
+        .report(PgLogLevel::NOTICE);
+    }
     progress.phase("scoring");
     let scores = imported.score_frame(&frame)?;
     let figures = Figures::new(&labels, &scores, imported.may_be_probability())?;
