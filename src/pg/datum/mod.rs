@@ -317,6 +317,17 @@ pub(crate) fn any_length(type_oid: Oid) -> String {
         .into_owned()
 }
 
+/// The name of a type with its schema, as SQL finds it whatever the search_path.
+pub(crate) fn qualified_type(type_oid: Oid) -> String {
+    // SAFETY: as above.
+    unsafe {
+        let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY as pg_sys::bits16;
+        CStr::from_ptr(pg_sys::format_type_extended(type_oid, -1, flags))
+    }
+    .to_string_lossy()
+    .into_owned()
+}
+
 /// The value itself unless it is toasted: the call into PostgreSQL costs 20 ns.
 ///
 /// # Safety

@@ -55,11 +55,16 @@ impl Events {
     pub(super) fn read_as(&mut self, model: &Columns) -> Result<(), Report> {
         for (position, form) in [model.user.form, model.item.form].into_iter().enumerate() {
             let Some(column) = self.frame.columns.get_mut(position) else { continue };
+            let folded = &mut self.folded[position];
             match form {
-                Form::Exact => {}
-                Form::Folded if self.folded[position].is_some() => {}
-                Form::Folded => self.folded[position] = folded_words(column)?,
-                _ => column.unite_words(|word| form.canonical(word).map(Cow::into_owned))?,
+                Form::Folded if folded.is_some() => {}
+                Form::Folded => *folded = folded_words(column)?,
+                // To a model of texts the case of a citext says something: it is read as it is written.
+                Form::Exact => *folded = None,
+                _ => {
+                    *folded = None;
+                    column.unite_words(|word| form.canonical(word).map(Cow::into_owned))?;
+                }
             }
         }
         Ok(())
