@@ -309,6 +309,13 @@ pub(crate) fn type_name(type_oid: Oid) -> String {
     unsafe { CStr::from_ptr(pg_sys::format_type_be(type_oid)) }.to_string_lossy().into_owned()
 }
 
+/// Whether the type has an order of its own, which an index of it needs.
+pub(crate) fn has_order(type_oid: Oid) -> bool {
+    // SAFETY: a look-up in the catalogue's cache.
+    let class = unsafe { pg_sys::GetDefaultOpClass(type_oid, pg_sys::BTREE_AM_OID) };
+    class != pg_sys::InvalidOid
+}
+
 /// The name of a type as SQL writes it for values of any length: `character` alone would be of one.
 pub(crate) fn any_length(type_oid: Oid) -> String {
     // SAFETY: as above.

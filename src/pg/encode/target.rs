@@ -86,7 +86,7 @@ unsafe extern "C-unwind" fn target_encoder_add(fcinfo: FunctionCallInfo) -> Datu
         };
         let target = Kind::Float8.number(target);
         if !target.is_finite() {
-            Err(Report::from(Error::NotFinite { column: "target".into(), value: target }))
+            Err(Report::from(Error::NotFiniteArgument { argument: "target".into(), value: target }))
                 .unwrap_or_report()
         }
         let site: &mut Site = CallSite::of(fcinfo).remember(|| Site::of(fcinfo)).unwrap_or_report();

@@ -7,7 +7,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::PgSqlErrorCode as Code;
 use pgrx::spi::quote_literal;
 
-use crate::pg::datum::{base_type, is_built_in, is_citext};
+use crate::pg::datum::{base_type, has_order, is_built_in, is_citext};
 use crate::pg::error::{Report, report};
 use crate::pg::names::base_of;
 use crate::pg::security::with_latest_snapshot;
@@ -20,6 +20,11 @@ use super::target::keep_schema_name;
 pub(super) fn checked(table: &str, key_type: &str) -> Result<Oid, Report> {
     let found = base_of(key_type)?.filter(|&base| is_built_in(base) || is_citext(base));
     let Some(base) = found else { return Err(gone(table, key_type)) };
+    if !has_order(base) {
+        let why = format!("type {key_type}, of the key of table {table}, has no order");
+        return Err(report(Code::ERRCODE_DATATYPE_MISMATCH, why)
+            .set_hint("A table has an index of its keys: cast the key to text in the source."));
+    }
     if is_built_in(base) {
         return Ok(base);
     }

@@ -83,8 +83,8 @@ pub(super) fn read(source: &str, names: &Names, progress: &mut Progress) -> Resu
         ));
     }
     let mut columns = vec![(names.user, Role::Key), (names.item, Role::Key)];
-    columns.extend(names.weight.map(|name| (name, Role::Number)));
-    columns.extend(names.time.map(|name| (name, Role::Number)));
+    columns.extend(names.weight.map(|name| (name, Role::Amount)));
+    columns.extend(names.time.map(|name| (name, Role::Time)));
     let request = Request { source, columns, others: Others::Ignore };
     let read = ingest_for(WORK, &request, progress)?;
     let key_column = |position: usize, name: &str| {

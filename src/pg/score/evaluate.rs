@@ -19,7 +19,7 @@ use crate::pg::raw::{self, Tagged, argument};
 use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::threads;
 
-use super::fit::check_target;
+use super::fit::name_classes;
 use super::holdout;
 use super::native::Native;
 use super::onnx::Imported;
@@ -169,7 +169,7 @@ fn read(
     inputs: Vec<(&str, Role)>,
     progress: &mut Progress,
 ) -> Result<(Column, Frame), Report> {
-    let mut columns = vec![(target, Role::Feature)];
+    let mut columns = vec![(target, Role::Target)];
     for (name, role) in inputs {
         let array = name.split_once('[').filter(|(_, rest)| rest.ends_with(']'));
         let column = array.map_or(name, |(array, _)| array);
@@ -179,7 +179,7 @@ fn read(
     }
     let request = Request { source, columns, others: Others::Ignore };
     let Ingested { mut frame, types, .. } = ingest(&request, progress)?;
-    check_target(&mut frame, &types, target)?;
+    name_classes(&mut frame, &types)?;
     let target = frame.columns.remove(0);
     Ok((target, frame))
 }
@@ -217,7 +217,9 @@ pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> 
 impl Scored {
     fn add(&mut self, label: bool, score: f64) -> Result<(), Report> {
         if !score.is_finite() {
-            return Err(Error::NotFinite { column: "score".to_owned(), value: score }.into());
+            return Err(
+                Error::NotFiniteArgument { argument: "score".to_owned(), value: score }.into()
+            );
         }
         if self.labels.len() == self.labels.capacity() {
             // Twice what there is, the old and the new together, and as much again for a metric's own order.
