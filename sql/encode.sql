@@ -4,24 +4,24 @@
 
 CREATE TYPE persona.category_levels;
 
-CREATE FUNCTION persona.categories_in(cstring) RETURNS persona.category_levels
+CREATE FUNCTION persona.category_levels_in(cstring) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_in_wrapper';
-COMMENT ON FUNCTION persona.categories_in(cstring) IS 'input: JSON text of levels';
+COMMENT ON FUNCTION persona.category_levels_in(cstring) IS 'input: JSON text of levels';
 
-CREATE FUNCTION persona.categories_out(persona.category_levels) RETURNS cstring
+CREATE FUNCTION persona.category_levels_out(persona.category_levels) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_out_wrapper';
-COMMENT ON FUNCTION persona.categories_out(persona.category_levels) IS 'output: JSON text of levels';
+COMMENT ON FUNCTION persona.category_levels_out(persona.category_levels) IS 'output: JSON text of levels';
 
-CREATE FUNCTION persona.categories_recv(internal) RETURNS persona.category_levels
+CREATE FUNCTION persona.category_levels_recv(internal) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_recv_wrapper';
-COMMENT ON FUNCTION persona.categories_recv(internal) IS 'binary input';
+COMMENT ON FUNCTION persona.category_levels_recv(internal) IS 'binary input';
 
-CREATE FUNCTION persona.categories_send(persona.category_levels) RETURNS bytea
+CREATE FUNCTION persona.category_levels_send(persona.category_levels) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_send_wrapper';
-COMMENT ON FUNCTION persona.categories_send(persona.category_levels) IS 'binary output';
+COMMENT ON FUNCTION persona.category_levels_send(persona.category_levels) IS 'binary output';
 
 CREATE TYPE persona.category_levels (
-    INPUT = persona.categories_in, OUTPUT = persona.categories_out, RECEIVE = persona.categories_recv, SEND = persona.categories_send,
+    INPUT = persona.category_levels_in, OUTPUT = persona.category_levels_out, RECEIVE = persona.category_levels_recv, SEND = persona.category_levels_send,
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
 COMMENT ON TYPE persona.category_levels IS
