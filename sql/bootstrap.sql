@@ -35,6 +35,30 @@ COMMENT ON CAST (persona.role AS oid) IS 'the role''s number';
 CREATE CAST (oid AS persona.role) WITHOUT FUNCTION AS ASSIGNMENT;
 COMMENT ON CAST (oid AS persona.role) IS 'the role of a number';
 
+-- Texts without a type ------------------------------------------------------------------------------------------------
+-- An argument of any type takes a literal, but no parameter whose type a client does not say; one of text would take citext, and not see
+-- what it was. PostgreSQL makes such a parameter a string, of which this type is one, and nothing else becomes it.
+
+CREATE TYPE persona.untyped;
+CREATE FUNCTION persona.untyped_in(cstring) RETURNS persona.untyped
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textin';
+COMMENT ON FUNCTION persona.untyped_in(cstring) IS 'the text as it is';
+CREATE FUNCTION persona.untyped_out(persona.untyped) RETURNS cstring
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textout';
+COMMENT ON FUNCTION persona.untyped_out(persona.untyped) IS 'the text as it is';
+CREATE FUNCTION persona.untyped_recv(internal) RETURNS persona.untyped
+LANGUAGE internal STABLE STRICT PARALLEL SAFE AS 'textrecv';
+COMMENT ON FUNCTION persona.untyped_recv(internal) IS 'binary input';
+CREATE FUNCTION persona.untyped_send(persona.untyped) RETURNS bytea
+LANGUAGE internal STABLE STRICT PARALLEL SAFE AS 'textsend';
+COMMENT ON FUNCTION persona.untyped_send(persona.untyped) IS 'binary output';
+CREATE TYPE persona.untyped (
+    INPUT = persona.untyped_in, OUTPUT = persona.untyped_out, RECEIVE = persona.untyped_recv, SEND = persona.untyped_send,
+    INTERNALLENGTH = VARIABLE, STORAGE = extended, CATEGORY = 'S'
+);
+COMMENT ON TYPE persona.untyped IS
+    'a text whose type nobody said: a literal or a parameter, where a function takes values of any type';
+
 -- What may be seen ----------------------------------------------------------------------------------------------------
 -- EXPLAIN ANALYZE tells how many rows a condition removed, and which conditions were come to. So whether a row may be seen is the first
 -- that is asked of it, by a function that seems to cost less than any other, and no index but the registry's own is of a text.

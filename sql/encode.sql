@@ -2,111 +2,102 @@
 
 -- Categories ---------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.categories;
+CREATE TYPE persona.category_levels;
 
-CREATE FUNCTION persona.categories_in(cstring) RETURNS persona.categories
+CREATE FUNCTION persona.category_levels_in(cstring) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_in_wrapper';
-COMMENT ON FUNCTION persona.categories_in(cstring) IS 'input: JSON text of levels';
+COMMENT ON FUNCTION persona.category_levels_in(cstring) IS 'input: JSON text of levels';
 
-CREATE FUNCTION persona.categories_out(persona.categories) RETURNS cstring
+CREATE FUNCTION persona.category_levels_out(persona.category_levels) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_out_wrapper';
-COMMENT ON FUNCTION persona.categories_out(persona.categories) IS 'output: JSON text of levels';
+COMMENT ON FUNCTION persona.category_levels_out(persona.category_levels) IS 'output: JSON text of levels';
 
-CREATE FUNCTION persona.categories_recv(internal) RETURNS persona.categories
+CREATE FUNCTION persona.category_levels_recv(internal) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_recv_wrapper';
-COMMENT ON FUNCTION persona.categories_recv(internal) IS 'binary input';
+COMMENT ON FUNCTION persona.category_levels_recv(internal) IS 'binary input';
 
-CREATE FUNCTION persona.categories_send(persona.categories) RETURNS bytea
+CREATE FUNCTION persona.category_levels_send(persona.category_levels) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_send_wrapper';
-COMMENT ON FUNCTION persona.categories_send(persona.categories) IS 'binary output';
+COMMENT ON FUNCTION persona.category_levels_send(persona.category_levels) IS 'binary output';
 
-CREATE TYPE persona.categories (
-    INPUT = persona.categories_in, OUTPUT = persona.categories_out, RECEIVE = persona.categories_recv, SEND = persona.categories_send,
+CREATE TYPE persona.category_levels (
+    INPUT = persona.category_levels_in, OUTPUT = persona.category_levels_out, RECEIVE = persona.category_levels_recv, SEND = persona.category_levels_send,
     INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
 );
-COMMENT ON TYPE persona.categories IS
+COMMENT ON TYPE persona.category_levels IS
     'the levels of a text column with their counts, the most frequent first and equal ones by text (by bytes); mergeable with rollup';
 
-CREATE FUNCTION persona.categories_add(persona.categories, value text) RETURNS persona.categories
+CREATE FUNCTION persona.categories_add(persona.category_levels, value "any") RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
-COMMENT ON FUNCTION persona.categories_add(persona.categories, text) IS 'transition function of categories';
+COMMENT ON FUNCTION persona.categories_add(persona.category_levels, "any") IS 'transition function of categories';
 
-CREATE FUNCTION persona.categories_add(persona.categories, value text, max_levels integer) RETURNS persona.categories
+CREATE FUNCTION persona.categories_add(persona.category_levels, value "any", max_levels integer) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
-COMMENT ON FUNCTION persona.categories_add(persona.categories, text, integer) IS 'transition function of categories with a cap';
+COMMENT ON FUNCTION persona.categories_add(persona.category_levels, "any", integer) IS 'transition function of categories with a cap';
 
-CREATE FUNCTION persona.categories_add(persona.categories, value character) RETURNS persona.categories
-LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add_char';
-COMMENT ON FUNCTION persona.categories_add(persona.categories, character) IS 'transition function of categories';
-
-CREATE FUNCTION persona.categories_combine(persona.categories, persona.categories) RETURNS persona.categories
+CREATE FUNCTION persona.categories_combine(persona.category_levels, persona.category_levels) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_combine';
-COMMENT ON FUNCTION persona.categories_combine(persona.categories, persona.categories) IS 'the levels of both';
+COMMENT ON FUNCTION persona.categories_combine(persona.category_levels, persona.category_levels) IS 'the levels of both';
 
-CREATE FUNCTION persona.categories_final(persona.categories) RETURNS persona.categories
+CREATE FUNCTION persona.categories_final(persona.category_levels) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_final_wrapper';
-COMMENT ON FUNCTION persona.categories_final(persona.categories) IS 'final function: the state in its smallest form';
+COMMENT ON FUNCTION persona.categories_final(persona.category_levels) IS 'final function: the state in its smallest form';
 
-CREATE AGGREGATE persona.categories(value text) (
-    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+CREATE AGGREGATE persona.categories(value "any") (
+    SFUNC = persona.categories_add, STYPE = persona.category_levels, FINALFUNC = persona.categories_final,
     COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
 );
-COMMENT ON AGGREGATE persona.categories(text) IS
-    'the levels of a column: every one has a place of its own, and a value that is none of them has no place; NULL is skipped';
+COMMENT ON AGGREGATE persona.categories("any") IS
+    'the levels of a column: every one has a place of its own, and a value that is none of them has no place; NULL is skipped. Equal values '
+    'are one level: 5 and 5.00, char(n) without the spaces at its end, citext in lower case. Dates and times are cast to text first';
 
--- Without these, a varchar or a char would be cast to the type of the same name.
-
-CREATE AGGREGATE persona.categories(value character varying) (
-    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+CREATE AGGREGATE persona.categories(value "any", max_levels integer) (
+    SFUNC = persona.categories_add, STYPE = persona.category_levels, FINALFUNC = persona.categories_final,
     COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
 );
-COMMENT ON AGGREGATE persona.categories(character varying) IS 'the levels of a column, as of one of type text';
-
-CREATE AGGREGATE persona.categories(value character) (
-    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
-    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.categories(character) IS 'the levels of a column, without the spaces at their ends';
-
-CREATE AGGREGATE persona.categories(value text, max_levels integer) (
-    SFUNC = persona.categories_add, STYPE = persona.categories, FINALFUNC = persona.categories_final,
-    COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.categories(text, integer) IS
+COMMENT ON AGGREGATE persona.categories("any", integer) IS
     'the levels of a column, of which the max_levels most frequent have a place of their own; all other values, unknown ones too, share '
     'one more, the last. All levels are counted, so that rollup is exact; NULL is skipped';
 
-CREATE AGGREGATE persona.rollup(persona.categories) (
-    SFUNC = persona.categories_combine, STYPE = persona.categories, FINALFUNC = persona.categories_final,
+CREATE AGGREGATE persona.rollup(persona.category_levels) (
+    SFUNC = persona.categories_combine, STYPE = persona.category_levels, FINALFUNC = persona.categories_final,
     COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
 );
-COMMENT ON AGGREGATE persona.rollup(persona.categories) IS 'merges stored levels, as of days into a month';
+COMMENT ON AGGREGATE persona.rollup(persona.category_levels) IS 'merges stored levels, as of days into a month';
 
-CREATE FUNCTION persona.category_names(categories persona.categories) RETURNS text[]
+CREATE FUNCTION persona.category_names(categories persona.category_levels) RETURNS text[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'category_names_wrapper';
-COMMENT ON FUNCTION persona.category_names(persona.categories) IS
+COMMENT ON FUNCTION persona.category_names(persona.category_levels) IS
     'the names of the places, in their order; the shared one is called (other)';
 
-CREATE FUNCTION persona.category_counts(categories persona.categories) RETURNS bigint[]
+CREATE FUNCTION persona.category_counts(categories persona.category_levels) RETURNS bigint[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'category_counts_wrapper';
-COMMENT ON FUNCTION persona.category_counts(persona.categories) IS
+COMMENT ON FUNCTION persona.category_counts(persona.category_levels) IS
     'how often each place occurred, in their order';
 
-CREATE FUNCTION persona.most_frequent(categories persona.categories) RETURNS text
+CREATE FUNCTION persona.most_frequent(categories persona.category_levels) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'most_frequent_wrapper';
-COMMENT ON FUNCTION persona.most_frequent(persona.categories) IS
+COMMENT ON FUNCTION persona.most_frequent(persona.category_levels) IS
     'the most frequent level, to fill in for NULL: coalesce(value, persona.most_frequent(categories))';
 
-CREATE FUNCTION persona.one_hot(categories persona.categories, value text) RETURNS double precision[]
+CREATE FUNCTION persona.one_hot(categories persona.category_levels, value "any") RETURNS double precision[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'one_hot_wrapper';
-COMMENT ON FUNCTION persona.one_hot(persona.categories, text) IS
+COMMENT ON FUNCTION persona.one_hot(persona.category_levels, "any") IS
     '1 at the value''s place and 0 elsewhere; all 0 for NULL, and for an unknown value when no place is shared, as scikit-learn''s '
     'handle_unknown=ignore';
 
-CREATE FUNCTION persona.ordinal(categories persona.categories, value text) RETURNS integer
+CREATE FUNCTION persona.one_hot(categories persona.category_levels, value persona.untyped) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'one_hot_wrapper';
+COMMENT ON FUNCTION persona.one_hot(persona.category_levels, persona.untyped) IS 'one_hot of a text';
+
+CREATE FUNCTION persona.ordinal(categories persona.category_levels, value "any") RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'ordinal_wrapper';
-COMMENT ON FUNCTION persona.ordinal(persona.categories, text) IS
+COMMENT ON FUNCTION persona.ordinal(persona.category_levels, "any") IS
     'the value''s place from 1, so that category_names has its name there; NULL for NULL, and for an unknown value when no place is shared';
+
+CREATE FUNCTION persona.ordinal(categories persona.category_levels, value persona.untyped) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'ordinal_wrapper';
+COMMENT ON FUNCTION persona.ordinal(persona.category_levels, persona.untyped) IS 'ordinal of a text';
 
 -- Target encoding ----------------------------------------------------------------------------------------------------
 
@@ -135,19 +126,19 @@ CREATE TYPE persona.target_encoder (
 COMMENT ON TYPE persona.target_encoder IS
     'per category and fold: n, mean and sum of squared deviations of a target; mergeable with rollup';
 
-CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category text, target double precision)
+CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category "any", target double precision)
 RETURNS persona.target_encoder LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_add';
-COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, text, double precision) IS
+COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, "any", double precision) IS
     'transition function of target_encoder';
 
-CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category text, target double precision, key text)
+CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category "any", target double precision, key "any")
 RETURNS persona.target_encoder LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_add';
-COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, text, double precision, text) IS
+COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, "any", double precision, "any") IS
     'transition function of target_encoder with a key';
 
-CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category text, target double precision, key text, options jsonb)
+CREATE FUNCTION persona.target_encoder_add(persona.target_encoder, category "any", target double precision, key "any", options jsonb)
 RETURNS persona.target_encoder LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_add';
-COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, text, double precision, text, jsonb) IS
+COMMENT ON FUNCTION persona.target_encoder_add(persona.target_encoder, "any", double precision, "any", jsonb) IS
     'transition function of target_encoder with a key and options';
 
 CREATE FUNCTION persona.target_encoder_combine(persona.target_encoder, persona.target_encoder) RETURNS persona.target_encoder
@@ -158,26 +149,26 @@ CREATE FUNCTION persona.target_encoder_final(persona.target_encoder) RETURNS per
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_final_wrapper';
 COMMENT ON FUNCTION persona.target_encoder_final(persona.target_encoder) IS 'final function: the state in its smallest form';
 
-CREATE AGGREGATE persona.target_encoder(category text, target double precision) (
+CREATE AGGREGATE persona.target_encoder(category "any", target double precision) (
     SFUNC = persona.target_encoder_add, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
     COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
 );
-COMMENT ON AGGREGATE persona.target_encoder(text, double precision) IS
+COMMENT ON AGGREGATE persona.target_encoder("any", double precision) IS
     'the mean of a target per category, drawn towards the overall mean by the variances (empirical Bayes, as scikit-learn''s '
-    'TargetEncoder by default); for use on other rows than those of the fit. A NULL category or target is skipped';
+    'TargetEncoder by default); for use on other rows than those of the fit. A NULL category or target is skipped, and equal values are one category, as for categories';
 
-CREATE AGGREGATE persona.target_encoder(category text, target double precision, key text) (
+CREATE AGGREGATE persona.target_encoder(category "any", target double precision, key "any") (
     SFUNC = persona.target_encoder_add, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
     COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
 );
-COMMENT ON AGGREGATE persona.target_encoder(text, double precision, text) IS
+COMMENT ON AGGREGATE persona.target_encoder("any", double precision, "any") IS
     'a target encoder, kept in 5 folds of the rows'' keys, so that encode_target with a key encodes a row of the fit from the other folds';
 
-CREATE AGGREGATE persona.target_encoder(category text, target double precision, key text, options jsonb) (
+CREATE AGGREGATE persona.target_encoder(category "any", target double precision, key "any", options jsonb) (
     SFUNC = persona.target_encoder_add, STYPE = persona.target_encoder, FINALFUNC = persona.target_encoder_final,
     COMBINEFUNC = persona.target_encoder_combine, PARALLEL = SAFE, SSPACE = 2048
 );
-COMMENT ON AGGREGATE persona.target_encoder(text, double precision, text, jsonb) IS
+COMMENT ON AGGREGATE persona.target_encoder("any", double precision, "any", jsonb) IS
     'a target encoder in folds, with options: smoothing, auto or the number of rows that the overall mean counts for (Micci-Barreca 2001); folds, 2 to '
     '20; seed of the folds, which are those of persona.fold(key, folds, seed)';
 
@@ -187,15 +178,31 @@ CREATE AGGREGATE persona.rollup(persona.target_encoder) (
 );
 COMMENT ON AGGREGATE persona.rollup(persona.target_encoder) IS 'merges stored target encoders with the same options, as of days into a month';
 
-CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category text) RETURNS double precision
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category "any") RETURNS double precision
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_wrapper';
-COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, text) IS
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, "any") IS
     'the category''s encoding from all rows of the fit, for new rows; the overall mean for NULL and for an unknown category';
 
-CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category text, key text) RETURNS double precision
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category persona.untyped) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_wrapper';
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, persona.untyped) IS 'encode_target of a category that is a text';
+
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category "any", key "any") RETURNS double precision
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_of_key_wrapper';
-COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, text, text) IS
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, "any", "any") IS
     'the category''s encoding from the rows outside of the key''s fold, for rows of the fit: their own target is not in it';
+
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category persona.untyped, key "any") RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_of_key_wrapper';
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, persona.untyped, "any") IS 'encode_target of a category that is a text';
+
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category "any", key persona.untyped) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_of_key_wrapper';
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, "any", persona.untyped) IS 'encode_target of a key that is a text';
+
+CREATE FUNCTION persona.encode_target(encoder persona.target_encoder, category persona.untyped, key persona.untyped) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'encode_target_of_key_wrapper';
+COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, persona.untyped, persona.untyped) IS 'encode_target of two texts';
 
 -- Without a fit ------------------------------------------------------------------------------------------------------
 

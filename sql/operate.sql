@@ -93,7 +93,7 @@ RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHN
 COMMENT ON FUNCTION persona.publish(text, text, text, text, integer, text) IS
     'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again. history_table keeps '
     'when each customer entered a segment (entered_at) and left it (left_at). source, key and n are by default those of the publication, '
-    'if the table is one, or else of the fit; n is of a recommender. A row''s since and version say when it last changed, and by which version';
+    'if the table is one, or else of the fit; n is of a recommender, and source is not. A key of citext is written as citext, so that equal keys have one row. A row''s since and version say when it last changed, and by which version';
 
 CREATE FUNCTION persona.unpublish(model text, target_table text) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'unpublish_wrapper';

@@ -26,7 +26,8 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'evaluate_recommender_wrapper';
 COMMENT ON FUNCTION persona.evaluate_recommender(text, text, text, text, text, integer) IS
-    'how well a recommender ranks what known users of a source took that it has not learned from';
+    'how well a recommender ranks what known users of a source took that it has not learned from. Keys are read as those of the fit: of a '
+    'model of citext in any case, of a model of text as they are written';
 
 CREATE FUNCTION persona.recommend(
     model text, customer bigint, n integer DEFAULT 10, exclude_seen boolean DEFAULT true)

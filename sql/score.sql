@@ -67,8 +67,8 @@ CREATE FUNCTION persona.evaluate(model text, source text, target text, OUT n_row
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'evaluate_wrapper';
 COMMENT ON FUNCTION persona.evaluate(text, text, text) IS
-    'metrics of the active version on a source, whose target has the classes of the fit; of an imported graph without names for them, two values '
-    'in sort order. Rows without a score are left out. log_loss, brier and accuracy are NULL where scores are no probabilities. '
+    'metrics of the active version on a source, whose target has the classes of the fit. Of an imported graph without names for them a boolean, or 0 and '
+    '1, says which rows are positive; of two other values the last in sort order is, as scikit-learn sorts classes, and a NOTICE names it. Rows without a score are left out. log_loss, brier and accuracy are NULL where scores are no probabilities. '
     'It warns who may read the model when more than 1 % of the rows were in the fit, judged by those of which the fit has not seen several alike';
 
 -- The ONNX process --------------------------------------------------------------------------------------------------

@@ -1,18 +1,21 @@
-//! `fold` and `keep` of keys, and the window function `copies`.
+//! `fold` and `keep` of keys of any type, and the window function `copies`.
 #![allow(unsafe_code, reason = "a window function is called as C")]
 
 use std::collections::HashMap;
 
-use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
+use pgrx::{AnyElement, IntoDatum};
 
 use crate::algo::clean;
 use crate::algo::memory::{self, Refused};
 
+use super::any_text::AnyText;
+use super::call_site::CallSite;
 use super::datum::Kind;
 use super::error::{Error, Report};
+use super::key::{form_of, one_text};
 use super::raw;
 use super::reserve;
 use super::window::Partition;
@@ -23,19 +26,20 @@ raw::declare! {
 
 const MOST_FOLDS: i32 = 1_000_000;
 
+/// The fold of the key's text: a key may change its type.
 #[pg_extern]
-fn fold_text(key: &str, k: i32, seed: i64) -> Result<i32, Report> {
-    Ok(clean::fold(key.as_bytes(), folds(k)?, seed) as i32)
-}
-
-/// The fold of the number's text: a key may change its type.
-#[pg_extern]
-fn fold_bigint(key: i64, k: i32, seed: i64) -> Result<i32, Report> {
-    fold_text(&key.to_string(), k, seed)
+fn fold(key: AnyElement, k: i32, seed: i64, fcinfo: FunctionCallInfo) -> Result<i32, Report> {
+    let k = folds(k)?;
+    with_text(key, fcinfo, |key| clean::fold(key.as_bytes(), k, seed) as i32)
 }
 
 #[pg_extern]
-fn keep_text(key: &str, fraction: f64, seed: i64) -> Result<bool, Report> {
+fn keep(
+    key: AnyElement,
+    fraction: f64,
+    seed: i64,
+    fcinfo: FunctionCallInfo,
+) -> Result<bool, Report> {
     if !(0.0..=1.0).contains(&fraction) {
         return Err(Error::InvalidOption {
             option: "fraction".into(),
@@ -44,12 +48,20 @@ fn keep_text(key: &str, fraction: f64, seed: i64) -> Result<bool, Report> {
         }
         .into());
     }
-    Ok(clean::keep(key.as_bytes(), fraction, seed))
+    with_text(key, fcinfo, |key| clean::keep(key.as_bytes(), fraction, seed))
 }
 
-#[pg_extern]
-fn keep_bigint(key: i64, fraction: f64, seed: i64) -> Result<bool, Report> {
-    keep_text(&key.to_string(), fraction, seed)
+/// Calls `f` with the text of a call's key, which is its first argument.
+fn with_text<T>(
+    key: AnyElement,
+    fcinfo: FunctionCallInfo,
+    f: impl FnOnce(&str) -> T,
+) -> Result<T, Report> {
+    // SAFETY: SQL declares the key as the first argument.
+    unsafe {
+        let text: &mut AnyText = CallSite::of(fcinfo).remember(|| AnyText::of(fcinfo, 0, "key"))?;
+        text.text(key.datum(), "key", f)
+    }
 }
 
 fn folds(k: i32) -> Result<u32, Report> {
@@ -90,7 +102,7 @@ unsafe fn all_copies(
     partition: Partition,
     type_oid: pg_sys::Oid,
 ) -> Result<Vec<Option<u64>>, Report> {
-    let kind = Kind::of(type_oid).as_written(type_oid);
+    let (kind, form) = (Kind::of(type_oid).as_written(type_oid), form_of(type_oid));
     // Each row's class and its number within it.
     reserve::begin();
     let (mut rows, mut counts, mut classes) =
@@ -100,13 +112,14 @@ unsafe fn all_copies(
             None => None,
             // SAFETY: by the caller's promise the label is of this type.
             Some(label) => unsafe {
-                let class = kind.text(label, "label", |text| match classes.get(text) {
-                    Some(class) => Ok(*class),
-                    None => {
-                        memory::insert(&mut classes, memory::owned(text)?, counts.len())?;
-                        memory::push(&mut counts, 0)?;
-                        Ok::<_, Refused>(counts.len() - 1)
+                let class = kind.text(label, "label", |text| {
+                    let class = one_text(form, text);
+                    if let Some(class) = classes.get(&*class) {
+                        return Ok(*class);
                     }
+                    memory::insert(&mut classes, memory::owned(&class)?, counts.len())?;
+                    memory::push(&mut counts, 0)?;
+                    Ok::<_, Refused>(counts.len() - 1)
                 })??;
                 counts[class] += 1;
                 Some((class, counts[class] - 1))

@@ -94,6 +94,22 @@ pub(crate) enum Error {
     MissingValue {
         column: String,
     },
+    NotFiniteTime {
+        column: String,
+        value: f64,
+    },
+    NotFiniteWeight {
+        column: String,
+        value: f64,
+    },
+    NotFiniteArgument {
+        argument: String,
+        value: f64,
+    },
+    NotFiniteTarget {
+        column: String,
+        value: f64,
+    },
     NotFinite {
         column: String,
         value: f64,
@@ -213,7 +229,10 @@ impl From<Error> for Report {
                 Code::ERRCODE_UNDEFINED_COLUMN,
                 format!("column \"{column}\" does not exist in the given rows"),
             )
-            .set_hint(format!("Their columns are {}.", quoted_list(&available))),
+            .set_hint(match available.is_empty() {
+                true => "They have no column of this name.".to_owned(),
+                false => format!("Their columns are {}.", quoted_list(&available)),
+            }),
             DuplicateColumn { column } => report(
                 Code::ERRCODE_DUPLICATE_COLUMN,
                 format!("column \"{column}\" appears more than once in the given rows"),
@@ -239,7 +258,27 @@ impl From<Error> for Report {
                 Code::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("feature \"{column}\" has the value {}", postgres_float(value)),
             )
-            .set_hint("Features must be finite numbers or NULL: use nullif(column, 'NaN')."),
+            .set_hint(format!("Features must be finite numbers or NULL: use nullif(column, '{}').", postgres_float(value))),
+            NotFiniteTime { column, value } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("column \"{column}\" of times has the value {}", if value.is_nan() { "NaN".into() } else { postgres_float(value).to_lowercase() }),
+            )
+            .set_hint("No time is before or after it by so much: leave such rows out, as with WHERE isfinite(column)."),
+            NotFiniteWeight { column, value } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("column \"{column}\" of weights has the value {}", postgres_float(value)),
+            )
+            .set_hint("A weight is a finite number: leave such rows out."),
+            NotFiniteArgument { argument, value } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("argument \"{argument}\" has the value {}", postgres_float(value)),
+            )
+            .set_hint("It must be finite: leave such rows out, or make it NULL with nullif()."),
+            NotFiniteTarget { column, value } => report(
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("target \"{column}\" has the value {}", postgres_float(value)),
+            )
+            .set_hint("The target has one of two classes in each row: leave such rows out."),
             InvalidRowWeight { column, value } => report(
                 Code::ERRCODE_INVALID_PARAMETER_VALUE,
                 match value {

@@ -53,16 +53,29 @@ const HOLD_DECIMALS: [Oid; 6] = [
     pg_sys::NUMMULTIRANGEOID,
 ];
 
-/// Gives all words of a column of this form that are equal one text. Of another type they are read as of this one.
+/// Gives all words of a column of this form that are equal one text, but for their case. Words of another type are read as of this
+/// one.
 pub(crate) fn unite(column: &mut Column, form: Form, is_of_the_type: bool) -> Result<(), Report> {
     let one = |word: &str| match form {
-        Form::Exact | Form::Folded => None,
-        Form::Read(type_oid) if is_of_the_type => {
-            HOLD_DECIMALS.contains(&type_oid.into()).then(|| decimals(word))
-        }
+        Form::Folded => None,
+        _ if is_of_the_type => Some(one_text(form, word).into_owned()),
         _ => canonical(form, word).map(Cow::into_owned),
     };
+    if form == Form::Exact {
+        return Ok(());
+    }
     Ok(column.unite_words(one)?)
+}
+
+/// The one text of all values that are equal to one that is written like this, as [`datum::Kind::as_written`] does.
+pub(crate) fn one_text(form: Form, written: &str) -> Cow<'_, str> {
+    match form {
+        Form::Read(type_oid) if HOLD_DECIMALS.contains(&type_oid.into()) => {
+            decimals(written).into()
+        }
+        Form::Read(_) => written.into(),
+        _ => canonical(form, written).unwrap_or(written.into()),
+    }
 }
 
 /// The key that an argument asks for; None where the type has no such value.

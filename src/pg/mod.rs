@@ -3,6 +3,7 @@
 //! The plumbing: `datum` and `record` read values, `ingest` reads whole queries, `value` and `registry` keep what was
 //! fitted, `threads` computes without blocking interrupts, `error` turns every failure into SQLSTATE, message and HINT.
 
+mod any_text;
 mod applied;
 mod bulk;
 mod call_site;

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys::Oid;
 
-use super::datum::{any_length, base_type, is_built_in};
+use super::datum::{any_length, base_type, is_built_in, is_citext, qualified_type};
 use super::error::Report;
 use super::query;
 use super::security::{with_latest_snapshot, with_plain_quotes};
@@ -27,11 +27,16 @@ pub(crate) fn find_relation(name: &str) -> Result<Option<String>, Report> {
     Ok(found.flatten())
 }
 
-/// The type in which keys and items of a type are written: itself where it is PostgreSQL's own, the base of a domain, and else text.
-/// What a type of somebody's runs when a value is made would run as the owner of the table; and a type is kept by its name, behind
-/// which there may be another type by the next refit. None where there is no such type.
+/// The type in which keys and items of a type are written: itself where it is PostgreSQL's own or citext, of which other texts are
+/// equal than of text; the base of a domain; and else text. What a type of somebody's runs when a value is made would run as the
+/// owner of the table; and a type is kept by its name, behind which there may be another type by the next refit. None where there is
+/// no such type.
 pub(crate) fn written_type(sql_type: &str) -> Result<Option<String>, Report> {
-    let name = |base| if is_built_in(base) { any_length(base) } else { "text".to_owned() };
+    let name = |base| match base {
+        base if is_built_in(base) => any_length(base),
+        base if is_citext(base) => qualified_type(base),
+        _ => "text".to_owned(),
+    };
     Ok(base_of(sql_type)?.map(name))
 }
 

@@ -14,6 +14,8 @@ ROW = {
     "date": ("date '2025-01-01' + g % 9", "date '4713-01-01 BC'"),
     # An order, where a row may be a line of one.
     "anyelement": ("g % 3", "NULL::text"),
+    "\"any\"": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]", "5.00 + g % 3"),
+    "persona.untyped": ("'view'", "''"),
     "integer": ("3", "1"),
     "text[]": ("ARRAY['view', 'cart']", "ARRAY[repeat('x', 63)]"),
     "jsonb": ("'{}'::jsonb", "'{\"folds\": 3}'::jsonb"),
@@ -30,7 +32,7 @@ SAMPLES = {
     "scaler": [f"persona.{kind}_scaler(v) FROM (SELECT (g % 7) * 1.5::float8 AS spend, g % 11 AS orders, ln(g)::float8 AS days FROM {{rows}}) v"
                for kind in ("standard", "robust", "log1p", "yeo_johnson")]
               + ["persona.quantile_scaler(persona.feature_quantiles(ARRAY[g % 7, g % 11, ln(g)]::float8[]), 'normal') FROM {rows}"],
-    "categories": ["persona.categories((g % 9)::text) FROM {rows}", "persona.categories(nullif(repeat('é', g % 5), 'é'), 3) FROM {rows}"],
+    "category_levels": ["persona.categories((g % 9)::text) FROM {rows}", "persona.categories(nullif(repeat('é', g % 5), 'é'), 3) FROM {rows}"],
     "target_encoder": ["persona.target_encoder((g % 5)::text, (g % 2)::float8, g::text) FROM {rows}", "persona.target_encoder((g % 5)::text, sqrt(g)) FROM {rows}",
                        "persona.target_encoder((g % 5)::text, (g % 2)::float8, g::text, '{{\"folds\": 3, \"smoothing\": 2}}') FROM {rows}"],
     "rfm": ["persona.rfm(timestamptz '2025-01-01' + g * interval '7 hours', sqrt(g)) FROM {rows}",
@@ -56,8 +58,8 @@ FUNCTIONS = f"""
 TYPES = """
     SELECT t.typname, t.oid::bigint FROM pg_type t JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
     WHERE t.typnamespace = 'persona'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A'
-      -- Not that of the registry's roles, which no function takes.
-      AND t.typname <> 'role' ORDER BY 1
+      -- Not that of the registry's roles, which no function takes, nor a text without a type.
+      AND t.typname NOT IN ('role', 'untyped') ORDER BY 1
 """
 
 
@@ -159,7 +161,8 @@ def moving(session, name, planted):
     statements that use them."""
     statements = []
     for number, (signature, function, types) in enumerate(changers(session, name)):
-        arguments = ", ".join(types)
+        # plpgsql takes no "any".
+        arguments = ", ".join(types).replace('"any"', "text")
         session.query(f"""
             CREATE FUNCTION planted_{name}_{number}(persona.{name}, {arguments}) RETURNS persona.{name} LANGUAGE plpgsql STABLE AS $$
                 BEGIN RETURN ({planted}); END $$;

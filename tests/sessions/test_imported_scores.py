@@ -99,6 +99,21 @@ def test_the_classes_of_a_target_may_have_any_names(cluster):
                 (expected,) = connection.rows(f"SELECT count(*), persona.roc_auc(y, s), persona.log_loss(y, s), persona.brier(y, s) FROM (SELECT y, persona.score('{name}', t) AS s FROM t) AS s")
                 assert all(abs(one - other) < 1e-9 for one, other in zip(found, expected)), f"{what}, {name}: {found}, expected {expected}"
                 assert 0.6 < found[1] < 0.99
+        # Of two words without a meaning the order decides, and that is told with how to say otherwise.
+        for name, target, told in (("unnamed", "CASE WHEN y THEN 'kept' ELSE 'churned' END", ("\"kept\"", "y = 'churned'")), ("unnamed", "CASE WHEN y THEN 10 ELSE 9 END", ("\"10\"", "y = '9'")),
+                                   ("numbered", "CASE WHEN y THEN 'kept' ELSE 'churned' END", ("\"kept\"", "y = 'churned'")), ("unnamed", "y", None), ("unnamed", "y::int", None), ("numbered", "y::int", None),
+                                   ("named", "CASE WHEN y THEN 'yes' ELSE 'no' END", None)):
+            onnx.import_onnx(connection, "named", linear_classifier(["no", "yes"]))
+            connection.notices.clear()
+            found = connection.scalar(f"SELECT roc_auc FROM persona.evaluate('{name}', 'SELECT a, {target.replace(chr(39), chr(39) * 2)} AS y FROM t', 'y')")
+            notices = [(one["M"], one.get("H", "")) for one in connection.notices if "positive" in one["M"]]
+            assert len(notices) == (told is not None), (name, target, notices)
+            if told:
+                assert told[0] in notices[0][0] and told[1] in notices[0][1], notices
+                # What the hint says turns it round.
+                turned = target.split()[-2].replace("'", "''")
+                other = connection.scalar(f"SELECT roc_auc FROM persona.evaluate('{name}', 'SELECT a, ({target.replace(chr(39), chr(39) * 2)}) = {turned} AS y FROM t', 'y')")
+                assert abs(found + other - 1) < 1e-9, (found, other)
         onnx.import_onnx(connection, "named", linear_classifier(["no", "yes"]))
         # One class alone, whose place the graph's names tell; another value is none of its classes.
         assert connection.scalar("SELECT base_rate FROM persona.evaluate('named', 'SELECT a, ''no'' AS y FROM t', 'y')") == 0

@@ -94,7 +94,7 @@ def test_odd_values_are_encoded(cluster):
             calls += [f"persona.{function}({at}::timestamptz)", f"persona.{function}({at}::timestamp)"]
     levels = ["'{\"levels\":[[\"a\",18446744073709551615]],\"max_levels\":null}'", "'{\"levels\":[],\"max_levels\":4294967295}'"]
     for value in VALUES + levels:
-        calls += [f"({value})::persona.categories::text", f"persona.categories_combine({value}, {value})::text", f"persona.categories_add({value}, 'x')::text", f"persona.categories_add({value}, 'x', 3)::text",
+        calls += [f"({value})::persona.category_levels::text", f"persona.categories_combine({value}, {value})::text", f"persona.categories_add({value}, 'x')::text", f"persona.categories_add({value}, 'x', 3)::text",
                   f"persona.categories_final({value})", f"persona.one_hot({value}, 'a')", f"persona.category_counts({value})"]
     encoders = ["'{\"smoothing\":0,\"folds\":2,\"seed\":1,\"categories\":{\"a\":[[1,1e308,0],[1,-1e308,0]]}}'", "'{\"smoothing\":\"auto\",\"folds\":0,\"seed\":1,\"categories\":{}}'"]
     for value in VALUES + encoders:
@@ -117,7 +117,7 @@ def test_odd_keys_are_split_and_kept(cluster):
 
 # How each value type is made of rows of (i, text, number).
 MADE = {"rfm": "persona.rfm(timestamptz 'epoch' + i * interval '9 hours', x)", "behaviour": "persona.behaviour(t, timestamptz 'epoch' + i * interval '9 hours', x)",
-        "categories": "persona.categories(t, 2)", "target_encoder": "persona.target_encoder(t, x, i::text)"}
+        "category_levels": "persona.categories(t, 2)", "target_encoder": "persona.target_encoder(t, x, i::text)"}
 
 
 def test_values_go_out_and_in_in_binary_form_and_broken_ones_are_refused(cluster):

@@ -17,6 +17,7 @@ STORAGES = ("PLAIN", "MAIN", "EXTENDED", "EXTERNAL")
 SHAPES = ((1, 1), (4, 3), (200, 2), (1280, 2), (2, 1200))
 # Of a row, from its number: what a transition function is given. {d} is the number of features.
 ROW = values.ROW | {"double precision[]": ("(SELECT array_agg(g + j * 1.5::float8) FROM generate_series(1, {d}) AS j)",), "text": ("repeat('k', 50) || g % 60",),
+                    "\"any\"": ("repeat('k', 50) || g % 60",),
                     "double precision": ("g::float8",),
                     # An order of each row: text tells those of the rows before as purchases, which no line is added to.
                     "anyelement": ("g",)}

@@ -14,7 +14,7 @@ SELECT coalesce(channel, persona.most_frequent(c)), count(*) FROM visit, (SELECT
 -- ties by text, empty text, stored parts, text and back, parallel
 SELECT persona.categories(x) FROM unnest('{b,a,"",c,a,b}'::text[]) AS x;
 SELECT persona.rollup(c)::text = (SELECT persona.categories(channel)::text FROM visit) AS equal FROM (SELECT persona.categories(channel) AS c FROM visit GROUP BY id % 5) AS x;
-SELECT c::text::persona.categories::text = c::text AS equal FROM (SELECT persona.categories(channel, 2) AS c FROM visit) AS x;
+SELECT c::text::persona.category_levels::text = c::text AS equal FROM (SELECT persona.categories(channel, 2) AS c FROM visit) AS x;
 CREATE TABLE many AS SELECT i AS id, 'level ' || (i * i) % 1000 AS level, (i % 10)::float8 AS y FROM generate_series(1, 30000) AS i;
 CREATE TABLE serial AS SELECT persona.categories(level) AS c, persona.target_encoder(level, y, id::text) AS e FROM many;
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 2;
@@ -50,8 +50,8 @@ SELECT persona.categories('x', 0);
 SELECT persona.categories(x, n) FROM (VALUES ('a', 1), ('b', 2)) AS v (x, n);
 SELECT persona.rollup(c) FROM (SELECT persona.categories('x', 2) AS c UNION ALL SELECT persona.categories('x'::text)) AS x;
 SELECT persona.one_hot(persona.categories(i::text), '1') FROM generate_series(1, 5000) AS i;
-SELECT '{"levels":[["a",1],["b",2]],"max_levels":null}'::persona.categories;
-SELECT '{"levels":[["a",1],["a",1]],"max_levels":null}'::persona.categories;
+SELECT '{"levels":[["a",1],["b",2]],"max_levels":null}'::persona.category_levels;
+SELECT '{"levels":[["a",1],["a",1]],"max_levels":null}'::persona.category_levels;
 SELECT persona.target_encoder('x', 'NaN');
 SELECT persona.target_encoder('x', 1, NULL);
 SELECT persona.target_encoder('x', 1, 'k', '{"fold": 3}');

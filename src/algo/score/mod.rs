@@ -26,7 +26,7 @@ pub use params::{Params, ValidParams};
 pub use pipeline::{Input, Kind};
 pub use scorer::{Cell, Prepared, Scorer};
 pub use seen::Seen;
-pub use target::labels_of_graph;
+pub use target::{LabelsOfGraph, labels_of_graph};
 
 use super::memory::Refused;
 use super::stop::Stopped;

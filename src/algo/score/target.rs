@@ -56,14 +56,22 @@ pub(super) fn labels(
     }
 }
 
-/// Per row whether it is of the class whose probability a graph gives, by the names that the graph has for its classes. A boolean,
-/// and 0 and 1, say it themselves. Where the graph has no names, or numbers its classes from 0, its classes are the target's two in sort
-/// order, as scikit-learn sorts them.
+/// Which rows are of the class whose probability a graph gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelsOfGraph {
+    pub labels: Vec<bool>,
+    /// The target's two values, where their order alone says that the second is the class.
+    pub ordered: Option<[String; 2]>,
+}
+
+/// By the names that the graph has for its classes. A boolean, and 0 and 1, say it themselves. Where the graph has no names, or
+/// numbers its classes from 0, its classes are the target's two in sort order, as scikit-learn sorts them.
 pub fn labels_of_graph(
     target: &Column,
     classes: Option<&[String]>,
     positive: Option<usize>,
-) -> Result<Vec<bool>, Error> {
+) -> Result<LabelsOfGraph, Error> {
+    let said = |labels| LabelsOfGraph { labels, ordered: None };
     let named = match classes {
         Some(classes) if !classes.is_empty() => {
             Some(labels(target, classes, positive.unwrap_or(classes.len() - 1)))
@@ -71,21 +79,24 @@ pub fn labels_of_graph(
         _ => None,
     };
     if let Some(found @ (Ok(_) | Err(Error::MissingTarget { .. }))) = named {
-        return found;
+        return found.map(said);
     }
     for known in [["false", "true"], ["0", "1"]] {
         if let Ok(found) = labels(target, &known.map(str::to_owned), 1) {
-            return Ok(found);
+            return Ok(said(found));
         }
     }
     let mut numbered = classes.unwrap_or_default().iter().enumerate();
     let may_stand_for_others = numbered.all(|(number, class)| *class == number.to_string());
     match named {
-        Some(unknown) if !may_stand_for_others => unknown,
-        _ => code(target, None).map(|target| target.labels).map_err(|error| match error {
-            Error::OneClass { value } => Error::UnnamedClasses { value },
-            error => error,
-        }),
+        Some(unknown) if !may_stand_for_others => unknown.map(said),
+        _ => match code(target, None) {
+            Ok(Target { classes, labels, .. }) => {
+                Ok(LabelsOfGraph { labels, ordered: Some(classes) })
+            }
+            Err(Error::OneClass { value }) => Err(Error::UnnamedClasses { value }),
+            Err(error) => Err(error),
+        },
     }
 }
 
@@ -217,12 +228,35 @@ mod tests {
         assert_eq!(labels(&missing, &classes, 1), Err(Error::MissingTarget { rows: 1 }));
     }
 
-    #[track_caller]
-    fn check_graph(target: Column, classes: Option<&[&str]>, expected: Result<&[bool], Error>) {
+    fn of_graph(target: &Column, classes: Option<&[&str]>) -> Result<LabelsOfGraph, Error> {
         let classes: Option<Vec<String>> =
             classes.map(|classes| classes.iter().map(|&class| class.to_owned()).collect());
-        let found = labels_of_graph(&target, classes.as_deref(), None);
+        labels_of_graph(target, classes.as_deref(), None)
+    }
+
+    #[track_caller]
+    fn check_graph(target: Column, classes: Option<&[&str]>, expected: Result<&[bool], Error>) {
+        let found = of_graph(&target, classes).map(|found| found.labels);
         assert_eq!(found, expected.map(<[bool]>::to_vec));
+    }
+
+    #[track_caller]
+    fn check_order(target: Column, classes: Option<&[&str]>, expected: Option<[&str; 2]>) {
+        let found = of_graph(&target, classes).unwrap().ordered;
+        assert_eq!(found, expected.map(|both| both.map(str::to_owned)));
+    }
+
+    #[test]
+    fn what_the_order_of_two_values_alone_decides_is_told() {
+        let text = |values: &[&'static str]| Column::text("y", values.iter().copied().map(Some));
+        check_order(text(&["won", "lost"]), None, Some(["lost", "won"]));
+        check_order(text(&["kept", "churned"]), Some(&["0", "1"]), Some(["churned", "kept"]));
+        check_order(Column::integer("y", vec![10, 9]), None, Some(["9", "10"]));
+        check_order(Column::number("y", vec![1.0, -1.0]), None, Some(["-1", "1"]));
+        check_order(text(&["won", "lost"]), Some(&["lost", "won"]), None);
+        check_order(text(&["true", "false"]), None, None);
+        check_order(Column::integer("y", vec![0, 1]), None, None);
+        check_order(Column::number("y", vec![1.0]), Some(&["no", "yes"]), None);
     }
 
     #[test]

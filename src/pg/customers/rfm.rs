@@ -253,11 +253,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Purchases<'_>, Report> {
     Purchases::read(bytes).ok_or_else(|| unreadable(bytes.len()))
 }
 
-pub(super) fn finite(column: &str, value: f64) -> Result<f64, Report> {
+pub(super) fn finite(argument: &str, value: f64) -> Result<f64, Report> {
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(Error::NotFinite { column: column.into(), value }.into())
+        Err(Error::NotFiniteArgument { argument: argument.into(), value }.into())
     }
 }
 

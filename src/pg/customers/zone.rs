@@ -145,13 +145,13 @@ pub(super) fn two_zones(type_name: &str, one: Zone, other: Zone) -> Report {
     .set_hint("Give all rows the same time zone; rollup of rfm can be given the one to use.")
 }
 
-pub(super) fn finite_time(column: &str, time: i64) -> Result<i64, Report> {
+pub(super) fn finite_time(argument: &str, time: i64) -> Result<i64, Report> {
     let value = match time {
         i64::MAX => f64::INFINITY,
         i64::MIN => f64::NEG_INFINITY,
         _ => return Ok(time),
     };
-    Err(Error::NotFinite { column: column.into(), value }.into())
+    Err(Error::NotFiniteArgument { argument: argument.into(), value }.into())
 }
 
 /// As PostgreSQL's `timestamptz AT TIME ZONE zone`.

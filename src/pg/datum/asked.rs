@@ -140,7 +140,7 @@ pub(crate) fn folded<T>(text: &str, f: impl FnOnce(&str) -> T) -> T {
 
 /// # Safety
 /// `function` takes a value as the datum is.
-unsafe fn call(
+pub(super) unsafe fn call(
     function: unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> Datum,
     datum: Datum,
 ) -> Datum {
@@ -155,4 +155,8 @@ unsafe extern "C-unwind" {
     fn str_tolower(text: *const c_char, n_bytes: usize, collation: Oid) -> *mut c_char;
     /// As above.
     fn cash_numeric(fcinfo: pg_sys::FunctionCallInfo) -> Datum;
+    /// As above.
+    pub(super) fn numeric_cash(fcinfo: pg_sys::FunctionCallInfo) -> Datum;
+    /// As above.
+    pub(super) fn float8_numeric(fcinfo: pg_sys::FunctionCallInfo) -> Datum;
 }

@@ -320,12 +320,30 @@ pub(crate) fn type_name(type_oid: Oid) -> String {
     unsafe { CStr::from_ptr(pg_sys::format_type_be(type_oid)) }.to_string_lossy().into_owned()
 }
 
+/// Whether the type has an order of its own, which an index of it needs.
+pub(crate) fn has_order(type_oid: Oid) -> bool {
+    // SAFETY: a look-up in the catalogue's cache.
+    let class = unsafe { pg_sys::GetDefaultOpClass(type_oid, pg_sys::BTREE_AM_OID) };
+    class != pg_sys::InvalidOid
+}
+
 /// The name of a type as SQL writes it for values of any length: `character` alone would be of one.
 pub(crate) fn any_length(type_oid: Oid) -> String {
     // SAFETY: as above.
     unsafe { CStr::from_ptr(pg_sys::format_type_with_typemod(type_oid, -1)) }
         .to_string_lossy()
         .into_owned()
+}
+
+/// The name of a type with its schema, as SQL finds it whatever the search_path.
+pub(crate) fn qualified_type(type_oid: Oid) -> String {
+    // SAFETY: as above.
+    unsafe {
+        let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY as pg_sys::bits16;
+        CStr::from_ptr(pg_sys::format_type_extended(type_oid, -1, flags))
+    }
+    .to_string_lossy()
+    .into_owned()
 }
 
 /// The value itself unless it is toasted: the call into PostgreSQL costs 20 ns.

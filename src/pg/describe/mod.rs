@@ -97,6 +97,8 @@ fn exact_below(kind: Kind) -> f64 {
         Kind::Int8 => (1_i64 << 53) as f64,
         // Beyond the year 2106 the seconds of a time have not digits enough for its microseconds.
         Kind::Timestamp => (1_i64 << 32) as f64,
+        // With three digits behind the point.
+        Kind::Money => (1_i64 << 43) as f64,
         Kind::Numeric => 0.0,
         _ => f64::INFINITY,
     }

@@ -1,14 +1,15 @@
 //! `categories`: an aggregate whose state is its result; one-hot and ordinal encoding by it.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
+use pgrx::AnyElement;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::encode::categories::{self, Categories, Encoder, HEAD, MAX_LEVELS, NO_CAP, WIDTH};
 use crate::algo::flat_map::{FlatMap, frozen};
+use crate::pg::any_text::AnyText;
 use crate::pg::call_site::CallSite;
-use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
@@ -16,12 +17,11 @@ use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value, text_and_
 
 raw::declare! {
     categories_add, pg_finfo_categories_add;
-    categories_add_char, pg_finfo_categories_add_char;
     categories_combine, pg_finfo_categories_combine;
 }
 
 impl SqlType for Categories {
-    const NAME: &'static str = "categories";
+    const NAME: &'static str = "category_levels";
 
     fn check(&self) -> Result<(), String> {
         Categories::check(self)
@@ -36,26 +36,11 @@ impl SqlType for Categories {
     }
 }
 
-/// Counts a value: (categories, value text [, max_levels integer]). NULL is skipped.
+/// Counts a value: (category_levels, value "any" [, max_levels integer]). NULL is skipped.
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn categories_add(fcinfo: FunctionCallInfo) -> Datum {
     // SAFETY: SQL declares these arguments.
-    unsafe { add(fcinfo, Kind::Text) }
-}
-
-/// As categories_add, of (categories, value character).
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn categories_add_char(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments.
-    unsafe { add(fcinfo, Kind::Char) }
-}
-
-/// # Safety
-/// `fcinfo` is of the running call of such a function, whose value is of this kind.
-unsafe fn add(fcinfo: FunctionCallInfo, kind: Kind) -> Datum {
-    // SAFETY: by the caller's promise.
     unsafe {
         let Some(value) = argument(fcinfo, 1) else {
             return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
@@ -64,9 +49,11 @@ unsafe fn add(fcinfo: FunctionCallInfo, kind: Kind) -> Datum {
             true => cap(argument(fcinfo, 2)).unwrap_or_report(),
             false => NO_CAP,
         };
+        let text: &mut AnyText =
+            CallSite::of(fcinfo).remember(|| AnyText::of(fcinfo, 1, "value")).unwrap_or_report();
         let mut state = State::of(fcinfo, || categories::empty(cap));
         check_cap(state.bytes(), cap).unwrap_or_report();
-        kind.text(value, "value", |value| {
+        text.text(value, "value", |value| {
             state.update(value.as_bytes(), |words| categories::add(words, 1))
         })
         .unwrap_or_report()
@@ -79,7 +66,7 @@ unsafe fn add(fcinfo: FunctionCallInfo, kind: Kind) -> Datum {
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn categories_combine(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (categories, categories).
+    // SAFETY: SQL declares (category_levels, category_levels).
     unsafe {
         let Some(other) = argument(fcinfo, 1) else {
             return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
@@ -152,11 +139,11 @@ fn most_frequent(categories: Value<Categories>) -> Option<String> {
 #[pg_extern]
 fn one_hot(
     categories: Option<Stored>,
-    value: Option<&str>,
+    value: Option<AnyElement>,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<FloatsOut>, Report> {
     let Some(categories) = categories else { return Ok(None) };
-    let encoder = encoder(categories, fcinfo)?;
+    let (encoder, text) = site(categories, fcinfo)?;
     if encoder.n_places() > MAX_LEVELS + 1 {
         return Err(report(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -164,21 +151,33 @@ fn one_hot(
         )
         .set_hint("Give categories a cap, as in persona.categories(value, 50)."));
     }
-    Ok(Some(FloatsOut(encoder.one_hot(value))))
+    let Some(value) = value else { return Ok(Some(FloatsOut(encoder.one_hot(None)))) };
+    // SAFETY: the datum is of this call's argument.
+    let row = unsafe { text.text(value.datum(), "value", |value| encoder.one_hot(Some(value))) }?;
+    Ok(Some(FloatsOut(row)))
 }
 
 #[pg_extern]
 fn ordinal(
     categories: Stored,
-    value: &str,
+    value: AnyElement,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<i32>, Report> {
-    Ok(encoder(categories, fcinfo)?.place(value).map(|place| place as i32 + 1))
+    let (encoder, text) = site(categories, fcinfo)?;
+    // SAFETY: the datum is of this call's argument.
+    let place = unsafe { text.text(value.datum(), "value", |value| encoder.place(value)) }?;
+    Ok(place.map(|place| place as i32 + 1))
 }
 
-/// The encoder of a call site, which is mostly given the same categories row by row.
-fn encoder(categories: Stored, fcinfo: FunctionCallInfo) -> Result<&'static Encoder, Report> {
-    let site: &mut Kept<Encoder> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
-    let (encoder, _) = site.get(categories, |categories: Categories| Ok(categories.encoder()))?;
-    Ok(encoder)
+/// The encoder of a call site, which is mostly given the same categories row by row, and how its second argument is read.
+fn site(
+    categories: Stored,
+    fcinfo: FunctionCallInfo,
+) -> Result<(&'static Encoder, AnyText), Report> {
+    let (kept, text): &mut (Kept<Encoder>, AnyText) = CallSite::of(fcinfo).remember(|| {
+        // SAFETY: the callers' SQL declares a second argument.
+        Ok((Kept::default(), unsafe { AnyText::of(fcinfo, 1, "value") }?))
+    })?;
+    let (encoder, _) = kept.get(categories, |categories: Categories| Ok(categories.encoder()))?;
+    Ok((encoder, *text))
 }

@@ -22,7 +22,7 @@ fn hash_features(texts: Array<&str>, n: i32) -> Result<FloatsOut, Report> {
 #[pg_extern]
 fn cyclic(value: f64, period: f64) -> Result<FloatsOut, Report> {
     if !value.is_finite() {
-        return Err(Error::NotFinite { column: "value".into(), value }.into());
+        return Err(Error::NotFiniteArgument { argument: "value".into(), value }.into());
     }
     if !(period.is_finite() && period > 0.0) {
         return Err(Error::InvalidOption {

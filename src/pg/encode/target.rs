@@ -1,16 +1,17 @@
 //! `target_encoder`: an aggregate whose state is its result; categories encoded by it, in and out of fold.
 #![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use pgrx::FromDatum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
+use pgrx::{AnyElement, FromDatum};
 
 use crate::algo::clean;
 use crate::algo::encode::target::{
     self, Encodings, HEAD, MAX_FOLDS, Moments, Options, Smoothing, TargetEncoder,
 };
 use crate::algo::flat_map::{FlatMap, frozen};
+use crate::pg::any_text::AnyText;
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
@@ -43,13 +44,37 @@ impl SqlType for TargetEncoder {
     }
 }
 
+/// How a call site reads its arguments.
+struct Site {
+    category: AnyText,
+    /// None without a key.
+    key: Option<AnyText>,
+    options: Option<Read>,
+}
+
 /// What a call site read of the options, and their bytes.
 struct Read {
     bytes: Vec<u8>,
     options: Options,
 }
 
-/// Adds a row: (target_encoder, category text, target float8 [, key text [, options jsonb]]). A NULL target is skipped, and so is a
+impl Site {
+    /// # Safety
+    /// `fcinfo` is of the running call of `target_encoder_add`.
+    unsafe fn of(fcinfo: FunctionCallInfo) -> Result<Self, Report> {
+        // SAFETY: by the caller's promise; the key is its fourth argument.
+        unsafe {
+            let has_key = (*fcinfo).nargs > 3;
+            Ok(Self {
+                category: AnyText::of(fcinfo, 1, "category")?,
+                key: has_key.then(|| AnyText::of(fcinfo, 3, "key")).transpose()?,
+                options: None,
+            })
+        }
+    }
+}
+
+/// Adds a row: (target_encoder, category "any", target float8 [, key "any" [, options jsonb]]). A NULL target is skipped, and so is a
 /// NULL category.
 #[pg_guard]
 #[unsafe(no_mangle)]
@@ -61,24 +86,25 @@ unsafe extern "C-unwind" fn target_encoder_add(fcinfo: FunctionCallInfo) -> Datu
         };
         let target = Kind::Float8.number(target);
         if !target.is_finite() {
-            Err(Report::from(Error::NotFinite { column: "target".into(), value: target }))
+            Err(Report::from(Error::NotFiniteArgument { argument: "target".into(), value: target }))
                 .unwrap_or_report()
         }
-        let options = options(fcinfo).unwrap_or_report();
-        let fold = match (*fcinfo).nargs > 3 {
-            false => 0,
-            true => match argument(fcinfo, 3) {
+        let site: &mut Site = CallSite::of(fcinfo).remember(|| Site::of(fcinfo)).unwrap_or_report();
+        let options = options(fcinfo, &mut site.options).unwrap_or_report();
+        let fold = match site.key {
+            None => 0,
+            Some(text) => match argument(fcinfo, 3) {
                 None => {
                     Err(Report::from(Error::NullArgument { argument: "key" })).unwrap_or_report()
                 }
-                Some(key) => Kind::Text
+                Some(key) => text
                     .text(key, "key", |key| fold_of(key, options.folds, options.seed))
                     .unwrap_or_report(),
             },
         };
         let mut state = State::of(fcinfo, || target::empty(&options));
         check_options(state.bytes(), &options).unwrap_or_report();
-        Kind::Text
+        site.category
             .text(category, "category", |category| {
                 state.update(category.as_bytes(), |words| {
                     target::add(words, fold, &Moments::one(target));
@@ -120,7 +146,7 @@ unsafe extern "C-unwind" fn target_encoder_combine(fcinfo: FunctionCallInfo) -> 
 ///
 /// # Safety
 /// `fcinfo` is of the running call of `target_encoder_add`.
-unsafe fn options(fcinfo: FunctionCallInfo) -> Result<Options, Report> {
+unsafe fn options(fcinfo: FunctionCallInfo, read: &mut Option<Read>) -> Result<Options, Report> {
     // SAFETY: by the caller's promise.
     unsafe {
         let folds = if (*fcinfo).nargs > 3 { FOLDS } else { 1 };
@@ -130,7 +156,6 @@ unsafe fn options(fcinfo: FunctionCallInfo) -> Result<Options, Report> {
         }
         let Some(given) = argument(fcinfo, 4) else { return Ok(defaults) };
         let bytes = bytes_of(given);
-        let read: &mut Option<Read> = CallSite::of(fcinfo).remember(|| Ok(None))?;
         if let Some(read) = read.as_ref().filter(|read| read.bytes == bytes) {
             return Ok(read.options);
         }
@@ -200,23 +225,29 @@ fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {
 #[pg_extern]
 fn encode_target(
     encoder: Option<Stored>,
-    category: Option<&str>,
+    category: Option<AnyElement>,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
     let Some(encoder) = encoder else { return Ok(None) };
-    Ok(encodings(encoder, fcinfo)?.encode(category, None))
+    let Encoding { kept, category: text, .. } =
+        CallSite::of(fcinfo).remember(|| Encoding::of(fcinfo, false))?;
+    encode(encodings(kept, encoder)?, *text, category, None)
 }
 
 #[pg_extern]
 fn encode_target_of_key(
     encoder: Option<Stored>,
-    category: Option<&str>,
-    key: Option<&str>,
+    category: Option<AnyElement>,
+    key: Option<AnyElement>,
     fcinfo: FunctionCallInfo,
 ) -> Result<Option<f64>, Report> {
     let Some(encoder) = encoder else { return Ok(None) };
-    let encodings = encodings(encoder, fcinfo)?;
-    let key = key.ok_or(Error::NullArgument { argument: "key" })?;
+    let Encoding { kept, category: text, key: key_text } =
+        CallSite::of(fcinfo).remember(|| Encoding::of(fcinfo, true))?;
+    let encodings = encodings(kept, encoder)?;
+    let (Some(key_text), Some(key)) = (key_text, key) else {
+        return Err(Error::NullArgument { argument: "key" }.into());
+    };
     if encodings.folds < 2 {
         return Err(report(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -224,13 +255,44 @@ fn encode_target_of_key(
         )
         .set_hint("Fit it with persona.target_encoder(category, target, key)."));
     }
-    let fold = fold_of(key, encodings.folds, encodings.seed);
-    Ok(encodings.encode(category, Some(fold)))
+    // SAFETY: the datum is of this call's third argument.
+    let fold = unsafe {
+        key_text.text(key.datum(), "key", |key| fold_of(key, encodings.folds, encodings.seed))
+    }?;
+    encode(encodings, *text, category, Some(fold))
 }
 
-/// The encodings of a call site, which is mostly given the same encoder row by row.
-fn encodings(encoder: Stored, fcinfo: FunctionCallInfo) -> Result<&'static Encodings, Report> {
-    let site: &mut Kept<Encodings> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
-    let (encodings, _) = site.get(encoder, |encoder: TargetEncoder| Ok(encoder.encodings()))?;
+/// How a call site encodes: mostly by the same encoder row by row.
+struct Encoding {
+    kept: Kept<Encodings>,
+    category: AnyText,
+    /// None without a key.
+    key: Option<AnyText>,
+}
+
+impl Encoding {
+    fn of(fcinfo: FunctionCallInfo, has_key: bool) -> Result<Self, Report> {
+        // SAFETY: the callers' SQL declares (encoder, category), and one of them a key behind these.
+        unsafe {
+            let key = has_key.then(|| AnyText::of(fcinfo, 2, "key")).transpose()?;
+            Ok(Self { kept: Kept::default(), category: AnyText::of(fcinfo, 1, "category")?, key })
+        }
+    }
+}
+
+fn encodings<'a>(kept: &'a mut Kept<Encodings>, encoder: Stored) -> Result<&'a Encodings, Report> {
+    let (encodings, _) = kept.get(encoder, |encoder: TargetEncoder| Ok(encoder.encodings()))?;
     Ok(encodings)
+}
+
+/// `text` reads the call's second argument, the category.
+fn encode(
+    encodings: &Encodings,
+    text: AnyText,
+    category: Option<AnyElement>,
+    fold: Option<usize>,
+) -> Result<Option<f64>, Report> {
+    let Some(category) = category else { return Ok(encodings.encode(None, fold)) };
+    // SAFETY: the datum is of this argument.
+    unsafe { text.text(category.datum(), "category", |text| encodings.encode(Some(text), fold)) }
 }

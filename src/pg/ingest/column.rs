@@ -50,8 +50,31 @@ pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Resul
             Building::Integer(Store::new(place))
         }
         Role::Key | Role::Category => Building::Text(TextBuilder::in_place(place)),
+        Role::Flag if kind != Kind::Bool => {
+            return Err(wrong(
+                "boolean",
+                "It is true in the rows to hold out, as in (sent_on >= '2024-10-01') AS is_late.",
+            )
+            .into());
+        }
         Role::Number | Role::Whole | Role::Weight | Role::Feature if kind.is_number() => {
             Building::Number(Store::new(place))
+        }
+        Role::Time | Role::Amount | Role::Flag if kind.is_number() => {
+            Building::Number(Store::new(place))
+        }
+        Role::Target if kind.is_number() => Building::Number(Store::new(place)),
+        Role::Target if kind.is_category() => Building::Text(TextBuilder::in_place(place)),
+        Role::Target => {
+            let hint = "The target has one of two classes in each row.";
+            return Err(wrong("a boolean, a number or text", hint).into());
+        }
+        Role::Time | Role::Flag => {
+            let hint = "Name a column of dates, timestamps or numbers, or cast it in the source.";
+            return Err(wrong("a time or a number", hint).into());
+        }
+        Role::Amount => {
+            return Err(wrong("a number", "Cast the column of weights to a number.").into());
         }
         Role::Number | Role::Whole | Role::Feature if kind.is_array() => {
             Building::Array { dimension: None, values: Store::new(place), one: Vec::new() }
@@ -87,7 +110,7 @@ impl Builder {
     ) -> Result<usize, Report> {
         let kind = self.attribute.kind;
         let is_whole = self.role == Role::Whole && matches!(self.values, Building::Integer(_));
-        if is_null && (self.role == Role::Key || is_whole) {
+        if is_null && (matches!(self.role, Role::Key | Role::Time | Role::Amount) || is_whole) {
             return Err(Error::MissingValue { column: self.attribute.name.clone() }.into());
         }
         // SAFETY: by the caller's promise; the builder was chosen for the kind.
@@ -101,11 +124,7 @@ impl Builder {
                         return Err(Error::InvalidRowWeight { column, value }.into());
                     }
                     if !is_null && !number.is_finite() {
-                        return Err(Error::NotFinite {
-                            column: self.attribute.name.clone(),
-                            value: number,
-                        }
-                        .into());
+                        return Err(not_finite(self.role, &self.attribute.name, number).into());
                     }
                     values.push(number);
                 }
@@ -157,6 +176,16 @@ impl Builder {
                 values.reserve_exact(wanted - values.len())
             }
         }
+    }
+}
+
+fn not_finite(role: Role, column: &str, value: f64) -> Error {
+    let column = column.to_owned();
+    match role {
+        Role::Time => Error::NotFiniteTime { column, value },
+        Role::Amount => Error::NotFiniteWeight { column, value },
+        Role::Target => Error::NotFiniteTarget { column, value },
+        _ => Error::NotFinite { column, value },
     }
 }
 

@@ -34,6 +34,14 @@ pub(crate) enum Role {
     Whole,
     /// A number; NULL and what is not finite are an error.
     Weight,
+    /// A date, a time or a number, of which only the order and the distances count; NULL is an error.
+    Time,
+    /// How much there was of something: a number; NULL is an error.
+    Amount,
+    /// Yes or no; NULL is missing.
+    Flag,
+    /// What is to be learnt: a boolean, a number or a category; NULL is missing.
+    Target,
     /// A number or a category, by the column's type.
     Feature,
 }

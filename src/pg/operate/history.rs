@@ -3,14 +3,19 @@
 //! The history is made equal to the published table after each writing of it: rows that it has open and the table no longer
 //! says are closed, and those that it lacks are opened. So it also heals what was changed by hand.
 
+use std::collections::HashMap;
+
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
+use crate::algo::memory::{self, Refused};
 use crate::algo::segment::stays::{self, Change, Stay};
-use crate::pg::error::{Report, no_room};
+use crate::pg::datum::folded;
+use crate::pg::error::Report;
 use crate::pg::registry::{Version, select};
 
+use super::key_type::equality;
 use super::readable::{Readable, readable};
 use super::table::{Stamp, existing, parsed_name, run};
 use super::target::{must_be_own, refuse_temporary};
@@ -26,6 +31,7 @@ pub(super) fn keep(
 ) -> Result<(), Report> {
     must_be_own(model, history)?;
     let now = &stamp.now;
+    let column = key;
     let key = quote_identifier(key);
     let history = match existing(history)? {
         Some(name) => name,
@@ -42,14 +48,15 @@ pub(super) fn keep(
         }
     };
     refuse_temporary(&history)?;
+    let equals = equality(column, [target, &history])?;
     run(&format!(
         "UPDATE {history} AS h SET left_at = greatest({now}, h.entered_at) WHERE h.left_at IS NULL AND NOT EXISTS \
-         (SELECT FROM {target} AS t WHERE t.{key} = h.{key} AND t.segment IS NOT DISTINCT FROM h.segment)"
+         (SELECT FROM {target} AS t WHERE t.{key} {equals} h.{key} AND t.segment IS NOT DISTINCT FROM h.segment)"
     ))?;
     run(&format!(
         "INSERT INTO {history} ({key}, segment, label, entered_at) \
          SELECT t.{key}, t.segment, t.label, t.since FROM {target} AS t WHERE NOT EXISTS \
-         (SELECT FROM {history} AS h WHERE h.{key} = t.{key} AND h.left_at IS NULL)"
+         (SELECT FROM {history} AS h WHERE h.{key} {equals} t.{key} AND h.left_at IS NULL)"
     ))?;
     Ok(())
 }
@@ -100,6 +107,8 @@ fn stays(table: &Readable, since: i64) -> Result<Option<Vec<Stay>>, Report> {
         return Ok(None);
     }
     let (mut stays, mut refused): (Vec<Stay>, _) = (Vec::new(), None);
+    // Of citext, keys that were written otherwise later are the same: each is shown as it was written first.
+    let mut shown = table.key().is_citext().then(HashMap::<String, String>::new);
     table.each(|row| {
         let Some(entered_at) = entered_at.time(row) else { return };
         let mut stay = Stay {
@@ -112,13 +121,28 @@ fn stays(table: &Readable, since: i64) -> Result<Option<Vec<Stay>>, Report> {
             return;
         }
         stay.key = table.key().text(row).unwrap_or_default();
-        match stays.try_reserve(1) {
-            Ok(()) => stays.push(stay),
-            Err(error) => refused = Some(error),
+        if let Err(error) =
+            one_writing(&mut shown, &mut stay.key).and_then(|()| memory::push(&mut stays, stay))
+        {
+            refused = Some(error);
         }
     });
     match refused {
-        Some(error) => Err(no_room(error.into())),
+        Some(error) => Err(error.into()),
         None => Ok(Some(stays)),
     }
+}
+
+/// The key as the first of all that are equal to it is written, where such are kept.
+fn one_writing(
+    shown: &mut Option<HashMap<String, String>>,
+    key: &mut String,
+) -> Result<(), Refused> {
+    let Some(shown) = shown else { return Ok(()) };
+    let folded = folded(key, str::to_owned);
+    match shown.get(&folded) {
+        Some(first) => *key = memory::owned(first)?,
+        None => memory::insert(shown, folded, memory::owned(key)?)?,
+    }
+    Ok(())
 }

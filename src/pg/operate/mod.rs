@@ -1,6 +1,7 @@
 //! What is done with models: versions, rights, refits, and tables that are kept up to date from them.
 
 mod history;
+mod key_type;
 mod models;
 mod profile;
 pub(crate) mod publish;

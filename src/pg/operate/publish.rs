@@ -2,6 +2,10 @@
 //!
 //! Only a model's owner publishes, into tables of his own: a refit writes them again as the owner, whoever asks for it.
 
+use std::panic::AssertUnwindSafe;
+
+use pgrx::PgTryBuilder;
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
@@ -153,11 +157,32 @@ pub(crate) fn publish_again(
         let (query, keys_alone) = queries_for(version, publication)?;
         let (rows, stamp) =
             (Rows { query: &query, keys: keys_alone.as_deref() }, Stamp::of(version));
-        let written = write_query(&publication.target, &rows, &columns, &keys, &stamp)?;
+        let write = || write_query(&publication.target, &rows, &columns, &keys, &stamp);
+        let written = PgTryBuilder::new(AssertUnwindSafe(write))
+            .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |error| {
+                Err(without_key(error, &publication.key_column))
+            })
+            .execute()?;
         refuse_temporary(&publication.target)?;
         remember(version, publication, written.n_rows, &stamp)?;
         Ok(written)
     })
+}
+
+/// What PostgreSQL says of a row without a key, and what to do about it.
+fn without_key(error: CaughtError, key: &str) -> Report {
+    // Another column of the table may be needed, too.
+    let is_of_key = |said: &str| said.contains(&format!("\"{key}\""));
+    let error = match error {
+        CaughtError::PostgresError(error) | CaughtError::ErrorReport(error)
+            if is_of_key(error.message()) =>
+        {
+            error
+        }
+        error => error.rethrow(),
+    };
+    report(error.sql_error_code(), error.message().to_owned())
+        .set_hint("A row of nobody cannot be published: leave rows without a key out of the source, with WHERE ... IS NOT NULL.")
 }
 
 /// publish(model, target_table, source, key, n, history_table)
@@ -189,6 +214,14 @@ fn publish(
         .set_hint(
             "Leave history_table out: a history is of the segments of a model of segments.",
         ));
+    }
+    if source.is_some() && version.kind == Kind::Recommender {
+        let why = format!(
+            "model \"{model}\" is of kind {}, of which the users that it knows are published",
+            version.kind
+        );
+        return Err(report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, why)
+            .set_hint("Leave source out: it says nothing of a recommender."));
     }
     let target = qualified_name(target)?;
     let before = publications(version.model_id)?.into_iter().find(|one| one.target == target);
@@ -248,7 +281,11 @@ fn key_of_fit(version: &Version) -> Result<String, Report> {
             Ok(fit_argument(version, "user_column")?.unwrap_or_else(|| "user_id".into()))
         }
         Kind::Segments | Kind::Scorer => {
-            fit_argument(version, "key")?.ok_or(Error::NullArgument { argument: "key" }.into())
+            fit_argument(version, "key")?.ok_or_else(|| {
+                Report::from(Error::NullArgument { argument: "key" }).set_hint(
+                    "The fit names no key either: name the column of the source that tells whose row it is, as in key => 'customer_id'.",
+                )
+            })
         }
     }
 }
@@ -327,7 +364,10 @@ fn source_of(version: &Version, publication: &Publication) -> Result<String, Rep
     }
     registry::fresh(|| registry::source(version))?
         .map(|source| query_of(&source))
-        .unwrap_or_else(|| Err(Error::NullArgument { argument: "source" }.into()))
+        .unwrap_or_else(|| {
+            Err(Report::from(Error::NullArgument { argument: "source" })
+                .set_hint("The model has no source of its own: name the rows to publish, a table or a SELECT."))
+        })
 }
 
 /// An argument of the fit, as text.
@@ -338,6 +378,9 @@ fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Rep
 
 /// The type of the key column in the source.
 fn key_type(version: &Version, publication: &Publication) -> Result<String, Report> {
+    if version.kind == Kind::Recommender {
+        return registry::fresh(|| recommend::user_type(&version.name));
+    }
     let source = source_of(version, publication)?;
     let key = quote_identifier(&publication.key_column);
     let query = format!(

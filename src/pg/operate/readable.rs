@@ -13,6 +13,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 
+use crate::pg::datum::is_citext;
 use crate::pg::error::Report;
 use crate::pg::query::{self, select_one};
 use crate::pg::scan::{Row, Table, equal};
@@ -273,6 +274,10 @@ impl Column {
 
     pub(super) fn is(&self, type_id: Oid) -> bool {
         self.type_id == type_id
+    }
+
+    pub(super) fn is_citext(&self) -> bool {
+        is_citext(self.type_id)
     }
 
     pub(super) fn text(&self, row: &Row) -> Option<String> {

@@ -16,6 +16,7 @@ use crate::pg::query::spi_failed;
 use crate::pg::registry::Version;
 use crate::pg::security::{with_catalog_first, with_plain_quotes};
 
+use super::key_type::equality;
 use super::rowset::with_rows;
 
 /// A column of the table.
@@ -261,11 +262,19 @@ fn change(
     let (here, is_old, is_new) = (free("is_here"), free("is_old"), free("is_new"));
     let quoted =
         |names: &[&str]| names.iter().map(|name| quote_identifier(*name)).collect::<Vec<String>>();
+    let equalities = keys.iter().map(|key| equality(key, [target, target]));
+    let equalities: Vec<String> = equalities.collect::<Result<_, Report>>()?;
     let (columns, keys) = (quoted(columns), quoted(keys));
     let values: Vec<&String> = columns.iter().filter(|column| !keys.contains(column)).collect();
     let joined = |separator: &str, parts: Vec<String>| parts.join(separator);
-    let same_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = s.{key}")).collect());
-    let its_key = joined(" AND ", keys.iter().map(|key| format!("t.{key} = d.{key}")).collect());
+    let equal = |other: &str| {
+        let both = keys.iter().zip(&equalities);
+        joined(
+            " AND ",
+            both.map(|(key, equals)| format!("t.{key} {equals} {other}.{key}")).collect(),
+        )
+    };
+    let (same_key, its_key) = (equal("s"), equal("d"));
     let set = joined(", ", values.iter().map(|name| format!("{name} = d.{name}")).collect());
     let old = joined(", ", values.iter().map(|name| format!("t.{name}")).collect());
     let new = joined(", ", values.iter().map(|name| format!("s.{name}")).collect());

@@ -8,11 +8,11 @@ use pgrx::spi::quote_literal;
 
 use crate::pg::datum::{base_type, type_name};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::names::base_of;
 use crate::pg::query::{self, spi_failed};
 use crate::pg::registry;
 use crate::pg::security::{as_role, current_role, with_latest_snapshot};
 
+use super::key_type::checked;
 use super::table::{STAMPED, existing, qualified_name, run, select_one};
 
 /// Refuses a table that is there and belongs to another role than the model's owner, who runs this: its triggers would run with
@@ -76,7 +76,7 @@ fn place(table: &str) -> Result<Option<Place>, Report> {
 
 /// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL has no other lock for it. Its
 /// privileges may change meanwhile.
-fn keep_schema_name(schema: Oid) -> Result<(), Report> {
+pub(super) fn keep_schema_name(schema: Oid) -> Result<(), Report> {
     // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
     let n_locked = as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
         Spi::connect_mut(|client| {
@@ -131,6 +131,7 @@ pub(crate) fn must_be_fit(
     columns: &[&str],
     key_type: &str,
 ) -> Result<(), Report> {
+    let wanted = checked(target, key_type)?;
     let Some(table) = existing(target)? else { return Ok(()) };
     let refused = |code, why: String| {
         Err(report(code, why)
@@ -163,7 +164,7 @@ pub(crate) fn must_be_fit(
         }
     }
     let is = columns.first().and_then(|key| column(key)).and_then(|(_, is, _)| *is).map(base_type);
-    if let (Some(is), Some(wanted), Some(key)) = (is, base_of(key_type)?, columns.first())
+    if let (Some(is), Some(key)) = (is, columns.first())
         && is != wanted
     {
         let (is, wanted) = (type_name(is), type_name(wanted));

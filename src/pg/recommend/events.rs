@@ -55,11 +55,17 @@ impl Events {
             [(model.user.form, self.columns.user.form), (model.item.form, self.columns.item.form)];
         for (position, (form, here)) in forms.into_iter().enumerate() {
             let Some(column) = self.frame.columns.get_mut(position) else { continue };
+            let folded = &mut self.folded[position];
             match form {
-                Form::Folded if self.folded[position].is_some() => {}
-                Form::Folded => self.folded[position] = folded_words(column)?,
-                _ if form == here => {}
-                _ => unite(column, form, false)?,
+                Form::Folded if folded.is_some() => {}
+                Form::Folded => *folded = folded_words(column)?,
+                _ => {
+                    // To a model of texts the case of a citext says something: it is read as it is written.
+                    *folded = None;
+                    if form != here {
+                        unite(column, form, false)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -78,8 +84,8 @@ pub(super) fn read(source: &str, names: &Names, progress: &mut Progress) -> Resu
         ));
     }
     let mut columns = vec![(names.user, Role::Key), (names.item, Role::Key)];
-    columns.extend(names.weight.map(|name| (name, Role::Number)));
-    columns.extend(names.time.map(|name| (name, Role::Number)));
+    columns.extend(names.weight.map(|name| (name, Role::Amount)));
+    columns.extend(names.time.map(|name| (name, Role::Time)));
     let request = Request { source, columns, others: Others::Ignore };
     let read = ingest_for(WORK, &request, progress)?;
     let key_column = |position: usize, name: &str| {

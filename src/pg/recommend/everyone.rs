@@ -102,6 +102,12 @@ fn columns_of(served: &Served) -> [&str; 6] {
     [own_name(&served.columns.user), "rank", "item", "score", "because_of", "is_popular"]
 }
 
+/// The type of a recommender's users, as SQL here calls it.
+pub(crate) fn user_type(model: &str) -> Result<String, Report> {
+    let found = current::<Served>(model, Privilege::Use)?;
+    usable_type(&found.model.columns.user)
+}
+
 /// The type of a recommender's items, as SQL here calls it.
 pub(crate) fn item_type(model: &str) -> Result<String, Report> {
     let found = current::<Served>(model, Privilege::Use)?;

@@ -12,7 +12,7 @@ mod keys;
 mod questions;
 mod served;
 
-pub(crate) use everyone::item_type;
+pub(crate) use everyone::{item_type, user_type};
 pub(crate) use fit::fit_again;
 
 use super::error::{Error, Report};

@@ -4,12 +4,13 @@
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
+use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::algo::frame::{Column, Frame, base_name};
 use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::onnx_bind::Takes;
-use crate::algo::score::{self, Figures, Kind, Scorer};
+use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -18,7 +19,7 @@ use crate::pg::raw::{self, Tagged, argument};
 use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::threads;
 
-use super::fit::check_target;
+use super::fit::name_classes;
 use super::holdout;
 use super::native::Native;
 use super::onnx::Imported;
@@ -134,7 +135,23 @@ fn measure_imported(
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
-    let labels = imported.labels(&target)?;
+    let LabelsOfGraph { labels, ordered } = imported.labels(&target)?;
+    if let Some([other, positive]) = ordered {
+        // Which of two texts a client calls positive nobody can know: churned comes before kept.
+        report(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!(
+                "\"{positive}\" is taken for the positive class, for it comes after \"{other}\": the graph has no names for its classes"
+            ),
+        )
+        .set_hint(format!(
+            "To name another, make the target a boolean that is true for it, as in ({} = {}) AS {}.",
+            quote_identifier(target.name.as_str()),
+            quote_literal(&other),
+            quote_identifier(target.name.as_str())
+        ))
+        .report(PgLogLevel::NOTICE);
+    }
     progress.phase("scoring");
     let scores = imported.score_frame(&frame)?;
     let figures = Figures::new(&labels, &scores, imported.may_be_probability())?;
@@ -152,7 +169,7 @@ fn read(
     inputs: Vec<(&str, Role)>,
     progress: &mut Progress,
 ) -> Result<(Column, Frame), Report> {
-    let mut columns = vec![(target, Role::Feature)];
+    let mut columns = vec![(target, Role::Target)];
     for (name, role) in inputs {
         let column = base_name(name);
         if !columns.iter().skip(1).any(|(known, _)| *known == column) {
@@ -161,7 +178,7 @@ fn read(
     }
     let request = Request { source, columns, others: Others::Ignore };
     let Ingested { mut frame, types, .. } = ingest(&request, progress)?;
-    check_target(&mut frame, &types, target)?;
+    name_classes(&mut frame, &types)?;
     let target = frame.columns.remove(0);
     Ok((target, frame))
 }
@@ -199,7 +216,9 @@ pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> 
 impl Scored {
     fn add(&mut self, label: bool, score: f64) -> Result<(), Report> {
         if !score.is_finite() {
-            return Err(Error::NotFinite { column: "score".to_owned(), value: score }.into());
+            return Err(
+                Error::NotFiniteArgument { argument: "score".to_owned(), value: score }.into()
+            );
         }
         if self.labels.len() == self.labels.capacity() {
             // Twice what there is, the old and the new together, and as much again for a metric's own order.

@@ -243,9 +243,9 @@ struct Data {
 }
 
 fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Result<Data, Report> {
-    let mut columns = vec![(asked.target.as_str(), Role::Feature)];
+    let mut columns = vec![(asked.target.as_str(), Role::Target)];
     columns.extend(asked.key.iter().map(|key| (key.as_str(), Role::Key)));
-    columns.extend(asked.holdout_column.iter().map(|name| (name.as_str(), Role::Number)));
+    columns.extend(asked.holdout_column.iter().map(|name| (name.as_str(), Role::Flag)));
     let others = match &asked.features {
         Some(features) => {
             columns.extend(features.iter().map(|name| (name.as_str(), Role::Feature)));
@@ -254,35 +254,19 @@ fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Result<Data, Re
         None => Others::Features { except: &[] },
     };
     let Ingested { mut frame, types, .. } = ingest(&Request { source, columns, others }, progress)?;
-    check_target(&mut frame, &types, &asked.target)?;
+    name_classes(&mut frame, &types)?;
     let (has_key, has_holdout) = (asked.key.is_some(), asked.holdout_column.is_some());
     if let Some(name) = &asked.holdout_column {
-        check_holdout(&frame, &types, 1 + usize::from(has_key), name)?;
+        check_holdout(&frame, 1 + usize::from(has_key), name)?;
     }
     Ok(Data { frame, has_key, has_holdout })
 }
 
-/// The first column must be the target, and not the elements of an array; the classes of a boolean are false and true.
-pub(super) fn check_target(
-    frame: &mut Frame,
-    types: &[String],
-    target: &str,
-) -> Result<(), Report> {
-    let type_name = types.first().cloned().unwrap_or_default();
-    match frame.columns.first_mut() {
-        Some(column) if column.name == target => {
-            if type_name == "boolean" {
-                name_booleans(column)?;
-            }
-            Ok(())
-        }
-        _ => Err(Error::WrongType {
-            column: target.to_owned(),
-            type_name,
-            wanted: "a boolean, a number or text",
-            hint: "The target has one of two classes in each row.",
-        }
-        .into()),
+/// The classes of a boolean target, which is the first column, are false and true.
+pub(super) fn name_classes(frame: &mut Frame, types: &[String]) -> Result<(), Report> {
+    match (frame.columns.first_mut(), types.first()) {
+        (Some(column), Some(type_name)) if type_name == "boolean" => name_booleans(column),
+        _ => Ok(()),
     }
 }
 
@@ -303,21 +287,18 @@ fn name_booleans(column: &mut Column) -> Result<(), Report> {
     Ok(())
 }
 
-fn check_holdout(
-    frame: &Frame,
-    types: &[String],
-    position: usize,
-    name: &str,
-) -> Result<(), Report> {
-    let type_name = types.get(position).cloned().unwrap_or_default();
-    if type_name != "boolean" {
-        return Err(Error::WrongType {
-            column: name.to_owned(),
-            type_name,
-            wanted: "boolean",
-            hint: "It is true in the rows to hold out, as in (sent_on >= '2024-10-01') AS is_late.",
-        }
-        .into());
+/// Refuses a row of which it is not known whether it is held out, and a fit of no row.
+fn check_holdout(frame: &Frame, position: usize, name: &str) -> Result<(), Report> {
+    let held_out = frame.columns.get(position).map(|column| &column.values);
+    if let Some(Values::Number(held_out)) = held_out
+        && !held_out.is_empty()
+        && held_out.iter().all(|&value| value != 0.0 && !value.is_nan())
+    {
+        let why =
+            format!("column \"{name}\" holds out every row, so that none is left to learn from");
+        return Err(report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, why).set_hint(
+            "It is true in the rows to hold out, as in (sent_on >= '2024-10-01') AS is_late.",
+        ));
     }
     let has_null = frame.columns.get(position).is_some_and(|column| match &column.values {
         Values::Number(values) => values.iter().any(|value| value.is_nan()),

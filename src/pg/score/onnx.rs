@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::memory::{self, Refused};
-use crate::algo::score;
 use crate::algo::score::onnx_bind::{Bound, Takes};
+use crate::algo::score::{self, LabelsOfGraph};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::record::{Binding, Cell, Record, Wanted};
 use crate::pg::registry::{self, Version};
@@ -307,7 +307,7 @@ impl Imported {
     }
 
     /// Which rows of a target are of the class whose probability is the score.
-    pub(super) fn labels(&self, target: &Column) -> Result<Vec<bool>, score::Error> {
+    pub(super) fn labels(&self, target: &Column) -> Result<LabelsOfGraph, score::Error> {
         score::labels_of_graph(target, self.bound.classes.as_deref(), self.bound.class)
     }
 
