@@ -2,15 +2,15 @@
 
 use std::ops::RangeInclusive;
 
-use super::error::Error;
-use super::features::Features;
-use super::fit::fit;
-use super::params::Params;
 use super::quality::Quality;
-use super::rows::{Ordered, Rows};
-use super::seeding::even_sample_rows;
 use crate::algo::metrics::clustering::adjusted_rand;
 use crate::algo::random::Random;
+use crate::algo::segment::error::Error;
+use crate::algo::segment::fit::fit;
+use crate::algo::segment::input::features::Features;
+use crate::algo::segment::input::rows::{Ordered, Rows};
+use crate::algo::segment::params::Params;
+use crate::algo::segment::seeding::plus_plus::even_sample_rows;
 use crate::algo::stop::Watch;
 
 /// What one k comes to on the sample.

@@ -1,6 +1,6 @@
 //! What can be wrong with a fit's input, and with a model that comes from outside.
 
-use super::params::{MAX_FEATURES, MAX_K};
+use super::limits::{MAX_FEATURES, MAX_K};
 use crate::algo::memory::Refused;
 use crate::algo::stop::Stopped;
 

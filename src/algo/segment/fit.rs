@@ -4,17 +4,18 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::error::Error;
-use super::features::Features;
-use super::lloyd::{Limits, Numbering, Run, lloyd};
-use super::model::{FORMAT, KMeans};
+use super::limits::MAX_MAGNITUDE;
 use super::params::{Metric, Scaling, ValidParams};
-use super::points::Points;
-use super::quality::{Quality, quality};
-use super::row_weights::{WEIGHTS, in_order};
-use super::rows::Rows;
-use super::space::{MAX_MAGNITUDE, MAX_SCALED, Population, Space, population};
-use super::start::start;
 use crate::algo::random::Random;
+use crate::algo::segment::engine::lloyd::{Limits, Numbering, Run, lloyd};
+use crate::algo::segment::input::features::Features;
+use crate::algo::segment::input::points::Points;
+use crate::algo::segment::input::row_weights::{WEIGHTS, in_order};
+use crate::algo::segment::input::rows::Rows;
+use crate::algo::segment::input::space::{MAX_SCALED, Population, Space, population};
+use crate::algo::segment::model::fitted::{FORMAT, KMeans};
+use crate::algo::segment::quality::{Quality, quality};
+use crate::algo::segment::seeding::start::start;
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Store;
 

@@ -4,53 +4,36 @@
 //! model that comes out labels a new row with the very arithmetic of the fit, so training rows keep their labels. (rows,
 //! parameters, seed) decide the result, bit for bit, on any number of threads.
 
-mod bounding;
-mod bounds;
-mod carry;
 mod choose;
-mod closest;
+mod engine;
 mod error;
-mod features;
 mod fit;
-mod kernel;
-mod label;
-mod lloyd;
-mod matching;
+mod input;
+mod limits;
 mod model;
-mod parallel;
 mod params;
-mod picture;
-mod points;
-mod prepared;
-mod profile;
 mod quality;
-mod repair;
-mod row_weights;
-mod rows;
+mod reading;
 mod seeding;
-mod space;
-mod start;
-mod state;
-pub mod stays;
 #[cfg(test)]
 mod tests;
-mod weighed;
-mod words;
 
 pub use choose::{Candidate, Criterion, best, choose_k};
+pub use engine::lloyd::Ended;
 pub use error::{Error, Malformed};
-pub use features::{Category, Dimensions, Features, Level, MAX_LEVELS, Wanted};
 pub use fit::{Fit, fit, fit_from, fit_points};
-pub use matching::successors;
-pub use model::{Ended, FORMAT, KMeans};
-pub use params::{MAX_FEATURES, MAX_K, Metric, Params, Scaling, Seeding, ValidParams};
-pub use picture::{Picture, picture};
-pub use prepared::Prepared;
-pub use profile::{ProfileRow, profile};
-pub use quality::{Quality, SILHOUETTE_ROWS};
-pub use row_weights::{RowWeights, Weighted, Without};
-pub use rows::{
+pub use input::features::{Category, Dimensions, Features, Level, Wanted};
+pub use input::row_weights::{RowWeights, Weighted, Without};
+pub use input::rows::{
     Cells, Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,
 };
-pub use space::MAX_MAGNITUDE;
-pub use words::label_in_plain_words;
+pub use limits::{MAX_FEATURES, MAX_K, MAX_LEVELS, MAX_MAGNITUDE};
+pub use model::fitted::{FORMAT, KMeans};
+pub use model::prepared::Prepared;
+pub use model::successors::successors;
+pub use params::{Metric, Params, Scaling, Seeding, ValidParams};
+pub use quality::{Quality, SILHOUETTE_ROWS};
+pub use reading::picture::{Picture, picture};
+pub use reading::profile::{ProfileRow, profile};
+pub use reading::stays;
+pub use reading::words::label_in_plain_words;

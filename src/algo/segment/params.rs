@@ -1,12 +1,9 @@
 //! A fit's parameters: raw as a user gives them, then checked against the data's shape.
 
 use super::error::Error;
+use super::limits::{MAX_FEATURES, MAX_K};
 use crate::algo::store::Place;
 use serde::{Deserialize, Serialize};
-
-/// Labels are 16 bits wide inside the fit, and the last value marks a row without one.
-pub const MAX_K: usize = 65_535;
-pub const MAX_FEATURES: usize = 4_096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

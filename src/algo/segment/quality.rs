@@ -4,18 +4,18 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::closest::squared_distances;
-use super::error::Error;
-use super::kernel::LANES;
-use super::lloyd::Run;
-use super::params::Metric;
-use super::points::Points;
-use super::prepared::scaled_centroids;
-use super::repair::own_distances;
-use super::seeding::even_sample_rows;
-use super::space::Space;
-use super::state::UNLABELLED;
 use crate::algo::random::Random;
+use crate::algo::segment::engine::distance::own_distances;
+use crate::algo::segment::engine::lloyd::Run;
+use crate::algo::segment::engine::pieces::UNLABELLED;
+use crate::algo::segment::error::Error;
+use crate::algo::segment::input::points::Points;
+use crate::algo::segment::input::rows::LANES;
+use crate::algo::segment::input::space::Space;
+use crate::algo::segment::input::space::scaled_centroids;
+use crate::algo::segment::params::Metric;
+use crate::algo::segment::seeding::closest::squared_distances;
+use crate::algo::segment::seeding::plus_plus::even_sample_rows;
 use crate::algo::stop::{Stopped, Watch};
 use crate::algo::store::Place;
 
@@ -44,7 +44,7 @@ const MAX_COMPARED: usize = 4_096;
 const PIECES: usize = 64;
 
 /// The figures of a run; the sample of rows depends on the seed alone.
-pub(super) fn quality(
+pub(crate) fn quality(
     points: &Points,
     space: &Space,
     run: &Run,
@@ -86,13 +86,13 @@ fn silhouette(
 }
 
 /// How many rows a silhouette of so many features takes, where it may take so many.
-pub(super) fn silhouette_rows(most_rows: usize, n_features: usize) -> usize {
+pub(crate) fn silhouette_rows(most_rows: usize, n_features: usize) -> usize {
     let affordable = (SILHOUETTE_PRODUCTS / n_features.max(1)).isqrt();
     most_rows.min(affordable.max(2))
 }
 
 /// The silhouette width of each row among the others; None unless they lie in two segments at least. Labels count from 0.
-pub(super) fn silhouette_widths(
+pub(crate) fn silhouette_widths(
     sample: &Points,
     labels: &[usize],
     k: usize,

@@ -198,7 +198,8 @@ fn a_sample_has_a_row_as_often_as_it_weighs() {
     let weights: Vec<f64> = (0..1000).map(|row| f64::from(row % 4)).collect();
     let mut random = Random::new(1, 1);
     let sample =
-        row_weights::even_sample_by_weight(&weights, 60_000, &mut random, &Watch::new()).unwrap();
+        input::row_weights::even_sample_by_weight(&weights, 60_000, &mut random, &Watch::new())
+            .unwrap();
     assert_eq!(sample.len(), 60_000);
     assert!(sample.is_sorted());
     let mut counts = [0usize; 1000];

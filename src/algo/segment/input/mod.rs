@@ -1,0 +1,8 @@
+//! What a fit is given: columns and their features, the order and the weights of rows, the space that they are scaled into, and
+//! the points as they lie in memory.
+
+pub(crate) mod features;
+pub(crate) mod points;
+pub(crate) mod row_weights;
+pub(crate) mod rows;
+pub(crate) mod space;

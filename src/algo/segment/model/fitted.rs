@@ -1,0 +1,312 @@
+//! The model that a fit leaves: everything to label a row and to describe the segments, without the rows.
+
+use std::collections::{HashMap, HashSet};
+use std::iter::zip;
+
+use serde::{Deserialize, Serialize};
+
+use super::prepared::Prepared;
+use crate::algo::frame::base_name;
+use crate::algo::segment::engine::lloyd::Ended;
+use crate::algo::segment::error::{Error, Malformed};
+use crate::algo::segment::input::features::{Category, Dimensions, Wanted};
+use crate::algo::segment::input::space::Space;
+use crate::algo::segment::limits::{MAX_FEATURES, MAX_K, MAX_MAGNITUDE};
+use crate::algo::segment::params::{Metric, Scaling};
+
+/// Version of the stored form.
+pub const FORMAT: u16 = 2;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KMeans {
+    pub format: u16,
+    pub features: Vec<String>,
+    /// Which of the features are indicators of the levels of a text column.
+    pub categories: Vec<Category>,
+    pub scaling: Scaling,
+    pub metric: Metric,
+    /// Subtracted from each feature before distances are computed: its mean, or 0 for an indicator.
+    pub center: Vec<f64>,
+    /// Divides each feature after that: its deviation, or 1 for an indicator, or without scaling one number for all, which only
+    /// keeps the arithmetic in range; over the square root of the feature's weight.
+    pub scale: Vec<f64>,
+    /// What distances are multiplied by when they are reported: that one number, so that they are in the features' own units.
+    pub unit: f64,
+    /// k x d, row after row, in original units; the largest segment first.
+    pub centroids: Vec<f64>,
+    /// k x d, of the segments' rows; none where the centroids are just that.
+    pub means: Option<Vec<f64>>,
+    /// Numbers of rows, whatever these weigh.
+    pub sizes: Vec<u64>,
+    /// Root mean square distance of each segment's rows to its centroid.
+    pub spread: Vec<f64>,
+    pub population_mean: Vec<f64>,
+    /// Population standard deviation (divided by n).
+    pub population_sd: Vec<f64>,
+    /// Sum of squared distances to the nearest centroid, in the space of the fit.
+    pub inertia: f64,
+    pub iterations: u32,
+    pub ended: Ended,
+    pub seed: i64,
+    pub n_rows: u64,
+}
+
+impl KMeans {
+    pub fn k(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// A coordinate of a centroid (row after row) as it is shown. The fit reckons in single precision, about the center and in
+    /// units of the scale: the decimals that this does not know are left off.
+    pub fn shown_centroid(&self, idx: usize) -> f64 {
+        let feature = idx % self.features.len().max(1);
+        let (value, center, scale) =
+            (self.centroids[idx], self.center[feature], self.scale[feature]);
+        let noise = scale.max((value - center).abs()) * 2.0 * f64::from(f32::EPSILON);
+        let decimals = -noise.log10().ceil();
+        if !(-300.0..=300.0).contains(&decimals) {
+            return value;
+        }
+        // A power of ten that is whole is exact up to 1e22, its inverse is not.
+        let power = 10f64.powi(decimals.abs() as i32);
+        let rounded = if decimals < 0.0 {
+            (value / power).round() * power
+        } else {
+            (value * power).round() / power
+        };
+        // Zero has no sign.
+        if rounded.is_finite() { rounded + 0.0 } else { value }
+    }
+
+    /// The columns of a source that the features come from: `v` for `v[1]`, `v[2]`, ….
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::new();
+        for wanted in self.dimensions().wanted() {
+            let column = match wanted {
+                Wanted::Number(name, _) => base_name(name),
+                Wanted::Category(column, _) => column,
+            };
+            if !columns.iter().any(|known| known == column) {
+                columns.push(column.to_owned());
+            }
+        }
+        columns
+    }
+
+    /// A segment's centroid in original units; segments count from 1.
+    pub fn centroid(&self, segment: u32) -> Option<&[f64]> {
+        let idx = (segment as usize).checked_sub(1)?;
+        self.centroids.chunks_exact(self.features.len().max(1)).nth(idx)
+    }
+
+    /// The centroids (k x d, original units) as they are among the features of another fit: 0 for a level that is new there. Refuses
+    /// other features than levels that came or went.
+    pub(crate) fn centroids_among(&self, others: Dimensions) -> Result<Vec<f64>, Error> {
+        let kept: HashSet<_> = others.wanted().map(Wanted::column).collect();
+        let mut before = self.dimensions().wanted().map(Wanted::column);
+        if let Some((name, _)) = before.find(|column| !kept.contains(column)) {
+            return Err(Error::MissingColumn { column: name.to_owned() });
+        }
+        let known = zip(&self.features, self.dimensions().indicators()).enumerate();
+        let known: HashMap<(&str, bool), usize> =
+            known.map(|(place, (name, is))| ((name.as_str(), is), place)).collect();
+        let mut places = Vec::with_capacity(others.names.len());
+        for (name, is_indicator) in zip(others.names, others.indicators()) {
+            let place = known.get(&(name.as_str(), is_indicator)).copied();
+            if place.is_none() && !is_indicator {
+                let (expected, found) = (self.features.len(), others.names.len());
+                return Err(Error::DimensionMismatch { expected, found });
+            }
+            places.push(place);
+        }
+        let cells = |row: &[f64]| -> Vec<f64> {
+            places.iter().map(|place| place.map_or(0.0, |place| row[place])).collect()
+        };
+        Ok(self.centroids.chunks_exact(self.features.len()).flat_map(cells).collect())
+    }
+
+    /// Validates a model that was parsed from bytes of any origin. Nothing else may be called on one that fails.
+    pub fn check(&self) -> Result<(), Malformed> {
+        let (k, d) = (self.sizes.len(), self.features.len());
+        if self.format != FORMAT {
+            return Err(Malformed::Format { found: self.format });
+        }
+        if !(1..=MAX_FEATURES).contains(&d) {
+            return Err(Malformed::Features { found: d });
+        }
+        if !(1..=MAX_K).contains(&k) {
+            return Err(Malformed::Segments { found: k });
+        }
+        // Twice the limit of the input: the mean of values at the limit may round up.
+        let bounded = |value: f64| value.abs() <= 2.0 * MAX_MAGNITUDE;
+        numbers("center", &self.center, d, bounded)?;
+        numbers("scale", &self.scale, d, |scale| scale > 0.0 && bounded(scale))?;
+        numbers("centroids", &self.centroids, k * d, bounded)?;
+        if let Some(means) = &self.means {
+            numbers("means", means, k * d, bounded)?;
+        }
+        numbers("population_mean", &self.population_mean, d, bounded)?;
+        numbers("population_sd", &self.population_sd, d, |sd| sd >= 0.0 && bounded(sd))?;
+        numbers("inertia", &[self.inertia], 1, |inertia| inertia >= 0.0 && inertia.is_finite())?;
+        numbers("unit", &[self.unit], 1, |unit| unit > 0.0 && bounded(unit))?;
+        numbers("spread", &self.spread, k, |spread| spread >= 0.0 && spread.is_finite())?;
+        let mut end = 0;
+        for category in &self.categories {
+            category.check(d)?;
+            if category.dimensions().start < end {
+                return Err(Malformed::Category);
+            }
+            end = category.dimensions().end;
+        }
+        let n_rows = self.sizes.iter().try_fold(0u64, |sum, &size| sum.checked_add(size));
+        if n_rows != Some(self.n_rows) || self.n_rows == 0 {
+            return Err(Malformed::Sizes);
+        }
+        Ok(())
+    }
+
+    pub fn dimensions(&self) -> Dimensions<'_> {
+        Dimensions { names: &self.features, categories: &self.categories }
+    }
+
+    pub(crate) fn space(&self) -> Space {
+        Space {
+            center: self.center.clone(),
+            scale: self.scale.clone(),
+            unit: self.unit,
+            metric: self.metric,
+        }
+    }
+
+    /// The form that labels many rows fast.
+    pub fn prepare(&self) -> Prepared {
+        // A segment of equal rows says nothing of what is ordinary; all rows together do.
+        let squares = zip(&self.spread, &self.sizes).map(|(spread, &n)| spread * spread * n as f64);
+        let overall = (squares.sum::<f64>() / self.n_rows.max(1) as f64).sqrt();
+        let typical = |&spread: &f64| if spread > 0.0 { spread } else { overall };
+        Prepared::new(self.space(), &self.centroids, self.spread.iter().map(typical).collect())
+    }
+
+    /// As [`Prepared::segment`], for a single row.
+    pub fn segment(&self, features: &[f64]) -> Option<u32> {
+        self.prepare().segment(features)
+    }
+
+    /// As [`Prepared::distance`], for a single row.
+    pub fn distance(&self, features: &[f64]) -> Option<f64> {
+        self.prepare().distance(features)
+    }
+
+    /// As [`Prepared::nearest`], for a single row.
+    pub fn nearest(&self, features: &[f64]) -> Option<(u32, f64)> {
+        self.prepare().nearest(features)
+    }
+}
+
+fn numbers(
+    field: &'static str,
+    values: &[f64],
+    expected: usize,
+    fine: impl Fn(f64) -> bool,
+) -> Result<(), Malformed> {
+    if values.len() != expected {
+        return Err(Malformed::Length { field, found: values.len(), expected });
+    }
+    if !values.iter().all(|&value| fine(value)) {
+        return Err(Malformed::Range { field });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algo::encode::categories::Categories;
+
+    fn model() -> KMeans {
+        KMeans {
+            format: FORMAT,
+            features: vec!["age".into(), "income".into()],
+            categories: Vec::new(),
+            scaling: Scaling::Standard,
+            metric: Metric::Euclidean,
+            means: None,
+            center: vec![40.0, 0.1],
+            scale: vec![10.0, 1.0 / 3.0],
+            unit: 1.0,
+            centroids: vec![30.0, 0.1, 50.0, 0.3],
+            sizes: vec![2, 1],
+            spread: vec![0.5, 0.0],
+            population_mean: vec![40.0, 0.1],
+            population_sd: vec![10.0, 1.0 / 3.0],
+            inertia: 0.7,
+            iterations: 3,
+            ended: Ended::Converged,
+            seed: -1,
+            n_rows: 3,
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(change: impl Fn(&mut KMeans), expected: Malformed) {
+        let mut model = model();
+        change(&mut model);
+        assert_eq!(model.check(), Err(expected));
+    }
+
+    #[test]
+    fn a_model_survives_postcard_and_json_bit_for_bit() {
+        let model = model();
+        let bytes = postcard::to_allocvec(&model).unwrap();
+        assert_eq!(postcard::from_bytes::<KMeans>(&bytes).unwrap(), model);
+        let json = serde_json::to_string(&model).unwrap();
+        assert_eq!(serde_json::from_str::<KMeans>(&json).unwrap(), model);
+        assert_eq!(model.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_hostile_model_is_refused() {
+        check_refused(|m| m.format = 9, Malformed::Format { found: 9 });
+        check_refused(|m| m.features.clear(), Malformed::Features { found: 0 });
+        check_refused(|m| m.sizes.clear(), Malformed::Segments { found: 0 });
+        check_refused(|m| m.sizes[0] = u64::MAX, Malformed::Sizes);
+        check_refused(|m| m.sizes[0] = 3, Malformed::Sizes);
+        check_refused(|m| m.centroids[1] = f64::NAN, Malformed::Range { field: "centroids" });
+        check_refused(|m| m.center[0] = f64::INFINITY, Malformed::Range { field: "center" });
+        check_refused(|m| m.scale[0] = 0.0, Malformed::Range { field: "scale" });
+        check_refused(|m| m.scale[0] = -1.0, Malformed::Range { field: "scale" });
+        check_refused(|m| m.means = Some(vec![f64::NAN; 4]), Malformed::Range { field: "means" });
+        check_refused(|m| m.unit = 0.0, Malformed::Range { field: "unit" });
+        check_refused(|m| m.spread[0] = f64::NAN, Malformed::Range { field: "spread" });
+        for first in [1, 2, u32::MAX] {
+            let levels = Categories::most_frequent_of(vec![("n", 2), ("s", 1)], 64);
+            let category = Category { column: "region".into(), first, levels };
+            check_refused(|m| m.categories = vec![category.clone()], Malformed::Category);
+            let twice = || vec![Category { first: 0, ..category.clone() }; 2];
+            check_refused(|m| m.categories = twice(), Malformed::Category);
+        }
+        check_refused(|m| m.population_sd[0] = -1.0, Malformed::Range { field: "population_sd" });
+        check_refused(|m| m.inertia = f64::NAN, Malformed::Range { field: "inertia" });
+        let length = Malformed::Length { field: "centroids", found: 3, expected: 4 };
+        check_refused(|m| m.centroids.truncate(3), length);
+    }
+
+    #[test]
+    fn a_row_with_a_missing_value_or_another_width_has_no_segment() {
+        let model = model();
+        assert_eq!(model.segment(&[31.0, 0.1]), Some(1));
+        assert_eq!(model.segment(&[51.0, 0.1]), Some(2));
+        assert_eq!(model.segment(&[f64::NAN, 0.1]), None);
+        assert_eq!(model.segment(&[31.0]), None);
+        assert_eq!(model.distance(&[30.0, 0.1]), Some(0.0));
+        assert!((model.distance(&[25.0, 0.1]).unwrap() - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_row_far_beyond_the_training_data_has_a_finite_distance() {
+        for value in [1e300, -1e300, f64::MAX, f64::INFINITY, f64::MIN_POSITIVE] {
+            let (segment, distance) = model().nearest(&[value, -value]).unwrap();
+            assert!((1..=2).contains(&segment) && distance.is_finite(), "{value}");
+        }
+    }
+}
