@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 DOWNLOADS = CACHE / "downloads"
 PINS = json.loads((ROOT / "scripts" / "pins.json").read_text())
-SERVERS = ("18", "15")
+# What the tests run on, and what they run on with `make test-all`; the first is the one whose golden outputs are the common ones.
+SERVERS, ALL_SERVERS = ("18", "15"), ("18", "17", "16", "15")
 BEGAN = time.monotonic()
 
 
@@ -98,7 +99,7 @@ def wheel(pin_name):
         return path
     DOWNLOADS.mkdir(parents=True, exist_ok=True)
     say(f"downloading {pin['name']} {pin['version']}")
-    platform = ["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--platform", "any"]
+    platform = ["--python-version", pin.get("python", "3.11"), "--platform", "manylinux_2_28_x86_64", "--platform", "any"]
     for attempt in range(3):
         done = run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *platform]

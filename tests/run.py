@@ -33,7 +33,7 @@ def body():
     def wanted(name):
         return not arguments.filter or any(re.search(pattern, name) for pattern in arguments.filter)
 
-    servers = [server for server in house.SERVERS if not arguments.only or server in arguments.only]
+    servers = [server for server in house.ALL_SERVERS if (server in arguments.only if arguments.only else arguments.all or server in house.SERVERS)]
     if (not arguments.only or "pure" in arguments.only) and (not arguments.filter or "pure" in arguments.filter):
         pure(tally, arguments.long)
     if servers:
@@ -44,6 +44,10 @@ def body():
         print("\nfailed:")
         for name, _ in tally.failures:
             print(f"  {name}")
+    if tally.reasons:
+        print("\nskipped:")
+        for reason, n in tally.reasons.most_common():
+            print(f"  {n} because: {reason}")
     say("done")
     print(tally.summary(), flush=True)
     return 1 if tally.failed or not tally.passed else 0
@@ -51,7 +55,8 @@ def body():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=["pure", *house.SERVERS], help="only this server, or only the pure tests")
+    parser.add_argument("--only", action="append", choices=["pure", *house.ALL_SERVERS], help="only this server, or only the pure tests")
+    parser.add_argument("--all", action="store_true", help="on every supported server")
     parser.add_argument("--filter", action="append", metavar="REGEX", help="only tests whose name matches: sql/scale, test_cancel, catalog, readme")
     parser.add_argument("--accept", action="store_true", help="write what the golden tests printed as what is expected")
     parser.add_argument("--long", action="store_true", help="also the long tests")

@@ -38,9 +38,8 @@ impl AnyText {
         }
         if !has_one_text(type_oid) {
             let why = format!("a {name} of type {} is not read", type_name(type_oid));
-            return Err(report(Code::ERRCODE_DATATYPE_MISMATCH, why).set_hint(
-                "Cast it to text, in a form that no setting of the session changes.",
-            ));
+            return Err(report(Code::ERRCODE_DATATYPE_MISMATCH, why)
+                .set_hint("Cast it to text, in a form that no setting of the session changes."));
         }
         let kind = match Kind::of(type_oid) {
             // The digits of a float are its own: what SQL writes hangs on extra_float_digits.

@@ -1,6 +1,6 @@
 """Golden SQL tests: each tests/sql/NAME.sql goes through psql in a database of its own, and what psql prints must be NAME.out.
 
-NAME.15.out, where it exists, holds what PostgreSQL 15 prints instead. `--accept` writes what was printed.
+NAME.15.out, where it exists, holds what PostgreSQL 15 prints instead, and so for the other servers. `--accept` writes what was printed.
 """
 
 import difflib

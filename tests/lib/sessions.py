@@ -29,6 +29,7 @@ def run(server, tally, wanted, long):
         tests = [test for test in load(path) if wanted(f"{path.stem}::{test.__name__}")]
         tests = [test for test in tests if long or not getattr(test, "long", False)]
         if tests and not long and server != house.SERVERS[0] and getattr(tests[0].module, "ON_ONE_SERVER", False):
+            print(f"       {path.stem} is left to PostgreSQL {house.SERVERS[0]}: nothing in it hangs on the server's version", flush=True)
             continue
         if tests:
             run_file(server, tally, path, tests)

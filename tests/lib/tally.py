@@ -2,6 +2,7 @@
 
 import threading
 import traceback
+from collections import Counter
 
 import house
 
@@ -24,7 +25,7 @@ def told(figure):
 class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
-        self.failures = []
+        self.failures, self.reasons = [], Counter()
         self._lock = threading.Lock()
 
     def ok(self, name, seconds=None):
@@ -43,6 +44,7 @@ class Tally:
         self._line("skip", f"{name}: {why}", None)
         with self._lock:
             self.skipped += 1
+            self.reasons[str(why)] += 1
 
     def add_counts(self, passed, failed, skipped):
         with self._lock:

@@ -1,5 +1,6 @@
 """Functions of a value of any type: what is equal in SQL is one category, one class and one key, and a call is never a cast."""
 
+from lib.needs import needs
 from lib.pgwire import ServerError
 from lib.values import MEMBERS
 
@@ -23,6 +24,7 @@ UNREAD = {"money": "'1'", "numrange": "'[1,2]'", "integer[]": "'{1}'", "bytea": 
 
 
 def test_equal_values_are_one(cluster):
+    needs(cluster, "citext")
     with cluster.connect() as session:
         session.query(TYPES)
         for type_name, (equal, written, other) in EQUAL.items():
@@ -47,6 +49,7 @@ def test_equal_values_are_one(cluster):
 
 
 def test_equal_values_of_a_parallel_plan_are_one(cluster):
+    needs(cluster, "citext")
     with cluster.connect() as session:
         session.query("""CREATE EXTENSION IF NOT EXISTS citext; CREATE TABLE many AS SELECT (CASE i % 2 WHEN 0 THEN 'Tea' ELSE 'tEA' END)::citext AS c, i * 1.50 AS n FROM generate_series(1, 50000) i;
             SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0""")

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from lib import models, processes
 from lib.cluster import Cluster
-from lib.tally import Skip, long
+from lib.needs import needs
+from lib.tally import long
 
 NIGHT = {"shared_preload_libraries": "'pg_cron'", "cron.database_name": "'night'", "log_min_messages": "notice"}
 JOB = "$$CALL persona.refit_job('seg')$$"
@@ -79,8 +80,7 @@ def test_of_two_jobs_and_two_refits_by_hand_one_runs(cluster):
 @contextmanager
 def night(cluster, in_workers="on"):
     """A server with pg_cron in its one database."""
-    if cluster.server != "15":
-        raise Skip("pg_cron is tested on Debian's PostgreSQL 15")
+    needs(cluster, "pg_cron")
     server = Cluster(cluster.server, NIGHT)
     server.configure({"cron.use_background_workers": in_workers, "cron.host": f"'{server.directory}'"})
     server.start()

@@ -1,5 +1,6 @@
 """Keys of citext: a publication, its history and a profile treat as one key what citext takes for equal, wherever the type lives."""
 
+from lib.needs import needs
 
 # Where the extension is: in the search_path, outside of it, and under a name that needs quotes.
 PLACES = {"public": "public", "apart": "apart", "odd": '"Od""d schema"'}
@@ -21,6 +22,7 @@ def same(session, place, table, key="email"):
 
 
 def test_a_publication_has_one_row_of_equal_keys(cluster):
+    needs(cluster, "citext")
     for place in PLACES.values():
         with cluster.connect() as session:
             for model in ("seg", "sco", "rec"):
@@ -62,6 +64,7 @@ def test_a_publication_has_one_row_of_equal_keys(cluster):
 
 def test_a_type_that_takes_the_place_of_citext_runs_nothing(cluster):
     """A publication knows its key's type by name: another role's type of that name is not made values of."""
+    needs(cluster, "citext")
     with cluster.connect() as session:
         data(session, "apart")
         session.query("SELECT FROM persona.fit_scorer('sco', 'people', 'y', features => '{a,b}'); SELECT persona.publish('sco', 'scores', 'SELECT email::text AS email, a, b FROM people', 'email');"
@@ -78,6 +81,7 @@ def test_a_type_that_takes_the_place_of_citext_runs_nothing(cluster):
 
 def test_a_recommender_is_measured_on_keys_of_the_other_type(cluster):
     """A source of citext against a model of text, and the other way round: read as the model's keys are."""
+    needs(cluster, "citext")
     with cluster.connect() as session:
         data(session, "public")
         session.query("CREATE OR REPLACE VIEW written AS SELECT email::text, item::text FROM taken; CREATE OR REPLACE VIEW upper AS SELECT upper(email::text) AS email, upper(item::text) AS item FROM taken;"
