@@ -12,27 +12,27 @@ use pgrx::spi::quote_identifier;
 use crate::algo::memory::{self, Refused};
 use crate::algo::segment::stays::{self, Change, Stay};
 use crate::pg::datum::folded;
-use crate::pg::error::Report;
-use crate::pg::registry::{Version, select};
+use crate::pg::error::{Report, report};
+use crate::pg::kind::Kind;
+use crate::pg::models::registry::{self, Privilege, Version, select};
 
-use super::key_type::equality;
-use super::readable::{Readable, readable};
-use super::table::{Stamp, existing, parsed_name, run};
-use super::target::{must_be_own, refuse_temporary};
+use crate::pg::models::publish::Publication;
+use crate::pg::models::publish::key_type::equality;
+use crate::pg::models::publish::table::{Stamp, existing, parsed_name, run};
+use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
+use crate::pg::models::readable::{Readable, readable};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(
     model: &str,
     history: &str,
-    target: &str,
-    key: &str,
-    key_type: &str,
+    publication: &Publication,
     stamp: &Stamp,
 ) -> Result<(), Report> {
+    let Publication { target, key_column: column, key_type, .. } = publication;
     must_be_own(model, history)?;
     let now = &stamp.now;
-    let column = key;
-    let key = quote_identifier(key);
+    let key = quote_identifier(column);
     let history = match existing(history)? {
         Some(name) => name,
         None => {
@@ -61,12 +61,40 @@ pub(super) fn keep(
     Ok(())
 }
 
+/// segment_changes(model, since): who moved between segments, by the histories that publish keeps.
+#[pg_extern]
+fn segment_changes(
+    model: &str,
+    since: TimestampWithTimeZone,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(key, Option<String>),
+            name!(from_segment, Option<i32>),
+            name!(to_segment, Option<i32>),
+            name!(changed_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+    Report,
+> {
+    let version = registry::active(model, Kind::Segments, Privilege::Read)?;
+    let changes = changes(&version, since)?.ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("no history is kept of the segments of model \"{model}\""),
+        )
+        .set_hint("Keep one with persona.publish(…, history_table => 'name').")
+    })?;
+    Ok(TableIterator::new(changes.into_iter().map(|change| {
+        let at = TimestampWithTimeZone::try_from(change.at).ok();
+        (Some(change.key), change.from, change.to, at)
+    })))
+}
+
 /// Who moved between segments from then on, oldest first, by the histories of a model that the caller may read; None when there
 /// are none.
-pub(super) fn changes(
-    version: &Version,
-    since: TimestampWithTimeZone,
-) -> Result<Option<Vec<Change>>, Report> {
+fn changes(version: &Version, since: TimestampWithTimeZone) -> Result<Option<Vec<Change>>, Report> {
     let since = i64::from(since);
     let histories = select(
         "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",

@@ -8,8 +8,8 @@ use pgrx::spi::quote_literal;
 
 use crate::pg::datum::{base_type, type_name};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::models::registry;
 use crate::pg::query::{self, spi_failed};
-use crate::pg::registry;
 use crate::pg::security::{as_role, current_role, with_latest_snapshot};
 
 use super::key_type::checked;
@@ -76,7 +76,7 @@ fn place(table: &str) -> Result<Option<Place>, Report> {
 
 /// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL has no other lock for it. Its
 /// privileges may change meanwhile.
-pub(super) fn keep_schema_name(schema: Oid) -> Result<(), Report> {
+pub(crate) fn keep_schema_name(schema: Oid) -> Result<(), Report> {
     // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
     let n_locked = as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
         Spi::connect_mut(|client| {

@@ -11,10 +11,11 @@ use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Report, report};
+use crate::pg::models::registry::Version;
+use crate::pg::models::registry::with_catalog_first;
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
-use crate::pg::registry::Version;
-use crate::pg::security::{with_catalog_first, with_plain_quotes};
+use crate::pg::security::with_plain_quotes;
 
 use super::key_type::equality;
 use super::rowset::with_rows;
@@ -46,7 +47,7 @@ impl Written {
 /// locked, the time is later than that of every writing before, which the beginning of the transaction need not be.
 pub(crate) struct Stamp {
     /// As SQL.
-    pub(super) now: String,
+    pub(crate) now: String,
     version: i32,
 }
 
@@ -181,14 +182,14 @@ pub(crate) fn qualified_name(target: &str) -> Result<String, Report> {
 }
 
 /// The table's name, qualified and quoted, if it is there.
-pub(super) fn existing(target: &str) -> Result<Option<String>, Report> {
+pub(crate) fn existing(target: &str) -> Result<Option<String>, Report> {
     // Text that is no name is refused, here and on every server alike.
     parsed_name(target)?;
     find_relation(target)
 }
 
 /// The name as SQL, without the name of this database before it, each part quoted and as long as PostgreSQL keeps it; text that is no name is refused by PostgreSQL.
-pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
+pub(crate) fn parsed_name(target: &str) -> Result<String, Report> {
     let query = format!(
         "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part.part::pg_catalog.name::pg_catalog.text), '.' ORDER BY part.place) \
          FROM pg_catalog.unnest(pg_catalog.parse_ident({})) WITH ORDINALITY AS part (part, place) \
@@ -312,7 +313,7 @@ fn change(
     Ok(written)
 }
 
-pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
+pub(crate) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
     Spi::connect(|client| {
         let rows = client.select(query, Some(1), &[])?;
         if rows.is_empty() { Ok(None) } else { rows.first().get_one::<T>() }
@@ -321,7 +322,7 @@ pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option
 }
 
 /// Runs a statement as the caller, and returns how many rows it changed.
-pub(super) fn run(statement: &str) -> Result<usize, Report> {
+pub(crate) fn run(statement: &str) -> Result<usize, Report> {
     Spi::connect_mut(|client| client.update(statement, None, &[]).map(|rows| rows.len()))
         .map_err(spi_failed)
 }

@@ -2,24 +2,29 @@
 //!
 //! Only a model's owner publishes, into tables of his own: a refit writes them again as the owner, whoever asks for it.
 
+pub(crate) mod key_type;
+mod rowset;
+pub(crate) mod table;
+pub(crate) mod target;
+
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
-use pgrx::spi::{quote_identifier, quote_literal};
+use pgrx::spi::quote_identifier;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
+use crate::pg::models::family::{From, Published, Wanted, family};
+use crate::pg::models::registry::with_catalog_first;
+use crate::pg::models::registry::{self, Path, Privilege, Version};
 use crate::pg::names::written_type;
 use crate::pg::query::Row;
-use crate::pg::recommend;
-use crate::pg::registry::{self, Kind, Path, Privilege, Version};
-use crate::pg::security::{as_role, attempt, with_catalog_first, with_search_path};
+use crate::pg::security::{as_role, attempt, with_search_path};
 
-use super::history;
-use super::table::{Rows, Stamp, Written, qualified_name, select_one, write_query};
-use super::target::{check_key, must_be_fit, must_be_own, refuse_temporary};
+use table::{Rows, Stamp, Written, qualified_name, select_one, write_query};
+use target::{check_key, must_be_fit, must_be_own, refuse_temporary};
 
 /// A table that is kept up to date from a model.
 #[derive(Debug, Clone)]
@@ -30,7 +35,7 @@ pub(crate) struct Publication {
     pub(crate) source: Option<String>,
     pub(crate) key_column: String,
     pub(crate) key_type: String,
-    /// Items per customer, for a recommender.
+    /// Rows per customer, where the model knows its customers.
     pub(crate) n: Option<i32>,
     /// Qualified and quoted: keeps when each key entered a segment and left it.
     pub(crate) history: Option<String>,
@@ -56,8 +61,7 @@ pub(crate) fn remember(
     match history.flatten() {
         None => Ok(()),
         Some(history) => with_catalog_first(|| {
-            let Publication { target, key_column, key_type, .. } = publication;
-            history::keep(&version.name, &history, target, key_column, key_type, stamp)
+            family(version.kind)?.keep_history(version, publication, &history, stamp)
         }),
     }
 }
@@ -150,7 +154,7 @@ pub(crate) fn publish_again(
 ) -> Result<Written, Report> {
     with_catalog_first(|| {
         must_be_own(&version.name, &publication.target)?;
-        let (columns, keys) = columns_for(version, publication);
+        let (columns, keys) = columns_for(family(version.kind)?.published(), publication);
         check_key(&publication.key_column, &columns[1..])?;
         let Publication { target, key_type, .. } = publication;
         must_be_fit(version.model_id, false, target, &columns, key_type)?;
@@ -205,24 +209,7 @@ fn publish(
         model.must_be_its_owner()
     })?;
     let version = registry::fresh(|| found.live())?;
-    check_n(n, &version)?;
-    if history_table.is_some() && version.kind != Kind::Segments {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("model \"{model}\" is of kind {}, of which no history is kept", version.kind),
-        )
-        .set_hint(
-            "Leave history_table out: a history is of the segments of a model of segments.",
-        ));
-    }
-    if source.is_some() && version.kind == Kind::Recommender {
-        let why = format!(
-            "model \"{model}\" is of kind {}, of which the users that it knows are published",
-            version.kind
-        );
-        return Err(report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, why)
-            .set_hint("Leave source out: it says nothing of a recommender."));
-    }
+    check_arguments(&version, source, n, history_table)?;
     let target = qualified_name(target)?;
     let before = publications(version.model_id)?.into_iter().find(|one| one.target == target);
     let key_column = match (key, &before) {
@@ -257,15 +244,41 @@ fn publish(
     Ok(TableIterator::once((inserted, updated, deleted)))
 }
 
-fn check_n(n: Option<i32>, version: &Version) -> Result<(), Report> {
-    let Some(n) = n else { return Ok(()) };
-    if version.kind != Kind::Recommender {
-        let Version { name, kind, .. } = version;
+/// Refuses what says nothing of models of this kind.
+fn check_arguments(
+    version: &Version,
+    source: Option<&str>,
+    n: Option<i32>,
+    history_table: Option<&str>,
+) -> Result<(), Report> {
+    let Version { name, kind, .. } = version;
+    let published = family(*kind)?.published();
+    if history_table.is_some() && !published.keeps_history {
         return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("model \"{name}\" is of kind {kind}, of which n says nothing"),
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("model \"{name}\" is of kind {kind}, of which no history is kept"),
         )
-        .set_hint("Leave n out: it is how many items a recommender lists for each user."));
+        .set_hint(
+            "Leave history_table out: a history is of customers who move from segment to segment.",
+        ));
+    }
+    let refused = |why: String, hint: &str| {
+        Err(report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, why).set_hint(hint))
+    };
+    if source.is_some() && published.from == From::Model {
+        return refused(
+            format!(
+                "model \"{name}\" is of kind {kind}, of which the users that it knows are published"
+            ),
+            "Leave source out: it says nothing of such a model.",
+        );
+    }
+    let Some(n) = n else { return Ok(()) };
+    if published.from == From::Source {
+        return refused(
+            format!("model \"{name}\" is of kind {kind}, of which n says nothing"),
+            "Leave n out: it is how many rows there are for each user whom a model knows.",
+        );
     }
     if n < 1 {
         let (option, value) = ("n".into(), n.to_string());
@@ -276,18 +289,12 @@ fn check_n(n: Option<i32>, version: &Version) -> Result<(), Report> {
 
 /// The column of keys of a model's own source.
 fn key_of_fit(version: &Version) -> Result<String, Report> {
-    match version.kind {
-        Kind::Recommender => {
-            Ok(fit_argument(version, "user_column")?.unwrap_or_else(|| "user_id".into()))
-        }
-        Kind::Segments | Kind::Scorer => {
-            fit_argument(version, "key")?.ok_or_else(|| {
-                Report::from(Error::NullArgument { argument: "key" }).set_hint(
-                    "The fit names no key either: name the column of the source that tells whose row it is, as in key => 'customer_id'.",
-                )
-            })
-        }
-    }
+    let (argument, otherwise) = family(version.kind)?.published().key_argument;
+    fit_argument(version, argument)?.or(otherwise.map(str::to_owned)).ok_or_else(|| {
+        Report::from(Error::NullArgument { argument: "key" }).set_hint(
+            "The fit names no key either: name the column of the source that tells whose row it is, as in key => 'customer_id'.",
+        )
+    })
 }
 
 /// unpublish(model, target_table): whether it was published there. The table stays, and is the owner's.
@@ -302,60 +309,35 @@ fn unpublish(model: &str, target_table: &str) -> Result<bool, Report> {
     Ok(n_deleted > 0)
 }
 
-/// One row per customer (per customer and rank for a recommender), of the columns that [`columns_for`] names; and the keys of them
-/// alone, where the source may have one twice.
+/// The rows, of the columns that [`columns_for`] names; and the keys of them alone, where the source may have one twice.
 fn queries_for(
     version: &Version,
     publication: &Publication,
 ) -> Result<(String, Option<String>), Report> {
-    let model = quote_literal(&version.name);
-    let (key, key_type) = (quote_identifier(&publication.key_column), &publication.key_type);
-    let of_source = |what: &str| -> Result<String, Report> {
-        let source = source_of(version, publication)?;
-        Ok(format!("SELECT s.{key}::{key_type} AS {key}{what} FROM ({source}\n) AS s"))
+    let family = family(version.kind)?;
+    let from = family.published().from;
+    let source = match from {
+        From::Source => source_of(version, publication)?,
+        From::Model => String::new(),
     };
-    let query = match version.kind {
-        // A volatile column keeps the planner from asking for the segment wherever it stands. OFFSET 0 would as well, but in one
-        // process.
-        Kind::Segments => format!(
-            "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM ({}) AS p \
-             LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment",
-            of_source(&format!(
-                ", persona.segment({model}, s.*) AS segment, pg_catalog.clock_timestamp()"
-            ))?
-        ),
-        Kind::Scorer => {
-            of_source(&format!(", persona.score_batch({model}, s.*) OVER () AS score"))?
-        }
-        // It is asked for the users that it knows: its source may be gone.
-        Kind::Recommender => {
-            return Ok((
-                format!(
-                    "SELECT r.user_key::{key_type} AS {key}, r.rank, r.item::{item_type}, r.score, \
-                     r.because_of::{item_type}, r.is_popular FROM persona.recommend_all({model}, {}) AS r",
-                    publication.n.unwrap_or(10),
-                    item_type = registry::fresh(|| recommend::item_type(&version.name))?,
-                ),
-                None,
-            ));
-        }
+    let wanted = Wanted {
+        key: &quote_identifier(&publication.key_column),
+        key_type: &publication.key_type,
+        source: &source,
+        n: publication.n,
     };
-    Ok((query, Some(of_source("")?)))
+    let keys = (from == From::Source).then(|| wanted.of_source(""));
+    Ok((family.rows(version, &wanted)?, keys))
 }
 
 /// The names of the columns, and of those that are the key.
 fn columns_for<'a>(
-    version: &Version,
+    published: &Published,
     publication: &'a Publication,
 ) -> (Vec<&'a str>, Vec<&'a str>) {
     let key = publication.key_column.as_str();
-    match version.kind {
-        Kind::Segments => (vec![key, "segment", "label"], vec![key]),
-        Kind::Scorer => (vec![key, "score"], vec![key]),
-        Kind::Recommender => {
-            (vec![key, "rank", "item", "score", "because_of", "is_popular"], vec![key, "rank"])
-        }
-    }
+    let columns = [key].into_iter().chain(published.columns.iter().copied());
+    (columns.collect(), [key].into_iter().chain(published.rank).collect())
 }
 
 fn source_of(version: &Version, publication: &Publication) -> Result<String, Report> {
@@ -378,8 +360,8 @@ fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Rep
 
 /// The type of the key column in the source.
 fn key_type(version: &Version, publication: &Publication) -> Result<String, Report> {
-    if version.kind == Kind::Recommender {
-        return registry::fresh(|| recommend::user_type(&version.name));
+    if let Some(found) = family(version.kind)?.key_type(version)? {
+        return Ok(found);
     }
     let source = source_of(version, publication)?;
     let key = quote_identifier(&publication.key_column);
@@ -389,35 +371,4 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     );
     let found = select_one::<String>(&query)?.unwrap_or_else(|| "text".into());
     Ok(written_type(&found)?.unwrap_or(found))
-}
-
-/// segment_changes(model, since): who moved between segments, by the histories that publish keeps.
-#[pg_extern]
-fn segment_changes(
-    model: &str,
-    since: TimestampWithTimeZone,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(key, Option<String>),
-            name!(from_segment, Option<i32>),
-            name!(to_segment, Option<i32>),
-            name!(changed_at, Option<TimestampWithTimeZone>),
-        ),
-    >,
-    Report,
-> {
-    let version = registry::active(model, Kind::Segments, Privilege::Read)?;
-    let changes = history::changes(&version, since)?.ok_or_else(|| {
-        report(
-            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("no history is kept of the segments of model \"{model}\""),
-        )
-        .set_hint("Keep one with persona.publish(…, history_table => 'name').")
-    })?;
-    Ok(TableIterator::new(changes.into_iter().map(|change| {
-        let at = TimestampWithTimeZone::try_from(change.at).ok();
-        (Some(change.key), change.from, change.to, at)
-    })))
 }
