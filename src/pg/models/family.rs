@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::pg::error::{Report, report};
 
 use super::publish::Publication;
-use super::publish::table::Stamp;
+use super::publish::table::{Column, Stamp};
 use super::registry::Version;
 use crate::pg::kind::Kind;
 
@@ -61,7 +61,7 @@ pub(crate) struct Headline {
 /// What a published table has.
 pub(crate) struct Published {
     /// The columns after the customer's key.
-    pub(crate) columns: &'static [&'static str],
+    pub(crate) columns: &'static [Column],
     /// Which of them numbers the rows of a customer, where he has several: a part of the key.
     pub(crate) rank: Option<&'static str>,
     /// Which of them say it in words.

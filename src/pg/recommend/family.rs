@@ -7,7 +7,7 @@ use crate::pg::error::Report;
 use crate::pg::models::family::{self, From, Headline, Published, Wanted};
 use crate::pg::models::registry::{self, Version};
 
-use super::everyone::{self, COLUMNS};
+use super::everyone::{self, COLUMNS, RANK};
 use super::fit;
 
 pub(crate) struct Family;
@@ -32,8 +32,8 @@ impl family::Family for Family {
     fn published(&self) -> &'static Published {
         &Published {
             columns: &COLUMNS,
-            rank: Some("rank"),
-            answer: &["item", "rank"],
+            rank: Some(RANK),
+            answer: &["item", RANK],
             key_argument: ("user_column", Some("user_id")),
             from: From::Model,
             keeps_history: false,

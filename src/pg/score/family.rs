@@ -5,13 +5,15 @@ use serde_json::Value;
 
 use crate::pg::error::Report;
 use crate::pg::models::family::{self, From, Headline, Published, Wanted};
+use crate::pg::models::publish::table::Column;
 use crate::pg::models::registry::Version;
 
 use super::fit;
 
 pub(crate) struct Family;
 
-const COLUMNS: [&str; 1] = ["score"];
+const SCORE: &str = "score";
+const COLUMNS: [Column; 1] = [Column::new(SCORE, "double precision")];
 
 impl family::Family for Family {
     fn fit_again(
@@ -31,7 +33,7 @@ impl family::Family for Family {
         &Published {
             columns: &COLUMNS,
             rank: None,
-            answer: &COLUMNS,
+            answer: &[SCORE],
             key_argument: ("key", None),
             from: From::Source,
             keeps_history: false,
@@ -39,12 +41,12 @@ impl family::Family for Family {
     }
 
     fn rows(&self, version: &Version, wanted: &Wanted) -> Result<String, Report> {
-        let (model, [score]) = (quote_literal(&version.name), COLUMNS);
-        Ok(wanted.of_source(&format!(", persona.score_batch({model}, s.*) OVER () AS {score}")))
+        let model = quote_literal(&version.name);
+        Ok(wanted.of_source(&format!(", persona.score_batch({model}, s.*) OVER () AS {SCORE}")))
     }
 
     fn answer(&self, rows: &[Value]) -> String {
-        let [score] = COLUMNS.map(|column| rows.first().and_then(|row| row[column].as_f64()));
+        let score = rows.first().and_then(|row| row[SCORE].as_f64());
         score.map_or_else(String::new, |score| format!("{score:.4}"))
     }
 }

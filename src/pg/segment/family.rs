@@ -32,7 +32,7 @@ impl family::Family for Family {
         &Published {
             columns: &COLUMNS,
             rank: None,
-            answer: &COLUMNS,
+            answer: &["segment", "label"],
             key_argument: ("key", None),
             from: From::Source,
             keeps_history: true,
@@ -54,7 +54,7 @@ impl family::Family for Family {
 
     fn answer(&self, rows: &[Value]) -> String {
         let of_first = |column: &str| rows.first().map_or(&Value::Null, |row| &row[column]);
-        let [segment, label] = COLUMNS.map(of_first);
+        let [segment, label] = COLUMNS.map(|column| of_first(column.name));
         label.as_str().map_or_else(|| format!("segment {segment}"), str::to_owned)
     }
 

@@ -15,6 +15,8 @@ use crate::pg::datum::folded;
 use crate::pg::error::{Report, report};
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{self, Privilege, Version, select};
+use crate::pg::query;
+use crate::pg::security::with_latest_snapshot;
 
 use crate::pg::models::publish::Publication;
 use crate::pg::models::publish::key_type::equality;
@@ -34,7 +36,12 @@ pub(super) fn keep(
     let now = &stamp.now;
     let key = quote_identifier(column);
     let history = match existing(history)? {
-        Some(name) => name,
+        Some(name) if is_history(&name, column)? && name != *target => name,
+        Some(name) => {
+            let why = format!("table {name} is no history");
+            return Err(report(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, why)
+                .set_hint("Name a table that is not there yet: it is made as it has to be."));
+        }
         None => {
             let name = parsed_name(history)?;
             run(&format!(
@@ -59,6 +66,20 @@ pub(super) fn keep(
          (SELECT FROM {history} AS h WHERE h.{key} {equals} t.{key} AND h.left_at IS NULL)"
     ))?;
     Ok(())
+}
+
+/// Whether the table has the columns of a history by this key.
+fn is_history(table: &str, key: &str) -> Result<bool, Report> {
+    let found = with_latest_snapshot(|| {
+        query::select_one(
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute \
+             WHERE attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid AND NOT attisdropped \
+               AND attname OPERATOR(pg_catalog.=) ANY (ARRAY['segment', 'label', 'entered_at', 'left_at', $2]::pg_catalog.name[])",
+            &[table.into(), key.into()],
+            |row| row.get::<i64>(1),
+        )
+    })?;
+    Ok(found.flatten() == Some(5))
 }
 
 /// segment_changes(model, since): who moved between segments, by the histories that publish keeps.

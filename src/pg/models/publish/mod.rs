@@ -2,7 +2,9 @@
 //!
 //! Only a model's owner publishes, into tables of his own: a refit writes them again as the owner, whoever asks for it.
 
+mod errors;
 pub(crate) mod key_type;
+mod publication;
 mod rowset;
 pub(crate) mod table;
 pub(crate) mod target;
@@ -10,7 +12,6 @@ pub(crate) mod target;
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
-use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
@@ -20,107 +21,13 @@ use crate::pg::models::family::{From, Published, Wanted, family};
 use crate::pg::models::registry::with_catalog_first;
 use crate::pg::models::registry::{self, Path, Privilege, Version};
 use crate::pg::names::written_type;
-use crate::pg::query::Row;
 use crate::pg::security::{as_role, attempt, with_search_path};
 
+use errors::{key_twice, without_column, without_key};
+use publication::publications;
+pub(crate) use publication::{Publication, remember};
 use table::{Rows, Stamp, Written, qualified_name, select_one, write_query};
 use target::{check_key, must_be_fit, must_be_own, refuse_temporary};
-
-/// A table that is kept up to date from a model.
-#[derive(Debug, Clone)]
-pub(crate) struct Publication {
-    /// Qualified and quoted.
-    pub(crate) target: String,
-    /// None for the source of the fit.
-    pub(crate) source: Option<String>,
-    pub(crate) key_column: String,
-    pub(crate) key_type: String,
-    /// Rows per customer, where the model knows its customers.
-    pub(crate) n: Option<i32>,
-    /// Qualified and quoted: keeps when each key entered a segment and left it.
-    pub(crate) history: Option<String>,
-    pub(crate) path: Path,
-}
-
-/// Remembers that the table, which was just written, is kept up to date from the model; and brings its history up to date, if
-/// one is kept.
-pub(crate) fn remember(
-    version: &Version,
-    publication: &Publication,
-    n_rows: i64,
-    stamp: &Stamp,
-) -> Result<(), Report> {
-    remember_alone(version, publication, n_rows, stamp)?;
-    let history = registry::fresh(|| {
-        registry::select_one(
-            "SELECT history FROM persona.publication WHERE model_id = $1 AND target = $2",
-            &[version.model_id.into(), publication.target.as_str().into()],
-            |row| row.get::<String>(1),
-        )
-    })?;
-    match history.flatten() {
-        None => Ok(()),
-        Some(history) => with_catalog_first(|| {
-            family(version.kind)?.keep_history(version, publication, &history, stamp)
-        }),
-    }
-}
-
-fn remember_alone(
-    version: &Version,
-    publication: &Publication,
-    n_rows: i64,
-    stamp: &Stamp,
-) -> Result<(), Report> {
-    let statement = format!(
-        "INSERT INTO persona.publication \
-         (model_id, target, source, key_column, key_type, n, history, search_path, path_owners, published_version, n_rows, published_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::oid[]::persona.role[], $10, $11, {}) \
-         ON CONFLICT (model_id, persona.hidden(target)) DO UPDATE SET source = excluded.source, \
-         key_column = excluded.key_column, key_type = excluded.key_type, n = excluded.n, \
-         history = coalesce(excluded.history, publication.history), \
-         search_path = excluded.search_path, path_owners = excluded.path_owners, published_version = excluded.published_version, \
-         n_rows = excluded.n_rows, published_at = excluded.published_at",
-        stamp.now
-    );
-    registry::change(
-        &statement,
-        &[
-            version.model_id.into(),
-            publication.target.as_str().into(),
-            publication.source.as_deref().into(),
-            publication.key_column.as_str().into(),
-            publication.key_type.as_str().into(),
-            publication.n.into(),
-            publication.history.as_deref().into(),
-            publication.path.schemas.as_str().into(),
-            publication.path.owners.clone().into(),
-            version.version.into(),
-            n_rows.into(),
-        ],
-    )
-}
-
-/// The tables that are kept up to date from the model, as they are now.
-pub(crate) fn publications(model_id: i64) -> Result<Vec<Publication>, Report> {
-    let read = |row: &Row| Publication {
-        target: row.get(1).unwrap_or_default(),
-        source: row.get(2),
-        key_column: row.get(3).unwrap_or_default(),
-        key_type: row.get(4).unwrap_or_default(),
-        n: row.get(5),
-        history: row.get(6),
-        path: Path::of(row, 7),
-    };
-    registry::fresh(|| {
-        registry::select(
-            "SELECT target, source, key_column, key_type, n, history, search_path, path_owners::oid[] FROM persona.publication \
-             WHERE model_id = $1 ORDER BY target",
-            &[model_id.into()],
-            read,
-        )
-    })
-}
 
 /// Brings every table that the model is published into up to date, as the owner: the version has just become the active one. `written` was
 /// written with it. Where one cannot be, nothing is changed. Returns how many rows were.
@@ -154,39 +61,25 @@ pub(crate) fn publish_again(
 ) -> Result<Written, Report> {
     with_catalog_first(|| {
         must_be_own(&version.name, &publication.target)?;
-        let (columns, keys) = columns_for(family(version.kind)?.published(), publication);
-        check_key(&publication.key_column, &columns[1..])?;
-        let Publication { target, key_type, .. } = publication;
-        must_be_fit(version.model_id, false, target, &columns, key_type)?;
+        let published = family(version.kind)?.published();
+        let (columns, keys) = columns_for(published, publication);
+        let Publication { target, key_column, key_type, .. } = publication;
+        check_key(key_column, published.columns)?;
+        must_be_fit(version.model_id, false, target, (key_column, key_type), published.columns)?;
         let (query, keys_alone) = queries_for(version, publication)?;
         let (rows, stamp) =
             (Rows { query: &query, keys: keys_alone.as_deref() }, Stamp::of(version));
         let write = || write_query(&publication.target, &rows, &columns, &keys, &stamp);
         let written = PgTryBuilder::new(AssertUnwindSafe(write))
             .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |error| {
-                Err(without_key(error, &publication.key_column))
+                Err(without_key(error, key_column))
             })
+            .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |error| Err(key_twice(error)))
             .execute()?;
         refuse_temporary(&publication.target)?;
         remember(version, publication, written.n_rows, &stamp)?;
         Ok(written)
     })
-}
-
-/// What PostgreSQL says of a row without a key, and what to do about it.
-fn without_key(error: CaughtError, key: &str) -> Report {
-    // Another column of the table may be needed, too.
-    let is_of_key = |said: &str| said.contains(&format!("\"{key}\""));
-    let error = match error {
-        CaughtError::PostgresError(error) | CaughtError::ErrorReport(error)
-            if is_of_key(error.message()) =>
-        {
-            error
-        }
-        error => error.rethrow(),
-    };
-    report(error.sql_error_code(), error.message().to_owned())
-        .set_hint("A row of nobody cannot be published: leave rows without a key out of the source, with WHERE ... IS NOT NULL.")
 }
 
 /// publish(model, target_table, source, key, n, history_table)
@@ -336,7 +229,7 @@ fn columns_for<'a>(
     publication: &'a Publication,
 ) -> (Vec<&'a str>, Vec<&'a str>) {
     let key = publication.key_column.as_str();
-    let columns = [key].into_iter().chain(published.columns.iter().copied());
+    let columns = [key].into_iter().chain(published.columns.iter().map(|column| column.name));
     (columns.collect(), [key].into_iter().chain(published.rank).collect())
 }
 
@@ -369,6 +262,12 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
         "SELECT pg_catalog.format_type(pg_catalog.pg_typeof(k.v)::pg_catalog.oid, -1) FROM \
          (SELECT (SELECT s.{key} FROM ({source}\n) AS s LIMIT 1) AS v) AS k"
     );
-    let found = select_one::<String>(&query)?.unwrap_or_else(|| "text".into());
+    let look_up = || select_one::<String>(&query);
+    let found = PgTryBuilder::new(AssertUnwindSafe(look_up))
+        .catch_when(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, |error| {
+            Err(without_column(error, &publication.key_column))
+        })
+        .execute()?
+        .unwrap_or_else(|| "text".into());
     Ok(written_type(&found)?.unwrap_or(found))
 }

@@ -20,6 +20,20 @@ use crate::pg::security::with_plain_quotes;
 use super::key_type::equality;
 use super::rowset::with_rows;
 
+/// A column that tables of a kind have, after the key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    /// None where it is one of the model's own.
+    pub(crate) sql_type: Option<&'static str>,
+}
+
+impl Column {
+    pub(crate) const fn new(name: &'static str, sql_type: &'static str) -> Self {
+        Self { name, sql_type: Some(sql_type) }
+    }
+}
+
 /// A column of the table.
 pub(crate) struct Output<'a> {
     pub(crate) name: &'a str,
@@ -66,6 +80,9 @@ pub(crate) struct Rows<'a> {
     pub(crate) keys: Option<&'a str>,
 }
 
+pub(super) const ONE_A_KEY: &str =
+    "A table has one row for each key: name a source that has, as with SELECT DISTINCT ON.";
+
 impl Rows<'_> {
     /// Refuses rows of which two have one key: the table, which was just made equal to them, would have the one or the other of the
     /// two. Returns how many rows it has.
@@ -79,18 +96,23 @@ impl Rows<'_> {
             client.update(&counts, None, &[])?.first().get_two::<i64, i64>()
         });
         let (n_rows, n_wanted) = counts.map_err(spi_failed)?;
-        // The source may have changed since.
+        // The source may have changed since; or the table has no key, and had a row twice.
         if n_rows != n_wanted {
             let keys = keys.join(", ");
-            let twice = format!(
-                "SELECT pg_catalog.concat_ws(', ', {keys}) FROM ({rows}) AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
-            );
-            if let Some(key) = select_one::<String>(&twice)? {
-                return Err(report(
-                    PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-                    format!("key ({keys})=({key}) is there more than once"),
-                )
-                .set_hint("A table has one row for each key: name a source that has, as with SELECT DISTINCT ON."));
+            for (all, what) in [
+                (format!("({rows})"), String::new()),
+                (table.to_owned(), format!(" in table {table}")),
+            ] {
+                let twice = format!(
+                    "SELECT pg_catalog.concat_ws(', ', {keys}) FROM {all} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
+                );
+                if let Some(key) = select_one::<String>(&twice)? {
+                    return Err(report(
+                        PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+                        format!("key ({keys})=({key}) is there more than once{what}"),
+                    )
+                    .set_hint(ONE_A_KEY));
+                }
             }
         }
         Ok(n_rows.unwrap_or_default())
@@ -98,7 +120,8 @@ impl Rows<'_> {
 }
 
 /// The columns of our own in each table that is written.
-pub(crate) const STAMPED: [&str; 2] = ["since", "version"];
+pub(crate) const STAMPED: [Column; 2] =
+    [Column::new("since", "timestamptz"), Column::new("version", "integer")];
 
 /// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
 pub(crate) fn write(
