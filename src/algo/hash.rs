@@ -5,10 +5,14 @@
 use super::random::mix;
 
 pub fn stable_hash(bytes: &[u8]) -> u64 {
-    let fnv = bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, &byte| {
+    mix(fnv(bytes))
+}
+
+/// FNV-1a alone: good where it is mixed later.
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    mix(fnv)
+    })
 }
 
 #[cfg(test)]

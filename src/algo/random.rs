@@ -49,7 +49,7 @@ pub fn unit(draw: u64) -> f64 {
     (draw >> 11) as f64 / (1u64 << 53) as f64
 }
 
-const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(super) const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
 
 pub(super) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

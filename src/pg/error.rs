@@ -7,9 +7,9 @@ use std::io::ErrorKind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::PgSqlErrorCode as Code;
 
+use super::kind::Kind;
 use crate::algo::encoded;
 use crate::algo::memory::Refused;
-use crate::pg::registry::Kind;
 
 /// What a SQL function returns when it fails.
 pub(crate) type Report = ErrorReport;

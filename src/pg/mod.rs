@@ -1,6 +1,6 @@
 //! The SQL surface. A SQL function converts in, calls one function of `algo`, and converts out.
 //!
-//! The plumbing: `datum` and `record` read values, `ingest` reads whole queries, `value` and `registry` keep what was
+//! The plumbing: `datum` and `record` read values, `ingest` reads whole queries, `value` and `models` keep what was
 //! fitted, `threads` computes without blocking interrupts, `error` turns every failure into SQLSTATE, message and HINT.
 
 mod any_text;
@@ -14,12 +14,13 @@ mod gathered;
 mod guc;
 mod ingest;
 mod key;
+mod kind;
+mod models;
 mod names;
 mod progress;
 mod query;
 mod raw;
 mod record;
-mod registry;
 mod reserve;
 mod scan;
 mod security;
@@ -32,7 +33,6 @@ mod clean;
 mod customers;
 mod describe;
 mod encode;
-mod operate;
 mod options;
 mod recommend;
 mod score;
@@ -40,6 +40,9 @@ mod scorer;
 mod segment;
 mod shapes;
 mod standardise;
+
+use kind::Kind;
+use models::family::Family;
 
 pgrx::pg_module_magic!();
 
@@ -56,5 +59,15 @@ extern "C-unwind" fn _PG_init() {
     }
     reserve::begin();
     guc::define();
-    registry::watch_memberships();
+    models::registry::watch_memberships();
+    models::family::register(family);
+}
+
+/// The room of each kind of models.
+fn family(kind: Kind) -> &'static dyn Family {
+    match kind {
+        Kind::Segments => &segment::Family,
+        Kind::Scorer => &score::Family,
+        Kind::Recommender => &recommend::Family,
+    }
 }

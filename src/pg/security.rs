@@ -16,15 +16,6 @@ pub(crate) fn with_catalog_names<T>(work: impl FnOnce() -> T) -> T {
     with_search_path(c"pg_catalog, pg_temp", work)
 }
 
-/// Runs `work` with the caller's search_path and pg_catalog before it: of two operators that fit equally well PostgreSQL's own
-/// is taken, and a type's own still fits better.
-pub(crate) fn with_catalog_first<T>(work: impl FnOnce() -> T) -> T {
-    let schemas = super::registry::Path::current().map(|path| path.schemas).unwrap_or_default();
-    let path = format!("pg_catalog, {schemas}");
-    let path = std::ffi::CString::new(path.trim_end_matches(", ")).unwrap_or_default();
-    with_search_path(&path, work)
-}
-
 /// Runs `work` with this search_path; settings changed inside are put back. On an error PostgreSQL puts them back itself,
 /// when the (sub)transaction ends.
 pub(crate) fn with_search_path<T>(path: &CStr, work: impl FnOnce() -> T) -> T {

@@ -154,6 +154,10 @@ def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cl
             'no column "id"': "CREATE TABLE t (key bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer)",
             "is of type text, and the model's key is of type bigint": "CREATE TABLE t (id text PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer)",
             "is of type integer, and": "CREATE TABLE t (id integer PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer)",
+            'column "segment" of table public.t is of type text, and what is written is of type integer': "CREATE TABLE t (id bigint PRIMARY KEY, segment text, label text, score float8, since timestamptz, version integer)",
+            'column "score" of table public.t is of type real, and what is written is of type double precision': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score real, since timestamptz, version integer)",
+            'column "since" of table public.t is of type date': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8, since date, version integer)",
+            'itself writes column "version"': "CREATE TABLE t (id bigint PRIMARY KEY, segment integer, label text, score float8, since timestamptz, version integer GENERATED ALWAYS AS (segment) STORED)",
             "is no table": "CREATE TABLE under (id bigint, segment integer, label text, score float8, since timestamptz, version integer); CREATE VIEW t AS SELECT * FROM under",
             "from another model": "SELECT FROM persona.fit_segments('other', 'customers', 'id', 2, features => '{spend}', save_to => 't'); ALTER TABLE t ADD score float8",
         }
@@ -162,10 +166,10 @@ def test_a_table_that_is_not_the_models_is_refused_before_anything_is_written(cl
             before = session.rows("SELECT t::text FROM t ORDER BY 1")
             for call in ("SELECT persona.publish('seg', 't')", FIT.format(source="customers", k=2, more=", save_to => 't'"),
                          "SELECT persona.publish('sco', 't', 'SELECT * FROM customers', 'id')"):
-                if "label" in reason and "sco" in call:
+                if any(name in reason for name in ("label", "segment")) and "sco" in call or "score" in reason and "seg" in call:
                     continue
                 error = session.error(call)
-                assert error.sqlstate in ("55000", "42703", "42804", "42809") and reason in error.message and error.hint, f"{call}: {error}"
+                assert error.sqlstate in ("55000", "42703", "42804", "42809", "428C9") and reason in error.message and error.hint, f"{call}: {error}"
                 assert session.rows("SELECT t::text FROM t ORDER BY 1") == before, call
             assert session.scalar("SELECT max(version) FROM persona.model_versions WHERE model = 'seg'") == 2
             session.query("DROP VIEW t" if "is no table" == reason else "DROP TABLE t")
@@ -207,5 +211,36 @@ def test_a_key_that_is_there_twice_is_refused(cluster):
         unchanged = "SELECT inserted, updated, deleted, (SELECT count(*) FROM {0}) FROM persona.publish('{1}', '{0}', 'SELECT * FROM customers', 'id')"
         for model in ("seg", "sco"):
             assert session.rows(unchanged.format(TABLE_OF[model], model)) == [(0, 0, 0, len(before[TABLE_OF[model]]))]
+        error = session.error("SELECT persona.publish('seg', 'fresh', 'SELECT * FROM customers UNION ALL SELECT * FROM customers', 'id')")
+        assert error.sqlstate == "23505" and "one row for each key" in error.hint and "is duplicated" in error.detail, error
+        # A table without a key of its own keeps no row twice either.
+        session.query("CREATE TABLE keyless (id bigint, score float8, since timestamptz, version integer); SELECT persona.publish('sco', 'keyless', 'SELECT * FROM customers', 'id'); INSERT INTO keyless SELECT * FROM keyless WHERE id < 3")
+        error = session.error("SELECT persona.publish('sco', 'keyless')")
+        assert error.sqlstate == "23505" and "more than once in table public.keyless" in error.message, error
         # A key that is NULL is none.
         assert session.error("SELECT persona.publish('seg', 'labels', 'SELECT nullif(id, 7) AS id, visits, spend FROM customers', 'id')").sqlstate == "23502"
+
+
+def test_what_cannot_be_published_says_why(cluster):
+    with cluster.connect() as session:
+        publish_all(session)
+        error = session.error("SELECT persona.publish('sco', 'other', 'SELECT * FROM customers', 'nobody')")
+        assert (error.sqlstate, error.message) == ("42703", 'the source has no column "nobody"') and error.hint, error
+        error = session.error("SELECT persona.publish('sco', 'other', 'SELECT mistyped FROM customers', 'id')")
+        assert error.sqlstate == "42703" and "mistyped" in error.message, error
+        session.query("CREATE TABLE diary (id bigint, note text)")
+        for history in ("diary", "labels", "customers"):
+            error = session.error(f"SELECT persona.publish('seg', 'labels', history_table => '{history}')")
+            assert error.sqlstate in ("42809", "42501") and "is no history" in error.message, f"{history}: {error}"
+        assert session.rows("SELECT history FROM persona.publication WHERE target = 'public.labels'") == [("public.moves",)]
+
+
+def test_a_model_that_is_dropped_while_it_is_published_leaves_nothing(cluster):
+    with cluster.connect() as session:
+        publish_all(session)
+        session.query("""CREATE TABLE t (id bigint PRIMARY KEY, score float8, since timestamptz, version integer);
+            CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM persona.drop_model('sco'); RETURN NULL; END $$;
+            CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION drop_it()""")
+        error = session.error("SELECT persona.publish('sco', 't', 'SELECT * FROM customers', 'id')")
+        assert error.sqlstate == "55000" and "was dropped" in error.message, error
+        assert session.scalar("SELECT count(*) FROM persona.models WHERE model = 'sco'") == 1

@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use crate::algo::frame::{Column, Frame, MISSING, Values};
+use crate::algo::hash::fnv;
+use crate::algo::random;
 use crate::algo::stop::{Stopped, Watch};
 
 pub fn by_content(frame: &mut Frame, watch: &Watch) -> Result<(), Stopped> {
@@ -63,18 +65,13 @@ fn hashes(frame: &Frame, watch: &Watch) -> Result<Vec<(u64, usize)>, Stopped> {
     Ok(hashes)
 }
 
-/// FNV-1a.
 pub(super) fn of_text(text: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    fnv(text.as_bytes())
 }
 
-/// The finaliser of splitmix64: every bit of the result depends on every bit.
+/// A step of splitmix64: every bit of the result depends on every bit.
 pub(super) fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
+    random::mix(word.wrapping_add(random::WEYL))
 }
 
 fn compare(column: &Column, a: usize, b: usize) -> Ordering {

@@ -7,6 +7,7 @@
 
 mod array;
 mod asked;
+mod types;
 mod written;
 
 use std::ffi::CStr;
@@ -20,6 +21,9 @@ pub(crate) use asked::folded;
 pub(crate) use asked::read_and_written;
 use asked::{
     extension_type, interval_seconds, interval_text, moment, money, numeric, time_seconds,
+};
+pub(crate) use types::{
+    any_length, base_type, has_order, holds, is_built_in, is_citext, qualified_type, type_name,
 };
 pub(crate) use written::{written, written_whole};
 
@@ -314,38 +318,6 @@ pub(crate) unsafe fn is_short_numeric(datum: Datum) -> bool {
     }
 }
 
-/// The name of a type as SQL writes it.
-pub(crate) fn type_name(type_oid: Oid) -> String {
-    // SAFETY: a catalogue look-up; the string is PostgreSQL's own, copied.
-    unsafe { CStr::from_ptr(pg_sys::format_type_be(type_oid)) }.to_string_lossy().into_owned()
-}
-
-/// Whether the type has an order of its own, which an index of it needs.
-pub(crate) fn has_order(type_oid: Oid) -> bool {
-    // SAFETY: a look-up in the catalogue's cache.
-    let class = unsafe { pg_sys::GetDefaultOpClass(type_oid, pg_sys::BTREE_AM_OID) };
-    class != pg_sys::InvalidOid
-}
-
-/// The name of a type as SQL writes it for values of any length: `character` alone would be of one.
-pub(crate) fn any_length(type_oid: Oid) -> String {
-    // SAFETY: as above.
-    unsafe { CStr::from_ptr(pg_sys::format_type_with_typemod(type_oid, -1)) }
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// The name of a type with its schema, as SQL finds it whatever the search_path.
-pub(crate) fn qualified_type(type_oid: Oid) -> String {
-    // SAFETY: as above.
-    unsafe {
-        let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY as pg_sys::bits16;
-        CStr::from_ptr(pg_sys::format_type_extended(type_oid, -1, flags))
-    }
-    .to_string_lossy()
-    .into_owned()
-}
-
 /// The value itself unless it is toasted: the call into PostgreSQL costs 20 ns.
 ///
 /// # Safety
@@ -373,22 +345,6 @@ pub(crate) unsafe fn varlena_bytes<'a>(value: *const pg_sys::varlena) -> &'a [u8
     unsafe {
         std::slice::from_raw_parts(pgrx::vardata_any(value).cast(), pgrx::varsize_any_exhdr(value))
     }
-}
-
-/// What a domain is over, in the end; another type is itself.
-pub(crate) fn base_type(type_id: Oid) -> Oid {
-    // SAFETY: a look-up in the catalogue's cache.
-    unsafe { pg_sys::getBaseType(type_id) }
-}
-
-/// Whether the type came with PostgreSQL.
-pub(crate) fn is_built_in(type_id: Oid) -> bool {
-    type_id.to_u32() < pg_sys::FirstNormalObjectId
-}
-
-/// Whether the type is citext, of which texts that differ in their case alone are equal.
-pub(crate) fn is_citext(type_id: Oid) -> bool {
-    extension_type(type_id, c"citext")
 }
 
 /// What a name takes, its end included.

@@ -9,8 +9,8 @@ use super::served::Served;
 use super::{places, required};
 use crate::algo::recommend::evaluate;
 use crate::pg::error::Report;
+use crate::pg::models::registry::{Privilege, current};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{Privilege, current};
 use crate::pg::threads;
 
 /// Columns that are not named are those of the fit.

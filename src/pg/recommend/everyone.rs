@@ -11,12 +11,12 @@ use crate::algo::memory;
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
+use crate::pg::models::publish::table::{self, Column, Output, Stamp, Written};
+use crate::pg::models::publish::target;
+use crate::pg::models::publish::{self, Publication};
+use crate::pg::models::registry::{self, Model, Privilege, Version, current};
 use crate::pg::names::written_type;
-use crate::pg::operate::publish::{self, Publication};
-use crate::pg::operate::table::{self, Output, Stamp, Written};
-use crate::pg::operate::target;
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Model, Privilege, Version, current};
 use crate::pg::security::{current_role, refuse_read_only};
 use crate::pg::threads;
 
@@ -72,8 +72,8 @@ fn recommend_all_into(
         version.model_id,
         is_copy,
         &target,
-        &columns_of(&served),
-        &usable_type(&served.columns.user)?,
+        (own_name(&served.columns.user), &usable_type(&served.columns.user)?),
+        &COLUMNS,
     )?;
     let stamp = Stamp::of(&version);
     let written = write(&target, &served, &pages, &stamp)?;
@@ -97,19 +97,24 @@ fn recommend_all_into(
     Ok(TableIterator::once((written.n_rows, written.inserted, written.updated, written.deleted)))
 }
 
-/// The names of the columns that are written, the key first.
-fn columns_of(served: &Served) -> [&str; 6] {
-    [own_name(&served.columns.user), "rank", "item", "score", "because_of", "is_popular"]
-}
+pub(super) const RANK: &str = "rank";
+/// What a table of pages has, after the key.
+pub(super) const COLUMNS: [Column; 5] = [
+    Column::new(RANK, "integer"),
+    Column { name: "item", sql_type: None },
+    Column::new("score", "double precision"),
+    Column { name: "because_of", sql_type: None },
+    Column::new("is_popular", "boolean"),
+];
 
 /// The type of a recommender's users, as SQL here calls it.
-pub(crate) fn user_type(model: &str) -> Result<String, Report> {
+pub(super) fn user_type(model: &str) -> Result<String, Report> {
     let found = current::<Served>(model, Privilege::Use)?;
     usable_type(&found.model.columns.user)
 }
 
 /// The type of a recommender's items, as SQL here calls it.
-pub(crate) fn item_type(model: &str) -> Result<String, Report> {
+pub(super) fn item_type(model: &str) -> Result<String, Report> {
     let found = current::<Served>(model, Privilege::Use)?;
     usable_type(&found.model.columns.item)
 }
@@ -118,14 +123,13 @@ pub(crate) fn item_type(model: &str) -> Result<String, Report> {
 fn write(target: &str, served: &Served, pages: &Pages, stamp: &Stamp) -> Result<Written, Report> {
     let (user, item) = (&served.columns.user, &served.columns.item);
     let (user_type, item_type) = (usable_type(user)?, usable_type(item)?);
-    let columns = [
-        Output { name: own_name(user), sql_type: &user_type, is_key: true },
-        Output { name: "rank", sql_type: "integer", is_key: true },
-        Output { name: "item", sql_type: &item_type, is_key: false },
-        Output { name: "score", sql_type: "double precision", is_key: false },
-        Output { name: "because_of", sql_type: &item_type, is_key: false },
-        Output { name: "is_popular", sql_type: "boolean", is_key: false },
-    ];
+    let others = COLUMNS.iter().map(|one| Output {
+        name: one.name,
+        sql_type: one.sql_type.unwrap_or(&item_type),
+        is_key: one.name == RANK,
+    });
+    let key = Output { name: own_name(user), sql_type: &user_type, is_key: true };
+    let columns: Vec<Output> = [key].into_iter().chain(others).collect();
     let recommender = &served.recommender;
     let mut rows = (0..pages.len())
         .flat_map(|user| pages.page(user).iter().map(move |place| (user as u32, place)));
@@ -176,8 +180,8 @@ fn check_memory(n_users: usize, n_places: usize) -> Result<(), Report> {
 
 /// The name of the fit's column, unless the table has another use for it.
 fn own_name(user: &KeyColumn) -> &str {
-    let taken = ["rank", "item", "score", "because_of", "is_popular"];
-    let is_taken = |name: &str| taken.contains(&name) || table::STAMPED.contains(&name);
+    let is_taken =
+        |name: &str| COLUMNS.iter().chain(&table::STAMPED).any(|column| column.name == name);
     if is_taken(&user.name) { "user_key" } else { &user.name }
 }
 

@@ -11,10 +11,10 @@ use crate::algo::memory;
 use crate::algo::recommend::{self, Algorithm, Evaluation, Interactions, Params, Split, Stratum};
 use crate::pg::error::{Error, Report};
 use crate::pg::guc;
-use crate::pg::operate::publish;
+use crate::pg::models::publish;
+use crate::pg::models::registry::{self, Filing, NewVersion, Stored, Version};
 use crate::pg::options::one_of;
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Filing, NewVersion, Stored, Version};
 use crate::pg::threads;
 
 /// Places measured by a fit: the names of its result columns say so.
@@ -95,7 +95,7 @@ fn fit_recommender(
 }
 
 /// Fits the model again as its arguments in the registry say; the new version is active.
-pub(crate) fn fit_again(
+pub(super) fn fit_again(
     live: &Version,
     source: &str,
     parameters: &serde_json::Value,

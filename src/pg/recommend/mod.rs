@@ -7,13 +7,13 @@ mod error;
 mod evaluate;
 mod events;
 mod everyone;
+mod family;
 mod fit;
 mod keys;
 mod questions;
 mod served;
 
-pub(crate) use everyone::{item_type, user_type};
-pub(crate) use fit::fit_again;
+pub(crate) use family::Family;
 
 use super::error::{Error, Report};
 

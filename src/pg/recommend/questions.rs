@@ -10,7 +10,7 @@ use super::{places, required};
 use crate::algo::memory;
 use crate::algo::recommend::{Algorithm, Recommendation};
 use crate::pg::error::{Report, report};
-use crate::pg::registry::{Privilege, current};
+use crate::pg::models::registry::{Privilege, current};
 
 #[pg_extern]
 fn recommend_bigint(

@@ -6,7 +6,8 @@ use crate::algo::key::Form;
 use crate::algo::memory;
 use crate::algo::recommend::Recommender;
 use crate::pg::error::Report;
-use crate::pg::registry::{self, Kind, LoadError, Stored, Version};
+use crate::pg::kind::Kind;
+use crate::pg::models::registry::{self, LoadError, Stored, Version};
 
 pub(super) struct Served {
     pub(super) columns: Columns,

@@ -14,9 +14,9 @@ use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::models::registry::{self, Privilege, Version};
 use crate::pg::progress::Progress;
 use crate::pg::raw::{self, Tagged, argument};
-use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::threads;
 
 use super::fit::name_classes;

@@ -9,9 +9,9 @@ use crate::algo::score::{self, Fit, Params, Scorer, ValidParams, order};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
-use crate::pg::operate::publish;
+use crate::pg::models::publish;
+use crate::pg::models::registry::{self, Filing, NewVersion, Stored, Version};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Filing, NewVersion, Stored, Version};
 use crate::pg::threads;
 use crate::pg::value::Names;
 
@@ -107,7 +107,7 @@ fn n_rows(scorer: &Scorer) -> u64 {
 
 /// Runs a stored fit again on the columns of that fit. The new version is active at once: a caller who finds it worse than
 /// the live one raises an error, and the transaction takes it back.
-pub(crate) fn fit_again(
+pub(super) fn fit_again(
     live: &Version,
     source: &str,
     parameters: &serde_json::Value,

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::algo::memory;
 use crate::algo::score::{Fit, Holdout, Seen};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::evidence::{self, Evidence};
-use crate::pg::registry::{self, Privilege, Stored, Version, encode};
+use crate::pg::models::registry::evidence::{self, Evidence};
+use crate::pg::models::registry::{self, Privilege, Stored, Version, encode};
 
 use super::required;
 use super::scoring::Scoring;

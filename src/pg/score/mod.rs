@@ -4,6 +4,7 @@ mod batch;
 mod calls;
 mod error;
 mod evaluate;
+mod family;
 mod fit;
 mod graphs;
 mod holdout;
@@ -13,7 +14,7 @@ mod outputs;
 mod scoring;
 mod status;
 
-pub(crate) use fit::fit_again;
+pub(crate) use family::Family;
 
 use super::error::{Error, Report};
 

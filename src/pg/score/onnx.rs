@@ -8,8 +8,8 @@ use crate::algo::memory::{self, Refused};
 use crate::algo::score::onnx_bind::{Bound, Takes};
 use crate::algo::score::{self, LabelsOfGraph};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::models::registry::{self, Version};
 use crate::pg::record::{Binding, Cell, Record, Wanted};
-use crate::pg::registry::{self, Version};
 use crate::pg::scorer;
 use crate::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_room};
 

@@ -3,8 +3,9 @@
 use crate::algo::memory;
 use crate::algo::score::Scorer;
 use crate::pg::error::Report;
+use crate::pg::kind::Kind;
+use crate::pg::models::registry::{self, Found, LoadError, Stored, Version};
 use crate::pg::record::{Binding, Record};
-use crate::pg::registry::{self, Found, Kind, LoadError, Stored, Version};
 
 use super::native::Native;
 use super::onnx::Imported;

@@ -114,7 +114,7 @@ pub(super) fn read(
         return Err(Error::WrongType {
             column: key.name,
             type_name: key_type,
-            wanted: "an integer or text",
+            wanted: "an integer, text or another exact type",
             hint: "Cast the key to bigint or text in the source.",
         }
         .into());

@@ -8,12 +8,12 @@ use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
-use crate::pg::operate::publish;
-use crate::pg::operate::table::{self, Stamp};
-use crate::pg::operate::target;
+use crate::pg::models::publish;
+use crate::pg::models::publish::table::{self, Stamp};
+use crate::pg::models::publish::target;
+use crate::pg::models::registry::{self, Filing, NewVersion, Version};
 use crate::pg::options::{Json, one_of};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Filing, NewVersion, Version};
 use crate::pg::threads;
 use crate::pg::value::Names;
 
@@ -125,7 +125,7 @@ fn fit_segments(
 }
 
 /// Fits a model again, from its live version: warm, with each segment's number kept. The caller holds the model's lock.
-pub(crate) fn fit_again(
+pub(super) fn fit_again(
     live: &Version,
     source: &str,
     parameters: &serde_json::Value,

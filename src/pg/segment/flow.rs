@@ -10,8 +10,8 @@ use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::models::registry::{self, Privilege, Version};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Privilege, Version};
 use crate::pg::security::{as_role, with_search_path};
 use crate::pg::threads;
 

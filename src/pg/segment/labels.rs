@@ -3,13 +3,17 @@
 use crate::algo::frame::{Column, Values};
 use crate::algo::segment::original;
 use crate::pg::error::Report;
+use crate::pg::models::publish::table::{self, Output, Stamp, Written};
+use crate::pg::models::publish::target;
+use crate::pg::models::publish::{self, Publication};
+use crate::pg::models::registry::{Path, Version};
 use crate::pg::names::written_type;
-use crate::pg::operate::publish::{self, Publication};
-use crate::pg::operate::table::{self, Output, Stamp, Written};
-use crate::pg::operate::target;
-use crate::pg::registry::{Path, Version};
 
 use super::model::Described;
+
+/// What a table of labels has, after the key.
+pub(super) const COLUMNS: [table::Column; 2] =
+    [table::Column::new("segment", "integer"), table::Column::new("label", "text")];
 
 /// Rows of a source with their labels.
 pub(super) struct Labelled<'a> {
@@ -30,15 +34,14 @@ pub(super) fn write(
     stamp: &Stamp,
 ) -> Result<Written, Report> {
     let key = rows.key.name.as_str();
-    target::check_key(key, &["segment", "label"])?;
+    target::check_key(key, &COLUMNS)?;
     let key_type = key_type(rows)?;
     let is_copy = target::is_temporary(into)?;
-    target::must_be_fit(version.model_id, is_copy, into, &[key, "segment", "label"], &key_type)?;
-    let columns = [
-        Output { name: key, sql_type: &key_type, is_key: true },
-        Output { name: "segment", sql_type: "integer", is_key: false },
-        Output { name: "label", sql_type: "text", is_key: false },
-    ];
+    target::must_be_fit(version.model_id, is_copy, into, (key, &key_type), &COLUMNS)?;
+    let output = |name, sql_type, is_key| Output { name, sql_type, is_key };
+    let others = COLUMNS.iter().map(|one| output(one.name, one.sql_type.unwrap_or("text"), false));
+    let columns: Vec<Output> =
+        [output(key, key_type.as_str(), true)].into_iter().chain(others).collect();
     let words: Vec<&str> =
         described.iter().map(|one| one.name.as_deref().unwrap_or(&one.label)).collect();
     table::write(into, &columns, stamp, rows.labels.len(), |place, text| {

@@ -5,8 +5,10 @@ mod arguments;
 mod choose;
 mod data;
 mod error;
+mod family;
 mod fit;
 mod flow;
+mod history;
 mod labels;
 mod model;
 mod names;
@@ -14,4 +16,4 @@ mod report;
 mod value;
 
 pub(crate) use data::WORK;
-pub(crate) use fit::fit_again;
+pub(crate) use family::Family;

@@ -10,8 +10,9 @@ use crate::algo::segment::{
 };
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
+use crate::pg::kind::Kind;
+use crate::pg::models::registry::{self, Found, LoadError, Privilege, Stored, Version, current};
 use crate::pg::record::{self, Binding, Cell, Record};
-use crate::pg::registry::{self, Found, Kind, LoadError, Privilege, Stored, Version, current};
 
 use super::names::{Known, names};
 

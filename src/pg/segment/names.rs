@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 
 use crate::algo::segment::successors;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Privilege, Version, change, select};
+use crate::pg::models::registry::{self, Privilege, Version, change, select};
 
 use super::model::{KIND, Segments};
 

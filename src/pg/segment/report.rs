@@ -10,8 +10,8 @@ use crate::algo::report::{
 use crate::algo::segment::{Ended, KMeans, Ordered, Picture, order_by_content, picture, profile};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report};
+use crate::pg::models::registry::{self, Model, Privilege, Version};
 use crate::pg::progress::Progress;
-use crate::pg::registry::{self, Model, Privilege, Version};
 use crate::pg::threads;
 
 use super::flow::{count, read_as_owner};

@@ -6,14 +6,15 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::{PgSqlErrorCode as Code, *};
 use pgrx::spi::quote_literal;
 
-use crate::pg::datum::{base_type, type_name};
+use crate::pg::datum::{base_type, holds, type_name};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::models::registry;
+use crate::pg::names::base_of;
 use crate::pg::query::{self, spi_failed};
-use crate::pg::registry;
 use crate::pg::security::{as_role, current_role, with_latest_snapshot};
 
 use super::key_type::checked;
-use super::table::{STAMPED, existing, qualified_name, run, select_one};
+use super::table::{Column, STAMPED, existing, qualified_name, run, select_one};
 
 /// Refuses a table that is there and belongs to another role than the model's owner, who runs this: its triggers would run with
 /// the owner's rights. Until the transaction ends the name means what it means now: the table is not dropped and made anew by
@@ -76,7 +77,7 @@ fn place(table: &str) -> Result<Option<Place>, Report> {
 
 /// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL has no other lock for it. Its
 /// privileges may change meanwhile.
-pub(super) fn keep_schema_name(schema: Oid) -> Result<(), Report> {
+pub(crate) fn keep_schema_name(schema: Oid) -> Result<(), Report> {
     // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
     let n_locked = as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
         Spi::connect_mut(|client| {
@@ -122,16 +123,16 @@ pub(crate) fn refuse_temporary(target: &str) -> Result<(), Report> {
 }
 
 /// Refuses a table that is there and that the model cannot keep up to date: one of other columns, or in which there are rows that it
-/// has not written. `columns` are all that are written, the first of them the key, of this type. A copy, which no refit writes
-/// again, may take the place of an older one, of which nothing is known.
+/// has not written: the key, of this type, and columns beside it. A copy, which no refit writes again, may take the place of an older
+/// one, of which nothing is known.
 pub(crate) fn must_be_fit(
     model_id: i64,
     is_copy: bool,
     target: &str,
-    columns: &[&str],
-    key_type: &str,
+    (key, key_type): (&str, &str),
+    columns: &[Column],
 ) -> Result<(), Report> {
-    let wanted = checked(target, key_type)?;
+    let key_base = checked(target, key_type)?;
     let Some(table) = existing(target)? else { return Ok(()) };
     let refused = |code, why: String| {
         Err(report(code, why)
@@ -140,40 +141,49 @@ pub(crate) fn must_be_fit(
     // As the catalogue is now: the table may have been made since the statement began.
     let found = with_latest_snapshot(|| {
         query::select(
-            "SELECT a.attname::pg_catalog.text, a.atttypid, c.relkind::pg_catalog.text FROM pg_catalog.pg_class c \
+            "SELECT a.attname::pg_catalog.text, a.atttypid, c.relkind::pg_catalog.text, \
+                    a.attgenerated OPERATOR(pg_catalog.<>) '' OR a.attidentity OPERATOR(pg_catalog.=) 'a' FROM pg_catalog.pg_class c \
              LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
                AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
              WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
             &[table.as_str().into()],
             |row| {
                 let text = |column| row.get::<String>(column).unwrap_or_default();
-                (text(1), row.get::<Oid>(2), text(3))
+                (text(1), row.get::<Oid>(2).map(base_type), text(3), row.get(4) == Some(true))
             },
         )
     })?;
-    if found.iter().any(|(.., kind)| kind != "r" && kind != "p") {
+    if found.iter().any(|(.., kind, _)| kind != "r" && kind != "p") {
         return refused(Code::ERRCODE_WRONG_OBJECT_TYPE, format!("{table} is no table"));
     }
-    let column = |wanted: &str| found.iter().find(|(name, ..)| name == wanted);
-    for wanted in columns.iter().copied().chain(STAMPED) {
-        if column(wanted).is_none() {
+    let mut wanted = vec![(key, Some(key_base))];
+    for column in columns.iter().chain(&STAMPED) {
+        let base = column.sql_type.map_or(Ok(None), base_of)?;
+        wanted.push((column.name, base));
+    }
+    for (name, wanted) in wanted {
+        let Some((_, is, _, is_made)) = found.iter().find(|(found, ..)| found == name) else {
+            let why = format!("table {table} has no column \"{name}\"");
+            return refused(Code::ERRCODE_UNDEFINED_COLUMN, why);
+        };
+        if *is_made {
+            let why = format!("PostgreSQL itself writes column \"{name}\" of table {table}");
+            return refused(Code::ERRCODE_GENERATED_ALWAYS, why);
+        }
+        if let (Some(is), Some(wanted)) = (*is, wanted)
+            // A key has one type, or it would be looked up by another's equality.
+            && is != wanted
+            && (name == key || !holds(is, wanted))
+        {
+            let whose = if name == key { "the model's key" } else { "what is written" };
+            let (is, wanted) = (type_name(is), type_name(wanted));
             return refused(
-                Code::ERRCODE_UNDEFINED_COLUMN,
-                format!("table {table} has no column \"{wanted}\""),
+                Code::ERRCODE_DATATYPE_MISMATCH,
+                format!(
+                    "column \"{name}\" of table {table} is of type {is}, and {whose} is of type {wanted}"
+                ),
             );
         }
-    }
-    let is = columns.first().and_then(|key| column(key)).and_then(|(_, is, _)| *is).map(base_type);
-    if let (Some(is), Some(key)) = (is, columns.first())
-        && is != wanted
-    {
-        let (is, wanted) = (type_name(is), type_name(wanted));
-        return refused(
-            Code::ERRCODE_DATATYPE_MISMATCH,
-            format!(
-                "column \"{key}\" of table {table} is of type {is}, and the model's key is of type {wanted}"
-            ),
-        );
     }
     if is_written_by(model_id, &table)? || is_copy {
         return Ok(());
@@ -210,8 +220,8 @@ fn is_written_by(model_id: i64, table: &str) -> Result<bool, Report> {
 }
 
 /// Refuses a key of the name of another column of the table.
-pub(crate) fn check_key(key: &str, others: &[&str]) -> Result<(), Report> {
-    if others.contains(&key) || STAMPED.contains(&key) {
+pub(crate) fn check_key(key: &str, others: &[Column]) -> Result<(), Report> {
+    if others.iter().chain(&STAMPED).any(|other| other.name == key) {
         return Err(report(
             Code::ERRCODE_DUPLICATE_COLUMN,
             format!("the table has a column \"{key}\" of its own"),

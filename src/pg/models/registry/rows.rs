@@ -14,7 +14,8 @@ use pgrx::prelude::*;
 use crate::pg::error::{Report, report};
 use crate::pg::scan::{Row, Table, equal};
 
-use super::{Kind, Model, Privilege, Version};
+use super::{Model, Privilege, Version};
+use crate::pg::kind::Kind;
 
 /// The columns that are read, in the order of `Model`'s and `Version`'s fields.
 const MODEL: [&CStr; 7] =

@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
 use crate::pg::query::{self, Row};
-use crate::pg::security::{is_superuser, with_latest_snapshot};
+use crate::pg::security::{is_superuser, with_latest_snapshot, with_search_path};
 
 use super::Version;
 
@@ -73,6 +73,15 @@ impl Path {
         }
         Ok(CString::new(path + "pg_temp").unwrap_or_default())
     }
+}
+
+/// Runs `work` with the caller's search_path and pg_catalog before it: of two operators that fit equally well PostgreSQL's own
+/// is taken, and a type's own still fits better.
+pub(crate) fn with_catalog_first<T>(work: impl FnOnce() -> T) -> T {
+    let schemas = Path::current().map(|path| path.schemas).unwrap_or_default();
+    let path = format!("pg_catalog, {schemas}");
+    let path = CString::new(path.trim_end_matches(", ")).unwrap_or_default();
+    with_search_path(&path, work)
 }
 
 /// As the catalogue is now. None if there is no such schema.

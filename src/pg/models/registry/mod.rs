@@ -7,7 +7,6 @@
 pub(crate) mod evidence;
 mod gate;
 mod keep;
-mod kind;
 mod load;
 mod lock;
 mod path;
@@ -21,19 +20,19 @@ use std::ffi::CString;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
-use super::error::{Error, Report, report};
-use super::query::Row;
+use crate::pg::error::{Error, Report, report};
+use crate::pg::kind::Kind;
+use crate::pg::query::Row;
 
 pub(crate) use gate::{change, n_changed, select, select_one};
 pub(crate) use keep::{Found, current, watch_memberships};
-pub(crate) use kind::Kind;
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
-pub(crate) use path::Path;
+pub(crate) use path::{Path, with_catalog_first};
 pub(crate) use privilege::Privilege;
 pub(crate) use store::{Filing, NewVersion, store};
 
-pub(crate) use super::security::with_fresh_snapshot as fresh;
+pub(crate) use crate::pg::security::with_fresh_snapshot as fresh;
 
 /// A model, as the registry describes it: whose it is, who may use it, which version is active.
 #[derive(Debug, Clone)]

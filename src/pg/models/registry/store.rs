@@ -9,7 +9,8 @@ use crate::pg::query::spi_failed;
 use crate::pg::security::current_role;
 
 use super::gate::through;
-use super::{Kind, Path, Version};
+use super::{Path, Version};
+use crate::pg::kind::Kind;
 
 /// What a fit or an import writes.
 pub(crate) struct NewVersion<'a> {

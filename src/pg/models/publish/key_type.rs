@@ -17,7 +17,7 @@ use super::target::keep_schema_name;
 
 /// What a key's type is over. Refuses a name that is no more that of a type of PostgreSQL's own or of citext, and keeps the schema of
 /// the latter from being renamed until the transaction ends: values are made as the owner of the table.
-pub(super) fn checked(table: &str, key_type: &str) -> Result<Oid, Report> {
+pub(crate) fn checked(table: &str, key_type: &str) -> Result<Oid, Report> {
     let found = base_of(key_type)?.filter(|&base| is_built_in(base) || is_citext(base));
     let Some(base) = found else { return Err(gone(table, key_type)) };
     if !has_order(base) {
@@ -51,7 +51,7 @@ fn gone(table: &str, key_type: &str) -> Report {
 }
 
 /// The operator by which keys of two tables are equal, by this column of both.
-pub(super) fn equality(column: &str, tables: [&str; 2]) -> Result<String, Report> {
+pub(crate) fn equality(column: &str, tables: [&str; 2]) -> Result<String, Report> {
     let mut found = None;
     for table in tables {
         let Some(base) = column_type(column, table)?.map(base_type).filter(|&it| is_citext(it))

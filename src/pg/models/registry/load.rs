@@ -11,7 +11,8 @@ use crate::algo::encoded;
 use crate::algo::memory;
 use crate::pg::error::{Error, Report};
 
-use super::{Kind, Version, select};
+use super::{Version, select};
+use crate::pg::kind::Kind;
 
 /// What a kind of model is in memory.
 pub(crate) trait Stored: Sized + 'static {

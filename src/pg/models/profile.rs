@@ -5,9 +5,11 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::registry::{Kind, Privilege, select};
+use crate::pg::kind::Kind;
+use crate::pg::models::registry::{Privilege, select};
 use crate::pg::security::attempt;
 
+use super::family::family;
 use super::readable::{Readable, object, readable};
 
 type Row = (String, String, Option<String>, JsonB);
@@ -57,12 +59,9 @@ fn answer(
     kind: Kind,
     customer: &str,
 ) -> Result<Option<(Option<String>, serde_json::Value)>, Report> {
-    let needed: &[&str] = match kind {
-        Kind::Segments => &["segment", "label"],
-        Kind::Scorer => &["score"],
-        Kind::Recommender => &["item", "rank"],
-    };
-    if let Some(missing) = needed.iter().find(|name| table.column(name).is_none()) {
+    let family = family(kind)?;
+    let published = family.published();
+    if let Some(missing) = published.answer.iter().find(|name| table.column(name).is_none()) {
         notice!("table {} is skipped: it has no column \"{missing}\"", table.name);
         return Ok(None);
     }
@@ -78,23 +77,10 @@ fn answer(
     if !is_asked || rows.is_empty() {
         return Ok(None);
     }
-    rows.sort_by_key(|row| row["rank"].as_i64());
-    let first = rows.first().unwrap_or(&serde_json::Value::Null);
-    let words = match kind {
-        Kind::Segments => first["label"]
-            .as_str()
-            .map_or_else(|| format!("segment {}", first["segment"]), str::to_owned),
-        Kind::Scorer => {
-            first["score"].as_f64().map_or_else(String::new, |score| format!("{score:.4}"))
-        }
-        Kind::Recommender => {
-            let item = |row: &serde_json::Value| match &row["item"] {
-                serde_json::Value::String(item) => item.clone(),
-                item => item.to_string(),
-            };
-            rows.iter().map(item).collect::<Vec<_>>().join(", ")
-        }
-    };
+    if let Some(rank) = published.rank {
+        rows.sort_by_key(|row| row[rank].as_i64());
+    }
+    let words = family.answer(&rows);
     Ok(Some((Some(words).filter(|words| !words.is_empty()), unwrap_single(rows.into()))))
 }
 

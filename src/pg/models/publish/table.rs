@@ -11,13 +11,28 @@ use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Report, report};
+use crate::pg::models::registry::Version;
+use crate::pg::models::registry::with_catalog_first;
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
-use crate::pg::registry::Version;
-use crate::pg::security::{with_catalog_first, with_plain_quotes};
+use crate::pg::security::with_plain_quotes;
 
 use super::key_type::equality;
 use super::rowset::with_rows;
+
+/// A column that tables of a kind have, after the key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    /// None where it is one of the model's own.
+    pub(crate) sql_type: Option<&'static str>,
+}
+
+impl Column {
+    pub(crate) const fn new(name: &'static str, sql_type: &'static str) -> Self {
+        Self { name, sql_type: Some(sql_type) }
+    }
+}
 
 /// A column of the table.
 pub(crate) struct Output<'a> {
@@ -46,7 +61,7 @@ impl Written {
 /// locked, the time is later than that of every writing before, which the beginning of the transaction need not be.
 pub(crate) struct Stamp {
     /// As SQL.
-    pub(super) now: String,
+    pub(crate) now: String,
     version: i32,
 }
 
@@ -65,6 +80,9 @@ pub(crate) struct Rows<'a> {
     pub(crate) keys: Option<&'a str>,
 }
 
+pub(super) const ONE_A_KEY: &str =
+    "A table has one row for each key: name a source that has, as with SELECT DISTINCT ON.";
+
 impl Rows<'_> {
     /// Refuses rows of which two have one key: the table, which was just made equal to them, would have the one or the other of the
     /// two. Returns how many rows it has.
@@ -78,18 +96,23 @@ impl Rows<'_> {
             client.update(&counts, None, &[])?.first().get_two::<i64, i64>()
         });
         let (n_rows, n_wanted) = counts.map_err(spi_failed)?;
-        // The source may have changed since.
+        // The source may have changed since; or the table has no key, and had a row twice.
         if n_rows != n_wanted {
             let keys = keys.join(", ");
-            let twice = format!(
-                "SELECT pg_catalog.concat_ws(', ', {keys}) FROM ({rows}) AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
-            );
-            if let Some(key) = select_one::<String>(&twice)? {
-                return Err(report(
-                    PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-                    format!("key ({keys})=({key}) is there more than once"),
-                )
-                .set_hint("A table has one row for each key: name a source that has, as with SELECT DISTINCT ON."));
+            for (all, what) in [
+                (format!("({rows})"), String::new()),
+                (table.to_owned(), format!(" in table {table}")),
+            ] {
+                let twice = format!(
+                    "SELECT pg_catalog.concat_ws(', ', {keys}) FROM {all} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
+                );
+                if let Some(key) = select_one::<String>(&twice)? {
+                    return Err(report(
+                        PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+                        format!("key ({keys})=({key}) is there more than once{what}"),
+                    )
+                    .set_hint(ONE_A_KEY));
+                }
             }
         }
         Ok(n_rows.unwrap_or_default())
@@ -97,7 +120,8 @@ impl Rows<'_> {
 }
 
 /// The columns of our own in each table that is written.
-pub(crate) const STAMPED: [&str; 2] = ["since", "version"];
+pub(crate) const STAMPED: [Column; 2] =
+    [Column::new("since", "timestamptz"), Column::new("version", "integer")];
 
 /// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
 pub(crate) fn write(
@@ -181,14 +205,14 @@ pub(crate) fn qualified_name(target: &str) -> Result<String, Report> {
 }
 
 /// The table's name, qualified and quoted, if it is there.
-pub(super) fn existing(target: &str) -> Result<Option<String>, Report> {
+pub(crate) fn existing(target: &str) -> Result<Option<String>, Report> {
     // Text that is no name is refused, here and on every server alike.
     parsed_name(target)?;
     find_relation(target)
 }
 
 /// The name as SQL, without the name of this database before it, each part quoted and as long as PostgreSQL keeps it; text that is no name is refused by PostgreSQL.
-pub(super) fn parsed_name(target: &str) -> Result<String, Report> {
+pub(crate) fn parsed_name(target: &str) -> Result<String, Report> {
     let query = format!(
         "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(part.part::pg_catalog.name::pg_catalog.text), '.' ORDER BY part.place) \
          FROM pg_catalog.unnest(pg_catalog.parse_ident({})) WITH ORDINALITY AS part (part, place) \
@@ -312,7 +336,7 @@ fn change(
     Ok(written)
 }
 
-pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
+pub(crate) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {
     Spi::connect(|client| {
         let rows = client.select(query, Some(1), &[])?;
         if rows.is_empty() { Ok(None) } else { rows.first().get_one::<T>() }
@@ -321,7 +345,7 @@ pub(super) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option
 }
 
 /// Runs a statement as the caller, and returns how many rows it changed.
-pub(super) fn run(statement: &str) -> Result<usize, Report> {
+pub(crate) fn run(statement: &str) -> Result<usize, Report> {
     Spi::connect_mut(|client| client.update(statement, None, &[]).map(|rows| rows.len()))
         .map_err(spi_failed)
 }

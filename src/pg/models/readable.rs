@@ -23,9 +23,9 @@ use crate::pg::security::{attempt, with_catalog_names, with_latest_snapshot};
 const MAX_ROWS_OF_KEY: usize = 1000;
 
 /// A table that may be read; its lock is held until the transaction ends.
-pub(super) struct Readable {
+pub(crate) struct Readable {
     /// Qualified and quoted.
-    pub(super) name: String,
+    pub(crate) name: String,
     table: Table,
     key: Column,
     columns: Vec<Column>,
@@ -34,8 +34,8 @@ pub(super) struct Readable {
 
 /// A column of a type that runs nothing of anybody's.
 #[derive(Clone)]
-pub(super) struct Column {
-    pub(super) name: String,
+pub(crate) struct Column {
+    pub(crate) name: String,
     number: i16,
     /// A domain's base.
     type_id: Oid,
@@ -69,7 +69,7 @@ struct Described {
 
 /// The table of this name, qualified and quoted, if it is there with this key, and the caller may read the columns that are
 /// `wanted`, or all. What is passed over for another reason is told.
-pub(super) fn readable(
+pub(crate) fn readable(
     name: &str,
     key: &str,
     wanted: Option<&[&str]>,
@@ -187,20 +187,20 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
 }
 
 impl Readable {
-    pub(super) fn columns(&self) -> &[Column] {
+    pub(crate) fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    pub(super) fn key(&self) -> &Column {
+    pub(crate) fn key(&self) -> &Column {
         &self.key
     }
 
     /// All rows, in any order.
-    pub(super) fn each(&self, mut row: impl FnMut(&Row)) {
+    pub(crate) fn each(&self, mut row: impl FnMut(&Row)) {
         self.table.rows(|one| {
             row(one);
             true
@@ -209,7 +209,7 @@ impl Readable {
 
     /// The rows of a key, which comes as text, up to a number that no publication has. False where the table cannot be asked: that is
     /// told.
-    pub(super) fn each_of(&self, key: &str, mut row: impl FnMut(&Row)) -> bool {
+    pub(crate) fn each_of(&self, key: &str, mut row: impl FnMut(&Row)) -> bool {
         let skip = |why: &str| {
             notice!("table {} is skipped: {why}", self.name);
             false
@@ -245,17 +245,17 @@ fn input(type_id: Oid, text: &str) -> Datum {
 }
 
 impl Column {
-    pub(super) fn value(&self, row: &Row) -> Option<Datum> {
+    pub(crate) fn value(&self, row: &Row) -> Option<Datum> {
         row.get(self.number)
     }
 
     /// The value as an integer, in a column that is one.
-    pub(super) fn integer(&self, row: &Row) -> Option<i32> {
+    pub(crate) fn integer(&self, row: &Row) -> Option<i32> {
         self.value(row).filter(|_| self.is(pg_sys::INT4OID)).map(|value| value.value() as i32)
     }
 
     /// The value as a time, in a column of times with a zone.
-    pub(super) fn time(&self, row: &Row) -> Option<i64> {
+    pub(crate) fn time(&self, row: &Row) -> Option<i64> {
         self.value(row)
             .filter(|_| self.is(pg_sys::TIMESTAMPTZOID))
             .map(|value| value.value() as i64)
@@ -272,15 +272,15 @@ impl Column {
         }
     }
 
-    pub(super) fn is(&self, type_id: Oid) -> bool {
+    pub(crate) fn is(&self, type_id: Oid) -> bool {
         self.type_id == type_id
     }
 
-    pub(super) fn is_citext(&self) -> bool {
+    pub(crate) fn is_citext(&self) -> bool {
         is_citext(self.type_id)
     }
 
-    pub(super) fn text(&self, row: &Row) -> Option<String> {
+    pub(crate) fn text(&self, row: &Row) -> Option<String> {
         let value = self.value(row)?;
         if let Some(n_bytes) = self.too_long(value) {
             return Some(format!("({n_bytes} bytes)"));
@@ -304,7 +304,7 @@ const SHOWN_COLUMN_BYTES: usize = 10_000;
 
 /// The columns as an object, numbers as numbers. What jsonb cannot hold, as a character of number 0 in a column of json, or no
 /// number of ours, as 1e400, makes texts of them all: a table of one owner must not be an error for who asks for all tables.
-pub(super) fn object<'a>(
+pub(crate) fn object<'a>(
     row: &Row,
     columns: impl Iterator<Item = &'a Column> + Clone,
 ) -> Result<serde_json::Value, Report> {

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use super::publish;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
+use crate::pg::models::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
 use crate::pg::security::{
     can_become, current_role, has_rights_of, is_superuser, role_name, role_of_name,
 };

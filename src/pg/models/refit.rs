@@ -6,14 +6,13 @@
 use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
+use super::family::{Headline, family};
+use super::publish;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::registry::{self, Kind, Model, Privilege, Recipe, Version};
+use crate::pg::models::registry::{self, Model, Privilege, Version};
 use crate::pg::security::{
     as_role, is_transaction_block, refuse_read_only, session_role, with_search_path,
 };
-use crate::pg::{recommend, score, segment};
-
-use super::publish;
 
 /// Refits the model and returns its new version; NULL when another session is refitting it and this one does not wait.
 #[pg_extern]
@@ -53,7 +52,8 @@ fn refit(
     })?;
     let fresh = as_role(live.owner, || {
         with_search_path(&fit.search_path, || {
-            let fresh = registry::fresh(|| again(&live, &fit))?;
+            let again = || family(live.kind)?.fit_again(&live, &fit.source, &fit.parameters);
+            let fresh = registry::fresh(again)?;
             let found = registry::fresh(|| Found::of(&fresh))?;
             if !force {
                 check_rows(&fresh, before.n_rows, found.n_rows)?;
@@ -94,14 +94,6 @@ fn in_transaction_block() -> bool {
     is_transaction_block()
 }
 
-fn again(live: &Version, fit: &Recipe) -> Result<Version, Report> {
-    match live.kind {
-        Kind::Segments => segment::fit_again(live, &fit.source, &fit.parameters),
-        Kind::Scorer => score::fit_again(live, &fit.source, &fit.parameters),
-        Kind::Recommender => recommend::fit_again(live, &fit.source, &fit.parameters),
-    }
-}
-
 /// What a fit found.
 struct Found {
     n_rows: i64,
@@ -113,14 +105,9 @@ impl Found {
         Ok(Self { n_rows: registry::n_rows(version)?, metrics: registry::metrics(version)? })
     }
 
-    /// The measure by which versions of a kind are compared, more being better; None where it is not known.
-    fn metric(&self, kind: Kind) -> Option<(&'static str, f64)> {
-        let (name, value) = match kind {
-            Kind::Segments => ("silhouette", &self.metrics["quality"]["silhouette"]),
-            Kind::Scorer => ("roc_auc", &self.metrics["roc_auc"]),
-            Kind::Recommender => ("ndcg_at_10", &self.metrics["ndcg_at_10"]),
-        };
-        value.as_f64().map(|value| (name, value))
+    /// The measure by which versions are compared; None where it is not known.
+    fn metric(&self, headline: &Headline) -> Option<f64> {
+        self.metrics.pointer(headline.pointer)?.as_f64()
     }
 }
 
@@ -146,9 +133,8 @@ fn check_metric(
     after: &Found,
     max_loss: f64,
 ) -> Result<(), Report> {
-    let (Some((name, before)), Some((_, after))) =
-        (before.metric(live.kind), after.metric(live.kind))
-    else {
+    let headline = family(live.kind)?.headline();
+    let (Some(before), Some(after)) = (before.metric(&headline), after.metric(&headline)) else {
         return Ok(());
     };
     if before - after <= max_loss {
@@ -157,8 +143,8 @@ fn check_metric(
     Err(report(
         PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!(
-            "{name} of model \"{}\" would fall from {before:.3} to {after:.3}, by more than {max_loss}",
-            live.name
+            "{} of model \"{}\" would fall from {before:.3} to {after:.3}, by more than {max_loss}",
+            headline.name, live.name
         ),
     )
     .set_hint("The live version is kept. Use a larger max_loss, or force => true."))

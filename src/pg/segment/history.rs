@@ -12,29 +12,36 @@ use pgrx::spi::quote_identifier;
 use crate::algo::memory::{self, Refused};
 use crate::algo::segment::stays::{self, Change, Stay};
 use crate::pg::datum::folded;
-use crate::pg::error::Report;
-use crate::pg::registry::{Version, select};
+use crate::pg::error::{Report, report};
+use crate::pg::kind::Kind;
+use crate::pg::models::registry::{self, Privilege, Version, select};
+use crate::pg::query;
+use crate::pg::security::with_latest_snapshot;
 
-use super::key_type::equality;
-use super::readable::{Readable, readable};
-use super::table::{Stamp, existing, parsed_name, run};
-use super::target::{must_be_own, refuse_temporary};
+use crate::pg::models::publish::Publication;
+use crate::pg::models::publish::key_type::equality;
+use crate::pg::models::publish::table::{Stamp, existing, parsed_name, run};
+use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
+use crate::pg::models::readable::{Readable, readable};
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(
     model: &str,
     history: &str,
-    target: &str,
-    key: &str,
-    key_type: &str,
+    publication: &Publication,
     stamp: &Stamp,
 ) -> Result<(), Report> {
+    let Publication { target, key_column: column, key_type, .. } = publication;
     must_be_own(model, history)?;
     let now = &stamp.now;
-    let column = key;
-    let key = quote_identifier(key);
+    let key = quote_identifier(column);
     let history = match existing(history)? {
-        Some(name) => name,
+        Some(name) if is_history(&name, column)? && name != *target => name,
+        Some(name) => {
+            let why = format!("table {name} is no history");
+            return Err(report(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, why)
+                .set_hint("Name a table that is not there yet: it is made as it has to be."));
+        }
         None => {
             let name = parsed_name(history)?;
             run(&format!(
@@ -61,12 +68,54 @@ pub(super) fn keep(
     Ok(())
 }
 
+/// Whether the table has the columns of a history by this key.
+fn is_history(table: &str, key: &str) -> Result<bool, Report> {
+    let found = with_latest_snapshot(|| {
+        query::select_one(
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute \
+             WHERE attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid AND NOT attisdropped \
+               AND attname OPERATOR(pg_catalog.=) ANY (ARRAY['segment', 'label', 'entered_at', 'left_at', $2]::pg_catalog.name[])",
+            &[table.into(), key.into()],
+            |row| row.get::<i64>(1),
+        )
+    })?;
+    Ok(found.flatten() == Some(5))
+}
+
+/// segment_changes(model, since): who moved between segments, by the histories that publish keeps.
+#[pg_extern]
+fn segment_changes(
+    model: &str,
+    since: TimestampWithTimeZone,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(key, Option<String>),
+            name!(from_segment, Option<i32>),
+            name!(to_segment, Option<i32>),
+            name!(changed_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+    Report,
+> {
+    let version = registry::active(model, Kind::Segments, Privilege::Read)?;
+    let changes = changes(&version, since)?.ok_or_else(|| {
+        report(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("no history is kept of the segments of model \"{model}\""),
+        )
+        .set_hint("Keep one with persona.publish(…, history_table => 'name').")
+    })?;
+    Ok(TableIterator::new(changes.into_iter().map(|change| {
+        let at = TimestampWithTimeZone::try_from(change.at).ok();
+        (Some(change.key), change.from, change.to, at)
+    })))
+}
+
 /// Who moved between segments from then on, oldest first, by the histories of a model that the caller may read; None when there
 /// are none.
-pub(super) fn changes(
-    version: &Version,
-    since: TimestampWithTimeZone,
-) -> Result<Option<Vec<Change>>, Report> {
+fn changes(version: &Version, since: TimestampWithTimeZone) -> Result<Option<Vec<Change>>, Report> {
     let since = i64::from(since);
     let histories = select(
         "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
