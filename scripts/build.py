@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 import house
+import rooms
 import setup
 from house import ROOT, Trouble, say
 
@@ -135,6 +136,7 @@ def package(configs):
 def lint(configs):
     deny = ["--", "-D", "warnings"]
     spot()
+    rooms.check()
     say("cargo fmt --check")
     cargo(["fmt", "--check"])
     say("clippy: the maths alone")

@@ -3,6 +3,7 @@
 mod cholesky;
 pub mod encoded;
 pub mod flat_map;
+pub mod float_order;
 pub mod frame;
 pub mod hash;
 pub mod key;

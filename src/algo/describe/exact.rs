@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::buckets::order_of;
+use crate::algo::float_order::order_of;
 
 /// A number of a column.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -11,7 +11,6 @@ mod identities;
 mod numbers;
 mod texts;
 
-pub(crate) use buckets::{order_of, value_of};
 pub use exact::{Exact, Number};
 pub use numbers::Numbers;
 pub use texts::Texts;

@@ -2,10 +2,11 @@
 
 use crate::algo::standardise::stats::{self, PARTS, Part};
 
-use super::buckets::{Buckets, Sorted, between, order_of};
+use super::buckets::{Buckets, Sorted, between};
 use super::exact::{Exact, Number};
 use super::identities::Identities;
 use super::{Description, Numeric, most_frequent};
+use crate::algo::float_order::order_of;
 
 const BATCH: usize = 1024;
 

@@ -6,7 +6,7 @@
 //! that by itself has half of the rows that a centroid may have takes no others in, while there is room: it stays a value.
 
 use super::quantiles::{Item, in_order};
-use crate::algo::describe::{order_of, value_of};
+use crate::algo::float_order::{order_of, value_of};
 
 /// D: a centroid in the middle has 0.25 % of the rows, and stands in their middle.
 const COMPRESSION: f64 = 1250.0;

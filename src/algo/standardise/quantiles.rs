@@ -12,7 +12,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::digest::compressed;
-use crate::algo::describe::{order_of, value_of};
+use crate::algo::float_order::{order_of, value_of};
 
 /// Distinct values and centroids that are kept of a feature.
 pub const MOST_KEPT: usize = 1280;
