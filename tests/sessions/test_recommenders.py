@@ -75,7 +75,8 @@ def check_keys(cluster, types, keys):
 def test_keys_hang_on_no_setting_of_a_session(cluster):
     """Times and spans of a model that was fitted in one zone and style are known in another, and a refit there changes nothing."""
     with cluster.connect() as session:
-        settings = [("Asia/Kolkata", "German", "sql_standard"), ("UTC", "ISO", "postgres"), ("America/New_York", "SQL, MDY", "iso_8601")]
+        # Not Asia/Kolkata, whose IST is Israel to PostgreSQL before 18: what a time is written as there is another time.
+        settings = [("Asia/Dhaka", "German", "sql_standard"), ("UTC", "ISO", "postgres"), ("America/New_York", "SQL, MDY", "iso_8601")]
         session.query("CREATE TABLE had AS SELECT '2024-01-31 22:30+00'::timestamptz + i % 7 * interval '5 hours' AS user_id, i * i % 11 * interval '11 hours' AS item_id FROM generate_series(1, 40) AS i")
         pages, first = None, True
         for zone, style, spans in settings:
