@@ -168,7 +168,7 @@ def test_the_score_is_the_output_that_is_one(cluster):
         score = "SELECT round(persona.score('m', t)::numeric, 4)::float8 FROM (SELECT 1::real AS a, 3::real AS b) AS t"
         for labels in (["no", "yes"], ["prob_no", "prob_yes"]):
             output, reason = import_with(connection, "m", columns_of_classes(labels))
-            assert output == labels[1] and "the last of 2 outputs" in reason, (output, reason)
+            assert output == labels[1] and "the last of 2 columns of \"p\"" in reason, (output, reason)
             assert connection.scalar(score) == 0.9002, "it is not the last class's probability"
         for outputs in (["Score.output"], ["result"], ["Score.output", "Probability.output"]):
             output, reason = import_with(connection, "m", echoing(*outputs))
@@ -183,6 +183,74 @@ def test_the_score_is_the_output_that_is_one(cluster):
         output, reason = import_with(connection, "m", ranked())
         assert output == "y" and "one fraction for each row" in reason, (output, reason)
         assert connection.scalar(score) == -1
+
+
+def test_names_of_classes_do_not_choose_the_score(cluster):
+    with cluster.connect() as connection:
+        connection.query("CREATE TABLE t AS SELECT ((i * 37 % 101) - 50) / 25.0::real AS a, (i * 37 % 101) + (i * 61 % 40) > 70 AS y FROM generate_series(1, 500) AS i")
+        for labels in (["problem", "resolved"], ["accepted", "mislabelled"], ["mislabelled", "ok"], ["high score", "other"], ["improbable", "scored"]):
+            rows = f"SELECT a, CASE WHEN y THEN ''{labels[1]}'' ELSE ''{labels[0]}'' END AS y FROM t"
+            output, reason = import_with(connection, "m", columns_of_classes(labels))
+            assert output == labels[1] and "the last of 2 columns" in reason, (labels, output, reason)
+            last = connection.scalar(f"SELECT roc_auc FROM persona.evaluate('m', '{rows}', 'y')")
+            # The first class's output ranks for the first class.
+            import_with(connection, "m", columns_of_classes(labels), output=labels[0])
+            first, rate = connection.rows(f"SELECT roc_auc, base_rate FROM persona.evaluate('m', '{rows}', 'y')")[0]
+            assert last > 0.9 and abs(first - last) < 1e-9, (labels, first, last)
+            assert abs(rate - connection.scalar("SELECT avg((NOT y)::int)::float8 FROM t")) < 1e-9, rate
+
+
+def machine_classifier(labels, form):
+    """decision value = 2 a, of one support vector of each class: libsvm's own value is high for the first class."""
+    is_text = isinstance(labels[0], str)
+    named = graphs.texts("classlabels_strings", *labels) if is_text else graphs.whole_numbers("classlabels_ints", *labels)
+    held = [graphs.numbers("coefficients", 1.0, -1.0), graphs.numbers("support_vectors", -1.0, 1.0), graphs.whole_numbers("vectors_per_class", 1, 1), graphs.numbers("rho", 0.0),
+            graphs.numbers("kernel_params", 1.0, 0.0, 3.0), graphs.text("kernel_type", "LINEAR"), graphs.text("post_transform", "NONE"), named]
+    nodes = [node("SVMClassifier", ["a"], ["label", "values"], *held, domain="ai.onnx.ml"), node("Cast", ["values"], ["probabilities"], whole("to", FLOAT))]
+    outputs, kind = [typed("label", STRING if is_text else INT64, "n")], STRING if is_text else INT64
+    if form == "map":
+        zip_map = graphs.texts("classlabels_strings", *labels) if is_text else graphs.whole_numbers("classlabels_int64s", *labels)
+        nodes.append(node("ZipMap", ["probabilities"], ["zip"], zip_map, domain="ai.onnx.ml"))
+        map_of = message((5, message((1, kind), (2, message((1, message((1, FLOAT))))))))
+        outputs.append(message((1, "zip"), (2, message((4, message((1, map_of)))))))
+    elif form == "columns":
+        nodes += [node("ArrayFeatureExtractor", ["probabilities", f"index{number}"], [f"s{label}"], domain="ai.onnx.ml") for number, label in enumerate(labels)]
+        outputs += [typed(f"s{label}") for label in labels]
+    elif form == "times a number":
+        nodes.append(node("Mul", ["probabilities", "minus_one"], ["product"]))
+        outputs.append(typed("product", FLOAT, "n", 2))
+    else:
+        outputs.append(typed("probabilities", FLOAT, "n", 2) if form == "tensor" else message((1, "probabilities")))
+    return model(nodes, [typed("a")], outputs, onnx.wholes("index0", [0]), onnx.wholes("index1", [1]), floats("minus_one", [-1.0], 1))
+
+
+def test_a_support_vector_machine_ranks_the_right_way_round(cluster):
+    with cluster.connect() as connection:
+        for labels in ([0, 1], [-1, 1], ["no", "yes"]):
+            values = [f"''{label}''" if isinstance(label, str) else str(label) for label in labels]
+            for form in ("map", "tensor", "columns", "untyped", "times a number"):
+                output, reason = import_with(connection, "m", machine_classifier(labels, form))
+                assert ("the wrong way round" in reason) == (form != "times a number"), (form, output, reason)
+                for a in (-1, 1):
+                    score, label = connection.rows(f"SELECT persona.score('m', t), persona.predict('m', t) ->> 'label' FROM (SELECT {a}::real AS a) AS t")[0]
+                    assert score == 2 * a and label == str(labels[a > 0]), (labels, form, output, a, score, label)
+                found = connection.rows(f"SELECT roc_auc, log_loss, base_rate FROM persona.evaluate('m', 'SELECT i / 100.0::real AS a, CASE WHEN i > 5 THEN {values[1]} ELSE {values[0]} END AS y "
+                                        "FROM generate_series(-10, 10) AS i', 'y')")[0]
+                assert found[0] == 1 and abs(found[2] - 5 / 21) < 1e-9 and (found[1] is None or form == "times a number"), (labels, form, found)
+
+
+def test_an_output_without_a_type_is_taken(cluster):
+    with cluster.connect() as connection:
+        held = [graphs.numbers("coefficients", -1.0, 1.0), graphs.numbers("intercepts", -0.1, 0.1), graphs.text("post_transform", "SOFTMAX"), graphs.texts("classlabels_strings", "no", "yes")]
+        untyped = model([node("LinearClassifier", ["a"], ["class", "p"], *held, domain="ai.onnx.ml")], [typed("a")], [message((1, "class")), message((1, "p"))])
+        for wanted in (None, "p"):
+            output, reason = import_with(connection, "m", untyped, output=wanted)
+            assert output == "p" and "does not say of what type" in reason, (output, reason)
+            assert connection.scalar("SELECT round(persona.score('m', t)::numeric, 4)::float8 FROM (SELECT 1::real AS a) AS t") == 0.9002
+        # That it holds no numbers is seen at the first row.
+        import_with(connection, "m", untyped, output="class")
+        error = connection.error("SELECT persona.score('m', t) FROM (SELECT 1::real AS a) AS t")
+        assert error.sqlstate == "22000" and "holds no numbers" in error.message, error
 
 
 def test_what_is_no_score_is_refused(cluster):
@@ -203,6 +271,13 @@ def test_what_is_no_score_is_refused(cluster):
         several = model(nodes, [typed("a")], [typed("one", FLOAT, "n", 2), typed("two", FLOAT, "n", 2)], onnx.wholes("wide", [1, 2]))
         error = connection.error(onnx.import_statement("m", several))
         assert error.sqlstate == "22023" and "several outputs that may be the score" in error.message and '"one"' in error.hint, error
+        # A value and its deviation, as of a regressor with return_std.
+        nodes = [node("LinearRegressor", ["a"], ["variable"], graphs.numbers("coefficients", 0.1), graphs.numbers("intercepts", 0.5), domain="ai.onnx.ml"), node("Sqrt", ["a"], ["std"])]
+        both = model(nodes, [typed("a")], [typed("variable"), message((1, "std"), (2, message((1, message((1, FLOAT))))))])
+        error = connection.error(onnx.import_statement("m", both))
+        assert error.sqlstate == "22023" and "several outputs that may be the score" in error.message and '"variable"' in error.hint, error
+        error = connection.error(onnx.import_statement("m", Fixture("logistic").model, [*"abcdefg", ""]))
+        assert error.sqlstate == "22023" and "empty name" in error.message, error
 
 
 # -- Whole numbers with all their digits, and time stamps ----------------------------------------------------------------

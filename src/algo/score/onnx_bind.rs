@@ -22,12 +22,18 @@ pub struct Bound {
     /// Why it is this output.
     #[serde(default)]
     pub reason: String,
-    /// The score is a regressor's value, and no probability.
+    /// The score is a value, and no probability.
     #[serde(default)]
     pub is_value: bool,
-    /// What the graph calls its classes; the score is that of `class`, or of the last one.
+    /// What the graph calls its classes; the score is that of `positive`, or of the last one.
     #[serde(default)]
     pub classes: Option<Vec<String>>,
+    /// The position of the score's class among the classes; None for the last one.
+    #[serde(default)]
+    pub positive: Option<usize>,
+    /// Of two columns of the output the first is the last class's.
+    #[serde(default)]
+    pub is_reversed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +71,8 @@ pub enum Error {
     WrongNumberOfNames { input: String, expected: i64, found: usize },
     #[error("the model's inputs have names already")]
     NamesGivenTwice { inputs: Vec<String> },
+    #[error("a feature has an empty name")]
+    EmptyName,
     #[error("feature \"{name}\" is named twice")]
     DuplicateName { name: String },
     #[error("model has no output \"{output}\"")]
@@ -73,6 +81,10 @@ pub enum Error {
     OutputWithoutNumbers { output: String },
     #[error("output \"{output}\" has {n} whole numbers for each row, and none of them is a score")]
     ManyWholeNumbers { output: String, n: i64 },
+    #[error(
+        "output \"{output}\" has the probabilities of a support vector machine multiplied by a number"
+    )]
+    ScaledProbabilities { output: String },
     #[error("model has no output of probabilities or values")]
     NoScore { outputs: Vec<String> },
     #[error("model has several outputs that may be the score")]
@@ -86,7 +98,8 @@ pub fn bind(
     features: Option<&[String]>,
 ) -> Result<Bound, Error> {
     let inputs = inputs(summary, features)?;
-    let Chosen { output, mut reason, part, is_value, is_single } = output::choose(summary, output)?;
+    let chosen = output::choose(summary, output)?;
+    let Chosen { output, mut reason, part, is_value, is_single, is_reversed, .. } = chosen;
     let own = own_classes(summary);
     match &own {
         Some((classes, class)) if !is_single => reason.push_str(&format!(
@@ -95,11 +108,19 @@ pub fn bind(
         )),
         _ => reason.push_str(part),
     }
-    let (classes, class) = match own {
-        Some((classes, class)) => (Some(classes), (!is_single).then_some(class)),
-        None => (summary.classes.clone(), None),
+    let (classes, class, positive) = match own {
+        Some((classes, class)) => {
+            let class = (!is_single).then_some(class);
+            (Some(classes), class, class)
+        }
+        None => {
+            let n_classes = summary.classes.as_ref().map(Vec::len);
+            let of_as_many =
+                chosen.class.filter(|(_, n)| n_classes.is_none_or(|known| known == *n));
+            (summary.classes.clone(), None, of_as_many.map(|(place, _)| place))
+        }
     };
-    Ok(Bound { inputs, output, class, reason, is_value, classes })
+    Ok(Bound { inputs, output, class, reason, is_value, classes, positive, is_reversed })
 }
 
 impl Bound {
@@ -134,6 +155,9 @@ fn named_tensor(port: &Port, features: &[String]) -> Result<BoundInput, Error> {
         Some(n) if n != features.len() as i64 => return Err(wrong(n)),
         None if features.is_empty() => return Err(wrong(1)),
         _ => {}
+    }
+    if features.iter().any(String::is_empty) {
+        return Err(Error::EmptyName);
     }
     for (index, name) in features.iter().enumerate() {
         if features[..index].contains(name) {

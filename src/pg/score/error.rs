@@ -1,6 +1,7 @@
 //! The scorers' errors as PostgreSQL reports them.
 
 use pgrx::prelude::PgSqlErrorCode as Code;
+use pgrx::spi::quote_literal;
 
 use crate::algo::score::{Error, onnx_bind, onnx_scan};
 use crate::algo::stop::Stopped;
@@ -115,7 +116,7 @@ impl From<onnx_bind::Error> for Report {
                     "Name its{n} columns in their order, as in features => ARRAY['age', 'income']."
                 ))
             }
-            WrongNumberOfNames { .. } | DuplicateName { .. } => {
+            WrongNumberOfNames { .. } | DuplicateName { .. } | EmptyName => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                     .set_hint("Give one name for each column of the input, in their order.")
             }
@@ -127,6 +128,11 @@ impl From<onnx_bind::Error> for Report {
                     quoted_list(&outputs)
                 ))
             }
+            ScaledProbabilities { output } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint(format!(
+                    "skl2onnx multiplies them by -1 under raw_scores=True: export it without. To take it all the same, pass output => {}.",
+                    quote_literal(&output)
+                )),
             OutputWithoutNumbers { .. } | ManyWholeNumbers { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Pick an output of numbers with output => 'name'."),
         }

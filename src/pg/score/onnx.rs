@@ -226,6 +226,7 @@ impl Imported {
         if column >= width {
             return Err(wrong_output(&output.name, "has fewer columns than classes"));
         }
+        let column = if self.bound.is_reversed && width == 2 { 1 - column } else { column };
         let mut scores = match &output.data {
             Data::F32(values) => column_of(values, column, width, f64::from),
             Data::F64(values) => column_of(values, column, width, |value| value),
@@ -308,7 +309,11 @@ impl Imported {
 
     /// Which rows of a target are of the class whose probability is the score.
     pub(super) fn labels(&self, target: &Column) -> Result<LabelsOfGraph, score::Error> {
-        score::labels_of_graph(target, self.bound.classes.as_deref(), self.bound.class)
+        score::labels_of_graph(
+            target,
+            self.bound.classes.as_deref(),
+            self.bound.positive.or(self.bound.class),
+        )
     }
 
     pub(super) fn columns(&self) -> impl Iterator<Item = (&str, Takes)> {

@@ -1,9 +1,15 @@
-//! Which of a graph's outputs is the score, and why: by types, names, widths, and what the graph does.
+//! Which of a graph's outputs is the score, and why: by what the graph does, by types, names and widths.
 //!
-//! An output that repeats an input is none, nor is a label. A classifier with one output for each class has its last class last.
+//! An output that repeats an input is none, nor is a label. Outputs that are columns of one value are a classifier's, one for each class in
+//! their order; they are chosen together, for their names are those of the classes. Two values that nothing tells apart are refused.
 
-use super::super::onnx_scan::{Element, Kind, Origin, Port, Summary};
+mod candidate;
+#[cfg(test)]
+mod tests;
+
+use super::super::onnx_scan::{Element, Kind, Machine, Origin, Port, Summary};
 use super::{Error, names};
+use candidate::{Candidate, candidates};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chosen {
@@ -12,10 +18,14 @@ pub(super) struct Chosen {
     pub(super) reason: String,
     /// Which part of the output is the score, unless the graph says it itself.
     pub(super) part: &'static str,
-    /// The score is a regressor's value, and no probability.
+    /// The score is a value, and no probability.
     pub(super) is_value: bool,
     /// The output has one value for each row, so no column of it is a class.
     pub(super) is_single: bool,
+    /// Of two columns the first is the second class's.
+    pub(super) is_reversed: bool,
+    /// Where each class has an output: which one of how many the score is of.
+    pub(super) class: Option<(usize, usize)>,
 }
 
 pub(super) fn choose(summary: &Summary, wanted: Option<&str>) -> Result<Chosen, Error> {
@@ -23,7 +33,11 @@ pub(super) fn choose(summary: &Summary, wanted: Option<&str>) -> Result<Chosen, 
         .outputs
         .iter()
         .enumerate()
-        .map(|(index, port)| Output { port, origin: summary.origins.get(index) })
+        .map(|(index, port)| Output {
+            port,
+            origin: summary.origins.get(index),
+            has_classes: summary.classes.is_some(),
+        })
         .collect();
     match wanted {
         Some(wanted) => named(&outputs, wanted),
@@ -35,6 +49,7 @@ pub(super) fn choose(summary: &Summary, wanted: Option<&str>) -> Result<Chosen, 
 struct Output<'a> {
     port: &'a Port,
     origin: Option<&'a Origin>,
+    has_classes: bool,
 }
 
 fn named(outputs: &[Output], wanted: &str) -> Result<Chosen, Error> {
@@ -43,13 +58,15 @@ fn named(outputs: &[Output], wanted: &str) -> Result<Chosen, Error> {
         .iter()
         .find(|output| output.port.name == wanted)
         .ok_or_else(|| Error::UnknownOutput { output: wanted.to_owned(), outputs: names(ports) })?;
-    if !output.has_numbers() {
+    if !output.may_have_numbers() {
         return Err(Error::OutputWithoutNumbers { output: wanted.to_owned() });
     }
     if let (true, Some(n)) = (output.is_whole(), output.n_columns().filter(|&n| n > 1)) {
         return Err(Error::ManyWholeNumbers { output: wanted.to_owned(), n });
     }
-    Ok(output.chosen("it was asked for by name".to_owned()))
+    let may_be_columns = outputs.iter().copied().filter(Output::may_have_fractions);
+    let class = candidates(may_be_columns).iter().find_map(|candidate| candidate.class_of(wanted));
+    Ok(Chosen { class, ..output.chosen("it was asked for by name".to_owned()) })
 }
 
 /// A classifier's ZipMap, else what is called a probability, else a score, else any output of fractions.
@@ -57,90 +74,132 @@ fn found(outputs: &[Output]) -> Result<Chosen, Error> {
     let (echoes, others): (Vec<Output>, Vec<Output>) =
         outputs.iter().copied().partition(Output::is_echo);
     // Of one output alone nothing is to be chosen.
-    let (candidates, n_echoes) =
+    let (left, n_echoes) =
         if outputs.len() == 1 { (outputs.to_vec(), 0) } else { (others, echoes.len()) };
     let left_out = match n_echoes {
         0 => String::new(),
         1 => "; one output repeats inputs".to_owned(),
         n => format!("; {n} outputs repeat inputs"),
     };
-    if let Some(map) = candidates.iter().find(|output| output.is_map()) {
-        return Ok(map.chosen(format!("it gives each class its probability{left_out}")));
+    if let Some(map) = left.iter().find(|output| output.is_map()) {
+        return map.unscaled(format!("it has a value for each class{left_out}"));
     }
-    let fractions: Vec<Output> = candidates.into_iter().filter(Output::has_fractions).collect();
-    let is_label = |output: &Output| output.lower_name().contains("label");
-    let unlabelled: Vec<Output> =
-        fractions.iter().filter(|output| !is_label(output)).copied().collect();
-    let by_name = |words: &[&str]| -> Vec<Output> {
-        let is_called =
-            |output: &&Output| words.iter().any(|word| output.lower_name().contains(word));
-        unlabelled.iter().filter(is_called).copied().collect()
+    let mut fractions: Vec<Output> = left.iter().copied().filter(Output::has_fractions).collect();
+    if fractions.is_empty() {
+        fractions = left.into_iter().filter(Output::is_untyped).collect();
+    }
+    let fractions = candidates(fractions.into_iter());
+    let unlabelled: Vec<&Candidate> =
+        fractions.iter().filter(|candidate| !candidate.is_label()).collect();
+    let by_name = |words: &[&str]| -> Vec<&Candidate> {
+        unlabelled.iter().filter(|candidate| candidate.is_called(words)).copied().collect()
     };
     let ranks = [
         (by_name(&["prob"]), "it is called a probability"),
         (by_name(&["score", "predict"]), "it is called a score"),
         (unlabelled.clone(), "no other output has fractions"),
-        (fractions, "no other output has fractions"),
+        (fractions.iter().collect(), "no other output has fractions"),
     ];
     for (found, reason) in ranks {
-        let reason = match &found[..] {
-            [] => continue,
-            [_] => reason.to_owned(),
-            _ if found.iter().all(Output::may_be_one_column) => {
-                format!(
-                    "it is the last of {} outputs of fractions, one for each class",
-                    found.len()
-                )
-            }
-            several => {
-                let single: Vec<&Output> =
-                    several.iter().filter(|output| output.n_columns() == Some(1)).collect();
-                let [only] = single[..] else {
-                    return Err(Error::SeveralScores {
-                        outputs: names(several.iter().map(|output| output.port)),
-                    });
+        match found[..] {
+            [] => {}
+            [only] => return only.chosen(reason, &left_out),
+            _ => {
+                let mut narrow = found.iter().filter(|candidate| !candidate.is_wide());
+                return match (narrow.next(), narrow.next()) {
+                    (Some(only), None) if only.is_narrow() => {
+                        only.chosen("it alone has one fraction for each row", &left_out)
+                    }
+                    _ => Err(Error::SeveralScores {
+                        outputs: found.iter().flat_map(|candidate| candidate.names()).collect(),
+                    }),
                 };
-                let reason = "it alone has one fraction for each row";
-                return Ok(only.chosen(format!("{reason}{left_out}")));
             }
-        };
-        if let Some(last) = found.last() {
-            return Ok(last.chosen(format!("{reason}{left_out}")));
         }
     }
     Err(Error::NoScore { outputs: names(outputs.iter().map(|output| output.port)) })
 }
 
 impl Output<'_> {
-    fn chosen(&self, reason: String) -> Chosen {
-        let is_value = self.origin.is_some_and(|origin| {
-            origin.operator.as_ref().is_some_and(|operator| operator.ends_with("Regressor"))
-                && origin.post_transform.as_ref().is_none_or(|transform| transform == "NONE")
-        });
+    /// Unless it is the probabilities of a support vector machine times a number: skl2onnx multiplies them by -1.
+    fn unscaled(&self, reason: String) -> Result<Chosen, Error> {
+        if self.is_scaled() {
+            return Err(Error::ScaledProbabilities { output: self.port.name.clone() });
+        }
+        Ok(self.chosen(reason))
+    }
+
+    fn chosen(&self, mut reason: String) -> Chosen {
+        let (is_reversed, is_value) = (self.machine() == Some(Machine::Reversed), self.is_value());
+        let is_single = self.n_columns() == Some(1);
+        if self.is_untyped() {
+            reason.push_str("; the graph does not say of what type it is");
+        }
+        if is_reversed {
+            reason.push_str(
+                "; it has decision values of a support vector machine, whose two columns ONNX Runtime writes the wrong way round",
+            );
+        } else if is_value {
+            reason.push_str("; its values are no probabilities");
+        }
         let part = match self.n_columns() {
+            _ if self.is_map() && is_reversed => {
+                "; the score is the first class's value, which is high for the last class"
+            }
             _ if self.is_map() => "; the score is the last class's",
+            Some(2) if is_reversed => {
+                "; the score is its first column, which is high for the last class"
+            }
             Some(2..) => "; the score is its last column",
             _ => "",
         };
-        Chosen {
-            output: self.port.name.clone(),
-            reason,
-            part,
-            is_value,
-            is_single: self.n_columns() == Some(1),
+        let output = self.port.name.clone();
+        Chosen { output, reason, part, is_value, is_single, is_reversed, class: None }
+    }
+
+    /// No probability: a regressor's value, or a classifier's before it is made one.
+    fn is_value(&self) -> bool {
+        // What skl2onnx calls the values of a regressor.
+        if !self.has_classes && ["variable", "GPmean"].contains(&self.port.name.as_str()) {
+            return true;
         }
+        let Some(origin) = self.origin else { return false };
+        let is_plain = origin.post_transform.as_ref().is_none_or(|transform| transform == "NONE");
+        let reckons_value = origin.operator.as_ref().is_some_and(|operator| {
+            operator.ends_with("Regressor") || operator == "LinearClassifier" && origin.place == 1
+        });
+        let has_values = matches!(origin.machine, Some(Machine::Values | Machine::Reversed));
+        is_plain && (reckons_value || has_values) || self.is_scaled()
     }
 
     fn is_map(&self) -> bool {
-        matches!(self.port.kind, Kind::MapSequence { .. })
+        let is_made_a_map = self.origin.is_some_and(|origin| origin.is_map);
+        matches!(self.port.kind, Kind::MapSequence { .. }) || self.is_untyped() && is_made_a_map
     }
 
     fn is_echo(&self) -> bool {
         self.origin.is_some_and(|origin| origin.is_echo)
     }
 
+    fn machine(&self) -> Option<Machine> {
+        self.origin.and_then(|origin| origin.machine)
+    }
+
+    fn is_scaled(&self) -> bool {
+        self.origin.is_some_and(|origin| origin.scaled == Some(Machine::Probabilities))
+    }
+
     fn has_fractions(&self) -> bool {
         matches!(self.port.kind, Kind::Tensor { element: Element::Float | Element::Double, .. })
+    }
+
+    /// ONNX Runtime finds out the type of an output that has none in the graph.
+    fn is_untyped(&self) -> bool {
+        self.port.kind == Kind::Unknown
+    }
+
+    fn may_have_fractions(&self) -> bool {
+        self.has_fractions() || self.is_untyped()
     }
 
     fn is_whole(&self) -> bool {
@@ -148,8 +207,8 @@ impl Output<'_> {
         matches!(element, Element::Int64 | Element::Int32 | Element::Bool)
     }
 
-    fn has_numbers(&self) -> bool {
-        self.is_map() || self.has_fractions() || self.is_whole()
+    fn may_have_numbers(&self) -> bool {
+        self.is_map() || self.may_have_fractions() || self.is_whole()
     }
 
     /// How many values it has for each row; None where the graph leaves it open.
@@ -159,76 +218,15 @@ impl Output<'_> {
         columns.iter().try_fold(1_i64, |n, &dimension| n.checked_mul(dimension?))
     }
 
-    fn may_be_one_column(&self) -> bool {
-        self.n_columns().is_none_or(|n| n == 1)
+    fn is_label(&self) -> bool {
+        let is_first_of_classifier = self.origin.is_some_and(|origin| {
+            let operator = origin.operator.as_ref();
+            origin.place == 0 && operator.is_some_and(|operator| operator.ends_with("Classifier"))
+        });
+        is_first_of_classifier || self.lower_name().contains("label")
     }
 
     fn lower_name(&self) -> String {
         self.port.name.to_lowercase()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fractions(name: &str, width: Option<i64>) -> Port {
-        let shape = vec![None, width];
-        let kind = Kind::Tensor { element: Element::Float, ranked: true, shape };
-        Port { name: name.into(), kind }
-    }
-
-    fn whole(name: &str, width: i64) -> Port {
-        let shape = vec![None, Some(width)];
-        let kind = Kind::Tensor { element: Element::Int64, ranked: true, shape };
-        Port { name: name.into(), kind }
-    }
-
-    /// The first `n_echoes` outputs repeat inputs.
-    fn chosen(outputs: Vec<Port>, n_echoes: usize, wanted: Option<&str>) -> Result<String, Error> {
-        let origin = |index| Origin { is_echo: index < n_echoes, ..Origin::default() };
-        let summary = Summary {
-            ir_version: 8,
-            opsets: vec![],
-            producer: String::new(),
-            producer_version: String::new(),
-            graph: String::new(),
-            inputs: vec![],
-            origins: (0..outputs.len()).map(origin).collect(),
-            outputs,
-            classes: None,
-            metadata: vec![],
-        };
-        choose(&summary, wanted).map(|chosen| chosen.output)
-    }
-
-    #[track_caller]
-    fn check(outputs: Vec<Port>, n_echoes: usize, expected: &str) {
-        assert_eq!(chosen(outputs, n_echoes, None).as_deref(), Ok(expected));
-    }
-
-    #[test]
-    fn names_widths_and_echoes_tell_the_score() {
-        let one = Some(1);
-        check(vec![whole("label", 1), fractions("no", one), fractions("yes", one)], 0, "yes");
-        check(vec![fractions("a", one), fractions("b", one), fractions("s", None)], 2, "s");
-        check(vec![fractions("Score", one), fractions("Probability", one)], 0, "Probability");
-        check(vec![fractions("predicted_label", one), fractions("margin", one)], 0, "margin");
-        check(vec![fractions("embedding", Some(64)), fractions("y", one)], 0, "y");
-        check(vec![fractions("scores", Some(2)), fractions("hidden", Some(8))], 0, "scores");
-        check(vec![fractions("y", one)], 1, "y");
-    }
-
-    #[test]
-    fn what_no_output_tells_is_refused() {
-        let wide = |name: &str| fractions(name, Some(3));
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let several = Err(Error::SeveralScores { outputs: names(&["one", "two"]) });
-        assert_eq!(chosen(vec![wide("one"), wide("two")], 0, None), several);
-        let none = Err(Error::NoScore { outputs: names(&["a", "label"]) });
-        assert_eq!(chosen(vec![fractions("a", Some(1)), whole("label", 1)], 1, None), none);
-        let items = Err(Error::ManyWholeNumbers { output: "items".into(), n: 10 });
-        assert_eq!(chosen(vec![whole("items", 10)], 0, Some("items")), items);
-        assert_eq!(chosen(vec![whole("label", 1)], 0, Some("label")).as_deref(), Ok("label"));
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::HashSet;
 
-pub use origin::Origin;
+pub use origin::{Machine, Origin};
 use protobuf::{Field, Fields, Value};
 use schema::{Holds, Message, holds};
 pub use summary::{Element, Kind, Opset, Port, Summary};

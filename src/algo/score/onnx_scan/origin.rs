@@ -20,6 +20,25 @@ pub struct Origin {
     pub operator: Option<String>,
     /// What the operator does to its result at last, as `LOGISTIC`.
     pub post_transform: Option<String>,
+    /// Which of the operator's outputs it is, counted from 0: the first one of a classifier is its label.
+    pub place: usize,
+    /// A ZipMap gives each of its values the name of a class.
+    pub is_map: bool,
+    /// What it holds where the operator is a support vector machine that classifies.
+    pub machine: Option<Machine>,
+    /// The same where the operator multiplies what such a machine gave.
+    pub scaled: Option<Machine>,
+}
+
+/// What a support vector machine gives for each of its classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    Probabilities,
+    /// Decision values.
+    Values,
+    /// Decision values of two classes, which ONNX Runtime writes the wrong way round: the first is high where the second class is
+    /// likely. It takes libsvm's value, which is high for the first class, for that of the second.
+    Reversed,
 }
 
 /// Operators whose output has the values of their first input, or some of them.
@@ -39,6 +58,7 @@ const MOVERS: [&str; 12] = [
 ];
 /// Operators whose output has the values of all their inputs.
 const JOINERS: [&str; 2] = ["Concat", "FeatureVectorizer"];
+const ZIP_MAP: &str = "ZipMap";
 /// Names of values that repeat an input; beyond that a graph is left to its names.
 const MAX_ECHOES: usize = 65_536;
 const MAX_CLASSES: usize = 10_000;
@@ -80,26 +100,40 @@ fn origins(nodes: &[Node], outputs: &[Port], echoes: &HashSet<&str>) -> Result<V
             ..Origin::default()
         })
         .collect();
-    // By value, the outputs that come from it.
-    let mut wanted: HashMap<String, Vec<usize>> = HashMap::new();
+    // By value, the outputs that come from it, and whether they are multiples of it.
+    let mut wanted: HashMap<String, Vec<(usize, bool)>> = HashMap::new();
     for (index, output) in outputs.iter().enumerate() {
-        wanted.entry(output.name.clone()).or_default().push(index);
+        wanted.entry(output.name.clone()).or_default().push((index, false));
     }
     for node in nodes.iter().rev() {
-        for output in node.outputs()? {
-            let Some(indices) = wanted.remove(output) else { continue };
-            match node.first_input {
-                Some(input) if MOVERS.contains(&node.operator) => {
-                    for &index in &indices {
-                        origins[index].value = input.to_owned();
+        for (place, output) in node.outputs()?.into_iter().enumerate() {
+            let Some(found) = wanted.remove(output) else { continue };
+            let is_map = node.operator == ZIP_MAP;
+            // The first output of a machine is its label.
+            let machine = if place == 1 { node.machine()? } else { None };
+            for (index, is_scaled) in found {
+                let origin = &mut origins[index];
+                let is_next_scaled = match node.first_input {
+                    Some(input) if is_map || MOVERS.contains(&node.operator) => {
+                        if !is_scaled {
+                            origin.value = input.to_owned();
+                            origin.is_map |= is_map;
+                        }
+                        Some(is_scaled)
                     }
-                    wanted.entry(input.to_owned()).or_default().extend(indices);
-                }
-                _ => {
-                    for index in indices {
-                        origins[index].operator = Some(node.operator.to_owned());
-                        origins[index].post_transform = node.post_transform.map(str::to_owned);
+                    _ if is_scaled => {
+                        origin.scaled = machine;
+                        None
                     }
+                    _ => {
+                        origin.operator = Some(node.operator.to_owned());
+                        origin.post_transform = node.post_transform.map(str::to_owned);
+                        (origin.place, origin.machine) = (place, machine);
+                        (node.operator == "Mul").then_some(true)
+                    }
+                };
+                if let (Some(is_scaled), Some(input)) = (is_next_scaled, node.first_input) {
+                    wanted.entry(input.to_owned()).or_default().push((index, is_scaled));
                 }
             }
         }
@@ -150,6 +184,33 @@ impl<'a> Node<'a> {
         Ok(outputs)
     }
 
+    /// What it gives, if it is a support vector machine that classifies.
+    fn machine(&self) -> Result<Option<Machine>, Error> {
+        if self.operator != "SVMClassifier" {
+            return Ok(None);
+        }
+        let (mut has_vectors, mut has_probabilities, mut n_classes) = (false, false, 0);
+        let mut fields = Fields::of(self.bytes);
+        while let Some(field) = fields.next_field()? {
+            let (5, Value::Bytes(attribute)) = (field.number, field.value) else { continue };
+            let attribute = Attribute::read(attribute)?;
+            match attribute.name {
+                "prob_a" => has_probabilities = attribute.has_numbers()?,
+                // Without them it is a linear one, which has a value of its own for each class.
+                "vectors_per_class" => has_vectors = attribute.has_numbers()?,
+                "classlabels_ints" | "classlabels_strings" => {
+                    n_classes = attribute.texts()?.map_or(n_classes, |classes| classes.len());
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(match (has_probabilities, has_vectors, n_classes) {
+            (true, ..) => Machine::Probabilities,
+            (false, true, 2) => Machine::Reversed,
+            _ => Machine::Values,
+        }))
+    }
+
     /// Whether it hands on what is known to repeat an input.
     fn repeats(&self, echoes: &HashSet<&str>) -> Result<bool, Error> {
         let Some(first) = self.first_input.filter(|first| echoes.contains(first)) else {
@@ -191,6 +252,18 @@ impl<'a> Attribute<'a> {
             }
         }
         Ok(Self { name: own_name, text, bytes })
+    }
+
+    fn has_numbers(&self) -> Result<bool, Error> {
+        let mut fields = Fields::of(self.bytes);
+        while let Some(field) = fields.next_field()? {
+            match (field.number, field.value) {
+                (7 | 8, Value::Bytes([])) => {}
+                (7 | 8, _) => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Its texts or whole numbers as text; None of others, or of too many.
@@ -245,7 +318,7 @@ struct Classes {
 
 impl Classes {
     fn see(&mut self, node: &Node) -> Result<(), Error> {
-        let is_zip_map = node.operator == "ZipMap";
+        let is_zip_map = node.operator == ZIP_MAP;
         if !is_zip_map && !node.operator.ends_with("Classifier") {
             return Ok(());
         }

@@ -59,6 +59,8 @@ pub enum Kind {
         value: Element,
     },
     Other,
+    /// The graph does not say.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,7 +235,7 @@ fn opset(bytes: &[u8]) -> Result<Opset, Error> {
 }
 
 fn port(bytes: &[u8]) -> Result<Port, Error> {
-    let mut port = Port { name: String::new(), kind: Kind::Other };
+    let mut port = Port { name: String::new(), kind: Kind::Unknown };
     let mut fields = Fields::of(bytes);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {
@@ -246,7 +248,7 @@ fn port(bytes: &[u8]) -> Result<Port, Error> {
 }
 
 fn kind(bytes: &[u8]) -> Result<Kind, Error> {
-    let mut kind = Kind::Other;
+    let mut kind = Kind::Unknown;
     let mut fields = Fields::of(bytes);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod message;
+mod origins;
 
 use message::{Message, m};
 
