@@ -253,6 +253,16 @@ def test_an_output_without_a_type_is_taken(cluster):
         assert error.sqlstate == "22000" and "holds no numbers" in error.message, error
 
 
+def test_a_class_without_rows_is_told_where_the_graph_numbers_its_classes(cluster):
+    with cluster.connect() as connection:
+        onnx.import_onnx(connection, "m", linear_classifier([0, 1]))
+        for rows, told in (("SELECT 1::real AS a, 1 AS y", True), ("SELECT i::real AS a, i AS y FROM generate_series(0, 1) AS i", False), ("SELECT 1::real AS a, true AS y", False)):
+            connection.notices.clear()
+            connection.query(f"SELECT persona.evaluate('m', '{rows}', 'y')")
+            notices = [one for one in connection.notices if 'no row is of class "0"' in one["M"]]
+            assert len(notices) == told, (rows, connection.notices)
+
+
 def test_what_is_no_score_is_refused(cluster):
     with cluster.connect() as connection:
         error = connection.error(onnx.import_statement("m", ranked()).replace("features =>", "output => 'top_items', features =>"))

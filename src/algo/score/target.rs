@@ -60,44 +60,83 @@ pub(super) fn labels(
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelsOfGraph {
     pub labels: Vec<bool>,
-    /// The target's two values, where their order alone says that the second is the class.
+    /// The target's two values, the class last, where their order alone says which one is the class.
     pub ordered: Option<[String; 2]>,
+    /// A class that the graph has but a number for, and no row: the numbers may be an encoder's, and the target's values others.
+    pub unseen: Option<String>,
 }
 
 /// By the names that the graph has for its classes. A boolean, and 0 and 1, say it themselves. Where the graph has no names, or
 /// numbers its classes from 0, its classes are the target's two in sort order, as scikit-learn sorts them.
+///
+/// `positive` is the class's position among those of the graph; None for the last one.
 pub fn labels_of_graph(
     target: &Column,
     classes: Option<&[String]>,
     positive: Option<usize>,
 ) -> Result<LabelsOfGraph, Error> {
-    let said = |labels| LabelsOfGraph { labels, ordered: None };
-    let named = match classes {
-        Some(classes) if !classes.is_empty() => {
-            Some(labels(target, classes, positive.unwrap_or(classes.len() - 1)))
-        }
-        _ => None,
-    };
-    if let Some(found @ (Ok(_) | Err(Error::MissingTarget { .. }))) = named {
-        return found.map(said);
-    }
-    for known in [["false", "true"], ["0", "1"]] {
-        if let Ok(found) = labels(target, &known.map(str::to_owned), 1) {
-            return Ok(said(found));
-        }
-    }
-    let mut numbered = classes.unwrap_or_default().iter().enumerate();
+    let said = |labels| LabelsOfGraph { labels, ordered: None, unseen: None };
+    let classes = classes.unwrap_or_default();
+    let mut numbered = classes.iter().enumerate();
     let may_stand_for_others = numbered.all(|(number, class)| *class == number.to_string());
-    match named {
-        Some(unknown) if !may_stand_for_others => unknown.map(said),
-        _ => match code(target, None) {
-            Ok(Target { classes, labels, .. }) => {
-                Ok(LabelsOfGraph { labels, ordered: Some(classes) })
+    if !classes.is_empty() {
+        match labels(target, classes, positive.unwrap_or(classes.len() - 1)) {
+            Ok(labels) if may_stand_for_others => {
+                return Ok(LabelsOfGraph { unseen: unseen(target, classes), ..said(labels) });
             }
-            Err(Error::OneClass { value }) => Err(Error::UnnamedClasses { value }),
-            Err(error) => Err(error),
-        },
+            Err(Error::UnknownClass { .. }) if may_stand_for_others => {}
+            // A boolean, or 0 and 1, may still say it.
+            Err(error @ Error::UnknownClass { .. }) => {
+                return by_itself(target, 1).map(said).map_err(|_| error);
+            }
+            found => return found.map(said),
+        }
     }
+    if let Ok(labels) = labels(target, &FALSE_TRUE.map(str::to_owned), 1) {
+        return Ok(said(labels));
+    }
+    let is_first = positive == Some(0) && matches!(classes.len(), 0 | 2);
+    let zero_one = ZERO_ONE.map(str::to_owned);
+    let place = usize::from(!(is_first && classes.is_empty()));
+    if let Ok(labels) = labels(target, &zero_one, place) {
+        return Ok(LabelsOfGraph { unseen: unseen(target, &zero_one), ..said(labels) });
+    }
+    match code(target, None) {
+        Ok(Target { classes: [low, high], labels, .. }) if is_first => Ok(LabelsOfGraph {
+            ordered: Some([high, low]),
+            ..said(labels.into_iter().map(|label| !label).collect())
+        }),
+        Ok(Target { classes, labels, .. }) => {
+            Ok(LabelsOfGraph { ordered: Some(classes), ..said(labels) })
+        }
+        Err(Error::OneClass { value }) => Err(Error::UnnamedClasses { value }),
+        Err(error) => Err(error),
+    }
+}
+
+const FALSE_TRUE: [&str; 2] = ["false", "true"];
+const ZERO_ONE: [&str; 2] = ["0", "1"];
+
+fn by_itself(target: &Column, positive: usize) -> Result<Vec<bool>, Error> {
+    labels(target, &FALSE_TRUE.map(str::to_owned), positive)
+        .or_else(|_| labels(target, &ZERO_ONE.map(str::to_owned), positive))
+}
+
+/// The first of the classes that no row has.
+fn unseen(target: &Column, classes: &[String]) -> Option<String> {
+    let seen: BTreeSet<String> = match &target.values {
+        Values::Integer(values) => texts(values.iter().copied()),
+        Values::Number(values) => texts(values.iter().map(|&value| Ordered(value + 0.0))),
+        Values::Text { codes, dictionary } => {
+            texts(codes.iter().filter_map(|&code| dictionary.get(code as usize)))
+        }
+    };
+    classes.iter().find(|class| !seen.contains(*class)).cloned()
+}
+
+fn texts<T: Ord + ToString>(values: impl Iterator<Item = T>) -> BTreeSet<String> {
+    let distinct: BTreeSet<T> = values.collect();
+    distinct.iter().map(T::to_string).collect()
 }
 
 fn missing_rows(rows: usize) -> Result<(), Error> {
@@ -276,6 +315,53 @@ mod tests {
         check_graph(Column::integer("y", vec![1, 1]), None, Ok(&[true, true]));
         // Of three the last one, against all others.
         check_graph(text(&["a", "c", "b"]), Some(&["a", "b", "c"]), Ok(&[false, true, false]));
+    }
+
+    #[track_caller]
+    fn check_class(
+        target: Column,
+        classes: Option<&[&str]>,
+        positive: usize,
+        labels: &[bool],
+        ordered: Option<[&str; 2]>,
+    ) {
+        let classes: Option<Vec<String>> =
+            classes.map(|classes| classes.iter().map(|&class| class.to_owned()).collect());
+        let found = labels_of_graph(&target, classes.as_deref(), Some(positive)).unwrap();
+        assert_eq!(found.labels, labels);
+        assert_eq!(found.ordered, ordered.map(|both| both.map(str::to_owned)));
+    }
+
+    #[test]
+    fn the_score_may_be_that_of_another_class_than_the_last() {
+        let text = |values: &[&'static str]| Column::text("y", values.iter().copied().map(Some));
+        check_class(text(&["no", "yes"]), Some(&["no", "yes"]), 0, &[true, false], None);
+        check_class(text(&["b", "a"]), Some(&["a", "b", "c"]), 1, &[true, false], None);
+        check_class(Column::integer("y", vec![0, 1]), Some(&["0", "1"]), 0, &[true, false], None);
+        check_class(Column::integer("y", vec![0, 1]), None, 0, &[true, false], None);
+        // A boolean is true for the class.
+        check_class(text(&["true", "false"]), Some(&["0", "1"]), 0, &[true, false], None);
+        // An encoder numbered them.
+        let kept = || text(&["kept", "churned"]);
+        check_class(kept(), Some(&["0", "1"]), 0, &[false, true], Some(["kept", "churned"]));
+        check_class(kept(), None, 0, &[false, true], Some(["kept", "churned"]));
+        check_class(kept(), Some(&["0", "1"]), 1, &[true, false], Some(["churned", "kept"]));
+    }
+
+    #[test]
+    fn a_class_without_rows_is_told_where_the_graph_has_but_its_number() {
+        let check = |values: Vec<i64>, classes: Option<&[&str]>, expected: Option<&str>| {
+            let found = of_graph(&Column::integer("y", values), classes).unwrap().unseen;
+            assert_eq!(found.as_deref(), expected);
+        };
+        check(vec![1, 1], Some(&["0", "1"]), Some("0"));
+        check(vec![1, 2], Some(&["0", "1", "2"]), Some("0"));
+        check(vec![1, 1], None, Some("0"));
+        check(vec![0, 1], Some(&["0", "1"]), None);
+        check(vec![1, 2], Some(&["0", "1"]), None);
+        check(vec![2, 2], Some(&["1", "2"]), None);
+        let found = of_graph(&Column::text("y", ["true"].map(Some)), Some(&["0", "1"])).unwrap();
+        assert_eq!((found.labels, found.unseen), (vec![true], None));
     }
 
     #[test]

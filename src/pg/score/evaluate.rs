@@ -135,13 +135,13 @@ fn measure_imported(
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
-    let LabelsOfGraph { labels, ordered } = imported.labels(&target)?;
+    let LabelsOfGraph { labels, ordered, unseen } = imported.labels(&target)?;
     if let Some([other, positive]) = ordered {
         // Which of two texts a client calls positive nobody can know: churned comes before kept.
         report(
             PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
             format!(
-                "\"{positive}\" is taken for the positive class, for it comes after \"{other}\": the graph has no names for its classes"
+                "\"{positive}\" is taken for the positive class and \"{other}\" for the other one, by their order: the graph has no names for its classes"
             ),
         )
         .set_hint(format!(
@@ -149,6 +149,17 @@ fn measure_imported(
             quote_identifier(target.name.as_str()),
             quote_literal(&other),
             quote_identifier(target.name.as_str())
+        ))
+        .report(PgLogLevel::NOTICE);
+    }
+    if let Some(class) = unseen {
+        let name = quote_identifier(target.name.as_str());
+        report(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("no row is of class \"{class}\": the graph has only numbers for its classes, which may be others than those of the target"),
+        )
+        .set_hint(format!(
+            "If an encoder numbered the classes, make the target a boolean that is true for the positive one, as in ({name} = 'value') AS {name}."
         ))
         .report(PgLogLevel::NOTICE);
     }
