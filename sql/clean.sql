@@ -25,6 +25,7 @@ COMMENT ON FUNCTION persona.keep(persona.untyped, double precision, bigint) IS '
 CREATE FUNCTION persona.copies(label anyelement) RETURNS bigint
 LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE AS 'MODULE_PATHNAME', 'copies';
 COMMENT ON FUNCTION persona.copies(anyelement) IS
-    'window function: how often to take the row so that every class has as many rows as the largest, whatever class that is (equal labels are one, as 5 and 5.00): '
+    'window function: how often to take the row so that every class has as many rows as the largest, whatever class that is '
+    '(equal labels are one, as 5 and 5.00): '
     'FROM (SELECT *, persona.copies(label) OVER (ORDER BY id) AS n ...) AS t, generate_series(1, n). Which rows of a class are taken once '
     'more than others is by the window''s order, evenly spread; NULL for a NULL label';

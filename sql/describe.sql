@@ -12,7 +12,8 @@ AS 'MODULE_PATHNAME', 'describe_wrapper';
 COMMENT ON FUNCTION persona.describe(text, integer, integer) IS
     'one row per column of a relation or SELECT, from one pass in constant memory (half a megabyte a column). n counts values, NULL '
     'apart; of them not_finite (NaN, infinite) are left out of the rest. Booleans are 0 and 1, dates and times are seconds since 1970 '
-    'UTC, intervals seconds, and readable in min_text and max_text (an interval as days of 24 hours); arrays have only n and nulls, and all other types are taken as text, compared by '
+    'UTC, intervals seconds, and readable in min_text and max_text (an interval as days of 24 hours); '
+    'arrays have only n and nulls, and all other types are taken as text, compared by '
     'bytes. sd is the sample''s, skew the population''s; outliers_z are beyond 3 sd of the mean, outliers_iqr beyond 1.5 times the '
     'quartiles'' distance. min_text, max_text, top_values and n_distinct tell bigint, numeric and times apart that a double cannot. Of '
     'equally frequent values top_values has the least first (texts by their bytes). histogram has equal bins from min to max, as numpy: '

@@ -49,7 +49,7 @@ CREATE AGGREGATE persona.categories(value "any") (
 );
 COMMENT ON AGGREGATE persona.categories("any") IS
     'the levels of a column: every one has a place of its own, and a value that is none of them has no place; NULL is skipped. Equal values '
-    'are one level: 5 and 5.00, char(n) without the spaces at its end, citext in lower case. Dates and times are cast to text first';
+    'are one level: 5 and 5.00, char(n) without the spaces at its end, citext in lower case. Dates and times are written in ISO and UTC';
 
 CREATE AGGREGATE persona.categories(value "any", max_levels integer) (
     SFUNC = persona.categories_add, STYPE = persona.category_levels, FINALFUNC = persona.categories_final,

@@ -41,12 +41,12 @@ impl AnyText {
             return Err(report(Code::ERRCODE_DATATYPE_MISMATCH, why)
                 .set_hint("Cast it to text, in a form that no setting of the session changes."));
         }
-        let kind = match Kind::of(type_oid) {
-            // The digits of a float are its own: what SQL writes hangs on extra_float_digits.
-            kind @ (Kind::Float4 | Kind::Float8) => kind,
-            kind => kind.as_written(type_oid),
-        };
-        Ok(Self { kind, form: form_of(type_oid) })
+        Ok(Self::of_type(type_oid))
+    }
+
+    /// Of a type that may have several texts, where they are not kept.
+    pub(crate) fn of_type(type_oid: Oid) -> Self {
+        Self { kind: Kind::of(type_oid).as_key(type_oid), form: form_of(type_oid) }
     }
 
     /// Calls `f` with the one text of all values that are equal to this one.

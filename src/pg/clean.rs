@@ -13,9 +13,7 @@ use crate::algo::memory::{self, Refused};
 
 use super::any_text::AnyText;
 use super::call_site::CallSite;
-use super::datum::Kind;
 use super::error::{Error, Report};
-use super::key::{form_of, one_text};
 use super::raw;
 use super::reserve;
 use super::window::Partition;
@@ -102,7 +100,7 @@ unsafe fn all_copies(
     partition: Partition,
     type_oid: pg_sys::Oid,
 ) -> Result<Vec<Option<u64>>, Report> {
-    let (kind, form) = (Kind::of(type_oid).as_written(type_oid), form_of(type_oid));
+    let any_text = AnyText::of_type(type_oid);
     // Each row's class and its number within it.
     reserve::begin();
     let (mut rows, mut counts, mut classes) =
@@ -112,12 +110,11 @@ unsafe fn all_copies(
             None => None,
             // SAFETY: by the caller's promise the label is of this type.
             Some(label) => unsafe {
-                let class = kind.text(label, "label", |text| {
-                    let class = one_text(form, text);
-                    if let Some(class) = classes.get(&*class) {
+                let class = any_text.text(label, "label", |class| {
+                    if let Some(class) = classes.get(class) {
                         return Ok(*class);
                     }
-                    memory::insert(&mut classes, memory::owned(&class)?, counts.len())?;
+                    memory::insert(&mut classes, memory::owned(class)?, counts.len())?;
                     memory::push(&mut counts, 0)?;
                     Ok::<_, Refused>(counts.len() - 1)
                 })??;

@@ -134,6 +134,14 @@ impl Kind {
         }
     }
 
+    /// As [`Self::as_written`], but a float is not written: how many digits that has is a setting of the session.
+    pub(crate) fn as_key(self, type_oid: Oid) -> Kind {
+        match self {
+            Kind::Float4 | Kind::Float8 => self,
+            other => other.as_written(type_oid),
+        }
+    }
+
     pub(crate) fn is_number(self) -> bool {
         use Kind::*;
         matches!(self, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric)

@@ -89,10 +89,11 @@ pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Resul
         }
     };
     let mut attribute = attribute.clone();
-    // A float as a key is not written: how many digits that has is a setting of the session.
-    let is_float_key = role == Role::Key && matches!(kind, Kind::Float4 | Kind::Float8);
-    if matches!(values, Building::Text(_)) && !is_float_key {
-        attribute.kind = kind.as_written(attribute.type_oid);
+    if matches!(values, Building::Text(_)) {
+        attribute.kind = match role {
+            Role::Key => kind.as_key(attribute.type_oid),
+            _ => kind.as_written(attribute.type_oid),
+        };
     }
     Ok(Builder { attribute, role, values })
 }
@@ -110,7 +111,9 @@ impl Builder {
     ) -> Result<usize, Report> {
         let kind = self.attribute.kind;
         let is_whole = self.role == Role::Whole && matches!(self.values, Building::Integer(_));
-        if is_null && (matches!(self.role, Role::Key | Role::Time | Role::Amount) || is_whole) {
+        // A weight says in words of its own that it is missing.
+        let is_needed = self.role.is_needed() && self.role != Role::Weight;
+        if is_null && (is_needed || is_whole) {
             return Err(Error::MissingValue { column: self.attribute.name.clone() }.into());
         }
         // SAFETY: by the caller's promise; the builder was chosen for the kind.

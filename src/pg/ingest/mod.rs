@@ -46,6 +46,13 @@ pub(crate) enum Role {
     Feature,
 }
 
+impl Role {
+    /// Whether NULL is an error whatever the column's type.
+    fn is_needed(self) -> bool {
+        matches!(self, Role::Key | Role::Weight | Role::Time | Role::Amount)
+    }
+}
+
 pub(crate) struct Request<'a> {
     pub(crate) source: &'a str,
     /// These columns, in this order.

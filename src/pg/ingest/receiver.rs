@@ -260,9 +260,8 @@ impl<'a> Receiver<'a> {
                 }
                 _ => return None,
             };
-            let needed = [Role::Key, Role::Weight, Role::Time, Role::Amount];
             let is_needed =
-                needed.contains(&builder.role) || matches!(builder.values, Building::Integer(_));
+                builder.role.is_needed() || matches!(builder.values, Building::Integer(_));
             Some(Direct { position: builder.attribute.position, how, is_needed, to })
         };
         self.builders.iter_mut().map(direct).collect()

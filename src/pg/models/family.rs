@@ -8,11 +8,11 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 use serde_json::Value;
 
 use crate::pg::error::{Report, report};
+use crate::pg::kind::Kind;
 
 use super::publish::Publication;
 use super::publish::table::{Column, Stamp};
 use super::registry::Version;
-use crate::pg::kind::Kind;
 
 pub(crate) trait Family: Sync {
     /// Fits the live version again, from its source and the arguments of its fit; the new version is the active one. The caller holds
@@ -68,13 +68,13 @@ pub(crate) struct Published {
     pub(crate) answer: &'static [&'static str],
     /// The argument of the fit that names the customers' key, and what that is called where the fit does not say.
     pub(crate) key_argument: (&'static str, Option<&'static str>),
-    pub(crate) from: From,
+    pub(crate) rows_of: Whose,
     pub(crate) keeps_history: bool,
 }
 
 /// Whose rows a published table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Whose {
     /// Those of a source.
     Source,
     /// Those of the customers whom the model knows, so many for each. Its source may be gone.

@@ -4,7 +4,7 @@ use pgrx::spi::quote_literal;
 use serde_json::Value;
 
 use crate::pg::error::Report;
-use crate::pg::models::family::{self, From, Headline, Published, Wanted};
+use crate::pg::models::family::{self, Headline, Published, Wanted, Whose};
 use crate::pg::models::registry::{self, Version};
 
 use super::everyone::{self, COLUMNS, RANK};
@@ -35,7 +35,7 @@ impl family::Family for Family {
             rank: Some(RANK),
             answer: &["item", RANK],
             key_argument: ("user_column", Some("user_id")),
-            from: From::Model,
+            rows_of: Whose::Model,
             keeps_history: false,
         }
     }

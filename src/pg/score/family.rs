@@ -4,7 +4,7 @@ use pgrx::spi::quote_literal;
 use serde_json::Value;
 
 use crate::pg::error::Report;
-use crate::pg::models::family::{self, From, Headline, Published, Wanted};
+use crate::pg::models::family::{self, Headline, Published, Wanted, Whose};
 use crate::pg::models::publish::table::Column;
 use crate::pg::models::registry::Version;
 
@@ -35,7 +35,7 @@ impl family::Family for Family {
             rank: None,
             answer: &[SCORE],
             key_argument: ("key", None),
-            from: From::Source,
+            rows_of: Whose::Source,
             keeps_history: false,
         }
     }

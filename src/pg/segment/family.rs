@@ -4,7 +4,7 @@ use pgrx::spi::quote_literal;
 use serde_json::Value;
 
 use crate::pg::error::Report;
-use crate::pg::models::family::{self, From, Headline, Published, Wanted};
+use crate::pg::models::family::{self, Headline, Published, Wanted, Whose};
 use crate::pg::models::publish::Publication;
 use crate::pg::models::publish::table::Stamp;
 use crate::pg::models::registry::Version;
@@ -34,7 +34,7 @@ impl family::Family for Family {
             rank: None,
             answer: &["segment", "label"],
             key_argument: ("key", None),
-            from: From::Source,
+            rows_of: Whose::Source,
             keeps_history: true,
         }
     }

@@ -14,15 +14,14 @@ use crate::algo::segment::stays::{self, Change, Stay};
 use crate::pg::datum::folded;
 use crate::pg::error::{Report, report};
 use crate::pg::kind::Kind;
-use crate::pg::models::registry::{self, Privilege, Version, select};
-use crate::pg::query;
-use crate::pg::security::with_latest_snapshot;
-
 use crate::pg::models::publish::Publication;
 use crate::pg::models::publish::key_type::equality;
 use crate::pg::models::publish::table::{Stamp, existing, parsed_name, run};
 use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
 use crate::pg::models::readable::{Readable, readable};
+use crate::pg::models::registry::{self, Privilege, Version, select};
+use crate::pg::query;
+use crate::pg::security::with_latest_snapshot;
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(

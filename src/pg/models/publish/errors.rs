@@ -1,50 +1,41 @@
 //! What PostgreSQL says of rows that cannot be published, and what to do about it.
 
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 
 use crate::pg::error::{Report, report};
 
 use super::table::ONE_A_KEY;
 
-/// What PostgreSQL says of a row without a key, and what to do about it.
+/// That a row has no key. Another column of the table may be needed, too.
 pub(super) fn without_key(error: CaughtError, key: &str) -> Report {
-    // Another column of the table may be needed, too.
-    let is_of_key = |said: &str| said.contains(&format!("\"{key}\""));
-    let error = match error {
-        CaughtError::PostgresError(error) | CaughtError::ErrorReport(error)
-            if is_of_key(error.message()) =>
-        {
-            error
-        }
-        error => error.rethrow(),
-    };
+    let error = only(error, |error| error.message().contains(&format!("\"{key}\"")));
     report(error.sql_error_code(), error.message().to_owned())
         .set_hint("A row of nobody cannot be published: leave rows without a key out of the source, with WHERE ... IS NOT NULL.")
 }
 
 /// That the source has no such column, in words that do not name what the source is called in here.
 pub(super) fn without_column(error: CaughtError, key: &str) -> Report {
-    let error = match error {
-        CaughtError::PostgresError(error) | CaughtError::ErrorReport(error)
-            if error.message() == format!("column s.{key} does not exist") =>
-        {
-            error
-        }
-        error => error.rethrow(),
-    };
+    let error = only(error, |error| error.message() == format!("column s.{key} does not exist"));
     report(error.sql_error_code(), format!("the source has no column \"{key}\""))
         .set_hint("key names the column of the source that tells whose row it is.")
 }
 
 /// That a key is there twice, which the index of a new table finds.
 pub(super) fn key_twice(error: CaughtError) -> Report {
+    let error = only(error, |error| error.hint().is_none());
+    report(error.sql_error_code(), error.message().to_owned())
+        .set_detail(error.detail().unwrap_or_default().to_owned())
+        .set_hint(ONE_A_KEY)
+}
+
+/// The error if it is the one that is meant; any other goes on its way.
+fn only(
+    error: CaughtError,
+    is_meant: impl Fn(&ErrorReportWithLevel) -> bool,
+) -> ErrorReportWithLevel {
     match error {
-        CaughtError::PostgresError(error) | CaughtError::ErrorReport(error)
-            if error.hint().is_none() =>
-        {
-            report(error.sql_error_code(), error.message().to_owned())
-                .set_detail(error.detail().unwrap_or_default().to_owned())
-                .set_hint(ONE_A_KEY)
+        CaughtError::PostgresError(error) | CaughtError::ErrorReport(error) if is_meant(&error) => {
+            error
         }
         error => error.rethrow(),
     }

@@ -17,7 +17,7 @@ use pgrx::spi::quote_identifier;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
-use crate::pg::models::family::{From, Published, Wanted, family};
+use crate::pg::models::family::{Published, Wanted, Whose, family};
 use crate::pg::models::registry::with_catalog_first;
 use crate::pg::models::registry::{self, Path, Privilege, Version};
 use crate::pg::names::written_type;
@@ -158,7 +158,7 @@ fn check_arguments(
     let refused = |why: String, hint: &str| {
         Err(report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, why).set_hint(hint))
     };
-    if source.is_some() && published.from == From::Model {
+    if source.is_some() && published.rows_of == Whose::Model {
         return refused(
             format!(
                 "model \"{name}\" is of kind {kind}, of which the users that it knows are published"
@@ -167,7 +167,7 @@ fn check_arguments(
         );
     }
     let Some(n) = n else { return Ok(()) };
-    if published.from == From::Source {
+    if published.rows_of == Whose::Source {
         return refused(
             format!("model \"{name}\" is of kind {kind}, of which n says nothing"),
             "Leave n out: it is how many rows there are for each user whom a model knows.",
@@ -208,10 +208,10 @@ fn queries_for(
     publication: &Publication,
 ) -> Result<(String, Option<String>), Report> {
     let family = family(version.kind)?;
-    let from = family.published().from;
-    let source = match from {
-        From::Source => source_of(version, publication)?,
-        From::Model => String::new(),
+    let whose = family.published().rows_of;
+    let source = match whose {
+        Whose::Source => source_of(version, publication)?,
+        Whose::Model => String::new(),
     };
     let wanted = Wanted {
         key: &quote_identifier(&publication.key_column),
@@ -219,7 +219,7 @@ fn queries_for(
         source: &source,
         n: publication.n,
     };
-    let keys = (from == From::Source).then(|| wanted.of_source(""));
+    let keys = (whose == Whose::Source).then(|| wanted.of_source(""));
     Ok((family.rows(version, &wanted)?, keys))
 }
 

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::algo::encoded;
 use crate::algo::memory;
 use crate::pg::error::{Error, Report};
+use crate::pg::kind::Kind;
 
 use super::{Version, select};
-use crate::pg::kind::Kind;
 
 /// What a kind of model is in memory.
 pub(crate) trait Stored: Sized + 'static {

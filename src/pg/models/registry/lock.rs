@@ -10,11 +10,11 @@ use pgrx::pg_sys;
 
 use crate::algo::hash::stable_hash;
 use crate::pg::error::{Error, Report};
+use crate::pg::kind::Kind;
 use crate::pg::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
 
 use super::gate::change;
 use super::{Model, rows};
-use crate::pg::kind::Kind;
 
 /// The model into which a fit or an import writes, locked; None for a name that is not taken, which is locked then. Only the
 /// owner itself may fit into a model.

@@ -12,10 +12,10 @@ use pgrx::pg_sys::{self, AttrNumber, Datum, Oid};
 use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
+use crate::pg::kind::Kind;
 use crate::pg::scan::{Row, Table, equal};
 
 use super::{Model, Privilege, Version};
-use crate::pg::kind::Kind;
 
 /// The columns that are read, in the order of `Model`'s and `Version`'s fields.
 const MODEL: [&CStr; 7] =

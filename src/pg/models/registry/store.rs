@@ -5,12 +5,12 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::pg::error::{Error, Report};
+use crate::pg::kind::Kind;
 use crate::pg::query::spi_failed;
 use crate::pg::security::current_role;
 
 use super::gate::through;
 use super::{Path, Version};
-use crate::pg::kind::Kind;
 
 /// What a fit or an import writes.
 pub(crate) struct NewVersion<'a> {
