@@ -25,9 +25,10 @@ struct Site<P> {
     binding: Binding,
 }
 
-impl<P> Default for Site<P> {
-    fn default() -> Self {
-        Self { kept: Kept::default(), binding: Binding::default() }
+impl<P> Site<P> {
+    /// Of a function whose first argument is the value.
+    fn of(fcinfo: FunctionCallInfo) -> Self {
+        Self { kept: Kept::of(fcinfo, 0), binding: Binding::default() }
     }
 }
 
@@ -37,7 +38,7 @@ pub(crate) fn to_array<T: Applied, A>(
     fcinfo: FunctionCallInfo,
     answer: fn(&T::Prepared, &[f64]) -> A,
 ) -> Result<A, Report> {
-    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::of(fcinfo)))?;
     let ((names, prepared), _) = site.kept.get(value, T::prepared)?;
     let (expected, found) = (names.len(), features.0.len());
     if expected != found {
@@ -53,7 +54,7 @@ pub(crate) fn to_record<T: Applied, A>(
     fcinfo: FunctionCallInfo,
     answer: fn(&T::Prepared, &[f64]) -> A,
 ) -> Result<A, Report> {
-    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::of(fcinfo)))?;
     let ((names, prepared), is_new) = site.kept.get(value, T::prepared)?;
     if is_new {
         site.binding.forget();

@@ -21,18 +21,70 @@ const BATCH: usize = 1000;
 pub(crate) fn fill(
     table: Oid,
     n_rows: usize,
-    mut write: impl FnMut(usize, &mut RowWriter),
+    write: impl FnMut(usize, &mut RowWriter),
 ) -> Result<u64, Report> {
-    let mut batch_memory = PgMemoryContexts::new("pg_persona batch of rows");
     // SAFETY: the relation is opened and closed here, and slots and state are freed; an error ends the transaction, which
     // does the same.
     unsafe {
         let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
-        let mut rows = RowWriter::new(relation)?;
         let slots: Vec<*mut pg_sys::TupleTableSlot> = (0..BATCH.min(n_rows))
             .map(|_| pg_sys::table_slot_create(relation, std::ptr::null_mut()))
             .collect();
         let state = pg_sys::GetBulkInsertState();
+        in_batches((*relation).rd_att, n_rows, write, |rows, n| {
+            insert(rows, relation, &slots[..n], state)
+        })?;
+        pg_sys::FreeBulkInsertState(state);
+        slots.iter().for_each(|slot| pg_sys::ExecDropSingleTupleTableSlot(*slot));
+        if let Some(finish) = (*(*relation).rd_tableam).finish_bulk_insert {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| finish(relation, 0));
+        }
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        pg_sys::CommandCounterIncrement();
+    }
+    Ok(n_rows as u64)
+}
+
+/// As [`fill`], into a tuplestore of rows of this description.
+///
+/// # Safety
+/// Both are PostgreSQL's, and live.
+pub(crate) unsafe fn put(
+    store: *mut pg_sys::Tuplestorestate,
+    descriptor: pg_sys::TupleDesc,
+    n_rows: usize,
+    write: impl FnMut(usize, &mut RowWriter),
+) -> Result<(), Report> {
+    // SAFETY: the store copies the fields, of which there are as many as columns; it has a memory context of its own.
+    unsafe {
+        let n_columns = (*descriptor).natts as usize;
+        let (mut values, mut nulls) = (vec![Datum::null(); n_columns], vec![true; n_columns]);
+        in_batches(descriptor, n_rows, write, |rows, n| {
+            for row in 0..n {
+                for column in 0..n_columns {
+                    (values[column], nulls[column]) = rows.field(row, column);
+                }
+                pg_sys::tuplestore_putvalues(store, descriptor, values.as_ptr(), nulls.as_ptr());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Has the rows written, as many at a time as a batch has, and taken. What their fields are in lives until then.
+///
+/// # Safety
+/// The descriptor is PostgreSQL's, and lives.
+unsafe fn in_batches(
+    descriptor: pg_sys::TupleDesc,
+    n_rows: usize,
+    mut write: impl FnMut(usize, &mut RowWriter),
+    mut take: impl FnMut(&RowWriter, usize) -> Result<(), Report>,
+) -> Result<(), Report> {
+    let mut batch_memory = PgMemoryContexts::new("pg_persona batch of rows");
+    // SAFETY: as promised; nothing of a batch outlives its turn but `rows`, which is cleared first.
+    unsafe {
+        let mut rows = RowWriter::new(descriptor)?;
         let mut next_row = 0;
         while next_row < n_rows {
             pgrx::check_for_interrupts!();
@@ -43,23 +95,51 @@ pub(crate) fn fill(
                     write(row, &mut rows);
                     rows.end_row();
                 }
-                if let Some(refused) = rows.refused {
-                    return Err(refused.into());
+                match rows.refused {
+                    Some(refused) => Err(refused.into()),
+                    None => take(&rows, n),
                 }
-                rows.insert(relation, &slots[..n], state)
             })?;
             batch_memory.reset();
             next_row += n;
         }
-        pg_sys::FreeBulkInsertState(state);
-        slots.iter().for_each(|slot| pg_sys::ExecDropSingleTupleTableSlot(*slot));
-        if let Some(finish) = (*(*relation).rd_tableam).finish_bulk_insert {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| finish(relation, 0));
-        }
-        pg_sys::table_close(relation, pg_sys::NoLock as i32);
-        pg_sys::CommandCounterIncrement();
     }
-    Ok(n_rows as u64)
+    Ok(())
+}
+
+/// # Safety
+/// The slots are of the relation, as many as there are rows.
+unsafe fn insert(
+    rows: &RowWriter,
+    relation: pg_sys::Relation,
+    slots: &[*mut pg_sys::TupleTableSlot],
+    state: pg_sys::BulkInsertState,
+) -> Result<(), Report> {
+    // SAFETY: a slot has room for the columns of its relation. The closure under the guard has nothing to drop.
+    unsafe {
+        for (row, slot) in slots.iter().copied().enumerate() {
+            pg_sys::ExecClearTuple(slot);
+            for column in 0..rows.targets.len() {
+                let (value, is_null) = rows.field(row, column);
+                (*slot).tts_values.add(column).write(value);
+                (*slot).tts_isnull.add(column).write(is_null);
+            }
+            pg_sys::ExecStoreVirtualTuple(slot);
+        }
+        let Some(multi_insert) = (*(*relation).rd_tableam).multi_insert else {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "the table's access method cannot insert rows in bulk",
+            ));
+        };
+        let command = pg_sys::GetCurrentCommandId(true);
+        let (slots, n) = (slots.as_ptr().cast_mut(), slots.len() as i32);
+        let options = pg_sys::TABLE_INSERT_SKIP_FSM as i32;
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            multi_insert(relation, slots, n, command, options, state);
+        });
+    }
+    Ok(())
 }
 
 /// Takes the fields of rows.
@@ -96,11 +176,10 @@ enum How {
 
 impl RowWriter {
     /// # Safety
-    /// `relation` is open.
-    unsafe fn new(relation: pg_sys::Relation) -> Result<Self, Report> {
-        // SAFETY: its descriptor is valid while it is open; each type of it is in the catalogue.
+    /// The descriptor is PostgreSQL's, and lives.
+    unsafe fn new(descriptor: pg_sys::TupleDesc) -> Result<Self, Report> {
+        // SAFETY: each type of it is in the catalogue.
         let targets: Vec<Target> = unsafe {
-            let descriptor = (*relation).rd_att;
             let columns = attributes(descriptor);
             if columns.len() != (*descriptor).natts as usize {
                 return Err(report(
@@ -236,48 +315,17 @@ impl RowWriter {
         self.texts.clear();
     }
 
-    /// # Safety
-    /// The slots are of the relation, as many as there are rows; the current memory context lives as long as the batch.
-    unsafe fn insert(
-        &mut self,
-        relation: pg_sys::Relation,
-        slots: &[*mut pg_sys::TupleTableSlot],
-        state: pg_sys::BulkInsertState,
-    ) -> Result<(), Report> {
+    /// Its value, and whether it is NULL.
+    fn field(&self, row: usize, column: usize) -> (Datum, bool) {
         let n_columns = self.targets.len();
-        // SAFETY: a slot has room for the columns of its relation; an offset is that of a varlena in `texts`, which stays as
-        // it is until the next batch. The closure under the guard has nothing to drop.
-        unsafe {
-            for (row, slot) in slots.iter().copied().enumerate() {
-                pg_sys::ExecClearTuple(slot);
-                for (column, target) in self.targets.iter().enumerate() {
-                    let (value, is_null) = (
-                        self.values[row * n_columns + column],
-                        self.nulls[row * n_columns + column],
-                    );
-                    let value = if target.how == How::Text && !is_null {
-                        Datum::from(self.texts.as_ptr().cast::<u8>().add(value.value()))
-                    } else {
-                        value
-                    };
-                    (*slot).tts_values.add(column).write(value);
-                    (*slot).tts_isnull.add(column).write(is_null);
-                }
-                pg_sys::ExecStoreVirtualTuple(slot);
+        let (value, is_null) =
+            (self.values[row * n_columns + column], self.nulls[row * n_columns + column]);
+        match self.targets[column].how {
+            // An offset, as the texts move while there come more.
+            How::Text if !is_null => {
+                (Datum::from(self.texts.as_ptr().cast::<u8>().wrapping_add(value.value())), false)
             }
-            let Some(multi_insert) = (*(*relation).rd_tableam).multi_insert else {
-                return Err(report(
-                    PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-                    "the table's access method cannot insert rows in bulk",
-                ));
-            };
-            let command = pg_sys::GetCurrentCommandId(true);
-            let (slots, n) = (slots.as_ptr().cast_mut(), slots.len() as i32);
-            let options = pg_sys::TABLE_INSERT_SKIP_FSM as i32;
-            pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                multi_insert(relation, slots, n, command, options, state);
-            });
+            _ => (value, is_null),
         }
-        Ok(())
     }
 }

@@ -19,6 +19,26 @@ impl CallSite {
         Self(fcinfo)
     }
 
+    /// Whether an argument, counted from 0, is a constant of the plan, the same in all calls. A parameter is not: a function's
+    /// variable may change from one call to the next.
+    pub(crate) fn is_constant(&self, argument: usize) -> bool {
+        // SAFETY: flinfo belongs to the running call; its expression, where it has one, is a node, and so is each argument.
+        unsafe {
+            let call = (*(*self.0).flinfo).fn_expr;
+            if !pgrx::is_a(call, pg_sys::NodeTag::T_FuncExpr) {
+                return false;
+            }
+            let arguments = (*call.cast::<pg_sys::FuncExpr>()).args;
+            let arguments = pgrx::PgList::<pg_sys::Node>::from_pg(arguments);
+            let is_constant = arguments
+                .get_ptr(argument)
+                .is_some_and(|node| pgrx::is_a(node, pg_sys::NodeTag::T_Const));
+            // The list is the plan's.
+            arguments.into_pg();
+            is_constant
+        }
+    }
+
     /// What this call site remembers; made at its first use. A call site always asks for the same type.
     #[inline]
     pub(crate) fn remember<T: 'static>(

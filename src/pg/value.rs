@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::algo::encoded;
 use crate::algo::memory;
 
+use super::call_site::CallSite;
 use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report};
 use super::options::Json;
@@ -77,19 +78,21 @@ impl<'fcx> Stored<'fcx> {
     }
 }
 
-/// The last value that a call site saw, so that a constant argument is decoded once.
+/// The last value that a call site saw, so that one that stays the same is decoded once.
 pub(crate) struct Kept<P> {
+    /// Whether the value is a constant of the plan: a long one takes its time even to compare.
+    is_constant: bool,
     lying: Vec<u8>,
     prepared: Option<P>,
 }
 
-impl<P> Default for Kept<P> {
-    fn default() -> Self {
-        Self { lying: Vec::new(), prepared: None }
-    }
-}
-
 impl<P> Kept<P> {
+    /// Of this argument of the call, counted from 0.
+    pub(crate) fn of(fcinfo: pg_sys::FunctionCallInfo, argument: usize) -> Self {
+        let is_constant = CallSite::of(fcinfo).is_constant(argument);
+        Self { is_constant, lying: Vec::new(), prepared: None }
+    }
+
     /// What `prepare` makes of the value, and whether it was made now because the value is another one.
     pub(crate) fn get<T: SqlType>(
         &mut self,
@@ -105,7 +108,7 @@ impl<P> Kept<P> {
         value: Stored,
         prepare: impl FnOnce(Bytes) -> Result<P, Report>,
     ) -> Result<(&mut P, bool), Report> {
-        let lying = value.lying();
+        let lying = if self.is_constant { Some(&[][..]) } else { value.lying() };
         let is_new = self.prepared.is_none() || lying != Some(&self.lying);
         if is_new {
             self.prepared = None;

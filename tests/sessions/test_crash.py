@@ -241,7 +241,10 @@ def statement(kind, chance, number):
 def test_a_prepared_transaction_survives_a_crash_with_its_locks(cluster):
     with cluster.connect() as session:
         models.make_models(session, 200, 30)
-        session.query("BEGIN; SELECT persona.refit('seg')")
+        session.query("SELECT persona.publish('seg', 'labels'); SELECT FROM persona.recommend_all('rec', 'pages', 3)")
+        # Whatever is written: no temporary table is made, without which no transaction could be prepared.
+        session.query("UPDATE customers SET spend = spend + 300 WHERE id % 7 = 0; BEGIN; SELECT persona.refit('seg');"
+                      "SELECT FROM persona.fit_segments('seg', 'customers', 'id', 2, features => '{visits}', save_to => 'labels'); SELECT FROM persona.recommend_all('rec', 'pages', 2)")
         session.query("PREPARE TRANSACTION 'refit'")
         session.query("BEGIN; SELECT FROM persona.fit_segments('first', 'customers', 'id', 2, features => '{spend}')")
         session.query("PREPARE TRANSACTION 'first'")

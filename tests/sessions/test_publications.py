@@ -218,7 +218,8 @@ def test_a_key_that_is_there_twice_is_refused(cluster):
         error = session.error("SELECT persona.publish('sco', 'keyless')")
         assert error.sqlstate == "23505" and "more than once in table public.keyless" in error.message, error
         # A key that is NULL is none.
-        assert session.error("SELECT persona.publish('seg', 'labels', 'SELECT nullif(id, 7) AS id, visits, spend FROM customers', 'id')").sqlstate == "23502"
+        assert session.error("SELECT persona.publish('seg', 'labels', 'SELECT nullif(id, 7) AS id, visits, spend FROM customers', 'id')").sqlstate == "22004"
+        assert session.error("SELECT persona.publish('sco', 'scores', 'SELECT nullif(id, 7) AS id, visits, spend, city FROM customers', 'id')").sqlstate == "23502"
 
 
 def test_what_cannot_be_published_says_why(cluster):
@@ -244,3 +245,26 @@ def test_a_model_that_is_dropped_while_it_is_published_leaves_nothing(cluster):
         error = session.error("SELECT persona.publish('sco', 't', 'SELECT * FROM customers', 'id')")
         assert error.sqlstate == "55000" and "was dropped" in error.message, error
         assert session.scalar("SELECT count(*) FROM persona.models WHERE model = 'sco'") == 1
+
+
+def test_rows_are_published_alike_from_memory_and_by_a_query(cluster):
+    """What fits into memory is labelled and compared there; the rest by a query. Keys of several types, rows without a segment, levels that
+    the fit has not seen, and a table that was changed by hand."""
+    keys = ["id", "'k' || id", "id::numeric + 0.50", "date '2024-01-31' + id::int", "md5(id::text)::uuid", "('x' || id)::char(8)", "id * interval '1 hour'"]
+    source = "SELECT {key} AS k, nullif(spend, (SELECT min(spend) FROM customers)) AS spend, visits, CASE WHEN id % 9 = 0 THEN 'Atlantis' WHEN id % 11 > 0 THEN city END AS city FROM customers"
+    with cluster.connect() as session:
+        models.make_data(session, 20_000, 40)
+        for key in keys:
+            query = source.format(key=key)
+            session.query(f"RESET persona.max_fit_memory; SELECT FROM persona.fit_segments('odd', $$SELECT {key} AS k, spend, visits, city FROM customers$$, 'k', 4)")
+            found = []
+            for memory in ("1GB", "1MB"):
+                session.query(f"SET persona.max_fit_memory = '{memory}'; DROP TABLE IF EXISTS odd")
+                for change in ("SELECT", "DELETE FROM odd WHERE segment = 2", "UPDATE odd SET label = 'by hand' WHERE segment = 1",
+                               "UPDATE odd SET segment = NULL, label = NULL WHERE segment = 3", "UPDATE odd SET segment = 1 WHERE segment IS NULL"):
+                    session.query(change)
+                    found.append((memory, change, session.rows(f"SELECT * FROM persona.publish('odd', 'odd', $${query}$$, 'k')"),
+                                  session.rows("SELECT k, segment, label FROM odd ORDER BY k")))
+            for in_memory, by_query in zip(found[:len(found) // 2], found[len(found) // 2:]):
+                assert in_memory[1:] == by_query[1:], f"{key}, {in_memory[1]}: {in_memory[2]}, {by_query[2]}"
+            assert found[0][2] == [(20_000, 0, 0)] and found[1][2][0][0] > 0 and found[2][2][0][1] > 0 and None in {row[1] for row in found[0][3]}, key

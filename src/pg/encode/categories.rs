@@ -176,7 +176,7 @@ fn site(
 ) -> Result<(&'static Encoder, AnyText), Report> {
     let (kept, text): &mut (Kept<Encoder>, AnyText) = CallSite::of(fcinfo).remember(|| {
         // SAFETY: the callers' SQL declares a second argument.
-        Ok((Kept::default(), unsafe { AnyText::of(fcinfo, 1, "value") }?))
+        Ok((Kept::of(fcinfo, 0), unsafe { AnyText::of(fcinfo, 1, "value") }?))
     })?;
     let (encoder, _) = kept.get(categories, |categories: Categories| Ok(categories.encoder()))?;
     Ok((encoder, *text))

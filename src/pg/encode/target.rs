@@ -275,7 +275,11 @@ impl Encoding {
         // SAFETY: the callers' SQL declares (encoder, category), and one of them a key behind these.
         unsafe {
             let key = has_key.then(|| AnyText::of(fcinfo, 2, "key")).transpose()?;
-            Ok(Self { kept: Kept::default(), category: AnyText::of(fcinfo, 1, "category")?, key })
+            Ok(Self {
+                kept: Kept::of(fcinfo, 0),
+                category: AnyText::of(fcinfo, 1, "category")?,
+                key,
+            })
         }
     }
 }

@@ -11,18 +11,13 @@ use crate::pg::error::{Report, report};
 use crate::pg::kind::Kind;
 
 use super::publish::Publication;
-use super::publish::table::{Column, Stamp};
+use super::publish::table::{Column, Stamp, Written};
 use super::registry::Version;
 
 pub(crate) trait Family: Sync {
     /// Fits the live version again, from its source and the arguments of its fit; the new version is the active one. The caller holds
     /// the model's lock.
-    fn fit_again(
-        &self,
-        live: &Version,
-        source: &str,
-        parameters: &Value,
-    ) -> Result<Version, Report>;
+    fn fit_again(&self, live: &Version, source: &str, parameters: &Value) -> Result<Fresh, Report>;
 
     /// The measure by which versions are compared, more being better.
     fn headline(&self) -> Headline;
@@ -31,6 +26,16 @@ pub(crate) trait Family: Sync {
 
     /// One row for each customer, or for each rank of his: the key, of this type and quoted, and the columns of [`Published`].
     fn rows(&self, version: &Version, rows: &Wanted) -> Result<String, Report>;
+
+    /// What the version says of the rows of a source that has this key. None where a query has to say it, as [`Self::rows`].
+    fn answers(
+        &self,
+        _version: &Version,
+        _source: &str,
+        _key: &str,
+    ) -> Result<Option<Box<dyn Answers>>, Report> {
+        Ok(None)
+    }
 
     /// The type of the customers' keys, where the model knows them itself.
     fn key_type(&self, _version: &Version) -> Result<Option<String>, Report> {
@@ -50,6 +55,30 @@ pub(crate) trait Family: Sync {
     ) -> Result<(), Report> {
         Ok(())
     }
+}
+
+/// A version that was just fitted.
+pub(crate) struct Fresh {
+    pub(crate) version: Version,
+    /// Of the rows of the fit, so that nobody reads them again.
+    pub(crate) answers: Option<Box<dyn Answers>>,
+}
+
+impl From<Version> for Fresh {
+    fn from(version: Version) -> Self {
+        Self { version, answers: None }
+    }
+}
+
+/// What a version says of each row of a source, in memory.
+pub(crate) trait Answers {
+    /// Makes the table of a publication of that source equal to it. None where a query has to.
+    fn publish(
+        &self,
+        version: &Version,
+        publication: &Publication,
+        stamp: &Stamp,
+    ) -> Result<Option<Written>, Report>;
 }
 
 pub(crate) struct Headline {

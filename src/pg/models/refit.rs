@@ -6,7 +6,7 @@
 use pgrx::datum::clock_timestamp;
 use pgrx::prelude::*;
 
-use super::family::{Headline, family};
+use super::family::{Fresh, Headline, family};
 use super::publish;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry::{self, Model, Privilege, Version};
@@ -53,13 +53,14 @@ fn refit(
     let fresh = as_role(live.owner, || {
         with_search_path(&fit.search_path, || {
             let again = || family(live.kind)?.fit_again(&live, &fit.source, &fit.parameters);
-            let fresh = registry::fresh(again)?;
+            let Fresh { version: fresh, answers } = registry::fresh(again)?;
             let found = registry::fresh(|| Found::of(&fresh))?;
             if !force {
                 check_rows(&fresh, before.n_rows, found.n_rows)?;
                 check_metric(&live, &before, &found, max_loss)?;
             }
-            let n_changed = if publish { publish::follow(&fresh, None)? } else { 0 };
+            let n_changed =
+                if publish { publish::follow(&fresh, None, answers.as_deref())? } else { 0 };
             let run = Run {
                 started_at,
                 from_version: live.version,

@@ -20,7 +20,7 @@ fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
         &[model.id.into(), version.version.into()],
     )?;
     if publish {
-        publish::follow(&version, None)?;
+        publish::follow(&version, None, None)?;
     }
     Ok(())
 }

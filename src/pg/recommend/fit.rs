@@ -74,7 +74,7 @@ fn fit_recommender(
     let filing = Filing::of(activate, publish, keep_versions)?;
     let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, filing)?;
     if filing.publishes() {
-        publish::follow(&fitted.version, None)?;
+        publish::follow(&fitted.version, None, None)?;
     }
     let quality = fitted.evaluation.and_then(|evaluation| evaluation.quality);
     Ok(TableIterator::once((

@@ -4,7 +4,7 @@ use pgrx::spi::quote_literal;
 use serde_json::Value;
 
 use crate::pg::error::Report;
-use crate::pg::models::family::{self, Headline, Published, Wanted, Whose};
+use crate::pg::models::family::{self, Fresh, Headline, Published, Wanted, Whose};
 use crate::pg::models::publish::table::Column;
 use crate::pg::models::registry::Version;
 
@@ -16,13 +16,8 @@ const SCORE: &str = "score";
 const COLUMNS: [Column; 1] = [Column::new(SCORE, "double precision")];
 
 impl family::Family for Family {
-    fn fit_again(
-        &self,
-        live: &Version,
-        source: &str,
-        parameters: &Value,
-    ) -> Result<Version, Report> {
-        fit::fit_again(live, source, parameters)
+    fn fit_again(&self, live: &Version, source: &str, parameters: &Value) -> Result<Fresh, Report> {
+        fit::fit_again(live, source, parameters).map(Fresh::from)
     }
 
     fn headline(&self) -> Headline {

@@ -79,7 +79,7 @@ fn fit_scorer(
     let filing = Filing::of(activate, publish, keep_versions)?;
     let (version, Fit { scorer, .. }) = fit(model, source, asked, filing)?;
     if filing.publishes() {
-        publish::follow(&version, None)?;
+        publish::follow(&version, None, None)?;
     }
     let metrics = scorer.metrics.as_ref();
     Ok(TableIterator::once((

@@ -102,7 +102,7 @@ fn import(
         filing,
     })?;
     if filing.publishes() {
-        publish::follow(&version, None)?;
+        publish::follow(&version, None, None)?;
     }
     Ok(TableIterator::once((
         version.name,

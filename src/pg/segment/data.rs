@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
-use crate::algo::frame::{Column, Values};
+use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::key::Form;
 use crate::algo::segment::{
-    self, Columns, Features, MAX_LEVELS, Ordered, RowWeights, Rows, Weighted, order_by_integer,
-    order_by_text, original,
+    self, Columns, Features, KMeans, MAX_LEVELS, Ordered, RowWeights, Rows, Weighted,
+    order_by_integer, order_by_text, original,
 };
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Error, Report};
 use crate::pg::ingest::{
     Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
 };
 use crate::pg::key::folded_words;
+use crate::pg::models::publish::is_twice;
 use crate::pg::names::base_of;
 use crate::pg::progress::Progress;
 use crate::pg::{temporary, threads};
@@ -37,13 +38,20 @@ pub(super) fn work(weight_column: Option<&str>) -> Work {
     Work { per_row: WORK.per_row + if weight_column.is_some() { 8 } else { 0 }, ..WORK }
 }
 
+/// The column of keys of a source.
+pub(super) struct Keys {
+    pub(super) column: Column,
+    pub(super) sql_type: String,
+    /// How equal ones are written.
+    pub(super) form: Form,
+}
+
 /// What was read of a source.
 pub(super) struct Data {
     pub(super) n_rows: usize,
-    pub(super) key: Column,
+    pub(super) keys: Keys,
     /// A key that is there in two writings which differ in their case alone, where that says nothing.
     written_twice: Option<String>,
-    pub(super) key_type: String,
     pub(super) columns: Vec<Column>,
     weights: Option<Column>,
     pub(super) features: Features,
@@ -66,11 +74,7 @@ impl From<Failure> for Report {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Algo(error) => error.into(),
-            Failure::DuplicateKey { key, value } => report(
-                PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-                format!("key \"{key}\" has the value {value} more than once"),
-            )
-            .set_hint("A table of labels has one row for each key: group the source by it."),
+            Failure::DuplicateKey { key, value } => is_twice(&quote_identifier(key), &value, None),
         }
     }
 }
@@ -120,14 +124,40 @@ pub(super) fn read(
         .into());
     }
     let features = dimensions(&columns, &arguments.weights)?;
-    let mut folded = match forms.first() {
-        Some(Form::Folded) => folded_words(&key)?.unwrap_or_default(),
+    let form = forms.first().copied().unwrap_or_default();
+    let mut folded = match form {
+        Form::Folded => folded_words(&key)?.unwrap_or_default(),
         _ => Vec::new(),
     };
     folded.sort_unstable();
     let written_twice = folded.windows(2).find(|two| two[0] == two[1]).map(|two| two[0].clone());
     let n_rows = frame.n_rows;
-    Ok(Data { n_rows, key, written_twice, key_type, columns, weights, features, place })
+    let keys = Keys { column: key, sql_type: key_type, form };
+    Ok(Data { n_rows, keys, written_twice, columns, weights, features, place })
+}
+
+/// The key and the features of rows that a model is to label. None where the budget has no room for them.
+pub(super) fn read_for(
+    model: &KMeans,
+    source: &str,
+    key: &str,
+    progress: &mut Progress,
+) -> Result<Option<(Keys, Frame)>, Report> {
+    let features = model.columns();
+    let mut columns = vec![(key, Role::Key)];
+    columns.extend(features.iter().map(|name| (name.as_str(), Role::Feature)));
+    let request = Request { source, columns, others: Others::Ignore };
+    let Some(Ingested { mut frame, mut types, forms }) =
+        ingest_if_it_fits(WORK, &request, progress)?
+    else {
+        return Ok(None);
+    };
+    if frame.columns.is_empty() || types.is_empty() {
+        return Ok(None);
+    }
+    let (column, sql_type) = (frame.columns.remove(0), types.swap_remove(0));
+    let form = forms.first().copied().unwrap_or_default();
+    Ok(Some((Keys { column, sql_type, form }, frame)))
 }
 
 /// The source in the order of its key, in which a fit reads it: sorting is then PostgreSQL's, within work_mem, and no order of the
@@ -203,29 +233,36 @@ impl Data {
     }
 
     pub(super) fn order(&self, rows: &impl Rows) -> Option<Vec<u32>> {
-        order_by_key(&self.key, rows)
+        order_by_key(&self.keys.column, rows)
     }
 
     pub(super) fn check_distinct(&self, order: Option<&[u32]>) -> Result<(), Failure> {
+        if let Some(word) = &self.written_twice {
+            let (key, value) = (self.keys.column.name.clone(), word.clone());
+            return Err(Failure::DuplicateKey { key, value });
+        }
         let at = |place| original(order, place);
-        let twice = self.written_twice.as_ref().map(|word| format!("\"{word}\""));
-        let duplicate = twice.or_else(|| self.duplicate(&at));
-        match duplicate {
-            Some(value) => Err(Failure::DuplicateKey { key: self.key.name.clone(), value }),
+        match (1..self.n_rows).find(|&place| self.is_same_key(at(place), at(place - 1))) {
+            Some(place) => Err(key_twice(&self.keys.column, at(place))),
             None => Ok(()),
         }
     }
 
-    /// A key that has two rows next to each other, in this order of the rows.
-    fn duplicate(&self, at: &impl Fn(usize) -> usize) -> Option<String> {
-        match &self.key.values {
-            Values::Integer(keys) => (1..self.n_rows)
-                .find(|&place| keys[at(place)] == keys[at(place - 1)])
-                .map(|place| keys[at(place)].to_string()),
-            Values::Text { codes, dictionary } => (1..self.n_rows)
-                .find(|&place| codes[at(place)] == codes[at(place - 1)])
-                .map(|place| format!("\"{}\"", dictionary[codes[at(place)] as usize])),
-            Values::Number(_) => None,
+    fn is_same_key(&self, row: usize, other: usize) -> bool {
+        match &self.keys.column.values {
+            Values::Integer(keys) => keys[row] == keys[other],
+            Values::Text { codes, .. } => codes[row] == codes[other],
+            Values::Number(_) => false,
         }
     }
+}
+
+/// That another row has the key of this one.
+pub(super) fn key_twice(key: &Column, row: usize) -> Failure {
+    let value = match &key.values {
+        Values::Integer(keys) => keys[row].to_string(),
+        Values::Text { codes, dictionary } => dictionary[codes[row] as usize].clone(),
+        Values::Number(values) => values[row].to_string(),
+    };
+    Failure::DuplicateKey { key: key.name.clone(), value }
 }

@@ -4,23 +4,18 @@ use pgrx::spi::quote_literal;
 use serde_json::Value;
 
 use crate::pg::error::Report;
-use crate::pg::models::family::{self, Headline, Published, Wanted, Whose};
+use crate::pg::models::family::{self, Answers, Fresh, Headline, Published, Wanted, Whose};
 use crate::pg::models::publish::Publication;
 use crate::pg::models::publish::table::Stamp;
 use crate::pg::models::registry::Version;
 
-use super::labels::COLUMNS;
+use super::labels::{self, COLUMNS};
 use super::{fit, history};
 
 pub(crate) struct Family;
 
 impl family::Family for Family {
-    fn fit_again(
-        &self,
-        live: &Version,
-        source: &str,
-        parameters: &Value,
-    ) -> Result<Version, Report> {
+    fn fit_again(&self, live: &Version, source: &str, parameters: &Value) -> Result<Fresh, Report> {
         fit::fit_again(live, source, parameters)
     }
 
@@ -50,6 +45,16 @@ impl family::Family for Family {
             "SELECT p.{key}, p.segment, coalesce(d.name, d.label) AS label FROM ({segments}) AS p \
              LEFT JOIN persona.segments({model}) AS d ON d.segment = p.segment"
         ))
+    }
+
+    fn answers(
+        &self,
+        version: &Version,
+        source: &str,
+        key: &str,
+    ) -> Result<Option<Box<dyn Answers>>, Report> {
+        let labelled = labels::of_source(version, source, key)?;
+        Ok(labelled.map(|labelled| Box::new(labelled) as Box<dyn Answers>))
     }
 
     fn answer(&self, rows: &[Value]) -> String {

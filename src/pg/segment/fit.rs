@@ -8,6 +8,7 @@ use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
+use crate::pg::models::family::Fresh;
 use crate::pg::models::publish;
 use crate::pg::models::publish::table::{self, Stamp};
 use crate::pg::models::publish::target;
@@ -20,8 +21,8 @@ use crate::pg::value::Names;
 use super::arguments::{Arguments, METRICS, SCALINGS, STORAGES, feature_names, parse_weights};
 use super::choose;
 use super::data::{Data, Failure, read};
-use super::labels::{self, Labelled};
-use super::model::{self, KIND, Segments};
+use super::labels::Labelled;
+use super::model::{self, Described, KIND, Segments};
 use super::names::{self, Known};
 
 const ALGORITHM: &str = "kmeans";
@@ -105,21 +106,17 @@ fn fit_segments(
         registry::fresh(|| names::carry(&before, &version))?;
     }
     let described = registry::fresh(|| model::describe(&version, &fitted.fit.model))?;
+    let rows = fitted.labelled(data, &described)?;
     if let Some(target) = save_to {
         progress.phase("writing");
-        let labelled = Labelled {
-            key: &data.key,
-            key_type: &data.key_type,
-            order: fitted.order.as_deref(),
-            labels: &fitted.fit.labels,
-        };
         let stamp = Stamp::of(&version);
-        let written = labels::write(&version, target, &labelled, &described, &stamp)?;
-        labels::remember(&version, target, &labelled, written.n_rows, &stamp)?;
+        let written = rows.write(&version, target, &stamp, &mut progress)?;
+        rows.remember(&version, target, written.n_rows, &stamp)?;
     }
+    drop(progress);
     if filing.publishes() {
         let written = save_to.map(table::qualified_name).transpose()?;
-        publish::follow(&version, written.as_deref())?;
+        publish::follow(&version, written.as_deref(), Some(&rows))?;
     }
     Ok(TableIterator::new(model::rows(described)))
 }
@@ -129,7 +126,7 @@ pub(super) fn fit_again(
     live: &Version,
     source: &str,
     parameters: &serde_json::Value,
-) -> Result<Version, Report> {
+) -> Result<Fresh, Report> {
     let corrupt = |why: String| {
         Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
     };
@@ -143,13 +140,23 @@ pub(super) fn fit_again(
     // Words may name a level that is gone, where the features are others.
     let is_same = earlier.model.features == fitted.fit.model.features;
     known.labels = is_same.then(|| model::words(&known, &earlier.model));
-    store(&live.name, source, arguments, &data, &fitted.fit, Filing::REFIT, Some(known))
+    let version =
+        store(&live.name, source, arguments, &data, &fitted.fit, Filing::REFIT, Some(known))?;
+    let described = registry::fresh(|| model::describe(&version, &fitted.fit.model))?;
+    let answers = fitted.labelled(data, &described)?;
+    Ok(Fresh { version, answers: Some(Box::new(answers)) })
 }
 
 struct Fitted {
     fit: Fit,
     /// The rows that the labels are of: by key.
     order: Option<Vec<u32>>,
+}
+
+impl Fitted {
+    fn labelled(self, data: Data, described: &[Described]) -> Result<Labelled, Report> {
+        Labelled::of(data.keys, self.order, self.fit.labels, described)
+    }
 }
 
 /// A fresh start that is better by this part of the inertia is worth knowing of.

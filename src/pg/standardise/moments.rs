@@ -112,7 +112,7 @@ fn zscore_outliers(
     threshold: f64,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Vec<Option<bool>>, Report> {
-    let site: &mut Kept<Stats> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
+    let site: &mut Kept<Stats> = CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
     let (Stats(stats), _) = site.get_by(stats, |bytes| parse(bytes.0))?;
     check_width(features.0.len(), stats.n.len())?;
     check_positive("threshold", threshold)?;
@@ -126,7 +126,7 @@ fn iqr_outliers(
     factor: f64,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Vec<Option<bool>>, Report> {
-    let site: &mut Kept<Vec<_>> = CallSite::of(fcinfo).remember(|| Ok(Kept::default()))?;
+    let site: &mut Kept<Vec<_>> = CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
     let quartiles = |bytes: Bytes| Ok(outliers::quartiles(&quantiles::parse(bytes.0)?));
     let (quartiles, _) = site.get_by(quantiles, quartiles)?;
     check_width(features.0.len(), quartiles.len())?;

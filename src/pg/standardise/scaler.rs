@@ -80,7 +80,6 @@ fn quantile_scaler(quantiles: Sketch, distribution: &str) -> Result<Value<Scaler
 }
 
 /// What a call site of `scale` keeps between rows.
-#[derive(Default)]
 struct Site {
     scaler: Kept<Scaler>,
     binding: Binding,
@@ -128,7 +127,8 @@ fn with_array(
     fcinfo: pg_sys::FunctionCallInfo,
     change: fn(&Scaler, &mut [f64]),
 ) -> Result<FloatsOut, Report> {
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let site: &mut Site = CallSite::of(fcinfo)
+        .remember(|| Ok(Site { scaler: Kept::of(fcinfo, 0), binding: Binding::default() }))?;
     let (scaler, _) = site.scaler.get(scaler, Ok)?;
     let Floats(mut row) = features;
     if row.len() != scaler.n_features() {
@@ -150,7 +150,8 @@ fn with_record(
     fcinfo: pg_sys::FunctionCallInfo,
     change: fn(&Scaler, &mut [f64]),
 ) -> Result<FloatsOut, Report> {
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let site: &mut Site = CallSite::of(fcinfo)
+        .remember(|| Ok(Site { scaler: Kept::of(fcinfo, 0), binding: Binding::default() }))?;
     let (scaler, is_new) = site.scaler.get(scaler, Ok)?;
     if is_new {
         site.binding.forget();

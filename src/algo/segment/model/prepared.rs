@@ -1,7 +1,13 @@
 //! A model made ready to label rows: centroids scaled and laid out for the kernel, once per statement.
 
+use rayon::prelude::*;
+
+use crate::algo::memory;
+use crate::algo::segment::Error;
 use crate::algo::segment::engine::kernel::{Packed, Path, nearest_of_row};
+use crate::algo::segment::input::rows::{Rows, TOGETHER};
 use crate::algo::segment::input::space::{Space, scaled_centroids};
+use crate::algo::stop::Watch;
 
 /// Labels rows one at a time, with the arithmetic of the fit: a row of the training data gets the label it got there.
 #[derive(Debug, Clone)]
@@ -39,6 +45,23 @@ impl Prepared {
     /// The row's segment, from 1; `None` when a feature is missing (NaN) or the number of features is not the model's.
     pub fn segment<T: Copy + Into<f64>>(&self, features: &[T]) -> Option<u32> {
         self.nearest_idx(features).map(|idx| idx + 1)
+    }
+
+    /// The segment of each row, and 0 where it has none.
+    pub fn labels(&self, rows: &impl Rows, watch: &Watch) -> Result<Vec<u32>, Error> {
+        let n_features = rows.n_features();
+        let mut labels = memory::zeros(rows.n_rows())?;
+        labels.par_chunks_mut(TOGETHER).enumerate().try_for_each(|(chunk, labels)| {
+            watch.check()?;
+            let mut features = memory::filled(0f64, n_features)?;
+            for (row, label) in (chunk * TOGETHER..).zip(labels) {
+                let each = features.iter_mut().enumerate();
+                each.for_each(|(feature, value)| *value = rows.value(row, feature));
+                *label = self.segment(&features).unwrap_or(0);
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(labels)
     }
 
     /// Euclidean distance to the nearest centroid, in the scaled space.

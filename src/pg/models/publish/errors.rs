@@ -1,10 +1,22 @@
 //! What PostgreSQL says of rows that cannot be published, and what to do about it.
 
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
+use pgrx::prelude::PgSqlErrorCode;
 
 use crate::pg::error::{Report, report};
 
-use super::table::ONE_A_KEY;
+const ONE_A_KEY: &str =
+    "A table has one row for each key: name a source that has, as with SELECT DISTINCT ON.";
+
+/// That two rows have one key, of the source or of a table.
+pub(crate) fn is_twice(keys: &str, value: &str, table: Option<&str>) -> Report {
+    let of_table = table.map(|table| format!(" in table {table}")).unwrap_or_default();
+    report(
+        PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+        format!("key ({keys})=({value}) is there more than once{of_table}"),
+    )
+    .set_hint(ONE_A_KEY)
+}
 
 /// That a row has no key. Another column of the table may be needed, too.
 pub(super) fn without_key(error: CaughtError, key: &str) -> Report {

@@ -2,6 +2,7 @@
 //!
 //! Only a model's owner publishes, into tables of his own: a refit writes them again as the owner, whoever asks for it.
 
+mod change;
 mod errors;
 pub(crate) mod key_type;
 mod publication;
@@ -17,12 +18,13 @@ use pgrx::spi::quote_identifier;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::ingest::query_of;
-use crate::pg::models::family::{Published, Wanted, Whose, family};
+use crate::pg::models::family::{Answers, Published, Wanted, Whose, family};
 use crate::pg::models::registry::with_catalog_first;
 use crate::pg::models::registry::{self, Path, Privilege, Version};
 use crate::pg::names::written_type;
 use crate::pg::security::{as_role, attempt, with_search_path};
 
+pub(crate) use errors::is_twice;
 use errors::{key_twice, without_column, without_key};
 use publication::publications;
 pub(crate) use publication::{Publication, remember};
@@ -30,17 +32,24 @@ use table::{Rows, Stamp, Written, qualified_name, select_one, write_query};
 use target::{check_key, must_be_fit, must_be_own, refuse_temporary};
 
 /// Brings every table that the model is published into up to date, as the owner: the version has just become the active one. `written` was
-/// written with it. Where one cannot be, nothing is changed. Returns how many rows were.
-pub(crate) fn follow(version: &Version, written: Option<&str>) -> Result<u64, Report> {
+/// written with it; `answers` are what it says of the rows of its fit. Where one cannot be, nothing is changed. Returns how many rows were.
+pub(crate) fn follow(
+    version: &Version,
+    written: Option<&str>,
+    answers: Option<&dyn Answers>,
+) -> Result<u64, Report> {
+    let path_of_fit = registry::fresh(|| registry::path(version))?;
     let mut n_changed = 0;
     for publication in publications(version.model_id)? {
         let target = publication.target.as_str();
         if written == Some(target) {
             continue;
         }
+        let is_of_fit = publication.source.is_none() && publication.path == path_of_fit;
         let publish = || {
             let path = publication.path.setting(version)?;
-            with_search_path(&path, || publish_again(version, &publication))
+            let answers = answers.filter(|_| is_of_fit);
+            with_search_path(&path, || publish_again(version, &publication, answers))
         };
         let done = attempt(|| as_role(version.owner, publish)).map_err(|error| {
             report(
@@ -54,10 +63,11 @@ pub(crate) fn follow(version: &Version, written: Option<&str>) -> Result<u64, Re
     Ok(n_changed)
 }
 
-/// Writes what the model's active version says, by a query: the publication is made for the first time, or again.
+/// Writes what the model's active version says, where that is not known: the publication is made for the first time, or again.
 pub(crate) fn publish_again(
     version: &Version,
     publication: &Publication,
+    known: Option<&dyn Answers>,
 ) -> Result<Written, Report> {
     with_catalog_first(|| {
         must_be_own(&version.name, &publication.target)?;
@@ -66,10 +76,21 @@ pub(crate) fn publish_again(
         let Publication { target, key_column, key_type, .. } = publication;
         check_key(key_column, published.columns)?;
         must_be_fit(version.model_id, false, target, (key_column, key_type), published.columns)?;
-        let (query, keys_alone) = queries_for(version, publication)?;
-        let (rows, stamp) =
-            (Rows { query: &query, keys: keys_alone.as_deref() }, Stamp::of(version));
-        let write = || write_query(&publication.target, &rows, &columns, &keys, &stamp);
+        let stamp = Stamp::of(version);
+        let write = || {
+            let read = match known {
+                Some(_) => None,
+                None => read(version, publication)?,
+            };
+            if let Some(answers) = known.or(read.as_deref())
+                && let Some(written) = answers.publish(version, publication, &stamp)?
+            {
+                return Ok(written);
+            }
+            let (query, keys_alone) = queries_for(version, publication)?;
+            let rows = Rows { query: &query, keys: keys_alone.as_deref() };
+            write_query(target, &rows, &columns, &keys, &stamp)
+        };
         let written = PgTryBuilder::new(AssertUnwindSafe(write))
             .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |error| {
                 Err(without_key(error, key_column))
@@ -132,7 +153,7 @@ fn publish(
     let path = publication.path.setting(&version)?;
     let Written { inserted, updated, deleted, .. } = with_search_path(&path, || {
         publication.key_type = key_type(&version, &publication)?;
-        publish_again(&version, &publication)
+        publish_again(&version, &publication, None)
     })?;
     Ok(TableIterator::once((inserted, updated, deleted)))
 }
@@ -200,6 +221,17 @@ fn unpublish(model: &str, target_table: &str) -> Result<bool, Report> {
         &[found.id.into(), target.as_str().into()],
     )?;
     Ok(n_deleted > 0)
+}
+
+/// What the version says of the rows of the publication's source, where there is one and it can be read into memory.
+fn read(version: &Version, publication: &Publication) -> Result<Option<Box<dyn Answers>>, Report> {
+    let family = family(version.kind)?;
+    match family.published().rows_of {
+        Whose::Model => Ok(None),
+        Whose::Source => {
+            family.answers(version, &source_of(version, publication)?, &publication.key_column)
+        }
+    }
 }
 
 /// The rows, of the columns that [`columns_for`] names; and the keys of them alone, where the source may have one twice.

@@ -17,8 +17,9 @@ use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
 use crate::pg::security::with_plain_quotes;
 
-use super::key_type::equality;
-use super::rowset::with_rows;
+use super::change::Change;
+use super::errors::is_twice;
+use super::rowset;
 
 /// A column that tables of a kind have, after the key.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +63,7 @@ impl Written {
 pub(crate) struct Stamp {
     /// As SQL.
     pub(crate) now: String,
-    version: i32,
+    pub(super) version: i32,
 }
 
 impl Stamp {
@@ -80,50 +81,50 @@ pub(crate) struct Rows<'a> {
     pub(crate) keys: Option<&'a str>,
 }
 
-pub(super) const ONE_A_KEY: &str =
-    "A table has one row for each key: name a source that has, as with SELECT DISTINCT ON.";
-
 impl Rows<'_> {
-    /// Refuses rows of which two have one key: the table, which was just made equal to them, would have the one or the other of the
-    /// two. Returns how many rows it has.
-    fn must_be_one_a_key(&self, table: &str, keys: &[String]) -> Result<i64, Report> {
-        let count = |rows: &str| format!("(SELECT pg_catalog.count(*) FROM {rows})");
-        let Some(rows) = self.keys else {
-            return Ok(select_one(&format!("SELECT {}", count(table)))?.unwrap_or_default());
+    /// Counts them, and the rows of the table that was just made equal to them.
+    fn count(&self, table: &str) -> Result<[i64; 2], Report> {
+        let of_table = count(table);
+        let counts = match self.keys {
+            // No two rows can have one key.
+            None => format!("SELECT n, n FROM {of_table} AS c (n)"),
+            Some(rows) => format!("SELECT {of_table}, {}", count(&format!("({rows}) AS q"))),
         };
-        let counts = format!("SELECT {}, {}", count(table), count(&format!("({rows}) AS q")));
         let counts = Spi::connect_mut(|client| {
             client.update(&counts, None, &[])?.first().get_two::<i64, i64>()
         });
         let (n_rows, n_wanted) = counts.map_err(spi_failed)?;
-        // The source may have changed since; or the table has no key, and had a row twice.
-        if n_rows != n_wanted {
-            let keys = keys.join(", ");
-            for (all, what) in [
-                (format!("({rows})"), String::new()),
-                (table.to_owned(), format!(" in table {table}")),
-            ] {
-                let twice = format!(
-                    "SELECT pg_catalog.concat_ws(', ', {keys}) FROM {all} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
-                );
-                if let Some(key) = select_one::<String>(&twice)? {
-                    return Err(report(
-                        PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-                        format!("key ({keys})=({key}) is there more than once{what}"),
-                    )
-                    .set_hint(ONE_A_KEY));
-                }
-            }
-        }
-        Ok(n_rows.unwrap_or_default())
+        Ok([n_rows, n_wanted].map(Option::unwrap_or_default))
     }
+}
+
+fn count(rows: &str) -> String {
+    format!("(SELECT pg_catalog.count(*) FROM {rows})")
+}
+
+/// Refuses rows of which two have one key, in the table or in the source: the table, which was just made equal to the rows, would
+/// have the one or the other of the two.
+pub(crate) fn refuse_twice(table: &str, keys: &[&str], source: Option<&str>) -> Result<(), Report> {
+    let keys = keys.iter().map(|key| quote_identifier(*key)).collect::<Vec<_>>().join(", ");
+    let of_source = source.map(|rows| (format!("({rows})"), None));
+    let of_table = (table.to_owned(), Some(table));
+    for (rows, of) in of_source.into_iter().chain([of_table]) {
+        let twice = format!(
+            "SELECT pg_catalog.concat_ws(', ', {keys}) FROM {rows} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
+        );
+        if let Some(key) = select_one::<String>(&twice)? {
+            return Err(is_twice(&keys, &key, of));
+        }
+    }
+    Ok(())
 }
 
 /// The columns of our own in each table that is written.
 pub(crate) const STAMPED: [Column; 2] =
     [Column::new("since", "timestamptz"), Column::new("version", "integer")];
 
-/// Writes `n_rows` rows from memory. `row` writes one row's fields in the order of `columns`, which have at least one key.
+/// Writes `n_rows` rows from memory, of which no two have one key. `row` writes one row's fields in the order of `columns`, which
+/// have at least one key.
 pub(crate) fn write(
     target: &str,
     columns: &[Output],
@@ -134,27 +135,32 @@ pub(crate) fn write(
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let keys: Vec<&str> =
         columns.iter().filter(|column| column.is_key).map(|column| column.name).collect();
-    let definitions: Vec<String> = columns
-        .iter()
-        .map(|column| {
-            // A key that is NOT NULL from the start spares the primary key a scan to see to it.
-            let not_null = if column.is_key { " NOT NULL" } else { "" };
-            format!("{} {}{not_null}", quote_identifier(column.name), column.sql_type)
-        })
-        .collect();
-    let definitions = definitions.join(", ");
-    if let Some(target) = existing(target)? {
-        let staging = free_temporary_name()?;
-        run(&format!("CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP"))?;
-        bulk::fill(table_oid(&staging)?, n_rows, row)?;
-        run(&format!("ANALYZE {staging}"))?;
-        let query = format!("SELECT * FROM {staging}");
-        let rows = Rows { query: &query, keys: Some(&query) };
-        let written = with_catalog_first(|| change(&target, &rows, &names, &keys, stamp))?;
-        run(&format!("DROP TABLE {staging}"))?;
-        return Ok(written);
+    let each = |write: &dyn Fn(&Output) -> String| {
+        columns.iter().map(write).collect::<Vec<String>>().join(", ")
+    };
+    if let Some(table) = existing(target)? {
+        let shape = each(&|Output { name, sql_type, .. }| {
+            format!("NULL::{sql_type} AS {}", quote_identifier(*name))
+        });
+        let written = with_catalog_first(|| {
+            let change = Change::of(&table, &names, &keys, stamp)?;
+            Spi::connect_mut(|client| {
+                let shape = format!("SELECT {shape} LIMIT 0");
+                rowset::of_rows(client, &shape, c"persona_rows", n_rows, row)?;
+                change.to_query(client, "SELECT * FROM persona_rows")
+            })
+        })?;
+        if select_one::<i64>(&format!("SELECT {}", count(&table)))? != Some(n_rows as i64) {
+            refuse_twice(&table, &keys, None)?;
+        }
+        return Ok(Written { n_rows: n_rows as i64, ..written });
     }
     let name = parsed_name(target)?;
+    let definitions = each(&|Output { name, sql_type, is_key }| {
+        // A key that is NOT NULL from the start spares the primary key a scan to see to it.
+        let not_null = if *is_key { " NOT NULL" } else { "" };
+        format!("{} {sql_type}{not_null}", quote_identifier(*name))
+    });
     run(&format!("CREATE TABLE {name} ({definitions})"))?;
     let inserted = bulk::fill(table_oid(&name)?, n_rows, row)? as i64;
     add_stamp(&name, stamp)?;
@@ -170,14 +176,38 @@ pub(crate) fn write_query(
     keys: &[&str],
     stamp: &Stamp,
 ) -> Result<Written, Report> {
-    if let Some(target) = existing(target)? {
-        return change(&target, rows, columns, keys, stamp);
+    if let Some(table) = existing(target)? {
+        let change = Change::of(&table, columns, keys, stamp)?;
+        let written = Spi::connect_mut(|client| change.to_query(client, rows.query))?;
+        let [n_rows, n_wanted] = rows.count(&table)?;
+        // The source may have changed since; or the table has no key, and had a row twice.
+        if n_rows != n_wanted {
+            refuse_twice(&table, keys, rows.keys)?;
+        }
+        return Ok(Written { n_rows, ..written });
     }
     let name = parsed_name(target)?;
     let inserted = run(&format!("CREATE TABLE {name} AS {}", rows.query))? as i64;
     add_stamp(&name, stamp)?;
     add_key(&name, keys)?;
     Ok(Written { inserted, n_rows: inserted, ..Written::default() })
+}
+
+/// Makes a table that is there, and is to have `n_rows` rows, equal to them where it differs: `write` writes the keys, the other
+/// columns, whether a row is there (NULL if not) and whether it is to be.
+pub(crate) fn write_differences(
+    table: &str,
+    (columns, key): (&[&str], &str),
+    stamp: &Stamp,
+    n_rows: usize,
+    n_differences: usize,
+    write: impl FnMut(usize, &mut RowWriter),
+) -> Result<Written, Report> {
+    let written = with_catalog_first(|| {
+        let change = Change::of(table, columns, &[key], stamp)?;
+        Spi::connect_mut(|client| change.of_differences(client, n_differences, write))
+    })?;
+    Ok(Written { n_rows: n_rows as i64, ..written })
 }
 
 /// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.
@@ -226,19 +256,6 @@ pub(crate) fn parsed_name(target: &str) -> Result<String, Report> {
     })
 }
 
-/// A name that no temporary table of the session has, qualified.
-fn free_temporary_name() -> Result<String, Report> {
-    let mut number = 0;
-    loop {
-        let name = format!("pg_temp.persona_staging_{number}");
-        let query = format!("SELECT pg_catalog.to_regclass({}) IS NULL", quote_literal(&name));
-        if select_one::<bool>(&query)? == Some(true) {
-            return Ok(name);
-        }
-        number += 1;
-    }
-}
-
 fn table_oid(name: &str) -> Result<Oid, Report> {
     select_one(&format!("SELECT {}::pg_catalog.regclass::pg_catalog.oid", quote_literal(name)))?
         .ok_or_else(|| {
@@ -265,75 +282,6 @@ fn add_stamp(table: &str, stamp: &Stamp) -> Result<(), Report> {
 fn add_key(table: &str, keys: &[&str]) -> Result<(), Report> {
     let keys: Vec<String> = keys.iter().map(|key| quote_identifier(*key)).collect();
     run(&format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", keys.join(", "))).map(|_| ())
-}
-
-/// Makes the table equal to the rows of the query, where they differ.
-fn change(
-    target: &str,
-    rows: &Rows,
-    columns: &[&str],
-    keys: &[&str],
-    stamp: &Stamp,
-) -> Result<Written, Report> {
-    let Stamp { now, version } = stamp;
-    let free = |name: &str| {
-        let mut name = name.to_owned();
-        while columns.contains(&name.as_str()) {
-            name.push('_');
-        }
-        name
-    };
-    let (here, is_old, is_new) = (free("is_here"), free("is_old"), free("is_new"));
-    let quoted =
-        |names: &[&str]| names.iter().map(|name| quote_identifier(*name)).collect::<Vec<String>>();
-    let equalities = keys.iter().map(|key| equality(key, [target, target]));
-    let equalities: Vec<String> = equalities.collect::<Result<_, Report>>()?;
-    let (columns, keys) = (quoted(columns), quoted(keys));
-    let values: Vec<&String> = columns.iter().filter(|column| !keys.contains(column)).collect();
-    let joined = |separator: &str, parts: Vec<String>| parts.join(separator);
-    let equal = |other: &str| {
-        let both = keys.iter().zip(&equalities);
-        joined(
-            " AND ",
-            both.map(|(key, equals)| format!("t.{key} {equals} {other}.{key}")).collect(),
-        )
-    };
-    let (same_key, its_key) = (equal("s"), equal("d"));
-    let set = joined(", ", values.iter().map(|name| format!("{name} = d.{name}")).collect());
-    let old = joined(", ", values.iter().map(|name| format!("t.{name}")).collect());
-    let new = joined(", ", values.iter().map(|name| format!("s.{name}")).collect());
-    // One pass over both finds what differs; the changes look up those rows alone.
-    let either = keys.iter().map(|key| format!("coalesce(s.{key}, t.{key}) AS {key}")).collect();
-    let (either, all) = (joined(", ", either), columns.join(", "));
-    let query = rows.query;
-    // As a comparison with a number, of which the planner takes few rows to be true: the join pays in parallel then.
-    let differences = format!(
-        "SELECT {either}, {new}, t.{here} AS {is_old}, s.{here} AS {is_new} FROM (SELECT true AS {here}, q.* FROM ({query}) AS q) AS s \
-         FULL JOIN (SELECT true AS {here}, {all} FROM {target} AS q) AS t ON {same_key} \
-         WHERE (s.{here} IS NULL OR t.{here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new}))::pg_catalog.int4 = 1"
-    );
-    let mut written = with_rows(&differences, c"persona_differences", |client, n_rows| {
-        let mut changed = |statement: String| match n_rows {
-            0 => Ok(0),
-            _ => client.update(&statement, None, &[]).map(|rows| rows.len() as i64),
-        };
-        Ok(Written {
-            deleted: changed(format!(
-                "DELETE FROM {target} t USING persona_differences d WHERE d.{is_new} IS NULL AND {its_key}"
-            ))?,
-            updated: changed(format!(
-                "UPDATE {target} t SET {set}, since = {now}, version = {version} FROM persona_differences d \
-                 WHERE d.{is_new} AND d.{is_old} AND {its_key}"
-            ))?,
-            inserted: changed(format!(
-                "INSERT INTO {target} ({all}, since, version) \
-                 SELECT {all}, {now}, {version} FROM persona_differences WHERE {is_old} IS NULL"
-            ))?,
-            n_rows: 0,
-        })
-    })?;
-    written.n_rows = rows.must_be_one_a_key(target, &keys)?;
-    Ok(written)
 }
 
 pub(crate) fn select_one<T: FromDatum + IntoDatum>(query: &str) -> Result<Option<T>, Report> {

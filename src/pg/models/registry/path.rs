@@ -15,7 +15,7 @@ use crate::pg::security::{is_superuser, with_latest_snapshot, with_search_path};
 
 use super::Version;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     /// As SQL writes them in a setting.
     pub(crate) schemas: String,
