@@ -21,19 +21,36 @@ const BATCH: usize = 1000;
 pub(crate) fn fill(
     table: Oid,
     n_rows: usize,
-    write: impl FnMut(usize, &mut RowWriter),
+    mut write: impl FnMut(usize, &mut RowWriter),
 ) -> Result<u64, Report> {
+    let mut batch_memory = PgMemoryContexts::new("pg_persona batch of rows");
     // SAFETY: the relation is opened and closed here, and slots and state are freed; an error ends the transaction, which
     // does the same.
     unsafe {
         let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
+        let mut rows = RowWriter::new((*relation).rd_att)?;
         let slots: Vec<*mut pg_sys::TupleTableSlot> = (0..BATCH.min(n_rows))
             .map(|_| pg_sys::table_slot_create(relation, std::ptr::null_mut()))
             .collect();
         let state = pg_sys::GetBulkInsertState();
-        in_batches((*relation).rd_att, n_rows, write, |rows, n| {
-            insert(rows, relation, &slots[..n], state)
-        })?;
+        let mut next_row = 0;
+        while next_row < n_rows {
+            pgrx::check_for_interrupts!();
+            let n = BATCH.min(n_rows - next_row);
+            batch_memory.switch_to(|_| {
+                rows.clear();
+                for row in next_row..next_row + n {
+                    write(row, &mut rows);
+                    rows.end_row();
+                }
+                if let Some(refused) = rows.refused {
+                    return Err(refused.into());
+                }
+                insert(&rows, relation, &slots[..n], state)
+            })?;
+            batch_memory.reset();
+            next_row += n;
+        }
         pg_sys::FreeBulkInsertState(state);
         slots.iter().for_each(|slot| pg_sys::ExecDropSingleTupleTableSlot(*slot));
         if let Some(finish) = (*(*relation).rd_tableam).finish_bulk_insert {
@@ -45,66 +62,53 @@ pub(crate) fn fill(
     Ok(n_rows as u64)
 }
 
-/// As [`fill`], into a tuplestore of rows of this description.
-///
-/// # Safety
-/// Both are PostgreSQL's, and live.
-pub(crate) unsafe fn put(
-    store: *mut pg_sys::Tuplestorestate,
-    descriptor: pg_sys::TupleDesc,
-    n_rows: usize,
-    write: impl FnMut(usize, &mut RowWriter),
-) -> Result<(), Report> {
-    // SAFETY: the store copies the fields, of which there are as many as columns; it has a memory context of its own.
-    unsafe {
-        let n_columns = (*descriptor).natts as usize;
-        let (mut values, mut nulls) = (vec![Datum::null(); n_columns], vec![true; n_columns]);
-        in_batches(descriptor, n_rows, write, |rows, n| {
-            for row in 0..n {
-                for column in 0..n_columns {
-                    (values[column], nulls[column]) = rows.field(row, column);
-                }
-                pg_sys::tuplestore_putvalues(store, descriptor, values.as_ptr(), nulls.as_ptr());
-            }
-            Ok(())
-        })
-    }
+/// Rows that are written one by one, for whoever keeps a copy of each.
+pub(crate) struct SingleRows {
+    row: RowWriter,
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+    memory: PgMemoryContexts,
 }
 
-/// Has the rows written, as many at a time as a batch has, and taken. What their fields are in lives until then.
-///
-/// # Safety
-/// The descriptor is PostgreSQL's, and lives.
-unsafe fn in_batches(
-    descriptor: pg_sys::TupleDesc,
-    n_rows: usize,
-    mut write: impl FnMut(usize, &mut RowWriter),
-    mut take: impl FnMut(&RowWriter, usize) -> Result<(), Report>,
-) -> Result<(), Report> {
-    let mut batch_memory = PgMemoryContexts::new("pg_persona batch of rows");
-    // SAFETY: as promised; nothing of a batch outlives its turn but `rows`, which is cleared first.
-    unsafe {
-        let mut rows = RowWriter::new(descriptor)?;
-        let mut next_row = 0;
-        while next_row < n_rows {
-            pgrx::check_for_interrupts!();
-            let n = BATCH.min(n_rows - next_row);
-            batch_memory.switch_to(|_| {
-                rows.clear();
-                for row in next_row..next_row + n {
-                    write(row, &mut rows);
-                    rows.end_row();
-                }
-                match rows.refused {
-                    Some(refused) => Err(refused.into()),
-                    None => take(&rows, n),
-                }
-            })?;
-            batch_memory.reset();
-            next_row += n;
-        }
+impl SingleRows {
+    /// # Safety
+    /// The descriptor is PostgreSQL's, and lives as long as this.
+    pub(crate) unsafe fn of(descriptor: pg_sys::TupleDesc) -> Result<Self, Report> {
+        // SAFETY: as promised.
+        let row = unsafe { RowWriter::new(descriptor)? };
+        let memory = PgMemoryContexts::new("pg_persona row");
+        Ok(Self { row, values: Vec::new(), nulls: Vec::new(), memory })
     }
-    Ok(())
+
+    /// `write` writes the fields of a row, which `take` takes.
+    pub(crate) fn with_row(
+        &mut self,
+        write: impl FnOnce(&mut RowWriter),
+        take: impl FnOnce(&[Datum], &[bool]),
+    ) -> Result<(), Report> {
+        let Self { row, values, nulls, memory } = self;
+        // SAFETY: what the fields are in lives until they were taken; the row is cleared before it is written again.
+        unsafe {
+            memory.switch_to(|_| {
+                row.clear();
+                write(row);
+                row.end_row();
+                if let Some(refused) = row.refused {
+                    return Err(Report::from(refused));
+                }
+                values.clear();
+                nulls.clear();
+                for (value, is_null) in (0..row.targets.len()).map(|column| row.field(0, column)) {
+                    values.push(value);
+                    nulls.push(is_null);
+                }
+                take(values, nulls);
+                Ok(())
+            })?;
+            memory.reset();
+        }
+        Ok(())
+    }
 }
 
 /// # Safety
@@ -169,6 +173,8 @@ enum How {
     Int4,
     Int8,
     Float8,
+    Bool,
+    Time,
     Text,
     /// By the type's input function.
     Input,
@@ -193,6 +199,8 @@ impl RowWriter {
                     pg_sys::INT4OID => How::Int4,
                     pg_sys::INT8OID => How::Int8,
                     pg_sys::FLOAT8OID => How::Float8,
+                    pg_sys::BOOLOID => How::Bool,
+                    pg_sys::TIMESTAMPTZOID => How::Time,
                     pg_sys::TEXTOID => How::Text,
                     _ => How::Input,
                 };
@@ -258,6 +266,21 @@ impl RowWriter {
         match self.how() {
             How::Float8 => self.push(Datum::from(value.to_bits())),
             _ => self.written(&value.to_string()),
+        }
+    }
+
+    pub(crate) fn boolean(&mut self, value: bool) {
+        match self.how() {
+            How::Bool => self.push(Datum::from(value)),
+            _ => self.written(if value { "t" } else { "f" }),
+        }
+    }
+
+    /// Microseconds as PostgreSQL counts them, in a column of times with a zone; NULL in another.
+    pub(crate) fn time(&mut self, time: i64) {
+        match self.how() {
+            How::Time => self.push(Datum::from(time)),
+            _ => self.null(),
         }
     }
 

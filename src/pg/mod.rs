@@ -22,6 +22,7 @@ mod query;
 mod raw;
 mod record;
 mod reserve;
+mod rowset;
 mod scan;
 mod security;
 mod temporary;

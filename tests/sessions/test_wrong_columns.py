@@ -22,7 +22,7 @@ CALLS = {
     "weight of evaluate": ("evaluate_recommender('rec_n', '{source}', 'i', 'n', weight_column => 'c')", False), "key of a publication": ("publish('sco_n', 'published_of', '{source}', 'c')", False),
 }
 # The column, or what it is to the call: of a fit there is one target, and of each row one weight.
-NAMED = re.compile(r'"c(\[\d+\])?"|the target|weight|no interactions|published_of|labels_of')
+NAMED = re.compile(r'"c(\[\d+\])?"|the target|weight|no interactions|\(c\)=|published_of|labels_of')
 
 
 def test_a_wrong_column_is_named_with_what_to_do(cluster):

@@ -144,7 +144,7 @@ fn write(target: &str, served: &Served, pages: &Pages, stamp: &Stamp) -> Result<
             Some(item) => keys::write(&recommender.item_keys, item, row),
             None => row.null(),
         }
-        row.text(if place.popular { "t" } else { "f" });
+        row.boolean(place.popular);
     })
 }
 

@@ -3,14 +3,10 @@
 //! The history is made equal to the published table after each writing of it: rows that it has open and the table no longer
 //! says are closed, and those that it lacks are opened. So it also heals what was changed by hand.
 
-use std::collections::HashMap;
-
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
-use crate::algo::memory::{self, Refused};
-use crate::algo::segment::stays::{self, Change, Stay};
 use crate::pg::datum::folded;
 use crate::pg::error::{Report, report};
 use crate::pg::kind::Kind;
@@ -19,8 +15,9 @@ use crate::pg::models::publish::key_type::equality;
 use crate::pg::models::publish::table::{Stamp, existing, parsed_name, run};
 use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
 use crate::pg::models::readable::{Readable, readable};
-use crate::pg::models::registry::{self, Privilege, Version, select};
+use crate::pg::models::registry::{self, Privilege, select, with_catalog_first};
 use crate::pg::query;
+use crate::pg::rowset::{self, Rowset};
 use crate::pg::security::with_latest_snapshot;
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
@@ -86,36 +83,9 @@ fn is_history(table: &str, key: &str) -> Result<bool, Report> {
 fn segment_changes(
     model: &str,
     since: TimestampWithTimeZone,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(key, Option<String>),
-            name!(from_segment, Option<i32>),
-            name!(to_segment, Option<i32>),
-            name!(changed_at, Option<TimestampWithTimeZone>),
-        ),
-    >,
-    Report,
-> {
+    fcinfo: FunctionCallInfo,
+) -> Result<(), Report> {
     let version = registry::active(model, Kind::Segments, Privilege::Read)?;
-    let changes = changes(&version, since)?.ok_or_else(|| {
-        report(
-            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("no history is kept of the segments of model \"{model}\""),
-        )
-        .set_hint("Keep one with persona.publish(…, history_table => 'name').")
-    })?;
-    Ok(TableIterator::new(changes.into_iter().map(|change| {
-        let at = TimestampWithTimeZone::try_from(change.at).ok();
-        (Some(change.key), change.from, change.to, at)
-    })))
-}
-
-/// Who moved between segments from then on, oldest first, by the histories of a model that the caller may read; None when there
-/// are none.
-fn changes(version: &Version, since: TimestampWithTimeZone) -> Result<Option<Vec<Change>>, Report> {
-    let since = i64::from(since);
     let histories = select(
         "SELECT history, key_column FROM persona.publication WHERE model_id = $1 AND history IS NOT NULL ORDER BY target",
         &[version.model_id.into()],
@@ -124,27 +94,54 @@ fn changes(version: &Version, since: TimestampWithTimeZone) -> Result<Option<Vec
             (text(1), text(2))
         },
     )?;
-    let mut all: Option<Vec<Change>> = None;
-    for (history, key) in histories {
-        let columns = [key.as_str(), "segment", "entered_at", "left_at"];
-        let Some(table) = readable(&history, &key, Some(&columns))? else { continue };
-        if let Some(stays) = stays(&table, since)? {
-            all.get_or_insert_default().extend(stays::changes(stays, since));
-        }
-    }
-    if let Some(changes) = &mut all {
-        // Those of one history are in order already.
-        changes.sort_by_key(|change| change.at);
-    }
-    Ok(all)
+    with_catalog_first(|| {
+        Spi::connect_mut(|client| {
+            let mut stays = Rowset::of_columns(client, STAYS)?;
+            let mut n_histories = 0;
+            for (history, key) in histories {
+                let columns = [key.as_str(), "segment", "entered_at", "left_at"];
+                let Some(table) = readable(&history, &key, Some(&columns))? else { continue };
+                n_histories += i64::from(collect(&table, n_histories, since.into(), &mut stays)?);
+            }
+            if n_histories == 0 {
+                return Err(report(
+                    PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!("no history is kept of the segments of model \"{model}\""),
+                )
+                .set_hint("Keep one with persona.publish(…, history_table => 'name')."));
+            }
+            stays.register(client, c"persona_stays")?;
+            rowset::answer(client, fcinfo, CHANGES)
+        })
+    })
 }
 
-/// The stays that say anything of what happened from then on; None where the columns are of other types: that is told.
-fn stays(table: &Readable, since: i64) -> Result<Option<Vec<Stay>>, Report> {
+/// A key's time in a segment: what of it was from `since` on, in which of the histories, and where in that. `folded` is the same for
+/// all writings of a key that are equal.
+const STAYS: &str = "SELECT 0::bigint AS history, 0::bigint AS place, ''::text AS folded, ''::text AS key, 0 AS segment, \
+            now() AS entered_at, now() AS left_at, true AS enters, true AS leaves";
+
+/// The changes, oldest first, then by key and by where to. A key that leaves one segment at the moment at which it enters the next moves
+/// from the one to the other. Of the writings of a key the first is shown.
+const CHANGES: &str = r#"
+    WITH stay AS (
+        SELECT *, lag(segment) OVER time AS segment_before, lag(left_at) OVER time AS left_before, lead(entered_at) OVER time AS enters_next,
+               first_value(key) OVER (PARTITION BY history, folded COLLATE "C" ORDER BY place) AS shown
+        FROM persona_stays WINDOW time AS (PARTITION BY history, folded COLLATE "C" ORDER BY entered_at, left_at)
+    )
+    SELECT shown, from_segment, to_segment, changed_at
+    FROM (SELECT history, shown, CASE WHEN left_before = entered_at THEN segment_before END, segment, entered_at FROM stay WHERE enters
+          UNION ALL
+          SELECT history, shown, segment, NULL, left_at FROM stay WHERE leaves AND enters_next IS DISTINCT FROM left_at
+         ) AS change (history, shown, from_segment, to_segment, changed_at)
+    ORDER BY changed_at, history, shown COLLATE "C", to_segment"#;
+
+/// Collects the stays that say anything of what happened from then on. False where the columns are of other types: that is told.
+fn collect(table: &Readable, history: i64, since: i64, stays: &mut Rowset) -> Result<bool, Report> {
     let [segment, entered_at, left_at] =
         ["segment", "entered_at", "left_at"].map(|name| table.column(name));
     let (Some(segment), Some(entered_at), Some(left_at)) = (segment, entered_at, left_at) else {
-        return Ok(None);
+        return Ok(false);
     };
     let times = [entered_at, left_at];
     if !segment.is(pg_sys::INT4OID) || times.iter().any(|time| !time.is(pg_sys::TIMESTAMPTZOID)) {
@@ -152,45 +149,40 @@ fn stays(table: &Readable, since: i64) -> Result<Option<Vec<Stay>>, Report> {
             "table {} is skipped: its columns are of other types than those of a history",
             table.name
         );
-        return Ok(None);
+        return Ok(false);
     }
-    let (mut stays, mut refused): (Vec<Stay>, _) = (Vec::new(), None);
-    // Of citext, keys that were written otherwise later are the same: each is shown as it was written first.
-    let mut shown = table.key().is_citext().then(HashMap::<String, String>::new);
+    let is_folded = table.key().is_citext();
+    let (mut place, mut done) = (0, Ok(()));
     table.each(|row| {
-        let Some(entered_at) = entered_at.time(row) else { return };
-        let mut stay = Stay {
-            key: String::new(),
-            segment: segment.integer(row),
-            entered_at,
-            left_at: left_at.time(row),
-        };
-        if refused.is_some() || !stay.touches(since) {
+        let Some(entered) = entered_at.time(row) else { return };
+        let left = left_at.time(row);
+        let (enters, leaves) = (entered >= since, left.is_some_and(|left| left >= since));
+        if done.is_err() || !(enters || leaves) {
             return;
         }
-        stay.key = table.key().text(row).unwrap_or_default();
-        if let Err(error) =
-            one_writing(&mut shown, &mut stay.key).and_then(|()| memory::push(&mut stays, stay))
-        {
-            refused = Some(error);
-        }
+        place += 1;
+        done = stays.push(|stay| {
+            let key = table.key().text(row).unwrap_or_default();
+            stay.integer(history);
+            stay.integer(place);
+            if is_folded {
+                folded(&key, |folded| stay.text(folded))
+            } else {
+                stay.text(&key)
+            }
+            stay.text(&key);
+            match segment.integer(row) {
+                Some(segment) => stay.integer(segment.into()),
+                None => stay.null(),
+            }
+            stay.time(entered);
+            match left {
+                Some(left) => stay.time(left),
+                None => stay.null(),
+            }
+            stay.boolean(enters);
+            stay.boolean(leaves);
+        });
     });
-    match refused {
-        Some(error) => Err(error.into()),
-        None => Ok(Some(stays)),
-    }
-}
-
-/// The key as the first of all that are equal to it is written, where such are kept.
-fn one_writing(
-    shown: &mut Option<HashMap<String, String>>,
-    key: &mut String,
-) -> Result<(), Refused> {
-    let Some(shown) = shown else { return Ok(()) };
-    let folded = folded(key, str::to_owned);
-    match shown.get(&folded) {
-        Some(first) => *key = memory::owned(first)?,
-        None => memory::insert(shown, folded, memory::owned(key)?)?,
-    }
-    Ok(())
+    done.map(|()| true)
 }

@@ -178,7 +178,7 @@ impl Labelled {
                     Difference::Gone(_) => (true, false),
                 };
                 for is_there in [was, is] {
-                    if is_there { row.text("t") } else { row.null() }
+                    if is_there { row.boolean(true) } else { row.null() }
                 }
             },
         )?;

@@ -2,5 +2,4 @@
 
 pub(crate) mod picture;
 pub(crate) mod profile;
-pub mod stays;
 pub(crate) mod words;

@@ -4,12 +4,11 @@ use std::ffi::CStr;
 
 use pgrx::spi::{SpiClient, quote_identifier};
 
-use crate::pg::bulk::RowWriter;
 use crate::pg::error::Report;
 use crate::pg::query::spi_failed;
+use crate::pg::rowset::{RowWriter, Rowset};
 
 use super::key_type::equality;
-use super::rowset;
 use super::table::{Stamp, Written};
 
 /// What differs: the columns of the table, and in which of the two a row is.
@@ -73,8 +72,7 @@ impl<'a> Change<'a> {
              FULL JOIN (SELECT true AS {is_here}, {all} FROM {table} AS q) AS t ON {same_key} \
              WHERE (s.{is_here} IS NULL OR t.{is_here} IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new}))::pg_catalog.int4 = 1"
         );
-        let n = rowset::of_query(client, &query, DIFFERENCES)?;
-        self.make(client, n)
+        self.make(client, Rowset::of_query(client, &query)?)
     }
 
     /// What differs is known. `write` writes its keys, its values, and whether it was and is to be.
@@ -82,18 +80,20 @@ impl<'a> Change<'a> {
         &self,
         client: &mut SpiClient,
         n_differences: usize,
-        write: impl FnMut(usize, &mut RowWriter),
+        mut write: impl FnMut(usize, &mut RowWriter),
     ) -> Result<Written, Report> {
         let Self { table, is_old, is_new, .. } = self;
         let all = self.all();
-        let shape =
-            format!("SELECT {all}, true AS {is_old}, true AS {is_new} FROM {table} LIMIT 0");
-        let n = rowset::of_rows(client, &shape, DIFFERENCES, n_differences, write)?;
-        self.make(client, n)
+        let columns = format!("SELECT {all}, true AS {is_old}, true AS {is_new} FROM {table}");
+        let mut differences = Rowset::of_columns(client, &columns)?;
+        for difference in 0..n_differences {
+            differences.push(|row| write(difference, row))?;
+        }
+        self.make(client, differences)
     }
 
-    fn make(&self, client: &mut SpiClient, n_differences: u64) -> Result<Written, Report> {
-        if n_differences == 0 {
+    fn make(&self, client: &mut SpiClient, differences: Rowset) -> Result<Written, Report> {
+        if differences.register(client, DIFFERENCES)? == 0 {
             return Ok(Written::default());
         }
         let Self { table, is_old, is_new, stamp: Stamp { now, version }, .. } = self;

@@ -6,7 +6,6 @@ mod change;
 mod errors;
 pub(crate) mod key_type;
 mod publication;
-mod rowset;
 pub(crate) mod table;
 pub(crate) mod target;
 

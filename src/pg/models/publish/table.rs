@@ -15,11 +15,11 @@ use crate::pg::models::registry::Version;
 use crate::pg::models::registry::with_catalog_first;
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
+use crate::pg::rowset::Rowset;
 use crate::pg::security::with_plain_quotes;
 
 use super::change::Change;
 use super::errors::is_twice;
-use super::rowset;
 
 /// A column that tables of a kind have, after the key.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +130,7 @@ pub(crate) fn write(
     columns: &[Output],
     stamp: &Stamp,
     n_rows: usize,
-    row: impl FnMut(usize, &mut RowWriter),
+    mut row: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let keys: Vec<&str> =
@@ -145,8 +145,11 @@ pub(crate) fn write(
         let written = with_catalog_first(|| {
             let change = Change::of(&table, &names, &keys, stamp)?;
             Spi::connect_mut(|client| {
-                let shape = format!("SELECT {shape} LIMIT 0");
-                rowset::of_rows(client, &shape, c"persona_rows", n_rows, row)?;
+                let mut rows = Rowset::of_columns(client, &format!("SELECT {shape}"))?;
+                for place in 0..n_rows {
+                    rows.push(|fields| row(place, fields))?;
+                }
+                rows.register(client, c"persona_rows")?;
                 change.to_query(client, "SELECT * FROM persona_rows")
             })
         })?;
