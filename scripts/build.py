@@ -14,10 +14,9 @@ from pathlib import Path
 import house
 import rooms
 import setup
+import sql_parts
 from house import ROOT, Trouble, say
 
-# The install script is these files in this order: a later one may use what an earlier one made.
-SQL_PARTS = ("bootstrap", "standardise", "windows", "encode", "clean", "describe", "customers", "segment", "shapes", "score", "recommend", "operate")
 SCORER = ROOT / "target" / "release" / "persona-scorer"
 
 
@@ -57,10 +56,8 @@ def build(configs):
 
 
 def install_script():
-    parts = [ROOT / "sql" / f"{name}.sql" for name in SQL_PARTS]
-    text = "\n".join(part.read_text() for part in parts)
     guard = r'\echo Use "CREATE EXTENSION pg_persona" to load this file. \quit'
-    return f"-- Made of sql/*.sql by scripts/build.py.\n{guard}\n\n{text}"
+    return f"-- Made of sql/*.sql by scripts/build.py.\n{guard}\n\n{sql_parts.joined()}"
 
 
 def files_to_install(server):

@@ -2,28 +2,7 @@
 
 -- RFM ----------------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.rfm;
-
-CREATE FUNCTION persona.rfm_in(cstring) RETURNS persona.rfm
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_in_wrapper';
-COMMENT ON FUNCTION persona.rfm_in(cstring) IS 'input: JSON text of a customer''s purchases';
-
-CREATE FUNCTION persona.rfm_out(persona.rfm) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_out_wrapper';
-COMMENT ON FUNCTION persona.rfm_out(persona.rfm) IS 'output: JSON text of a customer''s purchases';
-
-CREATE FUNCTION persona.rfm_recv(internal) RETURNS persona.rfm
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_recv_wrapper';
-COMMENT ON FUNCTION persona.rfm_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.rfm_send(persona.rfm) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_send_wrapper';
-COMMENT ON FUNCTION persona.rfm_send(persona.rfm) IS 'binary output';
-
-CREATE TYPE persona.rfm (
-    INPUT = persona.rfm_in, OUTPUT = persona.rfm_out, RECEIVE = persona.rfm_recv, SEND = persona.rfm_send,
-    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
-);
+\value_type rfm
 COMMENT ON TYPE persona.rfm IS
     'a customer''s purchases: the time zone of their days, and of each its time (microseconds since 2000-01-01) and its amount; '
     'mergeable with rollup';
@@ -329,28 +308,7 @@ COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, date, integer, text) IS
 
 -- Behaviour ----------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.behaviour;
-
-CREATE FUNCTION persona.behaviour_in(cstring) RETURNS persona.behaviour
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_in_wrapper';
-COMMENT ON FUNCTION persona.behaviour_in(cstring) IS 'input: JSON text of a customer''s events';
-
-CREATE FUNCTION persona.behaviour_out(persona.behaviour) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_out_wrapper';
-COMMENT ON FUNCTION persona.behaviour_out(persona.behaviour) IS 'output: JSON text of a customer''s events';
-
-CREATE FUNCTION persona.behaviour_recv(internal) RETURNS persona.behaviour
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_recv_wrapper';
-COMMENT ON FUNCTION persona.behaviour_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.behaviour_send(persona.behaviour) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_send_wrapper';
-COMMENT ON FUNCTION persona.behaviour_send(persona.behaviour) IS 'binary output';
-
-CREATE TYPE persona.behaviour (
-    INPUT = persona.behaviour_in, OUTPUT = persona.behaviour_out, RECEIVE = persona.behaviour_recv, SEND = persona.behaviour_send,
-    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
-);
+\value_type behaviour
 COMMENT ON TYPE persona.behaviour IS
     'a customer''s events: the time zone of their days, and per kind the days with events (counted from 1970-01-01), each with their '
     'number and the sum of their amounts; mergeable with rollup';

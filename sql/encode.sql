@@ -2,28 +2,7 @@
 
 -- Categories ---------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.category_levels;
-
-CREATE FUNCTION persona.category_levels_in(cstring) RETURNS persona.category_levels
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_in_wrapper';
-COMMENT ON FUNCTION persona.category_levels_in(cstring) IS 'input: JSON text of levels';
-
-CREATE FUNCTION persona.category_levels_out(persona.category_levels) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_out_wrapper';
-COMMENT ON FUNCTION persona.category_levels_out(persona.category_levels) IS 'output: JSON text of levels';
-
-CREATE FUNCTION persona.category_levels_recv(internal) RETURNS persona.category_levels
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_recv_wrapper';
-COMMENT ON FUNCTION persona.category_levels_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.category_levels_send(persona.category_levels) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_send_wrapper';
-COMMENT ON FUNCTION persona.category_levels_send(persona.category_levels) IS 'binary output';
-
-CREATE TYPE persona.category_levels (
-    INPUT = persona.category_levels_in, OUTPUT = persona.category_levels_out, RECEIVE = persona.category_levels_recv, SEND = persona.category_levels_send,
-    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
-);
+\value_type category_levels
 COMMENT ON TYPE persona.category_levels IS
     'the levels of a text column with their counts, the most frequent first and equal ones by text (by bytes); mergeable with rollup';
 
@@ -101,28 +80,7 @@ COMMENT ON FUNCTION persona.ordinal(persona.category_levels, persona.untyped) IS
 
 -- Target encoding ----------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.target_encoder;
-
-CREATE FUNCTION persona.target_encoder_in(cstring) RETURNS persona.target_encoder
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_in_wrapper';
-COMMENT ON FUNCTION persona.target_encoder_in(cstring) IS 'input: JSON text of a target encoder';
-
-CREATE FUNCTION persona.target_encoder_out(persona.target_encoder) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_out_wrapper';
-COMMENT ON FUNCTION persona.target_encoder_out(persona.target_encoder) IS 'output: JSON text of a target encoder';
-
-CREATE FUNCTION persona.target_encoder_recv(internal) RETURNS persona.target_encoder
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_recv_wrapper';
-COMMENT ON FUNCTION persona.target_encoder_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.target_encoder_send(persona.target_encoder) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'target_encoder_send_wrapper';
-COMMENT ON FUNCTION persona.target_encoder_send(persona.target_encoder) IS 'binary output';
-
-CREATE TYPE persona.target_encoder (
-    INPUT = persona.target_encoder_in, OUTPUT = persona.target_encoder_out, RECEIVE = persona.target_encoder_recv, SEND = persona.target_encoder_send,
-    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
-);
+\value_type target_encoder
 COMMENT ON TYPE persona.target_encoder IS
     'per category and fold: n, mean and sum of squared deviations of a target; mergeable with rollup';
 

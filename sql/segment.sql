@@ -2,28 +2,7 @@
 
 -- Values -------------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.kmeans;
-
-CREATE FUNCTION persona.kmeans_in(cstring) RETURNS persona.kmeans
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_in_wrapper';
-COMMENT ON FUNCTION persona.kmeans_in(cstring) IS 'input: JSON text of segments';
-
-CREATE FUNCTION persona.kmeans_out(persona.kmeans) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_out_wrapper';
-COMMENT ON FUNCTION persona.kmeans_out(persona.kmeans) IS 'output: JSON text of segments';
-
-CREATE FUNCTION persona.kmeans_recv(internal) RETURNS persona.kmeans
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_recv_wrapper';
-COMMENT ON FUNCTION persona.kmeans_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.kmeans_send(persona.kmeans) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'kmeans_send_wrapper';
-COMMENT ON FUNCTION persona.kmeans_send(persona.kmeans) IS 'binary output';
-
-CREATE TYPE persona.kmeans (
-    INPUT = persona.kmeans_in, OUTPUT = persona.kmeans_out, RECEIVE = persona.kmeans_recv, SEND = persona.kmeans_send,
-    INTERNALLENGTH = VARIABLE, STORAGE = extended
-);
+\value_type kmeans
 COMMENT ON TYPE persona.kmeans IS
     'fitted segments: centroids in original units, scaling, sizes, inertia, and how the fit ended';
 

@@ -14,28 +14,7 @@ COMMENT ON FUNCTION persona.dbscan(record, double precision, integer) IS
 
 -- Mixtures -----------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.mixture;
-
-CREATE FUNCTION persona.mixture_in(cstring) RETURNS persona.mixture
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mixture_in_wrapper';
-COMMENT ON FUNCTION persona.mixture_in(cstring) IS 'input: JSON text of a mixture';
-
-CREATE FUNCTION persona.mixture_out(persona.mixture) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mixture_out_wrapper';
-COMMENT ON FUNCTION persona.mixture_out(persona.mixture) IS 'output: JSON text of a mixture';
-
-CREATE FUNCTION persona.mixture_recv(internal) RETURNS persona.mixture
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mixture_recv_wrapper';
-COMMENT ON FUNCTION persona.mixture_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.mixture_send(persona.mixture) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mixture_send_wrapper';
-COMMENT ON FUNCTION persona.mixture_send(persona.mixture) IS 'binary output';
-
-CREATE TYPE persona.mixture (
-    INPUT = persona.mixture_in, OUTPUT = persona.mixture_out, RECEIVE = persona.mixture_recv, SEND = persona.mixture_send,
-    INTERNALLENGTH = VARIABLE, STORAGE = extended
-);
+\value_type mixture
 COMMENT ON TYPE persona.mixture IS
     'fitted Gaussian mixture: weights, means and covariances of standardised features, log-likelihood, and how the fit ended';
 

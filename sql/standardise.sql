@@ -3,29 +3,7 @@
 
 -- Summaries ----------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.feature_stats;
-
-CREATE FUNCTION persona.feature_stats_in(cstring) RETURNS persona.feature_stats
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_stats_in_wrapper';
-COMMENT ON FUNCTION persona.feature_stats_in(cstring) IS 'input: JSON text of a summary';
-
-CREATE FUNCTION persona.feature_stats_out(persona.feature_stats) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_stats_out_wrapper';
-COMMENT ON FUNCTION persona.feature_stats_out(persona.feature_stats) IS 'output: JSON text of a summary';
-
-CREATE FUNCTION persona.feature_stats_recv(internal) RETURNS persona.feature_stats
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_stats_recv_wrapper';
-COMMENT ON FUNCTION persona.feature_stats_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.feature_stats_send(persona.feature_stats) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_stats_send_wrapper';
-COMMENT ON FUNCTION persona.feature_stats_send(persona.feature_stats) IS 'binary output';
-
-CREATE TYPE persona.feature_stats (
-    INPUT = persona.feature_stats_in, OUTPUT = persona.feature_stats_out,
-    RECEIVE = persona.feature_stats_recv, SEND = persona.feature_stats_send,
-    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
-);
+\value_type feature_stats
 COMMENT ON TYPE persona.feature_stats IS
     'per feature: n, nulls, mean (and what its last digit leaves out), sums of powered deviations M2 to M4 (null beyond the '
     'floats), min, max; mergeable with rollup, also with summaries whose columns are in another order';
@@ -98,29 +76,7 @@ COMMENT ON FUNCTION persona.kurtosis(persona.feature_stats) IS
 
 -- Quantiles ----------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.feature_quantiles;
-
-CREATE FUNCTION persona.feature_quantiles_in(cstring) RETURNS persona.feature_quantiles
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_quantiles_in_wrapper';
-COMMENT ON FUNCTION persona.feature_quantiles_in(cstring) IS 'input: JSON text of quantiles';
-
-CREATE FUNCTION persona.feature_quantiles_out(persona.feature_quantiles) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_quantiles_out_wrapper';
-COMMENT ON FUNCTION persona.feature_quantiles_out(persona.feature_quantiles) IS 'output: JSON text of quantiles';
-
-CREATE FUNCTION persona.feature_quantiles_recv(internal) RETURNS persona.feature_quantiles
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_quantiles_recv_wrapper';
-COMMENT ON FUNCTION persona.feature_quantiles_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.feature_quantiles_send(persona.feature_quantiles) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'feature_quantiles_send_wrapper';
-COMMENT ON FUNCTION persona.feature_quantiles_send(persona.feature_quantiles) IS 'binary output';
-
-CREATE TYPE persona.feature_quantiles (
-    INPUT = persona.feature_quantiles_in, OUTPUT = persona.feature_quantiles_out,
-    RECEIVE = persona.feature_quantiles_recv, SEND = persona.feature_quantiles_send,
-    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
-);
+\value_type feature_quantiles
 COMMENT ON TYPE persona.feature_quantiles IS
     'per feature: the distinct values with their counts while there are at most 1280, and quantiles are exact; beyond them a t-digest '
     'in which frequent values still stand alone, and the rank of a quantile is off by at most 0.2 % of the rows; mergeable with rollup';
@@ -184,28 +140,7 @@ COMMENT ON FUNCTION persona.quantile_bins(persona.feature_quantiles, integer) IS
 
 -- Scalers ------------------------------------------------------------------------------------------------------------
 
-CREATE TYPE persona.scaler;
-
-CREATE FUNCTION persona.scaler_in(cstring) RETURNS persona.scaler
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'scaler_in_wrapper';
-COMMENT ON FUNCTION persona.scaler_in(cstring) IS 'input: JSON text of a scaler';
-
-CREATE FUNCTION persona.scaler_out(persona.scaler) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'scaler_out_wrapper';
-COMMENT ON FUNCTION persona.scaler_out(persona.scaler) IS 'output: JSON text of a scaler';
-
-CREATE FUNCTION persona.scaler_recv(internal) RETURNS persona.scaler
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'scaler_recv_wrapper';
-COMMENT ON FUNCTION persona.scaler_recv(internal) IS 'binary input';
-
-CREATE FUNCTION persona.scaler_send(persona.scaler) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'scaler_send_wrapper';
-COMMENT ON FUNCTION persona.scaler_send(persona.scaler) IS 'binary output';
-
-CREATE TYPE persona.scaler (
-    INPUT = persona.scaler_in, OUTPUT = persona.scaler_out, RECEIVE = persona.scaler_recv, SEND = persona.scaler_send,
-    INTERNALLENGTH = VARIABLE, STORAGE = extended
-);
+\value_type scaler
 COMMENT ON TYPE persona.scaler IS 'a fitted scaler: center and scale of each feature';
 
 CREATE FUNCTION persona.standard_scaler(stats persona.feature_stats) RETURNS persona.scaler
@@ -248,89 +183,12 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'quantile_scaler
 COMMENT ON FUNCTION persona.quantile_scaler(persona.feature_quantiles, text) IS
     'the share of values below, by 1000 quantiles, as it is (uniform) or made normal (normal); the middle share of equal values';
 
-CREATE AGGREGATE persona.standard_scaler(features double precision[]) (
-    SFUNC = persona.feature_stats_add, STYPE = persona.feature_stats, FINALFUNC = persona.standard_scaler,
-    COMBINEFUNC = persona.feature_stats_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.standard_scaler(double precision[]) IS
-    'the scaler to mean 0 and population standard deviation 1, from feature arrays';
-
-CREATE AGGREGATE persona.standard_scaler(features record) (
-    SFUNC = persona.feature_stats_add, STYPE = persona.feature_stats, FINALFUNC = persona.standard_scaler,
-    COMBINEFUNC = persona.feature_stats_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.standard_scaler(record) IS
-    'the scaler to mean 0 and population standard deviation 1, from rows whose column names it keeps';
-
-CREATE AGGREGATE persona.minmax_scaler(features double precision[]) (
-    SFUNC = persona.feature_stats_add, STYPE = persona.feature_stats, FINALFUNC = persona.minmax_scaler,
-    COMBINEFUNC = persona.feature_stats_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.minmax_scaler(double precision[]) IS
-    'the scaler of the least value to 0 and the greatest to 1, from feature arrays';
-
-CREATE AGGREGATE persona.minmax_scaler(features record) (
-    SFUNC = persona.feature_stats_add, STYPE = persona.feature_stats, FINALFUNC = persona.minmax_scaler,
-    COMBINEFUNC = persona.feature_stats_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.minmax_scaler(record) IS
-    'the scaler of the least value to 0 and the greatest to 1, from rows whose column names it keeps';
-
-CREATE AGGREGATE persona.maxabs_scaler(features double precision[]) (
-    SFUNC = persona.feature_stats_add, STYPE = persona.feature_stats, FINALFUNC = persona.maxabs_scaler,
-    COMBINEFUNC = persona.feature_stats_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.maxabs_scaler(double precision[]) IS
-    'the scaler of the greatest absolute value to 1, from feature arrays';
-
-CREATE AGGREGATE persona.maxabs_scaler(features record) (
-    SFUNC = persona.feature_stats_add, STYPE = persona.feature_stats, FINALFUNC = persona.maxabs_scaler,
-    COMBINEFUNC = persona.feature_stats_combine, PARALLEL = SAFE, SSPACE = 1024
-);
-COMMENT ON AGGREGATE persona.maxabs_scaler(record) IS
-    'the scaler of the greatest absolute value to 1, from rows whose column names it keeps';
-
-CREATE AGGREGATE persona.robust_scaler(features double precision[]) (
-    SFUNC = persona.feature_quantiles_add, STYPE = persona.feature_quantiles, FINALFUNC = persona.robust_scaler,
-    COMBINEFUNC = persona.feature_quantiles_combine, PARALLEL = SAFE, SSPACE = 4096
-);
-COMMENT ON AGGREGATE persona.robust_scaler(double precision[]) IS
-    'the scaler to median 0 and interquartile range 1, from feature arrays';
-
-CREATE AGGREGATE persona.robust_scaler(features record) (
-    SFUNC = persona.feature_quantiles_add, STYPE = persona.feature_quantiles, FINALFUNC = persona.robust_scaler,
-    COMBINEFUNC = persona.feature_quantiles_combine, PARALLEL = SAFE, SSPACE = 4096
-);
-COMMENT ON AGGREGATE persona.robust_scaler(record) IS
-    'the scaler to median 0 and interquartile range 1, from rows whose column names it keeps';
-
-CREATE AGGREGATE persona.log1p_scaler(features double precision[]) (
-    SFUNC = persona.feature_quantiles_add, STYPE = persona.feature_quantiles, FINALFUNC = persona.log1p_scaler,
-    COMBINEFUNC = persona.feature_quantiles_combine, PARALLEL = SAFE, SSPACE = 4096
-);
-COMMENT ON AGGREGATE persona.log1p_scaler(double precision[]) IS
-    'ln(1 + x), then mean 0 and standard deviation 1, from feature arrays';
-
-CREATE AGGREGATE persona.log1p_scaler(features record) (
-    SFUNC = persona.feature_quantiles_add, STYPE = persona.feature_quantiles, FINALFUNC = persona.log1p_scaler,
-    COMBINEFUNC = persona.feature_quantiles_combine, PARALLEL = SAFE, SSPACE = 4096
-);
-COMMENT ON AGGREGATE persona.log1p_scaler(record) IS
-    'ln(1 + x), then mean 0 and standard deviation 1, from rows whose column names it keeps';
-
-CREATE AGGREGATE persona.yeo_johnson_scaler(features double precision[]) (
-    SFUNC = persona.feature_quantiles_add, STYPE = persona.feature_quantiles, FINALFUNC = persona.yeo_johnson_scaler,
-    COMBINEFUNC = persona.feature_quantiles_combine, PARALLEL = SAFE, SSPACE = 4096
-);
-COMMENT ON AGGREGATE persona.yeo_johnson_scaler(double precision[]) IS
-    'Yeo and Johnson''s power of the greatest likelihood, then mean 0 and standard deviation 1, from feature arrays';
-
-CREATE AGGREGATE persona.yeo_johnson_scaler(features record) (
-    SFUNC = persona.feature_quantiles_add, STYPE = persona.feature_quantiles, FINALFUNC = persona.yeo_johnson_scaler,
-    COMBINEFUNC = persona.feature_quantiles_combine, PARALLEL = SAFE, SSPACE = 4096
-);
-COMMENT ON AGGREGATE persona.yeo_johnson_scaler(record) IS
-    'Yeo and Johnson''s power of the greatest likelihood, then mean 0 and standard deviation 1, from rows whose column names it keeps';
+\scaler_of feature_stats standard_scaler 'the scaler to mean 0 and population standard deviation 1'
+\scaler_of feature_stats minmax_scaler 'the scaler of the least value to 0 and the greatest to 1'
+\scaler_of feature_stats maxabs_scaler 'the scaler of the greatest absolute value to 1'
+\scaler_of feature_quantiles robust_scaler 'the scaler to median 0 and interquartile range 1'
+\scaler_of feature_quantiles log1p_scaler 'ln(1 + x), then mean 0 and standard deviation 1'
+\scaler_of feature_quantiles yeo_johnson_scaler 'Yeo and Johnson''s power of the greatest likelihood, then mean 0 and standard deviation 1'
 
 CREATE FUNCTION persona.scale(scaler persona.scaler, features double precision[]) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'scale_array_wrapper';

@@ -30,8 +30,13 @@ pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
         Ok(encoded::to_bytes(self)?)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        postcard::from_bytes(bytes).map_err(|error| error.to_string())
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Report> {
+        postcard::from_bytes(bytes).map_err(|error| Self::invalid(error.to_string()))
+    }
+
+    /// That text or bytes are none of this type.
+    fn invalid(why: impl ToString) -> Report {
+        Error::InvalidValue { type_name: Self::NAME, why: why.to_string() }.into()
     }
 }
 
@@ -99,20 +104,11 @@ impl<P> Kept<P> {
         value: Stored,
         prepare: impl FnOnce(T) -> Result<P, Report>,
     ) -> Result<(&mut P, bool), Report> {
-        self.get_by(value, |bytes| prepare(decode(bytes.0)?))
-    }
-
-    /// As [`Self::get`], of the value's bytes.
-    pub(crate) fn get_by(
-        &mut self,
-        value: Stored,
-        prepare: impl FnOnce(Bytes) -> Result<P, Report>,
-    ) -> Result<(&mut P, bool), Report> {
         let lying = if self.is_constant { Some(&[][..]) } else { value.lying() };
         let is_new = self.prepared.is_none() || lying != Some(&self.lying);
         if is_new {
             self.prepared = None;
-            let prepared = prepare(value.unpacked())?;
+            let prepared = prepare(decode(value.unpacked().0)?)?;
             self.lying.clear();
             memory::extend(&mut self.lying, lying.unwrap_or_default())?;
             self.prepared = Some(prepared);
@@ -126,11 +122,10 @@ impl<P> Kept<P> {
 
 /// The type's input function.
 pub(crate) fn parse<T: SqlType>(text: &CStr) -> Result<Value<T>, Report> {
-    let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
-    let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
+    let text = text.to_str().map_err(T::invalid)?;
     memory::probe_decoding(text.len())?;
-    let value: T = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    value.check().map_err(invalid)?;
+    let value: T = serde_json::from_str(text).map_err(T::invalid)?;
+    value.check().map_err(T::invalid)?;
     Ok(Value(value))
 }
 
@@ -171,9 +166,17 @@ pub(crate) fn send(value: Bytes) -> Result<Vec<u8>, Report> {
     Ok(memory::copied(value.0)?)
 }
 
-/// The functions of a type that SQL names: input, output, send and receive.
-macro_rules! text_and_bytes {
-    ($value:ident: $input:ident, $output:ident, $send:ident, $receive:ident) => {
+/// Declares a type of SQL: its name, what a value is in words, how it becomes bytes, and the functions by which PostgreSQL makes
+/// one: input, output, send and receive. `scripts/build.py` reads this where a line `\value_type` of the script names the type.
+macro_rules! value_type {
+    ($value:ident: $name:literal, $words:literal, $bytes:tt;
+     $input:ident, $output:ident, $send:ident, $receive:ident) => {
+        impl crate::pg::value::SqlType for $value {
+            const NAME: &'static str = $name;
+
+            crate::pg::value::value_type!(@bytes $value $bytes);
+        }
+
         #[pgrx::pg_extern]
         fn $input(
             text: &std::ffi::CStr,
@@ -200,14 +203,48 @@ macro_rules! text_and_bytes {
             crate::pg::value::receive(message)
         }
     };
+    // By serde.
+    (@bytes $value:ident postcard) => {
+        fn check(&self) -> Result<(), String> {
+            <$value>::check(self).map_err(|error| error.to_string())
+        }
+    };
+    // Laid out by the type itself, which is the state of an aggregate.
+    (@bytes $value:ident flat) => {
+        fn check(&self) -> Result<(), String> {
+            <$value>::check(self)
+        }
+
+        fn to_bytes(&self) -> Result<Vec<u8>, crate::pg::error::Report> {
+            Ok(self.to_flat()?)
+        }
+
+        fn from_bytes(bytes: &[u8]) -> Result<Self, crate::pg::error::Report> {
+            let none = || Self::invalid(format!("{} bytes that are not one", bytes.len()));
+            Self::from_flat(bytes).ok_or_else(none)
+        }
+    };
+    // By functions of these names.
+    (@bytes $value:ident ($check:path, $to:path, $from:path)) => {
+        fn check(&self) -> Result<(), String> {
+            $check(self)
+        }
+
+        fn to_bytes(&self) -> Result<Vec<u8>, crate::pg::error::Report> {
+            $to(self)
+        }
+
+        fn from_bytes(bytes: &[u8]) -> Result<Self, crate::pg::error::Report> {
+            $from(bytes)
+        }
+    };
 }
-pub(crate) use text_and_bytes;
+pub(crate) use value_type;
 
 pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
-    let invalid = |why: String| Report::from(Error::InvalidValue { type_name: T::NAME, why });
     memory::probe_decoding(bytes.len())?;
-    let value = T::from_bytes(bytes).map_err(invalid)?;
-    value.check().map_err(invalid)?;
+    let value = T::from_bytes(bytes)?;
+    value.check().map_err(T::invalid)?;
     Ok(value)
 }
 

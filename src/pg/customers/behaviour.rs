@@ -16,7 +16,7 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of, no_state};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, Names, SqlType, Value, text_and_bytes};
+use crate::pg::value::{Bytes, FloatsOut, Names, SqlType, Value, value_type};
 
 use super::rfm::finite;
 use super::zone::{Clock, Time, finite_time, named, two_zones};
@@ -28,21 +28,7 @@ raw::declare! {
     behaviour_combine, pg_finfo_behaviour_combine;
 }
 
-impl SqlType for Behaviour {
-    const NAME: &'static str = "behaviour";
-
-    fn check(&self) -> Result<(), String> {
-        Behaviour::check(self)
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
-        Ok(self.to_flat()?)
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        Self::from_flat(bytes).ok_or_else(|| format!("{} bytes that are not one", bytes.len()))
-    }
-}
+value_type!(Behaviour: "behaviour", "a customer's events", flat; behaviour_in, behaviour_out, behaviour_send, behaviour_recv);
 
 /// Adds an event: (behaviour, event text, at timestamptz, amount float8 [, zone text]).
 #[pg_guard]
@@ -185,8 +171,6 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
         Error::InvalidValue { type_name: Behaviour::NAME, why }.into()
     })
 }
-
-text_and_bytes!(Behaviour: behaviour_in, behaviour_out, behaviour_send, behaviour_recv);
 
 #[pg_extern]
 fn behaviour_final(state: Bytes) -> Result<BytesOut, Report> {

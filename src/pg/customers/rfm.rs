@@ -13,7 +13,7 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of, no_state};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, SqlType, text_and_bytes};
+use crate::pg::value::{Bytes, value_type};
 
 use super::figures::unreadable;
 use super::zone::{Clock, Time, finite_time, named, two_zones};
@@ -26,21 +26,7 @@ raw::declare! {
     rfm_combine_in, pg_finfo_rfm_combine_in;
 }
 
-impl SqlType for Rfm {
-    const NAME: &'static str = "rfm";
-
-    fn check(&self) -> Result<(), String> {
-        Rfm::check(self)
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
-        Ok(self.to_flat()?)
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        Self::from_flat(bytes).ok_or_else(|| format!("{} bytes that are not one", bytes.len()))
-    }
-}
+value_type!(Rfm: "rfm", "a customer's purchases", flat; rfm_in, rfm_out, rfm_send, rfm_recv);
 
 /// Adds a purchase: (rfm, at timestamptz, amount float8 [, zone text [, order anyelement]]).
 #[pg_guard]
@@ -260,8 +246,6 @@ pub(super) fn finite(argument: &str, value: f64) -> Result<f64, Report> {
         Err(Error::NotFiniteArgument { argument: argument.into(), value }.into())
     }
 }
-
-text_and_bytes!(Rfm: rfm_in, rfm_out, rfm_send, rfm_recv);
 
 #[pg_extern]
 fn rfm_final(state: Bytes) -> Result<BytesOut, Report> {

@@ -13,28 +13,14 @@ use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value, text_and_bytes};
+use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value, value_type};
 
 raw::declare! {
     categories_add, pg_finfo_categories_add;
     categories_combine, pg_finfo_categories_combine;
 }
 
-impl SqlType for Categories {
-    const NAME: &'static str = "category_levels";
-
-    fn check(&self) -> Result<(), String> {
-        Categories::check(self)
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
-        Ok(self.to_flat()?)
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        Self::from_flat(bytes).ok_or_else(|| format!("{} bytes that are not one", bytes.len()))
-    }
-}
+value_type!(Categories: "category_levels", "levels", flat; categories_in, categories_out, categories_send, categories_recv);
 
 /// Counts a value: (category_levels, value "any" [, max_levels integer]). NULL is skipped.
 #[pg_guard]
@@ -113,8 +99,6 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
         Error::InvalidValue { type_name: Categories::NAME, why }.into()
     })
 }
-
-text_and_bytes!(Categories: categories_in, categories_out, categories_send, categories_recv);
 
 #[pg_extern]
 fn categories_final(state: Bytes) -> Result<BytesOut, Report> {

@@ -18,7 +18,7 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::options::Json;
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, Kept, SqlType, Stored, text_and_bytes};
+use crate::pg::value::{Bytes, Kept, SqlType, Stored, value_type};
 
 raw::declare! {
     target_encoder_add, pg_finfo_target_encoder_add;
@@ -28,21 +28,7 @@ raw::declare! {
 /// Folds when there is a key and no option.
 const FOLDS: usize = 5;
 
-impl SqlType for TargetEncoder {
-    const NAME: &'static str = "target_encoder";
-
-    fn check(&self) -> Result<(), String> {
-        TargetEncoder::check(self)
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
-        Ok(self.to_flat()?)
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        Self::from_flat(bytes).ok_or_else(|| format!("{} bytes that are not one", bytes.len()))
-    }
-}
+value_type!(TargetEncoder: "target_encoder", "a target encoder", flat; target_encoder_in, target_encoder_out, target_encoder_send, target_encoder_recv);
 
 /// How a call site reads its arguments.
 struct Site {
@@ -214,8 +200,6 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
 fn fold_of(key: &str, folds: usize, seed: i64) -> usize {
     clean::fold(key.as_bytes(), folds as u32, seed) as usize - 1
 }
-
-text_and_bytes!(TargetEncoder: target_encoder_in, target_encoder_out, target_encoder_send, target_encoder_recv);
 
 #[pg_extern]
 fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {

@@ -5,17 +5,9 @@ use pgrx::prelude::*;
 use crate::algo::segment::{KMeans, Prepared};
 use crate::pg::applied::{Applied, answers};
 use crate::pg::error::Report;
-use crate::pg::value::{SqlType, Value, text_and_bytes};
+use crate::pg::value::{Value, value_type};
 
-impl SqlType for KMeans {
-    const NAME: &'static str = "kmeans";
-
-    fn check(&self) -> Result<(), String> {
-        KMeans::check(self).map_err(|error| error.to_string())
-    }
-}
-
-text_and_bytes!(KMeans: kmeans_in, kmeans_out, kmeans_send, kmeans_recv);
+value_type!(KMeans: "kmeans", "segments", postcard; kmeans_in, kmeans_out, kmeans_send, kmeans_recv);
 
 impl Applied for KMeans {
     type Prepared = Prepared;

@@ -5,15 +5,9 @@ use pgrx::prelude::*;
 use crate::algo::shapes::{Mixture, PreparedMixture};
 use crate::pg::applied::{Applied, answers};
 use crate::pg::error::Report;
-use crate::pg::value::{FloatsOut, SqlType, Value, text_and_bytes};
+use crate::pg::value::{FloatsOut, Value, value_type};
 
-impl SqlType for Mixture {
-    const NAME: &'static str = "mixture";
-
-    fn check(&self) -> Result<(), String> {
-        Mixture::check(self).map_err(|error| error.to_string())
-    }
-}
+value_type!(Mixture: "mixture", "a mixture", postcard; mixture_in, mixture_out, mixture_send, mixture_recv);
 
 impl Applied for Mixture {
     type Prepared = PreparedMixture;
@@ -23,8 +17,6 @@ impl Applied for Mixture {
         Ok((self.features, prepared))
     }
 }
-
-text_and_bytes!(Mixture: mixture_in, mixture_out, mixture_send, mixture_recv);
 
 answers! {
     Mixture:

@@ -1,16 +1,16 @@
 //! What is read off summaries: moments and quantiles as arrays, bins, missing values filled in, outliers.
 
-use pgrx::Internal;
 use pgrx::prelude::*;
 
 use crate::algo::standardise::outliers;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, Ready};
+use crate::algo::standardise::stats::FeatureStats;
 use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
-use crate::pg::value::{Bytes, Floats, FloatsOut, Kept, Stored, received, send};
+use crate::pg::value::{Floats, FloatsOut, Kept, Stored};
 
-use super::quantiles::{self, Sketch};
-use super::stats::{Stats, parse};
+use super::quantiles::Sketch;
+use super::stats::Stats;
 
 /// NaN, which becomes NULL, for a feature that has none.
 fn array(numbers: Vec<Option<f64>>) -> FloatsOut {
@@ -82,16 +82,6 @@ fn quantile_bins(
     Ok(TableIterator::new(rows))
 }
 
-#[pg_extern]
-fn feature_stats_send(stats: Bytes) -> Result<Vec<u8>, Report> {
-    send(stats)
-}
-
-#[pg_extern]
-fn feature_stats_recv(message: Internal) -> Result<Stats, Report> {
-    parse(received(message))
-}
-
 /// The features with each missing one replaced.
 #[pg_extern]
 fn impute(features: Floats, fill: Floats) -> Result<FloatsOut, Report> {
@@ -112,8 +102,9 @@ fn zscore_outliers(
     threshold: f64,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Vec<Option<bool>>, Report> {
-    let site: &mut Kept<Stats> = CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
-    let (Stats(stats), _) = site.get_by(stats, |bytes| parse(bytes.0))?;
+    let site: &mut Kept<FeatureStats> =
+        CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
+    let (stats, _) = site.get(stats, Ok)?;
     check_width(features.0.len(), stats.n.len())?;
     check_positive("threshold", threshold)?;
     Ok(outliers::by_zscore(&features.0, stats, threshold))
@@ -127,8 +118,8 @@ fn iqr_outliers(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Vec<Option<bool>>, Report> {
     let site: &mut Kept<Vec<_>> = CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
-    let quartiles = |bytes: Bytes| Ok(outliers::quartiles(&quantiles::parse(bytes.0)?));
-    let (quartiles, _) = site.get_by(quantiles, quartiles)?;
+    let quartiles = |quantiles: FeatureQuantiles| Ok(outliers::quartiles(&quantiles));
+    let (quartiles, _) = site.get(quantiles, quartiles)?;
     check_width(features.0.len(), quartiles.len())?;
     check_positive("factor", factor)?;
     Ok(outliers::by_iqr(&features.0, quartiles, factor))

@@ -7,10 +7,6 @@
 //! aggregate's memory and frees the old one. A stored value has no buffer.
 #![allow(unsafe_code, reason = "the state is appended to in place, in memory of the aggregate")]
 
-use std::ffi::{CStr, CString};
-
-use pgrx::Internal;
-use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
@@ -24,7 +20,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::{Bytes, as_json, received, send};
+use crate::pg::value::{SqlType, Value, value_type};
 
 use super::aligned;
 
@@ -34,7 +30,6 @@ const FORMAT: u16 = 2;
 const BATCH: usize = 1024;
 /// Rows that a new state has room for; it grows fourfold.
 const FIRST_ROWS: usize = 4;
-const NAME: &str = "feature_quantiles";
 
 raw::declare! {
     feature_quantiles_add_array, pg_finfo_feature_quantiles_add_array;
@@ -253,7 +248,7 @@ impl<'a> Parts<'a> {
         memory::probe(3 * (2 * self.head.len() + 8 * self.rows.len()))?;
         let mut all: FeatureQuantiles =
             postcard::from_bytes(self.head).map_err(|error| invalid(error.to_string()))?;
-        check(&all)?;
+        check(&all).map_err(invalid)?;
         if all.of.len() != self.n_features {
             return Err(invalid("its features are not those of its rows".into()));
         }
@@ -279,85 +274,40 @@ impl<'a> Parts<'a> {
 /// `datum` is a feature_quantiles, not NULL.
 unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
     // SAFETY: by the caller's promise it is a varlena.
-    parse(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+    from_bytes(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
 }
 
 /// `bytes` begin after the varlena header, and may come from anywhere.
-pub(super) fn parse(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
+fn from_bytes(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
     Parts::of(bytes)?.decoded()
 }
 
-fn check(all: &FeatureQuantiles) -> Result<(), Report> {
-    all.check().map_err(invalid)?;
+fn to_bytes(all: &FeatureQuantiles) -> Result<Vec<u8>, Report> {
+    // SAFETY: it is a varlena, which is just made.
+    Ok(memory::copied(unsafe { varlena_bytes(stored(all)?.cast_mut_ptr()) })?)
+}
+
+fn check(all: &FeatureQuantiles) -> Result<(), String> {
+    all.check()?;
     let is_nameless = |name: &String| name.is_empty() || name.contains('\0');
     if all.of.len() > MAX_FEATURES || all.features.iter().flatten().any(is_nameless) {
-        return Err(invalid("a feature has no name, or there are too many".into()));
+        return Err("a feature has no name, or there are too many".into());
     }
     Ok(())
 }
 
 fn invalid(why: String) -> Report {
-    Error::InvalidValue { type_name: NAME, why }.into()
+    FeatureQuantiles::invalid(why)
 }
 
 /// A feature_quantiles argument or result of an ordinary function.
-pub(super) struct Sketch(pub(super) FeatureQuantiles);
+pub(super) type Sketch = Value<FeatureQuantiles>;
 
-impl pgrx::FromDatum for Sketch {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
-        if is_null {
-            return None;
-        }
-        // SAFETY: the datum is a feature_quantiles.
-        Some(Sketch(unsafe { read(datum) }.unwrap_or_report()))
-    }
-}
-
-// SAFETY: SQL declares such arguments as feature_quantiles.
-unsafe impl<'fcx> ArgAbi<'fcx> for Sketch {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        let sketch = unsafe { arg.unbox_arg_using_from_datum::<Sketch>() };
-        sketch.unwrap_or_else(|| Sketch(FeatureQuantiles::new(None, 0)))
-    }
-}
-
-// SAFETY: the datum is a varlena of the layout above.
-unsafe impl BoxRet for Sketch {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
-        // SAFETY: the datum is of the declared type.
-        unsafe { fcinfo.return_raw_datum(stored(&self.0).unwrap_or_report()) }
-    }
-}
+value_type!(FeatureQuantiles: "feature_quantiles", "quantiles", (check, to_bytes, from_bytes);
+    feature_quantiles_in, feature_quantiles_out, feature_quantiles_send, feature_quantiles_recv);
 
 /// The state without room for more rows.
 #[pg_extern]
 fn feature_quantiles_final(sketch: Sketch) -> Sketch {
     sketch
-}
-
-#[pg_extern]
-fn feature_quantiles_in(text: &CStr) -> Result<Sketch, Report> {
-    let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
-    memory::probe_decoding(text.len())?;
-    let all: FeatureQuantiles =
-        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    check(&all)?;
-    Ok(Sketch(all))
-}
-
-#[pg_extern]
-fn feature_quantiles_out(sketch: Sketch) -> Result<CString, Report> {
-    as_json(NAME, &sketch.0)
-}
-
-#[pg_extern]
-fn feature_quantiles_send(sketch: Bytes) -> Result<Vec<u8>, Report> {
-    send(sketch)
-}
-
-#[pg_extern]
-fn feature_quantiles_recv(message: Internal) -> Result<Sketch, Report> {
-    parse(received(message)).map(Sketch)
 }

@@ -8,18 +8,12 @@ use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::options::one_of;
 use crate::pg::record::{Binding, Record};
-use crate::pg::value::{Floats, FloatsOut, Kept, SqlType, Stored, Value, text_and_bytes};
+use crate::pg::value::{Floats, FloatsOut, Kept, Stored, Value, value_type};
 
 use super::quantiles::Sketch;
 use super::stats::Stats;
 
-impl SqlType for Scaler {
-    const NAME: &'static str = "scaler";
-
-    fn check(&self) -> Result<(), String> {
-        Scaler::check(self)
-    }
-}
+value_type!(Scaler: "scaler", "a scaler", postcard; scaler_in, scaler_out, scaler_send, scaler_recv);
 
 impl From<Overflow> for Report {
     fn from(error: Overflow) -> Self {
@@ -27,8 +21,6 @@ impl From<Overflow> for Report {
             .set_hint("Divide the column by a constant first, or take persona.minmax_scaler.")
     }
 }
-
-text_and_bytes!(Scaler: scaler_in, scaler_out, scaler_send, scaler_recv);
 
 #[pg_extern]
 fn standard_scaler(summary: Stats) -> Result<Value<Scaler>, Report> {

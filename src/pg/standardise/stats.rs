@@ -4,13 +4,11 @@
 //! block of f64 that `algo::standardise::stats` describes; then the names, a NUL after each (none for arrays).
 #![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
 
-use std::ffi::{CStr, CString};
-
-use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::memory;
 use crate::algo::standardise::stats::{self, FeatureStats, PARTS};
 use crate::pg::call_site::CallSite;
 use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
@@ -18,7 +16,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::as_json;
+use crate::pg::value::{SqlType, Value, decode, value_type};
 
 use super::aligned;
 
@@ -153,7 +151,7 @@ unsafe fn changeable<'a>(
             return Ok((state, block));
         }
         let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(state.cast_mut_ptr()));
-        parse(bytes)?;
+        decode::<FeatureStats>(bytes)?;
         let copy = Summary::of_bytes(bytes)?;
         Ok(new_state(&copy.block, copy.names))
     }
@@ -216,7 +214,7 @@ impl<'a> Summary<'a> {
     fn of_bytes(bytes: &'a [u8]) -> Result<Self, Report> {
         Self::parse(bytes).ok_or_else(|| {
             let why = format!("{} bytes that are not a summary", bytes.len());
-            Error::InvalidValue { type_name: "feature_stats", why }.into()
+            FeatureStats::invalid(why)
         })
     }
 
@@ -263,79 +261,39 @@ impl<'a> Summary<'a> {
 }
 
 /// A summary from bytes that may come from anywhere, which begin after the varlena header.
-pub(super) fn parse(bytes: &[u8]) -> Result<Stats, Report> {
-    let invalid = |why| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
+fn from_bytes(bytes: &[u8]) -> Result<FeatureStats, Report> {
     let summary = Summary::of_bytes(bytes)?;
     let n_names = summary.names.iter().filter(|byte| **byte == 0).count();
     let d = summary.block.len() / PARTS;
     let is_text = std::str::from_utf8(summary.names).is_ok();
     if !is_text || !(n_names == 0 && summary.names.is_empty() || n_names == d) {
-        return Err(invalid("its names are not those of its features".into()));
+        return Err(FeatureStats::invalid("its names are not those of its features"));
     }
-    checked(FeatureStats::from_block(summary.features(), &summary.block))
+    Ok(FeatureStats::from_block(summary.features(), &summary.block))
 }
 
-fn checked(stats: FeatureStats) -> Result<Stats, Report> {
-    let invalid = |why| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
-    stats.check().map_err(invalid)?;
+fn to_bytes(stats: &FeatureStats) -> Result<Vec<u8>, Report> {
+    let names: Vec<u8> =
+        stats.features.iter().flatten().flat_map(|name| name.bytes().chain([0])).collect();
+    let (state, _) = new_state(&stats.to_block(), &names);
+    // SAFETY: it is a varlena, which was just made.
+    Ok(memory::copied(unsafe { varlena_bytes(state.cast_mut_ptr()) })?)
+}
+
+fn check(stats: &FeatureStats) -> Result<(), String> {
+    stats.check()?;
     let is_nameless = |name: &String| name.is_empty() || name.contains('\0');
     if stats.n.len() > MAX_FEATURES || stats.features.iter().flatten().any(is_nameless) {
-        return Err(invalid("a feature has no name, or there are too many".into()));
+        return Err("a feature has no name, or there are too many".into());
     }
-    Ok(Stats(stats))
+    Ok(())
 }
 
 /// A summary argument or result of an ordinary function.
-pub(super) struct Stats(pub(super) FeatureStats);
+pub(super) type Stats = Value<FeatureStats>;
 
-// SAFETY: SQL declares such arguments as feature_stats.
-unsafe impl<'fcx> pgrx::callconv::ArgAbi<'fcx> for Stats {
-    unsafe fn unbox_arg_unchecked(arg: pgrx::callconv::Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        let summary = unsafe { arg.unbox_arg_using_from_datum::<Stats>() };
-        summary.unwrap_or_else(|| Stats(FeatureStats::from_block(None, &[])))
-    }
-}
-
-impl pgrx::FromDatum for Stats {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(
-        datum: pg_sys::Datum,
-        is_null: bool,
-        _: pg_sys::Oid,
-    ) -> Option<Self> {
-        if is_null {
-            return None;
-        }
-        // SAFETY: the datum is a feature_stats.
-        let summary = unsafe { Summary::of(datum) }.unwrap_or_report();
-        Some(Stats(FeatureStats::from_block(summary.features(), &summary.block)))
-    }
-}
-
-// SAFETY: the datum is a varlena of the layout above.
-unsafe impl BoxRet for Stats {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
-        let names: Vec<u8> =
-            self.0.features.iter().flatten().flat_map(|name| name.bytes().chain([0])).collect();
-        let (state, _) = new_state(&self.0.to_block(), &names);
-        // SAFETY: the datum is of the declared type.
-        unsafe { fcinfo.return_raw_datum(state) }
-    }
-}
-
-#[pg_extern]
-fn feature_stats_in(text: &CStr) -> Result<Stats, Report> {
-    let invalid =
-        |why: String| Report::from(Error::InvalidValue { type_name: "feature_stats", why });
-    let text = text.to_str().map_err(|error| invalid(error.to_string()))?;
-    checked(serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?)
-}
-
-#[pg_extern]
-fn feature_stats_out(summary: Stats) -> Result<CString, Report> {
-    as_json("feature_stats", &summary.0)
-}
+value_type!(FeatureStats: "feature_stats", "a summary", (check, to_bytes, from_bytes);
+    feature_stats_in, feature_stats_out, feature_stats_send, feature_stats_recv);
 
 #[pg_extern]
 fn feature_stats_rows(

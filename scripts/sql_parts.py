@@ -1,0 +1,69 @@
+"""The parts of the install script, and what is written once in them: lines that begin with a backslash are expanded.
+
+`\\value_type name` is a type that Rust declares with `value_type!`: its functions, the type and their comments. `\\scaler_of state name 'what'`
+is the aggregate of a scaler, over arrays and over rows, by the aggregate whose state it is read off.
+"""
+
+import re
+
+from house import ROOT, Trouble
+
+# In this order: a later one may use what an earlier one made.
+PARTS = ("bootstrap", "standardise", "windows", "encode", "clean", "describe", "customers", "segment", "shapes", "score", "recommend", "operate")
+DECLARED = re.compile(r'value_type!\(\s*\w+: "(\w+)",\s*"([^"]+)",\s*[^;]+;\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+)\s*\)')
+FUNCTION = """CREATE FUNCTION persona.{name}_{short}({takes}) RETURNS {gives}
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '{symbol}_wrapper';
+COMMENT ON FUNCTION persona.{name}_{short}({takes}) IS '{comment}';
+
+"""
+TYPE = """CREATE TYPE persona.{name} (
+    INPUT = persona.{name}_in, OUTPUT = persona.{name}_out, RECEIVE = persona.{name}_recv, SEND = persona.{name}_send,
+    INTERNALLENGTH = VARIABLE, ALIGNMENT = double, STORAGE = extended
+);"""
+AGGREGATE = """CREATE AGGREGATE persona.{name}(features {features}) (
+    SFUNC = persona.{state}_add, STYPE = persona.{state}, FINALFUNC = persona.{name},
+    COMBINEFUNC = persona.{state}_combine, PARALLEL = SAFE, SSPACE = {bytes}
+);
+COMMENT ON AGGREGATE persona.{name}({features}) IS
+    '{what}, from {whence}';
+"""
+STATE_BYTES = {"feature_stats": 1024, "feature_quantiles": 4096}
+
+
+def declared():
+    """By name: what a value is in words, and its functions in Rust."""
+    sources = sorted((ROOT / "src" / "pg").glob("*/*.rs"))
+    found = [one for source in sources for one in DECLARED.findall(source.read_text())]
+    return {name: (words, functions) for name, words, *functions in found}
+
+
+def value_type(name):
+    words, (into, out, send, receive) = declared()[name]
+    own = f"persona.{name}"
+    words = words.replace("'", "''")
+    rows = (("in", "cstring", own, into, f"input: JSON text of {words}"), ("out", own, "cstring", out, f"output: JSON text of {words}"),
+            ("recv", "internal", own, receive, "binary input"), ("send", own, "bytea", send, "binary output"))
+    functions = (FUNCTION.format(name=name, short=short, takes=takes, gives=gives, symbol=symbol, comment=comment)
+                 for short, takes, gives, symbol, comment in rows)
+    return f"CREATE TYPE {own};\n\n{''.join(functions)}{TYPE.format(name=name)}"
+
+
+def scaler_of(state, name, what):
+    forms = (("double precision[]", "feature arrays"), ("record", "rows whose column names it keeps"))
+    return "\n".join(AGGREGATE.format(name=name, state=state, bytes=STATE_BYTES[state], what=what, features=features, whence=whence)
+                     for features, whence in forms)
+
+
+def expanded(line):
+    if not line.startswith("\\"):
+        return line
+    if found := re.fullmatch(r"\\value_type (\w+)", line):
+        return value_type(found[1])
+    if found := re.fullmatch(r"\\scaler_of (\w+) (\w+) '(.*)'", line):
+        return scaler_of(*found.groups())
+    raise Trouble(f"sql: nothing is known of {line}")
+
+
+def joined():
+    texts = ((ROOT / "sql" / f"{name}.sql").read_text() for name in PARTS)
+    return "\n".join("\n".join(expanded(line) for line in text.split("\n")) for text in texts)
