@@ -6,7 +6,7 @@
 use pg_persona::algo::{
     frame::Column,
     random::Random,
-    recommend::{Algorithm, Interactions, Params, Recommender, Split, Stratum, fit},
+    recommend::{Interactions, Method, Params, Recommender, Split, Stratum, fit},
     stop::Watch,
 };
 use std::time::Instant;
@@ -31,17 +31,17 @@ fn quality(path: &str) {
     let items = Column::integer("item_id", rows.iter().map(|row| row[1] as i64).collect());
     let ratings: Vec<f64> = rows.iter().map(|row| row[2]).collect();
     println!("MovieLens, {} ratings: nDCG / precision / recall / MAP @10, coverage", rows.len());
-    for (name, weights, algorithm) in [
-        ("item_knn, seen or not", None, Algorithm::ItemKnn),
-        ("item_knn, ratings", Some(&ratings[..]), Algorithm::ItemKnn),
-        ("popular", None, Algorithm::Popular),
+    for (name, weights, method) in [
+        ("item_knn, seen or not", None, Method::default()),
+        ("item_knn, ratings", Some(&ratings[..]), Method::default()),
+        ("popular", None, Method::Popular),
     ] {
         let interactions = Interactions::from_columns(&users, &items, weights, None, &Watch::new())
             .expect("sound rows");
         let mut sums = [0.0; 5];
         for seed in 0..5 {
             let by = Split::Random { share: 0.25, seed, by: Stratum::Item };
-            let params = Params { algorithm, holdout: Some(by), ..Params::default() }
+            let params = Params { method, holdout: Some(by), ..Params::default() }
                 .check()
                 .expect("valid parameters");
             let (_, evaluation) = fit(&interactions, &params, &Watch::new()).expect("rows");

@@ -14,8 +14,10 @@ fn interactions(rows: &[(i64, i64)]) -> Interactions {
     Interactions::from_columns(&users, &items, None, None, &Watch::new()).unwrap()
 }
 
-fn fit_rows(rows: &[(i64, i64)], algorithm: Algorithm) -> Recommender {
-    let params = Params { algorithm, shrinkage: 0.0, holdout: None, ..Params::default() };
+const ITEM_KNN: Method = Method::ItemKnn(ItemKnnOptions { neighbors: 100, shrinkage: 0.0 });
+
+fn fit_rows(rows: &[(i64, i64)], method: Method) -> Recommender {
+    let params = Params { method, holdout: None, ..Params::default() };
     fit(&interactions(rows), &params.check().unwrap(), &Watch::new()).unwrap().0
 }
 
@@ -71,10 +73,8 @@ fn check_page(page: &[Recommendation], n: usize) {
 #[test]
 fn an_item_is_recommended_for_what_is_most_like_it() {
     // Items 0 and 1 share two of their users; user 4 has 0 alone.
-    let model = fit_rows(
-        &[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)],
-        Algorithm::ItemKnn,
-    );
+    let model =
+        fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)], ITEM_KNN);
     let page = model.recommend(Some(3), 1, true).unwrap();
     check_page(&page, 1);
     let cosine = 2.0 / (4f64.sqrt() * 2f64.sqrt());
@@ -86,13 +86,14 @@ fn an_item_is_recommended_for_what_is_most_like_it() {
 
 #[test]
 fn pages_are_those_of_dense_arithmetic() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), ITEM_KNN);
+    let nearest = model.learner.similar_items().unwrap();
     for user in 0..model.n_users() as u32 {
         let (seen, weights) = model.history(user).unwrap();
         let mut expected: Vec<top::Candidate> = (0..model.n_items() as u32)
             .filter(|item| !seen.contains(item))
             .map(|item| {
-                let similarity = |had: u32| f64::from(model.neighbours.get(item as usize, had));
+                let similarity = |had: u32| f64::from(nearest.get(item as usize, had));
                 let score =
                     seen.iter().zip(weights).map(|(&had, &w)| f64::from(w) * similarity(had)).sum();
                 top::Candidate { score, popularity: model.popularity[item as usize], item }
@@ -111,7 +112,7 @@ fn pages_are_those_of_dense_arithmetic() {
 
 #[test]
 fn an_unknown_user_gets_popular_items_marked_so() {
-    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], Algorithm::ItemKnn);
+    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], ITEM_KNN);
     let page = model.recommend(None, 5, true).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [0, 1]);
@@ -122,10 +123,8 @@ fn an_unknown_user_gets_popular_items_marked_so() {
 
 #[test]
 fn a_page_that_runs_short_is_filled_with_popular_items() {
-    let model = fit_rows(
-        &[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)],
-        Algorithm::ItemKnn,
-    );
+    let model =
+        fit_rows(&[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)], ITEM_KNN);
     let page = model.recommend(Some(5), 3, true).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [1, 2]);
@@ -136,24 +135,25 @@ fn a_page_that_runs_short_is_filled_with_popular_items() {
 
 #[test]
 fn the_popular_algorithm_gives_everyone_the_unseen_by_count() {
-    let model = fit_rows(&[(1, 0), (1, 1), (2, 1), (3, 1), (3, 2), (4, 2)], Algorithm::Popular);
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 1), (3, 1), (3, 2), (4, 2)], Method::Popular);
     let page = model.recommend(Some(0), 10, true).unwrap();
     check_page(&page, 1);
     assert_eq!(items(&page), [2]);
     assert_eq!(items(&model.recommend(None, 10, true).unwrap()), [1, 2, 0]);
-    assert_eq!(model.similar_items(0, 3).unwrap(), []);
+    let refused = model.similar_items(0, 3).unwrap_err();
+    assert_eq!(refused, Error::NoSimilarItems { known: "how popular items are" });
 }
 
 #[test]
 fn users_who_have_everything_get_an_empty_page_or_what_they_have() {
-    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], Algorithm::ItemKnn);
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], ITEM_KNN);
     assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
     check_page(&model.recommend(Some(0), 5, false).unwrap(), 2);
 }
 
 #[test]
 fn one_user_and_one_item_make_a_model() {
-    let model = fit_rows(&[(1, 1), (1, 1)], Algorithm::ItemKnn);
+    let model = fit_rows(&[(1, 1), (1, 1)], ITEM_KNN);
     assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
     check_page(&model.recommend(None, 5, true).unwrap(), 1);
     let params = Params::default().check().unwrap();
@@ -163,7 +163,7 @@ fn one_user_and_one_item_make_a_model() {
 
 #[test]
 fn a_basket_is_scored_as_a_user_who_has_it() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), ITEM_KNN);
     for user in 0..model.n_users() as u32 {
         let mut basket = model.history(user).unwrap().0.to_vec();
         basket.reverse();
@@ -177,7 +177,7 @@ fn a_basket_is_scored_as_a_user_who_has_it() {
 
 #[test]
 fn zero_places_and_codes_out_of_range_are_refused() {
-    let model = fit_rows(&[(1, 1)], Algorithm::ItemKnn);
+    let model = fit_rows(&[(1, 1)], ITEM_KNN);
     let no_places = Error::InvalidParameter { name: "n", value: 0.0, expected: "at least 1" };
     assert_eq!(model.recommend(None, 0, true).unwrap_err(), no_places);
     assert_eq!(model.recommend_all(0, true, &Watch::new()).unwrap_err(), no_places);
@@ -193,10 +193,13 @@ fn zero_places_and_codes_out_of_range_are_refused() {
 
 #[test]
 fn parameters_out_of_range_are_refused() {
+    fn item_knn(neighbors: usize, shrinkage: f64) -> Method {
+        Method::ItemKnn(ItemKnnOptions { neighbors, shrinkage })
+    }
     let spoilt: [fn(&mut Params); 5] = [
-        |params| params.neighbors = 0,
-        |params| params.shrinkage = -1.0,
-        |params| params.shrinkage = f64::NAN,
+        |params| params.method = item_knn(0, 10.0),
+        |params| params.method = item_knn(100, -1.0),
+        |params| params.method = item_knn(100, f64::NAN),
         |params| params.k = 0,
         |params| params.holdout = Some(Split::LastByTime { share: 1.0 }),
     ];
@@ -230,7 +233,7 @@ fn threads_and_the_order_of_rows_change_no_bit() {
 
 #[test]
 fn everyones_pages_are_those_of_each_alone() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), ITEM_KNN);
     let pages = model.recommend_all(8, true, &Watch::new()).unwrap();
     assert_eq!(pages.len(), model.n_users());
     for user in 0..model.n_users() {
@@ -240,7 +243,7 @@ fn everyones_pages_are_those_of_each_alone() {
 
 #[test]
 fn a_stop_is_heard() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), ITEM_KNN);
     let watch = Watch::new();
     watch.stop();
     assert_eq!(model.recommend_all(1, true, &watch).unwrap_err(), Error::Stopped(Stopped));
@@ -251,13 +254,13 @@ fn a_stop_is_heard() {
 
 #[test]
 fn a_stored_model_comes_back_equal() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), ITEM_KNN);
     assert_eq!(Recommender::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
 }
 
 #[test]
 fn damaged_bytes_are_refused_or_harmless() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), ITEM_KNN);
     let bytes = model.to_bytes().unwrap();
     for length in [0, 1, 2, 10, bytes.len() - 1] {
         assert!(Recommender::from_bytes(&bytes[..length]).is_err(), "{length}");
@@ -266,10 +269,10 @@ fn damaged_bytes_are_refused_or_harmless() {
     longer.push(0);
     assert!(Recommender::from_bytes(&longer).is_err());
     let mut newer = bytes.clone();
-    newer[0] = 3;
+    newer[0] = 4;
     assert_eq!(
         Recommender::from_bytes(&newer).unwrap_err(),
-        Error::UnknownFormat { expected: 2, found: 3 }
+        Error::UnknownFormat { expected: 3, found: 4 }
     );
     let mut random = Random::new(4, 0);
     for _ in 0..3000 {
@@ -319,7 +322,7 @@ fn an_item_of_one_buyer_is_no_proof() {
     let user = model.user_keys.find_integer(31);
     let page = model.recommend(user, 2, true).unwrap();
     assert_eq!(model.item_keys.label(page[0].item), "2");
-    let without = fit_rows(&rows, Algorithm::ItemKnn);
+    let without = fit_rows(&rows, ITEM_KNN);
     let similarity = |model: &Recommender| model.similar_items(2, 1).unwrap()[0].1;
     assert!(similarity(&model) < similarity(&without) / 4.0);
 }

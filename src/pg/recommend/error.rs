@@ -45,6 +45,8 @@ impl From<Error> for Report {
             .into(),
             Error::NoTimes => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Name a time_column."),
+            Error::NoSimilarItems { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Fit it with algorithm => 'item_knn'."),
             Error::UnknownFormat { .. } | Error::Damaged { .. } => {
                 report(Code::ERRCODE_DATA_CORRUPTED, message)
             }

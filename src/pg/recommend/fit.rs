@@ -8,7 +8,9 @@ use super::events::{Names, WORK, read};
 use super::served::{Served, payload};
 use super::{places, required};
 use crate::algo::memory;
-use crate::algo::recommend::{self, Algorithm, Evaluation, Interactions, Params, Split, Stratum};
+use crate::algo::recommend::{
+    self, Evaluation, Interactions, ItemKnnOptions, Method, Params, Split, Stratum,
+};
 use crate::pg::error::{Error, Report};
 use crate::pg::guc;
 use crate::pg::models::publish;
@@ -141,12 +143,9 @@ fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Resu
         weight: arguments.weight_column.as_deref(),
         time: arguments.time_column.as_deref(),
     };
-    let algorithm = algorithm_of(&arguments.algorithm)?;
-    let neighbors = places(Some(arguments.neighbors), "neighbors")?;
+    let method = method_of(arguments)?;
     let params = Params {
-        algorithm,
-        neighbors,
-        shrinkage: arguments.shrinkage,
+        method,
         holdout: split_of(arguments.holdout, arguments.seed, names.time.is_some())?,
         refit_on_all: arguments.refit_on_all,
         k: MEASURED,
@@ -160,7 +159,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Resu
     let last_share = Some(arguments.holdout).filter(|share| *share > 0.0);
     let interactions =
         threads::run(&progress, |watch| events.interactions(&names, last_share, watch))??;
-    check_memory(&interactions, events.frame.n_rows, algorithm, neighbors)?;
+    check_memory(&interactions, events.frame.n_rows, &method)?;
     let (recommender, evaluation) =
         threads::run(&progress, |watch| recommend::fit(&interactions, &params, watch))??;
 
@@ -199,9 +198,11 @@ fn unmeasured(interactions: &Interactions, n_unknown_users: usize) -> &'static s
     }
 }
 
-fn algorithm_of(name: &str) -> Result<Algorithm, Report> {
-    let algorithms = [("item_knn", Algorithm::ItemKnn), ("popular", Algorithm::Popular)];
-    one_of("algorithm", name, &algorithms)
+fn method_of(arguments: &Arguments) -> Result<Method, Report> {
+    let neighbors = places(Some(arguments.neighbors), "neighbors")?;
+    let item_knn = ItemKnnOptions { neighbors, shrinkage: arguments.shrinkage };
+    let methods = [("item_knn", Method::ItemKnn(item_knn)), ("popular", Method::Popular)];
+    one_of("algorithm", &arguments.algorithm, &methods)
 }
 
 /// With times the last are held out, as a recommender meets them: it knows nothing of the future.
@@ -221,29 +222,20 @@ fn split_of(share: f64, seed: i64, has_times: bool) -> Result<Option<Split>, Rep
     }))
 }
 
-/// Neighbour lists can be far larger than the data they are made of: refused before they are made.
+/// What is learned can be far larger than the data it is made of: refused before it is made.
 fn check_memory(
     interactions: &Interactions,
     n_events: usize,
-    algorithm: Algorithm,
-    neighbors: usize,
+    method: &Method,
 ) -> Result<(), Report> {
-    /// A neighbour in the lists, in their transpose, and in the stored bytes.
-    const NEIGHBOUR_BYTES: usize = 24;
-    /// What each thread has for every item.
-    const ITEM_BYTES: usize = 16;
-    let n_neighbours = match algorithm {
-        Algorithm::ItemKnn => interactions.most_neighbours(neighbors),
-        Algorithm::Popular => 0,
-    };
-    let wanted = n_neighbours.saturating_mul(NEIGHBOUR_BYTES);
+    let room = method.room(interactions);
     let budget = guc::max_fit_memory();
-    if wanted > budget {
-        return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+    if room.kept > budget {
+        return Err(Error::OutOfMemoryBudget { wanted: room.kept, budget }.into());
     }
     // The codes and histories are there; what is held out and measured is to come.
-    let more = guc::threads() * interactions.n_items() * ITEM_BYTES + n_events * WORK.per_row / 2;
-    Ok(memory::probe(wanted.saturating_add(more))?)
+    let more = guc::threads() * room.by_thread + n_events * WORK.per_row / 2;
+    Ok(memory::probe(room.kept.saturating_add(more))?)
 }
 
 fn metrics(

@@ -8,7 +8,7 @@ use super::keys::Key;
 use super::served::Served;
 use super::{places, required};
 use crate::algo::memory;
-use crate::algo::recommend::{Algorithm, Recommendation};
+use crate::algo::recommend::{Error, Recommendation};
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{Privilege, current};
 
@@ -186,21 +186,18 @@ fn similar_items<K: Key>(
     let served = with_items_as::<K>(name, "the item")?;
     let n = places(n, "n")?;
     let recommender = &served.recommender;
-    if recommender.algorithm == Algorithm::Popular {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("model \"{name}\" knows how popular items are, not which are alike"),
-        )
-        .set_hint("Fit it with algorithm => 'item_knn'."));
-    }
     let code = match item {
         Some(item) => item.find(&served.columns.item, &recommender.item_keys)?,
         None => None,
     };
-    let similar = match code {
-        Some(item) => recommender.similar_items(item, n)?,
-        None => Vec::new(),
-    };
+    let similar = recommender.similar_items(code, n).map_err(|error| match error {
+        Error::NoSimilarItems { known } => report(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("model \"{name}\" knows {known}, not which items are alike"),
+        )
+        .set_hint("Fit it with algorithm => 'item_knn'."),
+        error => error.into(),
+    })?;
     Ok((1..).zip(similar).map(move |(rank, (item, similarity))| {
         (K::read(&served.recommender.item_keys, item), similarity, rank)
     }))

@@ -1,0 +1,127 @@
+//! The seam between a recommender and how it learns: a folder a learner, an arm of each `match` here, and no other place.
+//!
+//! [`Method`] is a learner with its parameters, before the fit; [`Learner`] is what it has learned. What all of them share lies
+//! beside: keys, histories, popularity, the split, the measuring, and the pages, which ask a [`Ranker`] for scores.
+
+use super::item_knn::{self, ItemKnn};
+use super::page::{History, Scores};
+use super::{Error, Interactions, Sparse};
+use crate::algo::memory::Refused;
+use crate::algo::stop::{Stopped, Watch};
+use serde::{Deserialize, Serialize};
+
+/// How to learn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// Cosine between items over the users that have them.
+    ItemKnn(item_knn::Options),
+    /// The same list for everyone: items by the number of their users.
+    Popular,
+}
+
+/// What was learned, beside how popular the items are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Learner {
+    ItemKnn(ItemKnn),
+    Popular,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self::ItemKnn(item_knn::Options::default())
+    }
+}
+
+impl Method {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::ItemKnn(options) => options.check(),
+            Self::Popular => Ok(()),
+        }
+    }
+
+    /// What this learner takes beside the interactions.
+    pub fn room(&self, interactions: &Interactions) -> Room {
+        match self {
+            Self::ItemKnn(options) => options.room(interactions),
+            Self::Popular => Room::default(),
+        }
+    }
+
+    /// Learns from histories, of which `popularity` says how many have each item.
+    pub(super) fn learn(
+        &self,
+        histories: &Sparse,
+        popularity: &[u32],
+        watch: &Watch,
+    ) -> Result<Learner, Error> {
+        match self {
+            Self::ItemKnn(options) => {
+                Ok(Learner::ItemKnn(options.learn(histories, popularity, watch)?))
+            }
+            Self::Popular => Ok(Learner::Popular),
+        }
+    }
+}
+
+/// Bytes that a learner takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    pub kept: usize,
+    /// By each thread, while it works.
+    pub by_thread: usize,
+}
+
+impl Learner {
+    /// What it has to say of a history; None where it says the same to everyone.
+    pub(super) fn personal(&self) -> Option<&dyn Personal> {
+        match self {
+            Self::ItemKnn(learned) => Some(learned),
+            Self::Popular => None,
+        }
+    }
+
+    /// For each item those most like it and their similarity.
+    pub(super) fn similar_items(&self) -> Result<&Sparse, Error> {
+        match self {
+            Self::ItemKnn(learned) => Ok(learned.similar_items()),
+            Self::Popular => Err(Error::NoSimilarItems { known: "how popular items are" }),
+        }
+    }
+
+    /// Whether bytes from outside made something that can be asked about so many users and items.
+    pub(super) fn is_sound(&self, n_items: usize) -> bool {
+        match self {
+            Self::ItemKnn(learned) => learned.is_sound(n_items),
+            Self::Popular => true,
+        }
+    }
+
+    /// Makes what is not stored, after it was read.
+    pub(super) fn complete(&mut self, _histories: &Sparse, n_items: usize) {
+        match self {
+            Self::ItemKnn(learned) => learned.complete(n_items),
+            Self::Popular => {}
+        }
+    }
+}
+
+/// A learner that goes by what a user has.
+pub(super) trait Personal: Sync {
+    /// For the pages that one thread makes. `histories` are those that were learned from.
+    fn ranker<'a>(&'a self, histories: &'a Sparse) -> Result<Box<dyn Ranker + 'a>, Refused>;
+}
+
+/// A learner at work, with room for one page at a time.
+pub(super) trait Ranker {
+    /// Adds up what a history says for each item, and returns what no score of it is above.
+    fn score(
+        &mut self,
+        history: History,
+        scores: &mut Scores,
+        watch: &Watch,
+    ) -> Result<f64, Stopped>;
+
+    /// The item of the history that was scored last that adds most to the score of this one: of equals, the lower key.
+    fn main_reason(&mut self, history: History, item: u32) -> Option<u32>;
+}
