@@ -9,7 +9,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::params::{Params, ValidParams};
-use super::pipeline::{design_bytes, encode, fit_inputs, in_input_order};
+use super::pipeline::{MAX_CATEGORIES, design_bytes, encode, fit_inputs, in_input_order};
 use super::scorer::{FORMAT, Scorer};
 use super::seen::Seen;
 use super::split::split;
@@ -112,7 +112,7 @@ fn fit_rows(
     params: &Params,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let inputs = fit_inputs(frame, rows, params.max_categories)?;
+    let inputs = fit_inputs(frame, rows, params.settings.whole(&MAX_CATEGORIES) as usize)?;
     let found = 1 + inputs.iter().map(|input| input.width()).sum::<usize>();
     if found > logistic::MAX_COLUMNS {
         return Err(Error::TooManyFeatures { found, limit: logistic::MAX_COLUMNS });
@@ -120,7 +120,13 @@ fn fit_rows(
     memory::probe(design_bytes(rows.len(), inputs.len()) + logistic::work_bytes(found))?;
     let design = encode(frame, &inputs, rows, watch)?;
     let labels: Vec<bool> = rows.iter().map(|&row_idx| target.labels[row_idx]).collect();
-    let solution = logistic::solve(&design, &labels, params.l2, params.max_iterations, watch)?;
+    let solution = logistic::solve(
+        &design,
+        &labels,
+        params.settings.number(&logistic::L2),
+        params.max_iterations,
+        watch,
+    )?;
     let scorer = Scorer {
         format: FORMAT,
         coefficients: in_input_order(&inputs, &solution.weights),

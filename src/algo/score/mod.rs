@@ -28,8 +28,14 @@ pub use scorer::{Cell, Prepared, Scorer};
 pub use seen::Seen;
 pub use target::{LabelsOfGraph, labels_of_graph};
 
+use super::declared::Algorithm;
 use super::memory::Refused;
 use super::stop::Stopped;
+
+/// What a scorer can be fitted by.
+pub fn algorithms() -> Vec<&'static Algorithm> {
+    vec![&logistic::ALGORITHM]
+}
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {

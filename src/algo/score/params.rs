@@ -1,13 +1,12 @@
 //! What a caller may ask of a fit, and the checked form that the fit takes.
 
-use super::Error;
+use super::{Error, logistic};
+use crate::algo::declared::Settings;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
-    /// The penalty: the fit minimises the summed log-loss + l2 / 2 |w|², so 1 is scikit-learn's C = 1.
-    pub l2: f64,
-    /// At most this many levels of a text column get a weight of their own; the others share one.
-    pub max_categories: usize,
+    /// The algorithm and its parameters.
+    pub settings: Settings,
     /// The share of rows held out for the metrics; 0 for none. Ignored when `holdout_rows` is given.
     pub holdout: f64,
     /// The rows to hold out (true), where a random split would not be honest: a split by time.
@@ -24,8 +23,7 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            l2: 1.0,
-            max_categories: 32,
+            settings: logistic::ALGORITHM.defaults(),
             holdout: 0.2,
             holdout_rows: None,
             refit_on_all: false,
@@ -42,18 +40,6 @@ pub struct ValidParams(Params);
 
 impl Params {
     pub fn check(self) -> Result<ValidParams, Error> {
-        require(
-            self.l2.is_finite() && self.l2 >= 0.0,
-            "l2",
-            self.l2,
-            "a finite number of at least 0",
-        )?;
-        require(
-            (1..=MAX_CATEGORIES).contains(&self.max_categories),
-            "max_categories",
-            self.max_categories,
-            "a whole number from 1 to 1000",
-        )?;
         require(
             (0.0..=0.9).contains(&self.holdout),
             "holdout",
@@ -75,8 +61,6 @@ impl ValidParams {
         &self.0
     }
 }
-
-const MAX_CATEGORIES: usize = 1000;
 
 fn require(
     holds: bool,
@@ -110,9 +94,6 @@ mod tests {
 
     #[test]
     fn parameters_out_of_range_are_refused_by_name() {
-        check_refused(Params { l2: -1.0, ..Params::default() }, "l2");
-        check_refused(Params { l2: f64::NAN, ..Params::default() }, "l2");
-        check_refused(Params { max_categories: 0, ..Params::default() }, "max_categories");
         check_refused(Params { holdout: 1.0, ..Params::default() }, "holdout");
         check_refused(Params { holdout: f64::NAN, ..Params::default() }, "holdout");
         check_refused(Params { max_iterations: 0, ..Params::default() }, "max_iterations");

@@ -11,8 +11,18 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::algo::declared::Whole;
 use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::stop::{Stopped, Watch};
+
+/// Of every learner that takes text.
+pub const MAX_CATEGORIES: Whole = Whole {
+    name: "max_categories",
+    meaning: "levels of a text column that count one by one; the rarer ones count as one",
+    least: 1,
+    most: 1000,
+    default: 32,
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Input {

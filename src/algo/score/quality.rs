@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::fit::{Metrics, fit};
+use super::logistic;
 use super::params::Params;
 use super::scorer::Cell;
 use crate::algo::frame::{Column, Frame, TextBuilder, Values};
@@ -52,7 +53,7 @@ fn adult_reaches_scikit_learn_figures() {
     let holdout = (0..rows.len()).map(|i| i >= train.len()).collect();
     let params = Params {
         // native-country has 41 levels, and the published figures are with one weight each.
-        max_categories: 100,
+        settings: logistic::ALGORITHM.defaults().with("max_categories", "100").unwrap(),
         holdout_rows: Some(holdout),
         ..Params::default()
     };

@@ -45,7 +45,7 @@ impl From<Error> for Report {
             Error::TooManyFeatures { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
                 .set_hint("Use fewer columns, or a lower max_categories."),
             Error::Separated { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
-                .set_hint("Pass l2 => 1 or more, or leave out the column that gives the target away."),
+                .set_hint("Give the parameter l2 as 1 or more, or leave out the column that gives the target away."),
             Error::BadParameter { name, value, expected } => error::Error::InvalidOption {
                 option: name.to_owned(),
                 value,

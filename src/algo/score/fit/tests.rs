@@ -1,4 +1,5 @@
 use super::*;
+use crate::algo::declared::Settings;
 use crate::algo::random::Random;
 use crate::algo::score::pipeline::Kind;
 use crate::algo::score::scorer::Cell;
@@ -24,6 +25,10 @@ pub(crate) fn sample(n_rows: usize) -> (Frame, Column) {
 
 fn fitted(frame: &Frame, target: &Column, params: Params) -> Result<Fit, Error> {
     fit(frame, target, &params.check()?, &Watch::new())
+}
+
+fn with(name: &str, value: &str) -> Settings {
+    logistic::ALGORITHM.defaults().with(name, value).unwrap()
 }
 
 #[track_caller]
@@ -194,7 +199,7 @@ fn inputs_that_cannot_be_learnt_from_are_refused() {
     );
     let no_columns = Frame { n_rows: 4, columns: vec![] };
     check_error(&no_columns, &target(vec![0, 1, 0, 1]), default(), Error::NoInputs);
-    let params = Params { l2: 0.0, ..default() };
+    let params = Params { settings: with("l2", "0"), ..default() };
     let error = fitted(&number(vec![1.0, 2.0, 3.0, 4.0]), &target(vec![0, 0, 1, 1]), params);
     assert!(matches!(error, Err(Error::Separated { .. })));
 }
@@ -206,7 +211,7 @@ fn too_wide_an_encoding_is_refused_before_it_is_built() {
     let column = |name| Column::text(name, levels.iter().map(|level| Some(level.as_str())));
     let frame = Frame { n_rows, columns: vec![column("a"), column("b"), column("c")] };
     let target = Column::integer("y", (0..n_rows as i64).map(|i| i % 2).collect());
-    let params = Params { max_categories: 1000, ..Params::default() };
+    let params = Params { settings: with("max_categories", "1000"), ..Params::default() };
     // Each: 1000 levels and one for the others.
     let expected = Error::TooManyFeatures { found: 3004, limit: logistic::MAX_COLUMNS };
     check_error(&frame, &target, params, expected);
