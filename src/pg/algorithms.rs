@@ -4,13 +4,14 @@ use pgrx::prelude::*;
 
 use super::kind::Kind;
 use crate::algo::declared::Algorithm;
-use crate::algo::score;
+use crate::algo::{recommend, score};
 
 /// The algorithms of a kind whose fit is given one by name.
 fn of(kind: Kind) -> Vec<&'static Algorithm> {
     match kind {
         Kind::Scorer => score::algorithms(),
-        Kind::Segments | Kind::Recommender => Vec::new(),
+        Kind::Recommender => recommend::algorithms(),
+        Kind::Segments => Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from lib.needs import needs
 
@@ -166,15 +166,31 @@ def single(x):
     return struct.unpack("f", struct.pack("f", x))[0]
 
 
-class Nearest:
+class Popular:
+    """The items by the number of their users, over {user: {item: weight}}."""
+
+    def __init__(self, histories):
+        self.popularity = Counter(item for history in histories.values() for item in history)
+        self.popular = sorted(self.popularity, key=lambda item: (-self.popularity[item], item))
+
+    def ranked(self, scores, history, n):
+        """By score, then what is popular."""
+        ranked = sorted((item for item in scores if item not in history and scores[item] > 0), key=lambda item: (-scores[item], -self.popularity[item], item))
+        return (ranked + [item for item in self.popular_page(history, None) if item not in scores])[:n]
+
+    def popular_page(self, history, n):
+        return [item for item in self.popular if item not in history][:n]
+
+
+class Nearest(Popular):
     """item_knn over {user: {item: weight}}, with whole weights."""
 
     def __init__(self, histories, neighbors, shrinkage):
+        super().__init__(histories)
         users_of = defaultdict(dict)
         for user in sorted(histories):
             for item, weight in histories[user].items():
                 users_of[item][user] = weight
-        self.popularity = {item: len(users) for item, users in users_of.items()}
         norm = {item: math.sqrt(sum(weight * weight for weight in users.values())) for item, users in users_of.items()}
         shrunk = {item: norm[item] * math.sqrt(shrinkage / self.popularity[item]) for item in users_of}
         self.near = {}
@@ -186,7 +202,6 @@ class Nearest:
             found = {other: single(dot / (norm[item] * norm[other] + shrunk[item] * shrunk[other])) for other, dot in dots.items() if other != item}
             best = sorted(found, key=lambda other: (-found[other], -self.popularity[other], other))[:neighbors]
             self.near[item] = {other: found[other] for other in best}
-        self.popular = sorted(self.popularity, key=lambda item: (-self.popularity[item], item))
 
     def page(self, history, n):
         scores = defaultdict(float)
@@ -194,16 +209,12 @@ class Nearest:
             for item, near in self.near.items():
                 if had in near:
                     scores[item] += history[had] * near[had]
-        ranked = sorted((item for item in scores if item not in history and scores[item] > 0), key=lambda item: (-scores[item], -self.popularity[item], item))
-        return (ranked + [item for item in self.popular_page(history, None) if item not in scores])[:n]
-
-    def popular_page(self, history, n):
-        return [item for item in self.popular if item not in history][:n]
+        return self.ranked(scores, history, n)
 
 
-def measured(histories, taken, k=10, neighbors=10, shrinkage=3.0):
+def measured(histories, taken, k=10, neighbors=10, shrinkage=3.0, learner=Nearest):
     """The figures of a holdout: what was learned from, and what its users took."""
-    model = Nearest(histories, neighbors, shrinkage)
+    model = learner(histories, neighbors, shrinkage)
     new = {user: items - set(histories.get(user, {})) for user, items in taken.items()}
     known = sorted(user for user, items in new.items() if items and histories.get(user))
     pages = {user: model.page(histories[user], k) for user in known}
@@ -235,6 +246,8 @@ def check_figures(found, wanted):
         assert abs(found[name] - value) < 1e-9, (name, found[name], value)
 
 
+PARAMETERS = """parameters => '{"neighbors": 10, "shrinkage": 3}'"""
+
 # Purchases in which the items of a user go together, and users come and go: user, item, quantity, time.
 PURCHASES = """
     CREATE TABLE purchases AS
@@ -258,7 +271,7 @@ def test_the_figures_of_a_random_holdout_are_those_of_the_same_split_computed_ou
                 n = n_train(len(cells), share)
                 train[user], taken[user] = {item: whole[user][item] for item in cells[:n]}, set(cells[n:])
             named = ", weight_column => 'quantity'" if weighted else ""
-            (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', holdout => {share}, seed => {seed}, neighbors => 10, shrinkage => 3{named})").dicts()
+            (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', holdout => {share}, seed => {seed}, {PARAMETERS}{named})").dicts()
             check_figures(found, measured(train, taken))
             # Asked about the rows of its fit, the model gives the figures of its holdout: it has learned from the rest alone.
             (again,) = session.query("SELECT * FROM persona.evaluate_recommender('m', 'purchases')").dicts()
@@ -282,7 +295,7 @@ def test_the_figures_of_a_holdout_by_time_are_those_of_a_split_in_sql(cluster):
             wanted = measured(train, taken)
             assert wanted["n_unknown_users"] > 0
             named = ", weight_column => 'quantity'" if weighted else ""
-            options = f"neighbors => 10, shrinkage => 3{named}"
+            options = f"{PARAMETERS}{named}"
             (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', time_column => 'at', holdout => {share}, {options})").dicts()
             check_figures(found, wanted)
             # What is like what is learned from the past alone, unless all rows are asked for.

@@ -5,7 +5,8 @@
 
 use super::item_knn::{self, ItemKnn};
 use super::page::{History, Scores};
-use super::{Error, Interactions, Sparse};
+use super::{Error, Interactions, Sparse, popular};
+use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory::Refused;
 use crate::algo::stop::{Stopped, Watch};
 use serde::{Deserialize, Serialize};
@@ -26,20 +27,34 @@ pub enum Learner {
     Popular,
 }
 
+/// What a recommender can be fitted by, and what is made of its parameters.
+static ALL: [(&Algorithm, fn(&Settings) -> Method); 2] = [
+    (&item_knn::ALGORITHM, |settings| Method::ItemKnn(settings.into())),
+    (&popular::ALGORITHM, |_| Method::Popular),
+];
+
+pub fn algorithms() -> Vec<&'static Algorithm> {
+    ALL.iter().map(|(algorithm, _)| *algorithm).collect()
+}
+
+impl TryFrom<&Settings> for Method {
+    type Error = Error;
+
+    fn try_from(settings: &Settings) -> Result<Self, Error> {
+        let algorithm = settings.algorithm();
+        let found = ALL.iter().find(|(one, _)| *one == algorithm);
+        let (_, method) = found.ok_or(Error::NoRecommender { algorithm: algorithm.name })?;
+        Ok(method(settings))
+    }
+}
+
 impl Default for Method {
     fn default() -> Self {
-        Self::ItemKnn(item_knn::Options::default())
+        Self::ItemKnn((&item_knn::ALGORITHM.defaults()).into())
     }
 }
 
 impl Method {
-    pub(super) fn check(&self) -> Result<(), Error> {
-        match self {
-            Self::ItemKnn(options) => options.check(),
-            Self::Popular => Ok(()),
-        }
-    }
-
     /// What this learner takes beside the interactions.
     pub fn room(&self, interactions: &Interactions) -> Room {
         match self {

@@ -10,6 +10,7 @@ mod keys;
 mod learner;
 mod model;
 mod page;
+mod popular;
 mod popularity;
 mod sparse;
 mod split;
@@ -17,9 +18,8 @@ mod top;
 
 pub use evaluate::{Evaluation, Quality, evaluate};
 pub use interactions::{Columns, Interactions, Past};
-pub use item_knn::Options as ItemKnnOptions;
 pub use keys::Keys;
-pub use learner::{Learner, Method, Room};
+pub use learner::{Learner, Method, Room, algorithms};
 pub use model::{FORMAT, Recommender};
 pub use page::{Pages, Recommendation};
 pub use sparse::Sparse;
@@ -56,7 +56,6 @@ pub struct ValidParams(Params);
 
 impl Params {
     pub fn check(self) -> Result<ValidParams, Error> {
-        self.method.check()?;
         if self.k == 0 {
             let (name, value, expected) = ("k", 0.0, "at least 1");
             return Err(Error::InvalidParameter { name, value, expected });
@@ -124,6 +123,8 @@ pub enum Error {
     NoTimes,
     #[error("there is no {what} number {index} among {n}")]
     OutOfRange { what: &'static str, index: u32, n: usize },
+    #[error("\"{algorithm}\" is not an algorithm of recommenders")]
+    NoRecommender { algorithm: &'static str },
     #[error("the model knows {known}, not which items are alike")]
     NoSimilarItems { known: &'static str },
     #[error("the model has format {found}, expected {expected}")]

@@ -4,6 +4,7 @@ mod holdouts;
 
 use super::*;
 use crate::algo::{
+    declared::Algorithm,
     frame::{Column, Frame},
     random::Random,
 };
@@ -14,7 +15,16 @@ fn interactions(rows: &[(i64, i64)]) -> Interactions {
     Interactions::from_columns(&users, &items, None, None, &Watch::new()).unwrap()
 }
 
-const ITEM_KNN: Method = Method::ItemKnn(ItemKnnOptions { neighbors: 100, shrinkage: 0.0 });
+fn item_knn() -> Method {
+    let settings = super::item_knn::ALGORITHM.defaults().with("shrinkage", "0").unwrap();
+    (&settings).try_into().unwrap()
+}
+
+/// Whatever there is, by its defaults: what holds for all learners is tested for a new one too.
+fn every_method() -> Vec<Method> {
+    let default = |algorithm: &'static Algorithm| (&algorithm.defaults()).try_into().unwrap();
+    algorithms().into_iter().map(default).collect()
+}
 
 fn fit_rows(rows: &[(i64, i64)], method: Method) -> Recommender {
     let params = Params { method, holdout: None, ..Params::default() };
@@ -74,7 +84,7 @@ fn check_page(page: &[Recommendation], n: usize) {
 fn an_item_is_recommended_for_what_is_most_like_it() {
     // Items 0 and 1 share two of their users; user 4 has 0 alone.
     let model =
-        fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)], ITEM_KNN);
+        fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)], item_knn());
     let page = model.recommend(Some(3), 1, true).unwrap();
     check_page(&page, 1);
     let cosine = 2.0 / (4f64.sqrt() * 2f64.sqrt());
@@ -86,7 +96,7 @@ fn an_item_is_recommended_for_what_is_most_like_it() {
 
 #[test]
 fn pages_are_those_of_dense_arithmetic() {
-    let model = fit_rows(&random_rows(), ITEM_KNN);
+    let model = fit_rows(&random_rows(), item_knn());
     let nearest = model.learner.similar_items().unwrap();
     for user in 0..model.n_users() as u32 {
         let (seen, weights) = model.history(user).unwrap();
@@ -112,7 +122,7 @@ fn pages_are_those_of_dense_arithmetic() {
 
 #[test]
 fn an_unknown_user_gets_popular_items_marked_so() {
-    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], ITEM_KNN);
+    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], item_knn());
     let page = model.recommend(None, 5, true).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [0, 1]);
@@ -124,7 +134,7 @@ fn an_unknown_user_gets_popular_items_marked_so() {
 #[test]
 fn a_page_that_runs_short_is_filled_with_popular_items() {
     let model =
-        fit_rows(&[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)], ITEM_KNN);
+        fit_rows(&[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)], item_knn());
     let page = model.recommend(Some(5), 3, true).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [1, 2]);
@@ -146,14 +156,14 @@ fn the_popular_algorithm_gives_everyone_the_unseen_by_count() {
 
 #[test]
 fn users_who_have_everything_get_an_empty_page_or_what_they_have() {
-    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], ITEM_KNN);
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], item_knn());
     assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
     check_page(&model.recommend(Some(0), 5, false).unwrap(), 2);
 }
 
 #[test]
 fn one_user_and_one_item_make_a_model() {
-    let model = fit_rows(&[(1, 1), (1, 1)], ITEM_KNN);
+    let model = fit_rows(&[(1, 1), (1, 1)], item_knn());
     assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
     check_page(&model.recommend(None, 5, true).unwrap(), 1);
     let params = Params::default().check().unwrap();
@@ -163,7 +173,12 @@ fn one_user_and_one_item_make_a_model() {
 
 #[test]
 fn a_basket_is_scored_as_a_user_who_has_it() {
-    let model = fit_rows(&random_rows(), ITEM_KNN);
+    every_method().into_iter().for_each(check_baskets);
+}
+
+#[track_caller]
+fn check_baskets(method: Method) {
+    let model = fit_rows(&random_rows(), method);
     for user in 0..model.n_users() as u32 {
         let mut basket = model.history(user).unwrap().0.to_vec();
         basket.reverse();
@@ -177,7 +192,7 @@ fn a_basket_is_scored_as_a_user_who_has_it() {
 
 #[test]
 fn zero_places_and_codes_out_of_range_are_refused() {
-    let model = fit_rows(&[(1, 1)], ITEM_KNN);
+    let model = fit_rows(&[(1, 1)], item_knn());
     let no_places = Error::InvalidParameter { name: "n", value: 0.0, expected: "at least 1" };
     assert_eq!(model.recommend(None, 0, true).unwrap_err(), no_places);
     assert_eq!(model.recommend_all(0, true, &Watch::new()).unwrap_err(), no_places);
@@ -193,32 +208,31 @@ fn zero_places_and_codes_out_of_range_are_refused() {
 
 #[test]
 fn parameters_out_of_range_are_refused() {
-    fn item_knn(neighbors: usize, shrinkage: f64) -> Method {
-        Method::ItemKnn(ItemKnnOptions { neighbors, shrinkage })
-    }
-    let spoilt: [fn(&mut Params); 5] = [
-        |params| params.method = item_knn(0, 10.0),
-        |params| params.method = item_knn(100, -1.0),
-        |params| params.method = item_knn(100, f64::NAN),
-        |params| params.k = 0,
-        |params| params.holdout = Some(Split::LastByTime { share: 1.0 }),
-    ];
+    let spoilt: [fn(&mut Params); 2] =
+        [|params| params.k = 0, |params| params.holdout = Some(Split::LastByTime { share: 1.0 })];
     for spoil in spoilt {
         let mut params = Params::default();
         spoil(&mut params);
         assert!(matches!(params.check(), Err(Error::InvalidParameter { .. })));
     }
+    for (name, value) in [("neighbors", "0"), ("shrinkage", "-1"), ("shrinkage", "\"NaN\"")] {
+        assert!(super::item_knn::ALGORITHM.defaults().with(name, value).is_err());
+    }
 }
 
 #[test]
 fn threads_and_the_order_of_rows_change_no_bit() {
+    every_method().into_iter().for_each(check_threads_and_order);
+}
+
+#[track_caller]
+fn check_threads_and_order(method: Method) {
+    let params = Params { method, ..Params::default() }.check().unwrap();
     let mut rows = random_rows();
     let run = |n_threads: usize, rows: &[(i64, i64)]| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         pool.install(|| {
-            let (model, quality) =
-                fit(&interactions(rows), &Params::default().check().unwrap(), &Watch::new())
-                    .unwrap();
+            let (model, quality) = fit(&interactions(rows), &params, &Watch::new()).unwrap();
             let pages = model.recommend_all(10, true, &Watch::new()).unwrap();
             (model.to_bytes().unwrap(), quality.unwrap(), pages)
         })
@@ -233,7 +247,12 @@ fn threads_and_the_order_of_rows_change_no_bit() {
 
 #[test]
 fn everyones_pages_are_those_of_each_alone() {
-    let model = fit_rows(&random_rows(), ITEM_KNN);
+    every_method().into_iter().for_each(check_everyones_pages);
+}
+
+#[track_caller]
+fn check_everyones_pages(method: Method) {
+    let model = fit_rows(&random_rows(), method);
     let pages = model.recommend_all(8, true, &Watch::new()).unwrap();
     assert_eq!(pages.len(), model.n_users());
     for user in 0..model.n_users() {
@@ -243,24 +262,33 @@ fn everyones_pages_are_those_of_each_alone() {
 
 #[test]
 fn a_stop_is_heard() {
-    let model = fit_rows(&random_rows(), ITEM_KNN);
+    let model = fit_rows(&random_rows(), item_knn());
     let watch = Watch::new();
     watch.stop();
     assert_eq!(model.recommend_all(1, true, &watch).unwrap_err(), Error::Stopped(Stopped));
-    let refused = fit(&interactions(&random_rows()), &Params::default().check().unwrap(), &watch)
-        .unwrap_err();
-    assert_eq!(refused, Error::Stopped(Stopped));
+    for method in every_method() {
+        let params = Params { method, ..Params::default() }.check().unwrap();
+        let refused = fit(&interactions(&random_rows()), &params, &watch).unwrap_err();
+        assert_eq!(refused, Error::Stopped(Stopped));
+    }
 }
 
 #[test]
 fn a_stored_model_comes_back_equal() {
-    let model = fit_rows(&random_rows(), ITEM_KNN);
-    assert_eq!(Recommender::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    for method in every_method() {
+        let model = fit_rows(&random_rows(), method);
+        assert_eq!(Recommender::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    }
 }
 
 #[test]
 fn damaged_bytes_are_refused_or_harmless() {
-    let model = fit_rows(&random_rows(), ITEM_KNN);
+    every_method().into_iter().for_each(check_damaged_bytes);
+}
+
+#[track_caller]
+fn check_damaged_bytes(method: Method) {
+    let model = fit_rows(&random_rows(), method);
     let bytes = model.to_bytes().unwrap();
     for length in [0, 1, 2, 10, bytes.len() - 1] {
         assert!(Recommender::from_bytes(&bytes[..length]).is_err(), "{length}");
@@ -322,7 +350,7 @@ fn an_item_of_one_buyer_is_no_proof() {
     let user = model.user_keys.find_integer(31);
     let page = model.recommend(user, 2, true).unwrap();
     assert_eq!(model.item_keys.label(page[0].item), "2");
-    let without = fit_rows(&rows, ITEM_KNN);
+    let without = fit_rows(&rows, item_knn());
     let similarity = |model: &Recommender| model.similar_items(2, 1).unwrap()[0].1;
     assert!(similarity(&model) < similarity(&without) / 4.0);
 }

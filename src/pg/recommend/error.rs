@@ -50,7 +50,7 @@ impl From<Error> for Report {
             Error::UnknownFormat { .. } | Error::Damaged { .. } => {
                 report(Code::ERRCODE_DATA_CORRUPTED, message)
             }
-            Error::LengthMismatch { .. } | Error::OutOfRange { .. } => {
+            Error::NoRecommender { .. } | Error::LengthMismatch { .. } | Error::OutOfRange { .. } => {
                 report(Code::ERRCODE_INTERNAL_ERROR, message)
             }
             Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),

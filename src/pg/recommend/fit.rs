@@ -5,17 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::events::{Names, WORK, read};
+use super::required;
 use super::served::{Served, payload};
-use super::{places, required};
+use crate::algo::declared::{self, Settings};
 use crate::algo::memory;
-use crate::algo::recommend::{
-    self, Evaluation, Interactions, ItemKnnOptions, Method, Params, Split, Stratum,
-};
+use crate::algo::recommend::{self, Evaluation, Interactions, Method, Params, Split, Stratum};
 use crate::pg::error::{Error, Report};
 use crate::pg::guc;
 use crate::pg::models::publish;
 use crate::pg::models::registry::{self, Filing, NewVersion, Stored, Version};
-use crate::pg::options::one_of;
+use crate::pg::options::{self, Json};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
@@ -32,8 +31,7 @@ fn fit_recommender(
     weight_column: Option<&str>,
     time_column: Option<&str>,
     algorithm: Option<&str>,
-    neighbors: Option<i32>,
-    shrinkage: Option<f64>,
+    parameters: Option<Json>,
     holdout: Option<f64>,
     seed: Option<i64>,
     activate: Option<bool>,
@@ -61,20 +59,23 @@ fn fit_recommender(
     >,
     Report,
 > {
+    let algorithm =
+        options::algorithm(required(algorithm, "algorithm")?, &recommend::algorithms())?;
+    let settings = required(parameters, "parameters")?.settings("parameters", algorithm)?;
     let arguments = Arguments {
         user_column: required(user_column, "user_column")?.to_owned(),
         item_column: required(item_column, "item_column")?.to_owned(),
         weight_column: weight_column.map(str::to_owned),
         time_column: time_column.map(str::to_owned),
-        algorithm: required(algorithm, "algorithm")?.to_owned(),
-        neighbors: required(neighbors, "neighbors")?,
-        shrinkage: required(shrinkage, "shrinkage")?,
+        algorithm: algorithm.name.to_owned(),
+        parameters: settings.to_json(),
         holdout: required(holdout, "holdout")?,
         seed: required(seed, "seed")?,
         refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
     let filing = Filing::of(activate, publish, keep_versions)?;
-    let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, filing)?;
+    let (model, source) = (required(model, "model")?, required(source, "source")?);
+    let fitted = fit(model, source, &arguments, &settings, filing)?;
     if filing.publishes() {
         publish::follow(&fitted.version, None)?;
     }
@@ -102,12 +103,14 @@ pub(super) fn fit_again(
     source: &str,
     parameters: &serde_json::Value,
 ) -> Result<Version, Report> {
-    let arguments = Arguments::deserialize(parameters).map_err(|error| Error::CorruptModel {
-        name: live.name.clone(),
-        version: live.version,
-        why: error.to_string(),
-    })?;
-    Ok(fit(&live.name, source, &arguments, Filing::REFIT)?.version)
+    let corrupt = |why: String| {
+        let why = format!("its parameters are not those of a fit ({why})");
+        Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
+    };
+    let arguments =
+        Arguments::deserialize(parameters).map_err(|error| corrupt(error.to_string()))?;
+    let settings = arguments.settings().map_err(corrupt)?;
+    Ok(fit(&live.name, source, &arguments, &settings, Filing::REFIT)?.version)
 }
 
 /// The arguments by which a fit is run again, under their names in SQL.
@@ -120,12 +123,20 @@ struct Arguments {
     #[serde(skip_serializing_if = "Option::is_none")]
     time_column: Option<String>,
     algorithm: String,
-    neighbors: i32,
-    shrinkage: f64,
+    /// Of the algorithm, all of them.
+    parameters: serde_json::Map<String, serde_json::Value>,
     holdout: f64,
     seed: i64,
-    #[serde(default)]
     refit_on_all: bool,
+}
+
+impl Arguments {
+    /// The algorithm's parameters as they were stored, or why they are none.
+    fn settings(&self) -> Result<Settings, String> {
+        let algorithm = declared::named(&self.algorithm, &recommend::algorithms())
+            .map_err(|_| format!("algorithm \"{}\" is not known", self.algorithm))?;
+        algorithm.stored(&self.parameters).map_err(|error| error.to_string())
+    }
 }
 
 struct Fitted {
@@ -136,14 +147,20 @@ struct Fitted {
     evaluation: Option<Evaluation>,
 }
 
-fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Result<Fitted, Report> {
+fn fit(
+    model: &str,
+    source: &str,
+    arguments: &Arguments,
+    settings: &Settings,
+    filing: Filing,
+) -> Result<Fitted, Report> {
     let names = Names {
         user: &arguments.user_column,
         item: &arguments.item_column,
         weight: arguments.weight_column.as_deref(),
         time: arguments.time_column.as_deref(),
     };
-    let method = method_of(arguments)?;
+    let method = Method::try_from(settings)?;
     let params = Params {
         method,
         holdout: split_of(arguments.holdout, arguments.seed, names.time.is_some())?,
@@ -172,7 +189,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Resu
     let version = registry::store(&NewVersion {
         model,
         kind: Served::KIND,
-        algorithm: &arguments.algorithm,
+        algorithm: settings.algorithm().name,
         payload: &payload(&events.columns, &recommender)?,
         n_rows: events.frame.n_rows,
         features: used.into_iter().flatten().map(str::to_owned).collect(),
@@ -196,13 +213,6 @@ fn unmeasured(interactions: &Interactions, n_unknown_users: usize) -> &'static s
         Some(_) => "after the cut no user has an item that is new to him",
         None => "no user has items to spare",
     }
-}
-
-fn method_of(arguments: &Arguments) -> Result<Method, Report> {
-    let neighbors = places(Some(arguments.neighbors), "neighbors")?;
-    let item_knn = ItemKnnOptions { neighbors, shrinkage: arguments.shrinkage };
-    let methods = [("item_knn", Method::ItemKnn(item_knn)), ("popular", Method::Popular)];
-    one_of("algorithm", &arguments.algorithm, &methods)
 }
 
 /// With times the last are held out, as a recommender meets them: it knows nothing of the future.

@@ -10,38 +10,51 @@ mod nearest;
 use super::learner::{Personal, Ranker, Room};
 use super::page::{History, Scores};
 use super::{Error, Interactions, Sparse};
+use crate::algo::declared::{Algorithm, Number, Parameter, Settings, Whole};
 use crate::algo::memory::Refused;
 use crate::algo::stop::{Stopped, Watch};
 use serde::{Deserialize, Serialize};
+use std::ops::Bound;
 
+pub(super) static ALGORITHM: Algorithm = Algorithm {
+    name: "item_knn",
+    meaning: "items like those that a user has: cosine between items over the users that have them",
+    source: "Sarwar, Karypis, Konstan and Riedl, Item-based collaborative filtering (2001)",
+    parameters: &[Parameter::Whole(NEIGHBORS), Parameter::Number(SHRINKAGE)],
+};
+
+const NEIGHBORS: Whole = Whole {
+    name: "neighbors",
+    meaning: "most similar items that are kept for each item",
+    least: 1,
+    most: 10_000,
+    default: 100,
+};
+
+/// Nothing is lost by it (MovieLens-100K, nDCG@10: .4308 with 10, .4315 without), and one buyer is no proof.
+const SHRINKAGE: Number = Number {
+    name: "shrinkage",
+    meaning: "so many users more in a similarity's denominator: pairs that few users have weigh less",
+    least: Bound::Included(0.0),
+    most: Bound::Unbounded,
+    default: 10.0,
+};
+
+/// Its parameters, within their ranges.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Most similar items kept for each item.
-    pub neighbors: usize,
-    /// Added to the denominator of a similarity, so that pairs resting on few users weigh less.
-    pub shrinkage: f64,
+    neighbors: usize,
+    shrinkage: f64,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        // Nothing is lost by the shrinkage (MovieLens-100K, nDCG@10: .4308 with 10, .4315 without), and one buyer is no proof.
-        Self { neighbors: 100, shrinkage: 10.0 }
+impl From<&Settings> for Options {
+    fn from(settings: &Settings) -> Self {
+        let neighbors = settings.whole(&NEIGHBORS) as usize;
+        Self { neighbors, shrinkage: settings.number(&SHRINKAGE) }
     }
 }
 
 impl Options {
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let out_of_range =
-            |name, value: f64, expected| Err(Error::InvalidParameter { name, value, expected });
-        if self.neighbors == 0 {
-            return out_of_range("neighbors", 0.0, "at least 1");
-        }
-        if !(self.shrinkage >= 0.0 && self.shrinkage.is_finite()) {
-            return out_of_range("shrinkage", self.shrinkage, "a finite number of at least 0");
-        }
-        Ok(())
-    }
-
     pub(super) fn room(&self, interactions: &Interactions) -> Room {
         /// A neighbor in the lists, in their transpose, and in the stored bytes.
         const NEIGHBOR_BYTES: usize = 24;
@@ -151,7 +164,7 @@ mod tests {
         let users = Column::integer("u", vec![1, 1, 1, 2, 2, 3]);
         let items = Column::text("i", ["a", "b", "c", "a", "d", "e"].map(Some));
         let found = Interactions::from_columns(&users, &items, None, None, &Watch::new()).unwrap();
-        let most = |neighbors| Options { neighbors, ..Options::default() }.most_neighbors(&found);
+        let most = |neighbors| Options { neighbors, shrinkage: 0.0 }.most_neighbors(&found);
         // a meets b, c and d; b and c two each; d one; e none.
         assert_eq!(most(100), 3 + 2 + 2 + 1);
         assert_eq!(most(2), 2 + 2 + 2 + 1);

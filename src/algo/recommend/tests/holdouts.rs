@@ -84,7 +84,7 @@ fn a_model_is_of_the_training_rows_unless_all_are_asked_for() {
 
 #[test]
 fn a_model_is_evaluated_by_key_on_interactions_from_elsewhere() {
-    let model = fit_rows(&[(1, 10), (1, 11), (2, 10), (3, 12)], ITEM_KNN);
+    let model = fit_rows(&[(1, 10), (1, 11), (2, 10), (3, 12)], item_knn());
     let evaluated = |rows: &[_]| evaluate(&model, &interactions(rows), 1, &Watch::new()).unwrap();
     // User 2 goes on to take 11, which is first on its page, and 99, which the model does not know; 10 it had.
     let found = evaluated(&[(2, 11), (2, 99), (2, 10), (77, 10)]);
