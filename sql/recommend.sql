@@ -82,7 +82,7 @@ RETURNS TABLE (similar_item bigint, similarity double precision, rank integer)
 LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10
 AS 'MODULE_PATHNAME', 'similar_items_bigint_wrapper';
 COMMENT ON FUNCTION persona.similar_items(text, bigint, integer) IS
-    'the items that the same users have, most similar first; no row for an item that the model does not know';
+    'the items that the same users have, most similar first, of a model of item_knn; no row for an item that it does not know';
 
 CREATE FUNCTION persona.similar_items(model text, item text, n integer DEFAULT 10)
 RETURNS TABLE (similar_item text, similarity double precision, rank integer)

@@ -212,6 +212,34 @@ class Nearest(Popular):
         return self.ranked(scores, history, n)
 
 
+class Alike(Popular):
+    """user_knn over {user: {item: weight}}, with whole weights."""
+
+    def __init__(self, histories, neighbors, shrinkage):
+        super().__init__(histories)
+        self.histories, self.neighbors, self.shrinkage = histories, neighbors, shrinkage
+
+    def length(self, history):
+        norm = math.sqrt(sum(weight * weight for weight in history.values()))
+        return norm, norm * math.sqrt(self.shrinkage / len(history))
+
+    def page(self, history, n):
+        norm, shrunk = self.length(history)
+        similar = {}
+        for user, other in self.histories.items():
+            dot = sum(weight * other[item] for item, weight in history.items() if item in other)
+            if dot:
+                other_norm, other_shrunk = self.length(other)
+                similar[user] = single(dot / (norm * other_norm + shrunk * other_shrunk))
+        scores, speaking = defaultdict(float), Counter()
+        for user in sorted(similar, key=lambda user: (-similar[user], user)):
+            for item in self.histories[user]:
+                if speaking[item] < self.neighbors:
+                    speaking[item] += 1
+                    scores[item] += similar[user]
+        return self.ranked(scores, history, n)
+
+
 def measured(histories, taken, k=10, neighbors=10, shrinkage=3.0, learner=Nearest):
     """The figures of a holdout: what was learned from, and what its users took."""
     model = learner(histories, neighbors, shrinkage)
@@ -276,6 +304,35 @@ def test_the_figures_of_a_random_holdout_are_those_of_the_same_split_computed_ou
             # Asked about the rows of its fit, the model gives the figures of its holdout: it has learned from the rest alone.
             (again,) = session.query("SELECT * FROM persona.evaluate_recommender('m', 'purchases')").dicts()
             check_figures(again, {"n_users": found["n_test_users"], "ndcg": found["ndcg_at_10"], "recall": found["recall_at_10"], "popular_ndcg": found["popular_ndcg_at_10"]})
+
+
+def test_user_knn_is_the_same_formula_computed_outside(cluster):
+    with cluster.connect() as session:
+        session.query(PURCHASES)
+        for weighted in (False, True):
+            histories = defaultdict(dict)
+            for user, item, quantity in session.rows(f"SELECT user_id, item_id, {'sum(quantity)' if weighted else '1'}::bigint FROM purchases GROUP BY user_id, item_id"):
+                histories[user][item] = quantity
+            named = ", weight_column => 'quantity'" if weighted else ""
+            session.query(f"SELECT FROM persona.fit_recommender('all', 'purchases', algorithm => 'user_knn', holdout => 0, {PARAMETERS}{named})")
+            model = Alike(histories, 10, 3.0)
+            for user, items in session.rows("SELECT user_key::integer, array_agg(item::integer ORDER BY rank) FROM persona.recommend_all('all', 15) GROUP BY 1"):
+                found = [int(item) for item in items.strip("{}").split(",")] if isinstance(items, str) else items
+                assert found == model.page(histories[user], 15), (user, found)
+            for basket in ([3], [3, 14, 25], [40, 41, 999]):
+                known = {item: 1 for item in basket if item in model.popularity}
+                found = [row[0] for row in session.rows(f"SELECT item FROM persona.recommend_for('all', ARRAY{basket}::bigint[], 15)")]
+                assert found == model.page(known, 15), (basket, found)
+            # And so are the figures of a holdout by time.
+            cut = "(SELECT at FROM purchases ORDER BY at OFFSET (SELECT round(count(*) * 0.7)::bigint - 1 FROM purchases) LIMIT 1)"
+            train, taken = defaultdict(dict), defaultdict(set)
+            for user, item, quantity in session.rows(f"SELECT user_id, item_id, {'sum(quantity)' if weighted else '1'}::bigint FROM purchases WHERE at <= {cut} GROUP BY user_id, item_id"):
+                train[user][item] = quantity
+            for user, item in session.rows(f"SELECT user_id, item_id FROM purchases GROUP BY user_id, item_id HAVING min(at) > {cut}"):
+                taken[user].add(item)
+            (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', time_column => 'at', algorithm => 'user_knn', holdout => 0.3, {PARAMETERS}{named})").dicts()
+            check_figures(found, measured(train, taken, learner=Alike))
+            session.query("SELECT persona.drop_model(model) FROM persona.models")
 
 
 def test_the_figures_of_a_holdout_by_time_are_those_of_a_split_in_sql(cluster):

@@ -5,6 +5,7 @@
 
 use super::item_knn::{self, ItemKnn};
 use super::page::{History, Scores};
+use super::user_knn::{self, UserKnn};
 use super::{Error, Interactions, Sparse, popular};
 use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory::Refused;
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub enum Method {
     /// Cosine between items over the users that have them.
     ItemKnn(item_knn::Options),
+    /// Cosine between users over the items that they have.
+    UserKnn(user_knn::Options),
     /// The same list for everyone: items by the number of their users.
     Popular,
 }
@@ -24,12 +27,14 @@ pub enum Method {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Learner {
     ItemKnn(ItemKnn),
+    UserKnn(UserKnn),
     Popular,
 }
 
 /// What a recommender can be fitted by, and what is made of its parameters.
-static ALL: [(&Algorithm, fn(&Settings) -> Method); 2] = [
+static ALL: [(&Algorithm, fn(&Settings) -> Method); 3] = [
     (&item_knn::ALGORITHM, |settings| Method::ItemKnn(settings.into())),
+    (&user_knn::ALGORITHM, |settings| Method::UserKnn(settings.into())),
     (&popular::ALGORITHM, |_| Method::Popular),
 ];
 
@@ -59,6 +64,7 @@ impl Method {
     pub fn room(&self, interactions: &Interactions) -> Room {
         match self {
             Self::ItemKnn(options) => options.room(interactions),
+            Self::UserKnn(options) => options.room(interactions),
             Self::Popular => Room::default(),
         }
     }
@@ -73,6 +79,9 @@ impl Method {
         match self {
             Self::ItemKnn(options) => {
                 Ok(Learner::ItemKnn(options.learn(histories, popularity, watch)?))
+            }
+            Self::UserKnn(options) => {
+                Ok(Learner::UserKnn(options.learn(histories, popularity.len(), watch)?))
             }
             Self::Popular => Ok(Learner::Popular),
         }
@@ -92,6 +101,7 @@ impl Learner {
     pub(super) fn personal(&self) -> Option<&dyn Personal> {
         match self {
             Self::ItemKnn(learned) => Some(learned),
+            Self::UserKnn(learned) => Some(learned),
             Self::Popular => None,
         }
     }
@@ -100,6 +110,7 @@ impl Learner {
     pub(super) fn similar_items(&self) -> Result<&Sparse, Error> {
         match self {
             Self::ItemKnn(learned) => Ok(learned.similar_items()),
+            Self::UserKnn(_) => Err(Error::NoSimilarItems { known: "which users are alike" }),
             Self::Popular => Err(Error::NoSimilarItems { known: "how popular items are" }),
         }
     }
@@ -108,14 +119,16 @@ impl Learner {
     pub(super) fn is_sound(&self, n_items: usize) -> bool {
         match self {
             Self::ItemKnn(learned) => learned.is_sound(n_items),
+            Self::UserKnn(learned) => learned.is_sound(),
             Self::Popular => true,
         }
     }
 
     /// Makes what is not stored, after it was read.
-    pub(super) fn complete(&mut self, _histories: &Sparse, n_items: usize) {
+    pub(super) fn complete(&mut self, histories: &Sparse, n_items: usize) {
         match self {
             Self::ItemKnn(learned) => learned.complete(n_items),
+            Self::UserKnn(learned) => learned.complete(histories, n_items),
             Self::Popular => {}
         }
     }

@@ -15,6 +15,7 @@ mod popularity;
 mod sparse;
 mod split;
 mod top;
+mod user_knn;
 
 pub use evaluate::{Evaluation, Quality, evaluate};
 pub use interactions::{Columns, Interactions, Past};
