@@ -57,6 +57,9 @@ impl From<Error> for Report {
             }
             Error::ColumnType { .. } => report(Code::ERRCODE_DATATYPE_MISMATCH, message)
                 .set_hint("The type is another one than at the fit: cast the column."),
+            Error::NotExportable => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Fit it with algorithm => 'logistic', whose models can be."),
+            Error::UnknownAlgorithm { .. } => report(Code::ERRCODE_INTERNAL_ERROR, message),
             Error::BadModel { .. } => report(Code::ERRCODE_DATA_CORRUPTED, message),
             Error::DimensionMismatch { .. } => report(Code::ERRCODE_INTERNAL_ERROR, message),
             Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),

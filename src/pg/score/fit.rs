@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::algo::declared::{self, Settings};
 use crate::algo::frame::{Column, Frame, TextBuilder, Values, base_name};
-use crate::algo::score::{self, Fit, Params, Scorer, ValidParams, order};
+use crate::algo::score::inputs::order;
+use crate::algo::score::{self, Fit, Params, Scorer, ValidParams};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};

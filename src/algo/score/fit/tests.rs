@@ -1,8 +1,9 @@
 use super::*;
 use crate::algo::declared::Settings;
 use crate::algo::random::Random;
-use crate::algo::score::pipeline::Kind;
-use crate::algo::score::scorer::Cell;
+use crate::algo::score::additive::sigmoid;
+use crate::algo::score::inputs::{Cell, Kind};
+use crate::algo::score::logistic;
 use crate::algo::stop::Stopped;
 
 /// Two numbers, one of them with missing values, a text with missing values, and what follows from them.
@@ -16,7 +17,7 @@ pub(crate) fn sample(n_rows: usize) -> (Frame, Column) {
         x.push(value);
         y.push(if random.below(3) == 0 { f64::NAN } else { 1e6 + random.uniform() });
         c.push(level);
-        let bought = random.uniform() < logistic::sigmoid(margin);
+        let bought = random.uniform() < sigmoid(margin);
         target.push(Some(if bought { "true" } else { "false" }));
     }
     let columns = vec![Column::number("x", x), Column::text("c", c), Column::number("y", y)];
@@ -84,10 +85,10 @@ fn the_model_is_the_one_that_was_measured_unless_all_rows_are_asked_for() {
     assert_eq!((all.scorer.n_rows, train.scorer.n_rows), (400, 300));
     assert_eq!(all.scorer.metrics, train.scorer.metrics);
     assert_eq!(all.holdout, train.holdout);
-    assert_ne!(all.scorer.coefficients, train.scorer.coefficients);
+    assert_ne!(all.scorer.learner, train.scorer.learner);
     let none = fitted(&frame, &target, Params { holdout: 0.0, ..Params::default() }).unwrap();
     assert_eq!(none.scorer.metrics, None);
-    assert_eq!(none.scorer.coefficients, all.scorer.coefficients);
+    assert_eq!(none.scorer.learner, all.scorer.learner);
     assert_eq!(none.holdout, Holdout::default());
 }
 
@@ -106,7 +107,7 @@ fn the_figures_are_those_of_the_scores_that_are_kept() {
 #[test]
 fn a_holdout_of_one_class_has_no_ranking_metric() {
     let (frame, target) = sample(100);
-    let labels = target::code(&target, None).unwrap().labels;
+    let labels = inputs::code(&target, None).unwrap().labels;
     let first = labels.iter().position(|&label| label).unwrap();
     let mask = (0..100).map(|i| i == first).collect();
     let params = Params { holdout_rows: Some(mask), ..Params::default() };
@@ -157,7 +158,7 @@ fn an_empty_string_is_not_a_missing_one() {
     assert!(scorer.score_row(&[Cell::Text(None)]) < 0.4);
     // Unseen and no level was rare: all zero, the intercept alone.
     let unseen = scorer.score_row(&[Cell::Text(Some("new"))]);
-    assert_eq!(unseen, logistic::sigmoid(scorer.intercept));
+    assert_eq!(unseen, sigmoid(scorer.learner.linear().unwrap().intercept));
 }
 
 #[test]

@@ -8,33 +8,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::ops::Bound;
-
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, s};
 use rayon::prelude::*;
 
-use super::Error;
-use super::pipeline::{Design, MAX_CATEGORIES, NO_COLUMN};
 use crate::algo::cholesky::{back_substitute, factorise};
-use crate::algo::declared::{Algorithm, Number, Parameter};
+use crate::algo::score::Error;
+use crate::algo::score::inputs::{Design, NO_COLUMN};
 use crate::algo::stop::{Stopped, Watch};
-
-pub static ALGORITHM: Algorithm = Algorithm {
-    name: "logistic",
-    meaning: "logistic regression by Newton's method",
-    source: "Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), 4.4",
-    parameters: &[Parameter::Number(L2), Parameter::Whole(MAX_CATEGORIES)],
-};
-
-/// The fit minimises the summed log-loss + l2 / 2 |w|², so 1 is scikit-learn's C = 1.
-pub const L2: Number = Number {
-    name: "l2",
-    meaning: "penalty on the squared weights; the reciprocal of scikit-learn's C",
-    least: Bound::Included(0.0),
-    most: Bound::Unbounded,
-    default: 1.0,
-};
 
 /// Above this the Hessian alone would take more than 32 MB, and there is one for each of several chunks.
 pub const MAX_COLUMNS: usize = 2048;
@@ -102,12 +83,6 @@ pub fn solve(
         return Err(Error::Separated { iterations });
     }
     Ok(Solution { weights, iterations, converged, gradient: here.gradient_size(), loss: here.loss })
-}
-
-pub fn sigmoid(x: f64) -> f64 {
-    // exp of a negative number alone, so that neither end overflows.
-    let e = (-x.abs()).exp();
-    if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
 fn log_odds(labels: &[bool]) -> f64 {

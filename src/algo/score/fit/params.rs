@@ -1,7 +1,7 @@
 //! What a caller may ask of a fit, and the checked form that the fit takes.
 
-use super::{Error, logistic};
 use crate::algo::declared::Settings;
+use crate::algo::score::{Error, logistic};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
@@ -16,7 +16,6 @@ pub struct Params {
     pub refit_on_all: bool,
     /// The class whose probability is the score; by default the last in sort order.
     pub positive: Option<String>,
-    pub max_iterations: usize,
     pub seed: i64,
 }
 
@@ -28,7 +27,6 @@ impl Default for Params {
             holdout_rows: None,
             refit_on_all: false,
             positive: None,
-            max_iterations: 100,
             seed: 0,
         }
     }
@@ -45,12 +43,6 @@ impl Params {
             "holdout",
             self.holdout,
             "a share from 0 to 0.9",
-        )?;
-        require(
-            (1..=10_000).contains(&self.max_iterations),
-            "max_iterations",
-            self.max_iterations,
-            "a whole number from 1 to 10000",
         )?;
         Ok(ValidParams(self))
     }
@@ -96,6 +88,5 @@ mod tests {
     fn parameters_out_of_range_are_refused_by_name() {
         check_refused(Params { holdout: 1.0, ..Params::default() }, "holdout");
         check_refused(Params { holdout: f64::NAN, ..Params::default() }, "holdout");
-        check_refused(Params { max_iterations: 0, ..Params::default() }, "max_iterations");
     }
 }
