@@ -106,6 +106,17 @@ pub fn named(name: &str, all: &[&'static Algorithm]) -> Result<&'static Algorith
     all.iter().find(|algorithm| algorithm.name == name).copied().ok_or_else(names)
 }
 
+/// The words of pairs of a word and what it stands for.
+pub const fn words<T: Copy, const N: usize>(all: &[(&'static str, T); N]) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut place = 0;
+    while place < N {
+        words[place] = all[place].0;
+        place += 1;
+    }
+    words
+}
+
 /// A value for each parameter of one algorithm, each within its range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -167,6 +178,16 @@ impl Settings {
         }
     }
 
+    /// What the word stands for, among the pairs that the parameter has its words of.
+    pub fn meant<T: Copy, const N: usize>(
+        &self,
+        parameter: &Word,
+        all: &[(&'static str, T); N],
+    ) -> T {
+        let word = self.word(parameter);
+        all.iter().find(|(one, _)| *one == word).unwrap_or(&all[0]).1
+    }
+
     pub fn flag(&self, parameter: &Flag) -> bool {
         match self.value(parameter.name) {
             Some(Value::Flag(value)) => value,
@@ -223,6 +244,7 @@ impl Parameter {
     /// Numbers as PostgreSQL writes a range, `[0,1)`, and words in a list; every flag is in range.
     pub fn range(&self) -> Option<String> {
         match self {
+            Self::Whole(Whole { least: i64::MIN, most: i64::MAX, .. }) => Some("(,)".to_owned()),
             Self::Whole(whole) => Some(format!("[{},{}]", whole.least, whole.most)),
             Self::Number(number) => Some(number.range()),
             Self::Word(word) => Some(word.words.join(", ")),
@@ -233,6 +255,9 @@ impl Parameter {
     /// What may be given, for a hint.
     pub fn valid(&self) -> String {
         match self {
+            Self::Whole(Whole { least: i64::MIN, most: i64::MAX, .. }) => {
+                "a whole number".to_owned()
+            }
             Self::Whole(Whole { least, most, .. }) => {
                 format!("a whole number from {least} to {most}")
             }

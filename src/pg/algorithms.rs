@@ -4,14 +4,16 @@ use pgrx::prelude::*;
 
 use super::kind::Kind;
 use crate::algo::declared::Algorithm;
+use crate::algo::segment::params::KMEANS;
+use crate::algo::shapes::GAUSSIAN_MIXTURE;
 use crate::algo::{recommend, score};
 
-/// The algorithms of a kind whose fit is given one by name.
+/// The algorithms of a kind: a fit is given one by name, or is an aggregate of that name.
 fn of(kind: Kind) -> Vec<&'static Algorithm> {
     match kind {
         Kind::Scorer => score::algorithms(),
         Kind::Recommender => recommend::algorithms(),
-        Kind::Segments => Vec::new(),
+        Kind::Segments => vec![&KMEANS, &GAUSSIAN_MIXTURE],
     }
 }
 

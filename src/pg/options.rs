@@ -47,6 +47,31 @@ impl Json {
         }
         Ok(settings)
     }
+
+    /// Values for the options of an aggregate: the parameters of what it fits by, and some that are its own, as they were given.
+    pub(crate) fn options(
+        &self,
+        argument: &str,
+        algorithm: &'static Algorithm,
+        own: &[&str],
+    ) -> Result<(Settings, Vec<Given<'_>>), Report> {
+        let valid =
+            algorithm.names() + &own.iter().map(|name| format!(", {name}")).collect::<String>();
+        let entries = self.entries(argument, &format!("a JSON object with any of {valid}"))?;
+        let is_own = |given: &Given| own.contains(&given.name.as_str());
+        let (own, parameters): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_own);
+        let mut settings = algorithm.defaults();
+        for given in parameters {
+            settings.set(&given.name, given.text).map_err(|error| match error {
+                declared::Error::Invalid { valid, .. } => given.invalid(&valid),
+                declared::Error::Unknown { name: option, .. } => {
+                    Error::UnknownOption { option, valid: valid.clone() }.into()
+                }
+                error => error.into(),
+            })?;
+        }
+        Ok((settings, own))
+    }
 }
 
 /// An option as it was given.
@@ -69,24 +94,6 @@ impl Given<'_> {
 
     pub(crate) fn whole(&self) -> Result<i64, Report> {
         self.read().ok_or_else(|| self.invalid("a whole number"))
-    }
-
-    pub(crate) fn count(&self) -> Result<i64, Report> {
-        let count = self.whole()?;
-        if (1..=i64::from(i32::MAX)).contains(&count) {
-            Ok(count)
-        } else {
-            Err(self.invalid("a whole number from 1 to 2147483647"))
-        }
-    }
-
-    pub(crate) fn number(&self) -> Result<f64, Report> {
-        self.read().ok_or_else(|| self.invalid("a number"))
-    }
-
-    pub(crate) fn one_of<T: Copy>(&self, valid: &[(&str, T)]) -> Result<T, Report> {
-        let word: Option<String> = self.read();
-        meaning(word.as_deref(), valid).ok_or_else(|| self.invalid(&words(valid)))
     }
 }
 

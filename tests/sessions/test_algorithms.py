@@ -6,8 +6,9 @@ import re
 from lib import models
 from lib.pgwire import ServerError
 
-# Of each kind a fit by an algorithm, whose parameters are given as a literal without a type.
+# Of each kind a fit by an algorithm, whose parameters are given as a literal without a type. The algorithms of segments are aggregates.
 FIT = {
+    "segments": "SELECT persona.{algorithm}(ARRAY[spend, visits], 2, '{parameters}') FROM customers",
     "scorer": "SELECT FROM persona.fit_scorer('new', 'SELECT spend, visits, city, id % 4 = 0 AS y FROM customers', 'y', algorithm => '{algorithm}', parameters => '{parameters}')",
     "recommender": "SELECT FROM persona.fit_recommender('new', 'events', algorithm => '{algorithm}', parameters => '{parameters}')",
 }
@@ -65,6 +66,9 @@ def test_each_value_within_a_range_is_taken_and_none_beyond_it(cluster):
                 continue
             name = row["parameter"]
             taken, refused = values_of(row)
+            if name == "n_init":
+                # So many starts are within the range, and take days.
+                taken = ["3"]
             for value in (as_json(row), *taken):
                 error = fit(session, row, f'{{"{name}": {value}}}')
                 assert error is None or f'"{name}"' not in error.message, f"{row['algorithm']} {name} {value}: {error}"
@@ -83,12 +87,17 @@ def test_the_list_is_all_that_is_known(cluster):
         rows = listed(session)
         for kind in {row["kind"] for row in rows}:
             names = list(dict.fromkeys(row["algorithm"] for row in rows if row["kind"] == kind))
-            error = fit(session, {"kind": kind, "algorithm": "none such"}, "{}")
-            assert (error.sqlstate, error.message) == ("22023", 'invalid value for "algorithm": none such'), error
-            assert error.hint == f"Valid: {', '.join(names)}.", error.hint
+            if kind != "segments":
+                error = fit(session, {"kind": kind, "algorithm": "none such"}, "{}")
+                assert (error.sqlstate, error.message) == ("22023", 'invalid value for "algorithm": none such'), error
+                assert error.hint == f"Valid: {', '.join(names)}.", error.hint
             for name in names:
                 parameters = [row["parameter"] for row in rows if (row["kind"], row["algorithm"]) == (kind, name) and row["parameter"]]
                 error = fit(session, {"kind": kind, "algorithm": name}, '{"none such": 1}')
+                if kind == "segments":
+                    assert (error.sqlstate, error.message) == ("22023", 'unknown option "none such"'), error
+                    assert error.hint.startswith(f"Valid options: {', '.join(parameters)}"), error.hint
+                    continue
                 assert (error.sqlstate, error.message) == ("22023", 'unknown parameter "none such"'), error
                 said = f'Parameters of "{name}": {", ".join(parameters)}.' if parameters else f'Algorithm "{name}" has no parameters.'
                 assert error.hint == said, error.hint
@@ -98,7 +107,7 @@ def test_a_refit_fits_with_what_the_fit_was_given(cluster):
     with cluster.connect() as session:
         models.make_data(session, 200, 30)
         rows = listed(session)
-        for kind, algorithm in dict.fromkeys((row["kind"], row["algorithm"]) for row in rows):
+        for kind, algorithm in dict.fromkeys((row["kind"], row["algorithm"]) for row in rows if row["kind"] != "segments"):
             own = [row for row in rows if (row["kind"], row["algorithm"]) == (kind, algorithm) and row["parameter"]]
             # The first end of each range that is not the default.
             given = {row["parameter"]: json.loads(value) for row in own for value in reversed(values_of(row)[0]) if value != as_json(row)}

@@ -181,6 +181,7 @@ WITH_JSON = {
     "target_encoder_add": ("persona.target_encoder_add(NULL, 'a', 1, 'k', {})", ("smoothing", "folds", "seed")),
     "fit_segments": ("persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend,visits}}', weights => {})", ("spend", "none such")),
     "fit_scorer": ("persona.fit_scorer('scored', 'customers', 'bought', parameters => {})", ("l2", "max_categories", "none such")),
+    "fit_recommender": ("persona.fit_recommender('had', 'events', parameters => {})", ("neighbors", "shrinkage", "none such")),
     "choose_k": ("persona.choose_k('customers', 2, 3, features => '{{spend,visits}}', weights => {})", ("spend", "none such")),
 }
 
