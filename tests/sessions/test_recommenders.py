@@ -5,6 +5,7 @@ import struct
 from collections import Counter, defaultdict
 
 from lib.needs import needs
+from lib.stops import stop
 
 # A type of keys, three writings of one key and one of another, and a text that asks for the first.
 KEYS = {
@@ -333,6 +334,23 @@ def test_user_knn_is_the_same_formula_computed_outside(cluster):
             (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', time_column => 'at', algorithm => 'user_knn', holdout => 0.3, {PARAMETERS}{named})").dicts()
             check_figures(found, measured(train, taken, learner=Alike))
             session.query("SELECT persona.drop_model(model) FROM persona.models")
+
+
+def test_a_question_that_takes_long_can_be_stopped(cluster):
+    with cluster.connect() as session:
+        session.query("""CREATE TABLE taken AS SELECT u AS user_id, (u * 7919 + i * (1 + u % 13)) % 5000 AS item_id FROM generate_series(1, 3000) AS u, generate_series(1, 300) AS i""")
+        session.query("""SELECT FROM persona.fit_recommender('m', 'taken', algorithm => 'user_knn', parameters => '{"neighbors": 10000}', holdout => 0)""")
+        for ask in ("recommend('m', 1, 10000)", "recommend_for('m', (SELECT array_agg(item_id::bigint) FROM taken WHERE user_id < 30), 10000)", "recommend_all('m', 100)"):
+            late = [stop(session, f"SELECT count(*) FROM persona.{ask}", after, by_timeout) for after in (0.02, 0.08) for by_timeout in (True, False)]
+            assert any(one is not None for one in late), f"{ask} has ended before it could be stopped"
+            assert all(one is None or one <= 0.5 for one in late), f"{ask}: {late}"
+        # An interrupt that ends nothing changes nothing.
+        alone = session.rows("SELECT item, score FROM persona.recommend('m', 1, 10000)")
+        with cluster.connect() as other:
+            session.send("SELECT item, score FROM persona.recommend('m', 1, 10000)")
+            for _ in range(20):
+                other.query(f"SELECT pg_log_backend_memory_contexts({session.pid})")
+            assert session.fetch()[-1].rows == alone
 
 
 def test_the_figures_of_a_holdout_by_time_are_those_of_a_split_in_sql(cluster):

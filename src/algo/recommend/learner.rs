@@ -23,12 +23,12 @@ pub enum Method {
     Popular,
 }
 
-/// What was learned, beside how popular the items are.
+/// What was learned, beside how popular the items are. A model stores the place in this list: a new one comes last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Learner {
     ItemKnn(ItemKnn),
-    UserKnn(UserKnn),
     Popular,
+    UserKnn(UserKnn),
 }
 
 /// What a recommender can be fitted by, and what is made of its parameters.
@@ -151,5 +151,10 @@ pub(super) trait Ranker {
     ) -> Result<f64, Stopped>;
 
     /// The item of the history that was scored last that adds most to the score of this one: of equals, the lower key.
-    fn main_reason(&mut self, history: History, item: u32) -> Option<u32>;
+    fn main_reason(
+        &mut self,
+        history: History,
+        item: u32,
+        watch: &Watch,
+    ) -> Result<Option<u32>, Stopped>;
 }

@@ -58,12 +58,13 @@ impl Recommender {
         user: Option<u32>,
         n: usize,
         exclude_seen: bool,
+        watch: &Watch,
     ) -> Result<Vec<Recommendation>, Error> {
         let history = match user {
             Some(user) => self.history_to_repeat(user)?,
             None => History::default(),
         };
-        self.fresh_page(history, n, exclude_seen)
+        self.fresh_page(history, n, exclude_seen, watch)
     }
 
     /// The best `n` for a visitor who has these items, each with weight 1.
@@ -72,6 +73,7 @@ impl Recommender {
         items: &[u32],
         n: usize,
         exclude_given: bool,
+        watch: &Watch,
     ) -> Result<Vec<Recommendation>, Error> {
         let mut items = memory::copied(items)?;
         items.sort_unstable();
@@ -81,7 +83,7 @@ impl Recommender {
         }
         // What a visitor has is known, and not how often: it is no reason to show it.
         let weights = memory::filled(1.0, items.len())?;
-        self.fresh_page(History::of((&items, &weights)), n, exclude_given)
+        self.fresh_page(History::of((&items, &weights)), n, exclude_given, watch)
     }
 
     /// A page for every user of the model.
@@ -172,11 +174,12 @@ impl Recommender {
         history: History,
         n: usize,
         exclude: bool,
+        watch: &Watch,
     ) -> Result<Vec<Recommendation>, Error> {
         check_n(n)?;
         let mut page = Vec::new();
         let desk = &mut Desk::new(self, By::Learner, n)?;
-        self.fill(desk, history, n, exclude, &mut page, &Watch::new())?;
+        self.fill(desk, history, n, exclude, &mut page, watch)?;
         Ok(page)
     }
 
@@ -196,19 +199,9 @@ impl Recommender {
         page: &mut Vec<Recommendation>,
         watch: &Watch,
     ) -> Result<(), Stopped> {
-        let Desk { ranker, scores, best } = desk;
-        scores.clear();
-        if let Some(ranker) = ranker {
-            let most = ranker.score(history, scores, watch)?;
-            if exclude {
-                history.items.iter().for_each(|&item| scores.values[item as usize] = 0.0);
-            } else {
-                for (&item, &repeat) in history.items.iter().zip(history.repeats) {
-                    scores.set(item, most + f64::from(repeat));
-                }
-            }
-            self.fill_by_score(&mut **ranker, history, exclude, scores, best, page);
-        }
+        desk.scores.clear();
+        self.fill_by_score(desk, history, exclude, page, watch)?;
+        let scores = &desk.scores;
         // A page that is still short has every item with a score on it.
         let shown = |item: u32| {
             scores.values[item as usize] > 0.0
@@ -234,13 +227,21 @@ impl Recommender {
 
     fn fill_by_score(
         &self,
-        ranker: &mut dyn Ranker,
+        desk: &mut Desk,
         history: History,
         exclude: bool,
-        scores: &Scores,
-        best: &mut Best,
         page: &mut Vec<Recommendation>,
-    ) {
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        let Desk { ranker: Some(ranker), scores, best } = desk else { return Ok(()) };
+        let most = ranker.score(history, scores, watch)?;
+        if exclude {
+            history.items.iter().for_each(|&item| scores.values[item as usize] = 0.0);
+        } else {
+            for (&item, &repeat) in history.items.iter().zip(history.repeats) {
+                scores.set(item, most + f64::from(repeat));
+            }
+        }
         for &item in &scores.touched {
             let score = scores.values[item as usize];
             if score > 0.0 && score >= best.floor() {
@@ -252,11 +253,12 @@ impl Recommender {
             let because_of = if !exclude && history.is_to_repeat(item) {
                 Some(item)
             } else {
-                ranker.main_reason(history, item)
+                ranker.main_reason(history, item, watch)?
             };
             let rank = page.len() as u32 + 1;
             page.push(Recommendation { item, score, rank, because_of, popular: false });
         }
+        Ok(())
     }
 
     fn candidate(&self, item: u32, score: f64) -> Candidate {

@@ -85,7 +85,7 @@ fn an_item_is_recommended_for_what_is_most_like_it() {
     // Items 0 and 1 share two of their users; user 4 has 0 alone.
     let model =
         fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)], item_knn());
-    let page = model.recommend(Some(3), 1, true).unwrap();
+    let page = model.recommend(Some(3), 1, true, &Watch::new()).unwrap();
     check_page(&page, 1);
     let cosine = 2.0 / (4f64.sqrt() * 2f64.sqrt());
     assert_eq!((page[0].item, page[0].because_of), (1, Some(0)));
@@ -111,7 +111,7 @@ fn pages_are_those_of_dense_arithmetic() {
             .filter(|candidate| candidate.score > 0.0)
             .collect();
         expected.sort_by(top::Candidate::order);
-        let page = model.recommend(Some(user), 5, true).unwrap();
+        let page = model.recommend(Some(user), 5, true, &Watch::new()).unwrap();
         check_page(&page, 5);
         assert_eq!(
             items(&page),
@@ -123,33 +123,33 @@ fn pages_are_those_of_dense_arithmetic() {
 #[test]
 fn an_unknown_user_gets_popular_items_marked_so() {
     let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], item_knn());
-    let page = model.recommend(None, 5, true).unwrap();
+    let page = model.recommend(None, 5, true, &Watch::new()).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [0, 1]);
     assert!(page.iter().all(|recommendation| recommendation.popular));
     assert_eq!(page[0].score, 2.0 / 3.0);
-    assert_eq!(model.recommend_for(&[], 5, true).unwrap(), page);
+    assert_eq!(model.recommend_for(&[], 5, true, &Watch::new()).unwrap(), page);
 }
 
 #[test]
 fn a_page_that_runs_short_is_filled_with_popular_items() {
     let model =
         fit_rows(&[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)], item_knn());
-    let page = model.recommend(Some(5), 3, true).unwrap();
+    let page = model.recommend(Some(5), 3, true, &Watch::new()).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [1, 2]);
     assert_eq!([page[0].popular, page[1].popular], [false, true]);
-    let page = model.recommend(Some(5), 3, false).unwrap();
+    let page = model.recommend(Some(5), 3, false, &Watch::new()).unwrap();
     check_page(&page, 3);
 }
 
 #[test]
 fn the_popular_algorithm_gives_everyone_the_unseen_by_count() {
     let model = fit_rows(&[(1, 0), (1, 1), (2, 1), (3, 1), (3, 2), (4, 2)], Method::Popular);
-    let page = model.recommend(Some(0), 10, true).unwrap();
+    let page = model.recommend(Some(0), 10, true, &Watch::new()).unwrap();
     check_page(&page, 1);
     assert_eq!(items(&page), [2]);
-    assert_eq!(items(&model.recommend(None, 10, true).unwrap()), [1, 2, 0]);
+    assert_eq!(items(&model.recommend(None, 10, true, &Watch::new()).unwrap()), [1, 2, 0]);
     let refused = model.similar_items(0, 3).unwrap_err();
     assert_eq!(refused, Error::NoSimilarItems { known: "how popular items are" });
 }
@@ -157,15 +157,15 @@ fn the_popular_algorithm_gives_everyone_the_unseen_by_count() {
 #[test]
 fn users_who_have_everything_get_an_empty_page_or_what_they_have() {
     let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], item_knn());
-    assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
-    check_page(&model.recommend(Some(0), 5, false).unwrap(), 2);
+    assert_eq!(model.recommend(Some(0), 5, true, &Watch::new()).unwrap(), []);
+    check_page(&model.recommend(Some(0), 5, false, &Watch::new()).unwrap(), 2);
 }
 
 #[test]
 fn one_user_and_one_item_make_a_model() {
     let model = fit_rows(&[(1, 1), (1, 1)], item_knn());
-    assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
-    check_page(&model.recommend(None, 5, true).unwrap(), 1);
+    assert_eq!(model.recommend(Some(0), 5, true, &Watch::new()).unwrap(), []);
+    check_page(&model.recommend(None, 5, true, &Watch::new()).unwrap(), 1);
     let params = Params::default().check().unwrap();
     let evaluation = fit(&interactions(&[(1, 1)]), &params, &Watch::new()).unwrap().1.unwrap();
     assert_eq!(evaluation, Evaluation { quality: None, n_unknown_users: 0 });
@@ -184,8 +184,8 @@ fn check_baskets(method: Method) {
         basket.reverse();
         basket.extend_from_within(..1);
         assert_eq!(
-            model.recommend_for(&basket, 7, true).unwrap(),
-            model.recommend(Some(user), 7, true).unwrap()
+            model.recommend_for(&basket, 7, true, &Watch::new()).unwrap(),
+            model.recommend(Some(user), 7, true, &Watch::new()).unwrap()
         );
     }
 }
@@ -194,14 +194,14 @@ fn check_baskets(method: Method) {
 fn zero_places_and_codes_out_of_range_are_refused() {
     let model = fit_rows(&[(1, 1)], item_knn());
     let no_places = Error::InvalidParameter { name: "n", value: 0.0, expected: "at least 1" };
-    assert_eq!(model.recommend(None, 0, true).unwrap_err(), no_places);
+    assert_eq!(model.recommend(None, 0, true, &Watch::new()).unwrap_err(), no_places);
     assert_eq!(model.recommend_all(0, true, &Watch::new()).unwrap_err(), no_places);
     assert_eq!(model.similar_items(0, 0).unwrap_err(), no_places);
     let no_item = Error::OutOfRange { what: "item", index: 1, n: 1 };
-    assert_eq!(model.recommend_for(&[1, 0], 1, true).unwrap_err(), no_item);
+    assert_eq!(model.recommend_for(&[1, 0], 1, true, &Watch::new()).unwrap_err(), no_item);
     assert_eq!(model.similar_items(1, 1).unwrap_err(), no_item);
     assert_eq!(
-        model.recommend(Some(1), 1, true).unwrap_err(),
+        model.recommend(Some(1), 1, true, &Watch::new()).unwrap_err(),
         Error::OutOfRange { what: "user", index: 1, n: 1 }
     );
 }
@@ -256,7 +256,10 @@ fn check_everyones_pages(method: Method) {
     let pages = model.recommend_all(8, true, &Watch::new()).unwrap();
     assert_eq!(pages.len(), model.n_users());
     for user in 0..model.n_users() {
-        assert_eq!(pages.page(user), model.recommend(Some(user as u32), 8, true).unwrap());
+        assert_eq!(
+            pages.page(user),
+            model.recommend(Some(user as u32), 8, true, &Watch::new()).unwrap()
+        );
     }
 }
 
@@ -331,7 +334,7 @@ fn what_a_user_had_most_and_last_is_what_to_have_again() {
     rows.push((2, 20, 1.0, 0.0));
     let params = Params { holdout: None, ..Params::default() }.check().unwrap();
     let (model, _) = fit(&timed(&rows, None), &params, &Watch::new()).unwrap();
-    let page = model.recommend(Some(0), 9, false).unwrap();
+    let page = model.recommend(Some(0), 9, false, &Watch::new()).unwrap();
     let keys = |page: &[Recommendation]| -> Vec<String> {
         page.iter().map(|place| model.item_keys.label(place.item)).collect()
     };
@@ -348,7 +351,7 @@ fn an_item_of_one_buyer_is_no_proof() {
     let params = Params { holdout: None, ..Params::default() }.check().unwrap();
     let (model, _) = fit(&interactions(&rows), &params, &Watch::new()).unwrap();
     let user = model.user_keys.find_integer(31);
-    let page = model.recommend(user, 2, true).unwrap();
+    let page = model.recommend(user, 2, true, &Watch::new()).unwrap();
     assert_eq!(model.item_keys.label(page[0].item), "2");
     let without = fit_rows(&rows, item_knn());
     let similarity = |model: &Recommender| model.similar_items(2, 1).unwrap()[0].1;

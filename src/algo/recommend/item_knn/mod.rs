@@ -138,7 +138,12 @@ impl Ranker for &ItemKnn {
         Ok(history.weights.iter().map(|&weight| f64::from(weight)).sum())
     }
 
-    fn main_reason(&mut self, history: History, item: u32) -> Option<u32> {
+    fn main_reason(
+        &mut self,
+        history: History,
+        item: u32,
+        _watch: &Watch,
+    ) -> Result<Option<u32>, Stopped> {
         let (near, similarities) = self.nearest.row(item as usize);
         let mut history = history.items.iter().zip(history.weights).peekable();
         let mut reason = (0.0, None);
@@ -150,7 +155,7 @@ impl Ranker for &ItemKnn {
                 reason = (share, Some(*near));
             }
         }
-        reason.1
+        Ok(reason.1)
     }
 }
 

@@ -151,6 +151,7 @@ impl Personal for UserKnn {
             n_spoken: memory::zeros(self.users_of.n_rows())?,
             length: Length::of(&[], 0.0),
             shares: Vec::new(),
+            since: Since::default(),
         };
         memory::exact_room(&mut ranker.met, n_users)?;
         memory::exact_room(&mut ranker.nearest, n_users)?;
@@ -171,6 +172,22 @@ struct Asked<'a> {
     /// Of that history.
     length: Length,
     shares: Vec<f64>,
+    since: Since,
+}
+
+/// Cells since the last look at the watch.
+#[derive(Default)]
+struct Since(usize);
+
+impl Since {
+    fn look(&mut self, n_cells: usize, watch: &Watch) -> Result<(), Stopped> {
+        self.0 += n_cells;
+        if self.0 < CELLS_PER_CHECK {
+            return Ok(());
+        }
+        self.0 = 0;
+        watch.check()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,19 +213,12 @@ impl Ranker for Asked<'_> {
         scores: &mut Scores,
         watch: &Watch,
     ) -> Result<f64, Stopped> {
-        let Self { learned, histories, similarities, met, nearest, n_spoken, length, .. } = self;
+        let Self {
+            learned, histories, similarities, met, nearest, n_spoken, length, since, ..
+        } = self;
         met.drain(..).for_each(|user| similarities[user as usize] = 0.0);
         nearest.clear();
         *length = Length::of(history.weights, learned.shrinkage);
-        let mut n_cells = 0;
-        let mut look = |more: usize| {
-            n_cells += more;
-            if n_cells < CELLS_PER_CHECK {
-                return Ok(());
-            }
-            n_cells = 0;
-            watch.check()
-        };
         for (&item, &weight) in history.items.iter().zip(history.weights) {
             let (users, others) = learned.users_of.row(item as usize);
             for (&user, &other) in users.iter().zip(others) {
@@ -218,7 +228,7 @@ impl Ranker for Asked<'_> {
                 }
                 *dot += f64::from(weight) * f64::from(other);
             }
-            look(users.len())?;
+            since.look(users.len(), watch)?;
         }
         for &user in &*met {
             let dot = &mut similarities[user as usize];
@@ -239,7 +249,7 @@ impl Ranker for Asked<'_> {
                     scores.add(item, f64::from(near.similarity));
                 }
             }
-            look(items.len())?;
+            since.look(items.len(), watch)?;
         }
         // An item that all of the nearest have; the sum of fewer, or of those less similar, is not above it, rounding included.
         let nearest = nearest.iter().take(learned.neighbors as usize);
@@ -247,11 +257,18 @@ impl Ranker for Asked<'_> {
     }
 
     /// A similarity is a sum over the items that two users share, and so is a score.
-    fn main_reason(&mut self, history: History, item: u32) -> Option<u32> {
-        let Self { learned, histories, similarities, nearest, length, shares, .. } = self;
+    fn main_reason(
+        &mut self,
+        history: History,
+        item: u32,
+        watch: &Watch,
+    ) -> Result<Option<u32>, Stopped> {
+        let Self { learned, histories, similarities, nearest, length, shares, since, .. } = self;
         let n_speaking = learned.neighbors as usize;
         nearest.clear();
-        for &user in learned.users_of.row(item as usize).0 {
+        let users = learned.users_of.row(item as usize).0;
+        since.look(users.len(), watch)?;
+        for &user in users {
             let similarity = similarities[user as usize] as f32;
             if similarity > 0.0 {
                 nearest.push(Near { similarity, user });
@@ -267,6 +284,7 @@ impl Ranker for Asked<'_> {
         for near in &*nearest {
             let most = length.most(&learned.lengths[near.user as usize]);
             let (items, weights) = histories.row(near.user as usize);
+            since.look(items.len() + history.items.len(), watch)?;
             let mut had = history.items.iter().zip(history.weights).zip(&mut *shares).peekable();
             for (item, &weight) in items.iter().zip(weights) {
                 while had.next_if(|((had, _), _)| *had < item).is_some() {}
@@ -282,6 +300,6 @@ impl Ranker for Asked<'_> {
                 reason = (share, Some(item));
             }
         }
-        reason.1
+        Ok(reason.1)
     }
 }

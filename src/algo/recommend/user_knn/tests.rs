@@ -85,7 +85,7 @@ fn check_against_dense_arithmetic(neighbors: usize, shrinkage: f64) {
     let model = fitted(&random_rows(), &given);
     for user in 0..model.n_users() as u32 {
         let expected = dense(&model, user, neighbors, shrinkage);
-        let page = model.recommend(Some(user), 30, true).unwrap();
+        let page = model.recommend(Some(user), 30, true, &Watch::new()).unwrap();
         let mut before = f64::INFINITY;
         for place in page.iter().filter(|place| !place.popular) {
             let (score, reason) = expected[place.item as usize];
@@ -119,7 +119,7 @@ fn of_users_equally_similar_those_with_the_lower_keys_speak() {
         rows.extend([(user, 1, 1.0), (user, 10 + user, 1.0), (user, 9, 1.0)]);
     }
     let model = fitted(&rows, &[("neighbors", "1"), ("shrinkage", "0")]);
-    let page = model.recommend(Some(0), 10, true).unwrap();
+    let page = model.recommend(Some(0), 10, true, &Watch::new()).unwrap();
     let keys: Vec<_> = page.iter().map(|place| model.item_keys.label(place.item)).collect();
     assert_eq!(keys, ["9", "12", "13", "14", "15"]);
     assert!(page.iter().all(|place| place.score == page[0].score));
@@ -130,7 +130,7 @@ fn what_a_user_had_himself_is_above_all_else() {
     let model = fitted(&random_rows(), &[("neighbors", "5")]);
     for user in 0..model.n_users() as u32 {
         let had = model.history(user).unwrap().0.len();
-        let page = model.recommend(Some(user), 30, false).unwrap();
+        let page = model.recommend(Some(user), 30, false, &Watch::new()).unwrap();
         assert!(page[..had].iter().all(|place| place.because_of == Some(place.item)));
         assert!(page[had..].iter().all(|place| place.score < page[had - 1].score));
     }
@@ -139,7 +139,7 @@ fn what_a_user_had_himself_is_above_all_else() {
 #[test]
 fn a_history_that_nobody_shares_gets_popular_items() {
     let model = fitted(&[(1, 1, 1.0), (2, 2, 1.0), (3, 2, 1.0)], &[]);
-    let page = model.recommend(Some(0), 5, true).unwrap();
+    let page = model.recommend(Some(0), 5, true, &Watch::new()).unwrap();
     assert_eq!((page.len(), page[0].popular), (1, true));
     let refused = model.similar_items(0, 1).unwrap_err();
     assert_eq!(refused, Error::NoSimilarItems { known: "which users are alike" });
