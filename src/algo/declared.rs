@@ -301,30 +301,36 @@ impl Parameter {
 impl Number {
     fn range(&self) -> String {
         let least = match self.least {
-            Bound::Included(least) => format!("[{least}"),
-            Bound::Excluded(least) => format!("({least}"),
+            Bound::Included(least) => format!("[{}", shown(least)),
+            Bound::Excluded(least) => format!("({}", shown(least)),
             Bound::Unbounded => "(".to_owned(),
         };
         match self.most {
-            Bound::Included(most) => format!("{least},{most}]"),
-            Bound::Excluded(most) => format!("{least},{most})"),
+            Bound::Included(most) => format!("{least},{}]", shown(most)),
+            Bound::Excluded(most) => format!("{least},{})", shown(most)),
             Bound::Unbounded => format!("{least},)"),
         }
     }
 
     fn valid(&self) -> String {
         let least = match self.least {
-            Bound::Included(least) => format!(" of at least {least}"),
-            Bound::Excluded(least) => format!(" above {least}"),
+            Bound::Included(least) => format!(" of at least {}", shown(least)),
+            Bound::Excluded(least) => format!(" above {}", shown(least)),
             Bound::Unbounded => String::new(),
         };
         let and = if least.is_empty() { "" } else { " and" };
         match self.most {
-            Bound::Included(most) => format!("a number{least}{and} of at most {most}"),
-            Bound::Excluded(most) => format!("a number{least}{and} below {most}"),
+            Bound::Included(most) => format!("a number{least}{and} of at most {}", shown(most)),
+            Bound::Excluded(most) => format!("a number{least}{and} below {}", shown(most)),
             Bound::Unbounded => format!("a number{least}"),
         }
     }
+}
+
+/// Without a row of zeros where the number is far from 1.
+fn shown(value: f64) -> String {
+    let is_near = value == 0.0 || (1e-4..1e7).contains(&value.abs());
+    if is_near { value.to_string() } else { format!("{value:e}") }
 }
 
 impl Value {
@@ -342,7 +348,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Whole(value) => value.fmt(f),
-            Self::Number(value) => value.fmt(f),
+            Self::Number(value) => f.write_str(&shown(*value)),
             Self::Word(value) => value.fmt(f),
             Self::Flag(value) => value.fmt(f),
         }

@@ -90,6 +90,8 @@ fn both_ends_of_a_range_are_told_as_they_are() {
     let half_open = ("(0,1]".into(), "a number above 0 and of at most 1".into());
     assert_eq!(of(Excluded(0.0), Included(1.0)), half_open);
     assert_eq!(of(Unbounded, Excluded(0.5)), ("(,0.5)".into(), "a number below 0.5".into()));
+    let far = ("[1e-10,2.5e9)".into(), "a number of at least 1e-10 and below 2.5e9".into());
+    assert_eq!(of(Included(1e-10), Excluded(2.5e9)), far);
     assert_eq!(of(Unbounded, Unbounded), ("(,)".into(), "a number".into()));
     assert_eq!(SAMPLE.parameters[0].range().unwrap(), "[1,30]");
     assert_eq!(SAMPLE.parameters[2].range().unwrap(), "log, hinge");

@@ -6,6 +6,7 @@ use super::Error;
 use super::additive::Additive;
 use super::inputs::{Input, Row, Training};
 use super::logistic::{self, Linear, Weighed};
+use super::naive_bayes::{self, Bells, NaiveBayes};
 use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::frame::Frame;
 use crate::algo::stop::Watch;
@@ -15,6 +16,7 @@ use crate::algo::stop::Watch;
 #[serde(rename_all = "snake_case")]
 pub enum Learner {
     Linear(Linear),
+    NaiveBayes(NaiveBayes),
 }
 
 /// A learner as its fit gives it.
@@ -31,13 +33,22 @@ struct Method {
     fit: fn(&Training, &Settings, &Watch) -> Result<Learnt, Error>,
 }
 
-const METHODS: &[Method] = &[Method {
-    algorithm: &logistic::ALGORITHM,
-    fit: |training, settings, watch| {
-        let (linear, iterations, converged) = logistic::fit(training, settings, watch)?;
-        Ok(Learnt { learner: Learner::Linear(linear), iterations, converged })
+const METHODS: &[Method] = &[
+    Method {
+        algorithm: &logistic::ALGORITHM,
+        fit: |training, settings, watch| {
+            let (linear, iterations, converged) = logistic::fit(training, settings, watch)?;
+            Ok(Learnt { learner: Learner::Linear(linear), iterations, converged })
+        },
     },
-}];
+    Method {
+        algorithm: &naive_bayes::ALGORITHM,
+        fit: |training, settings, watch| {
+            let learner = Learner::NaiveBayes(naive_bayes::fit(training, settings, watch)?);
+            Ok(Learnt { learner, iterations: 1, converged: true })
+        },
+    },
+];
 
 /// What a scorer can be fitted by.
 pub fn algorithms() -> Vec<&'static Algorithm> {
@@ -58,12 +69,14 @@ impl Learner {
     pub fn fault(&self, inputs: &[Input]) -> Option<&'static str> {
         match self {
             Self::Linear(linear) => linear.fault(inputs),
+            Self::NaiveBayes(bayes) => bayes.fault(inputs),
         }
     }
 
     pub fn prepare(&self, inputs: &[Input]) -> Prepared {
         match self {
             Self::Linear(linear) => Prepared::Linear(linear.prepare(inputs)),
+            Self::NaiveBayes(bayes) => Prepared::NaiveBayes(bayes.prepare(inputs)),
         }
     }
 
@@ -71,6 +84,7 @@ impl Learner {
     pub fn linear(&self) -> Option<&Linear> {
         match self {
             Self::Linear(linear) => Some(linear),
+            Self::NaiveBayes(_) => None,
         }
     }
 }
@@ -79,6 +93,7 @@ impl Learner {
 #[derive(Debug, Clone)]
 pub enum Prepared {
     Linear(Additive<Weighed>),
+    NaiveBayes(Additive<Bells>),
 }
 
 impl Prepared {
@@ -87,6 +102,7 @@ impl Prepared {
     pub fn score<R: Row>(&self, row: R) -> Result<f64, R::Error> {
         match self {
             Self::Linear(linear) => linear.score(row),
+            Self::NaiveBayes(bayes) => bayes.score(row),
         }
     }
 
@@ -99,6 +115,7 @@ impl Prepared {
     ) -> Result<Vec<f64>, Error> {
         match self {
             Self::Linear(linear) => linear.score_frame(inputs, frame, watch),
+            Self::NaiveBayes(bayes) => bayes.score_frame(inputs, frame, watch),
         }
     }
 }

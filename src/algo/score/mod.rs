@@ -10,6 +10,7 @@ pub mod inputs;
 pub mod learner;
 pub mod logistic;
 pub mod measure;
+pub mod naive_bayes;
 pub mod onnx_bind;
 pub mod onnx_export;
 pub mod onnx_scan;
