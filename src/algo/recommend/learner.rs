@@ -31,15 +31,26 @@ pub enum Learner {
     UserKnn(UserKnn),
 }
 
-/// What a recommender can be fitted by, and what is made of its parameters.
-static ALL: [(&Algorithm, fn(&Settings) -> Method); 3] = [
-    (&item_knn::ALGORITHM, |settings| Method::ItemKnn(settings.into())),
-    (&user_knn::ALGORITHM, |settings| Method::UserKnn(settings.into())),
-    (&popular::ALGORITHM, |_| Method::Popular),
+/// What a recommender can be fitted by.
+struct Offered {
+    algorithm: &'static Algorithm,
+    method: fn(&Settings) -> Method,
+}
+
+const OFFERED: &[Offered] = &[
+    Offered {
+        algorithm: &item_knn::ALGORITHM,
+        method: |settings| Method::ItemKnn(settings.into()),
+    },
+    Offered {
+        algorithm: &user_knn::ALGORITHM,
+        method: |settings| Method::UserKnn(settings.into()),
+    },
+    Offered { algorithm: &popular::ALGORITHM, method: |_| Method::Popular },
 ];
 
 pub fn algorithms() -> Vec<&'static Algorithm> {
-    ALL.iter().map(|(algorithm, _)| *algorithm).collect()
+    OFFERED.iter().map(|one| one.algorithm).collect()
 }
 
 impl TryFrom<&Settings> for Method {
@@ -47,9 +58,9 @@ impl TryFrom<&Settings> for Method {
 
     fn try_from(settings: &Settings) -> Result<Self, Error> {
         let algorithm = settings.algorithm();
-        let found = ALL.iter().find(|(one, _)| *one == algorithm);
-        let (_, method) = found.ok_or(Error::NoRecommender { algorithm: algorithm.name })?;
-        Ok(method(settings))
+        let offered = OFFERED.iter().find(|one| one.algorithm == algorithm);
+        let offered = offered.ok_or(Error::NoRecommender { algorithm: algorithm.name })?;
+        Ok((offered.method)(settings))
     }
 }
 
