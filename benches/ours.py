@@ -25,8 +25,7 @@ def centroids(model):
 
 def fit_recommender(model, source, algorithm):
     """Of all rows: the benchmark has held its own out already."""
-    options = ", neighbors => 100" if algorithm == "item_knn" else ""
-    return f"SELECT * FROM persona.fit_recommender('{model}', '{source}', algorithm => '{algorithm}', refit_on_all => true{options})"
+    return f"SELECT * FROM persona.fit_recommender('{model}', '{source}', algorithm => '{algorithm}', refit_on_all => true)"
 
 
 def recommend_all(model, n):

@@ -148,7 +148,20 @@ def holdout(bench):
             yield Row(f"{figure} of held-out rows, {name}: difference to scikit-learn", f"{difference:.2g}", "", difference, 1e-9)
 
 
-TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, holdout, run.movielens]
+def naive_bayes(bench):
+    """Scores by naive Bayes against scikit-learn's, by tests/quality/naive_bayes.py: the largest difference of any row."""
+    peer, data, answers = run.peer_script("naive_bayes")
+    for name in ("breast_cancer", "digits", "wine"):
+        columns = json.loads(peer("data", name, data))
+        bench.sql(f"CREATE TABLE bayes_{name} (id bigint, c text, {', '.join(f'{column} float8' for column in columns)}, y boolean)")
+        bench.connection.copy_in(f"COPY bayes_{name} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+        bench.sql(f"SELECT FROM persona.fit_scorer('bayes_{name}', 'bayes_{name}', 'y', algorithm => 'naive_bayes', key => 'id', holdout => 0)")
+        answers.write_text(bench.sql(f"SELECT json_agg(persona.score('bayes_{name}', t) ORDER BY id)::text FROM bayes_{name} AS t").scalar())
+        difference = json.loads(peer("compare", data, answers))
+        yield Row(f"naive_bayes, {name}: largest difference of a score to scikit-learn", f"{difference:.2g}", "", difference, 1e-6)
+
+
+TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, holdout, naive_bayes, run.movielens]
 
 
 def body():

@@ -6,7 +6,7 @@
 use pg_persona::algo::{
     frame::Column,
     random::Random,
-    recommend::{Algorithm, Interactions, Params, Recommender, Split, Stratum, fit},
+    recommend::{Interactions, Method, Params, Recommender, Split, Stratum, algorithms, fit},
     stop::Watch,
 };
 use std::time::Instant;
@@ -31,17 +31,18 @@ fn quality(path: &str) {
     let items = Column::integer("item_id", rows.iter().map(|row| row[1] as i64).collect());
     let ratings: Vec<f64> = rows.iter().map(|row| row[2]).collect();
     println!("MovieLens, {} ratings: nDCG / precision / recall / MAP @10, coverage", rows.len());
-    for (name, weights, algorithm) in [
-        ("item_knn, seen or not", None, Algorithm::ItemKnn),
-        ("item_knn, ratings", Some(&ratings[..]), Algorithm::ItemKnn),
-        ("popular", None, Algorithm::Popular),
-    ] {
+    let methods = || algorithms().into_iter().map(|algorithm| algorithm.defaults());
+    let by_ratings = methods().map(|settings| (settings, "ratings", Some(&ratings[..])));
+    for (settings, of, weights) in methods().map(|one| (one, "seen or not", None)).chain(by_ratings)
+    {
+        let name = format!("{}, {of}", settings.algorithm().name);
+        let method = Method::try_from(&settings).expect("a method of recommenders");
         let interactions = Interactions::from_columns(&users, &items, weights, None, &Watch::new())
             .expect("sound rows");
         let mut sums = [0.0; 5];
         for seed in 0..5 {
             let by = Split::Random { share: 0.25, seed, by: Stratum::Item };
-            let params = Params { algorithm, holdout: Some(by), ..Params::default() }
+            let params = Params { method, holdout: Some(by), ..Params::default() }
                 .check()
                 .expect("valid parameters");
             let (_, evaluation) = fit(&interactions, &params, &Watch::new()).expect("rows");
@@ -88,7 +89,9 @@ fn speed() {
         let mut times: Vec<f64> = (0..2000u32)
             .map(|i| {
                 let start = Instant::now();
-                std::hint::black_box(model.recommend(Some(i * 49), 10, true).expect("a page"));
+                std::hint::black_box(
+                    model.recommend(Some(i * 49), 10, true, &Watch::new()).expect("a page"),
+                );
                 start.elapsed().as_secs_f64() * 1e3
             })
             .collect();

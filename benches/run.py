@@ -219,8 +219,8 @@ def label_rows(bench):
     yield per_row(bench, "segment of a named model, k = 8", "persona.segment('labelling', v)", 0.4)
 
 
-# nDCG, precision and recall at ten on MovieLens-100K.
-MOVIELENS = {"item_knn": (0.4308, 0.3799, 0.1998), "popular": (0.2518, 0.2284, 0.1145)}
+# nDCG, precision and recall at ten on MovieLens-100K; of user_knn those of the same formula in numpy, whose pages are the same.
+MOVIELENS = {"item_knn": (0.4308, 0.3799, 0.1998), "user_knn": (0.4323, 0.3755, 0.2029), "popular": (0.2518, 0.2284, 0.1145)}
 
 
 def movielens(bench):

@@ -335,3 +335,16 @@ COMMENT ON VIEW persona.activity IS
     'fits in progress: phase, rows read, steps done of all, metric so far, rows a second (each step goes over all rows), and the end of '
     'the phase if it takes all its steps; others'' with pg_read_all_stats';
 GRANT SELECT ON persona.activity TO PUBLIC;
+
+CREATE FUNCTION persona.algorithm_rows(OUT kind text, OUT algorithm text, OUT parameter text, OUT type text,
+    OUT default_value text, OUT range text, OUT meaning text, OUT source text)
+RETURNS SETOF record LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 20
+AS 'MODULE_PATHNAME', 'algorithm_rows_wrapper';
+COMMENT ON FUNCTION persona.algorithm_rows() IS 'what models can be fitted by, as persona.algorithms shows it';
+
+CREATE VIEW persona.algorithms AS
+SELECT a.kind, a.algorithm, a.parameter, a.type, a.default_value, a.range, a.meaning, a.source FROM persona.algorithm_rows() a;
+COMMENT ON VIEW persona.algorithms IS
+    'what models can be fitted by: a row for each algorithm, whose parameter is NULL, and a row for each of its parameters. '
+    'A range is written as that of a numrange, or lists the words';
+GRANT SELECT ON persona.algorithms TO PUBLIC;

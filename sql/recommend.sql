@@ -3,7 +3,7 @@
 CREATE FUNCTION persona.fit_recommender(
     model text, source text, user_column text DEFAULT 'user_id', item_column text DEFAULT 'item_id',
     weight_column text DEFAULT NULL, time_column text DEFAULT NULL, algorithm text DEFAULT 'item_knn',
-    neighbors integer DEFAULT 100, shrinkage double precision DEFAULT 10, holdout double precision DEFAULT 0.2,
+    parameters jsonb DEFAULT '{}', holdout double precision DEFAULT 0.2,
     seed bigint DEFAULT 0, activate boolean DEFAULT true, publish boolean DEFAULT true,
     refit_on_all boolean DEFAULT false, keep_versions integer DEFAULT NULL)
 RETURNS TABLE (
@@ -13,9 +13,10 @@ RETURNS TABLE (
     n_unknown_users bigint, refit_on_all boolean)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_recommender_wrapper';
-COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, integer, double precision,
+COMMENT ON FUNCTION persona.fit_recommender(text, text, text, text, text, text, text, jsonb,
     double precision, bigint, boolean, boolean, boolean, integer) IS
-    'fits a recommender on who had what: the one that was measured, of the training rows, or refit_on_all';
+    'fits a recommender on who had what: the one that was measured, of the training rows, or refit_on_all. persona.algorithms '
+    'lists algorithms and their parameters';
 
 CREATE FUNCTION persona.evaluate_recommender(
     model text, source text, user_column text DEFAULT NULL, item_column text DEFAULT NULL,
@@ -81,7 +82,7 @@ RETURNS TABLE (similar_item bigint, similarity double precision, rank integer)
 LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10
 AS 'MODULE_PATHNAME', 'similar_items_bigint_wrapper';
 COMMENT ON FUNCTION persona.similar_items(text, bigint, integer) IS
-    'the items that the same users have, most similar first; no row for an item that the model does not know';
+    'the items that the same users have, most similar first, of a model of item_knn; no row for an item that it does not know';
 
 CREATE FUNCTION persona.similar_items(model text, item text, n integer DEFAULT 10)
 RETURNS TABLE (similar_item text, similarity double precision, rank integer)

@@ -3,18 +3,18 @@
 -- Named models -------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION persona.fit_scorer(model text, source text, target text, algorithm text DEFAULT 'logistic',
-    positive text DEFAULT NULL, features text[] DEFAULT NULL, key text DEFAULT NULL,
-    holdout double precision DEFAULT 0.2, holdout_column text DEFAULT NULL, l2 double precision DEFAULT 1,
-    max_categories integer DEFAULT 32, seed bigint DEFAULT 0, activate boolean DEFAULT true,
+    parameters jsonb DEFAULT '{}', positive text DEFAULT NULL, features text[] DEFAULT NULL, key text DEFAULT NULL,
+    holdout double precision DEFAULT 0.2, holdout_column text DEFAULT NULL, seed bigint DEFAULT 0, activate boolean DEFAULT true,
     publish boolean DEFAULT true, refit_on_all boolean DEFAULT false, keep_versions integer DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text,
     OUT positive text, OUT n_rows bigint, OUT n_train bigint, OUT n_holdout bigint, OUT roc_auc double precision, OUT average_precision double precision,
     OUT log_loss double precision, OUT brier double precision, OUT accuracy double precision,
     OUT base_rate double precision, OUT refit_on_all boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_scorer_wrapper';
-COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, text, text[], text, double precision, text,
-    double precision, integer, bigint, boolean, boolean, boolean, integer) IS
-    'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive. The model is the one that '
+COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, jsonb, text, text[], text, double precision, text,
+    bigint, boolean, boolean, boolean, integer) IS
+    'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive. '
+    'persona.algorithms lists algorithms and their parameters. The model is the one that '
     'was measured, of the n_train rows; with refit_on_all it learns again from all rows, and nothing has measured that one';
 
 CREATE FUNCTION persona.holdout_scores(model text, version integer DEFAULT NULL, OUT label boolean, OUT score double precision)
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean, boolea
 CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea
 LANGUAGE c STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'export_onnx_wrapper';
 COMMENT ON FUNCTION persona.export_onnx(text) IS
-    'the active version as one ONNX graph with one named input per column; an imported one as it came';
+    'the active version as one ONNX graph with one named input per column, unless it is naive Bayes; an imported one as it came';
 
 CREATE FUNCTION persona.evaluate(model text, source text, target text, OUT n_rows bigint, OUT roc_auc double precision,
     OUT average_precision double precision, OUT log_loss double precision, OUT brier double precision,

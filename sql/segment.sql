@@ -39,8 +39,7 @@ CREATE AGGREGATE persona.kmeans(features double precision[], k integer, options 
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
 COMMENT ON AGGREGATE persona.kmeans(double precision[], integer, jsonb) IS
-    'k segments of feature arrays; options: seed (0), max_iterations (100), n_init (1), seeding (auto, k-means++ or k-means||), '
-    'scaling (none or standard), metric (euclidean or cosine)';
+    'k segments of feature arrays; persona.algorithms lists the options';
 
 CREATE AGGREGATE persona.kmeans(features record, k integer) (
     SFUNC = persona.kmeans_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.kmeans_final,
@@ -54,8 +53,7 @@ CREATE AGGREGATE persona.kmeans(features record, k integer, options jsonb) (
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
 COMMENT ON AGGREGATE persona.kmeans(record, integer, jsonb) IS
-    'k segments of rows; options: seed (0), max_iterations (100), n_init (1), seeding (auto, k-means++ or k-means||), '
-    'scaling (none or standard), metric (euclidean or cosine), weight_column (its number says as how many rows a row counts)';
+    'k segments of rows; persona.algorithms lists the options, beside weight_column: its number says as how many rows a row counts';
 
 CREATE FUNCTION persona.segment(kmeans persona.kmeans, features double precision[]) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_segment_array_wrapper';

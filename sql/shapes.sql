@@ -54,8 +54,7 @@ CREATE AGGREGATE persona.gaussian_mixture(features double precision[], k integer
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
 COMMENT ON AGGREGATE persona.gaussian_mixture(double precision[], integer, jsonb) IS
-    'k Gaussian components of feature arrays; options: covariance (full or diagonal), regularization (1e-6), '
-    'tolerance (1e-3), max_iterations (100), seed (0)';
+    'k Gaussian components of feature arrays; persona.algorithms lists the options';
 
 CREATE AGGREGATE persona.gaussian_mixture(features record, k integer) (
     SFUNC = persona.gaussian_mixture_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.gaussian_mixture_final,
@@ -69,8 +68,7 @@ CREATE AGGREGATE persona.gaussian_mixture(features record, k integer, options js
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
 COMMENT ON AGGREGATE persona.gaussian_mixture(record, integer, jsonb) IS
-    'k Gaussian components of rows; options: covariance (full or diagonal), regularization (1e-6), '
-    'tolerance (1e-3), max_iterations (100), seed (0)';
+    'k Gaussian components of rows; persona.algorithms lists the options';
 
 CREATE FUNCTION persona.membership(mixture persona.mixture, features double precision[]) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'mixture_membership_array_wrapper';

@@ -1,6 +1,7 @@
 //! The maths. Nothing in here knows PostgreSQL: it builds, runs and is tested without it.
 
 mod cholesky;
+pub mod declared;
 pub mod difference;
 pub mod encoded;
 pub mod flat_map;

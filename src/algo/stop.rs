@@ -15,6 +15,7 @@ pub struct Stopped;
 #[derive(Debug, Default)]
 pub struct Watch {
     stop: AtomicBool,
+    asked: Option<fn() -> bool>,
     done: AtomicU64,
     total: AtomicU64,
     metric: AtomicU64,
@@ -25,6 +26,11 @@ impl Watch {
         Self::default()
     }
 
+    /// Of a computation on its caller's own thread: it also stops when this says so.
+    pub fn asking(stop: fn() -> bool) -> Self {
+        Self { asked: Some(stop), ..Self::default() }
+    }
+
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
     }
@@ -33,7 +39,10 @@ impl Watch {
     #[inline]
     pub fn check(&self) -> Result<(), Stopped> {
         let is_short = memory::SHORT.load(Relaxed);
-        if self.stop.load(Relaxed) | is_short { Err(Stopped) } else { Ok(()) }
+        if self.stop.load(Relaxed) | is_short || self.asked.is_some_and(|stop| stop()) {
+            return Err(Stopped);
+        }
+        Ok(())
     }
 
     /// Says how far the computation is, in steps of its own (iterations, users), and its metric so far (inertia, loss).

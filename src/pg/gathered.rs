@@ -8,6 +8,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory;
 
 use super::call_site::CallSite;
@@ -22,17 +23,19 @@ use super::window::{FrameKind, changing_frame};
 
 /// What an aggregate fits, by its options: plain memory, for nothing in a state is dropped.
 pub(crate) trait Fit: Copy + 'static {
-    /// The aggregate's name.
-    const NAME: &'static str;
+    /// It has the aggregate's name, and its parameters are options of the aggregate.
+    const ALGORITHM: &'static Algorithm;
+    /// The names of the options that are none of its parameters.
+    const OWN: &'static [&'static str] = &[];
     /// What the fit takes beside the rows.
     const WORK: Work;
-    /// The names of the options, separated by commas.
-    const OPTIONS: &'static str;
 
-    fn default() -> Self;
+    fn of(settings: &Settings) -> Self;
 
-    /// Takes one option over; false where there is none of this name.
-    fn set(&mut self, given: &Given) -> Result<bool, Report>;
+    /// Takes over one of its own options.
+    fn set(&mut self, _given: &Given) -> Result<(), Report> {
+        Ok(())
+    }
 
     /// Refuses rows of columns of these names; there are none for arrays.
     fn check_names(&self, _names: &[String]) -> Result<(), Report> {
@@ -204,7 +207,7 @@ unsafe fn first<F: Fit>(
             ));
         };
         if !sees_whole_partition(fcinfo) {
-            return Err(changing_frame(F::NAME, "the fit"));
+            return Err(changing_frame(F::ALGORITHM.name, "the fit"));
         }
         let fit: F = parse(self::options(fcinfo))?;
         fit.check_names(names)?;
@@ -251,17 +254,12 @@ unsafe fn sees_whole_partition(fcinfo: FunctionCallInfo) -> bool {
 /// # Safety
 /// The datum is a jsonb.
 unsafe fn parse<F: Fit>(options: Option<Datum>) -> Result<F, Report> {
-    let mut fit = F::default();
     // SAFETY: by the caller's promise.
     let options = options.and_then(|options| unsafe { Json::from_datum(options, false) });
-    let Some(options) = options else { return Ok(fit) };
-    let valid = format!("a JSON object with any of {}", F::OPTIONS);
-    for given in options.entries("options", &valid)? {
-        if !fit.set(&given)? {
-            let (option, valid) = (given.name, F::OPTIONS.to_owned());
-            return Err(Error::UnknownOption { option, valid }.into());
-        }
-    }
+    let Some(options) = options else { return Ok(F::of(&F::ALGORITHM.defaults())) };
+    let (settings, own) = options.options("options", F::ALGORITHM, F::OWN)?;
+    let mut fit = F::of(&settings);
+    own.iter().try_for_each(|given| fit.set(given))?;
     Ok(fit)
 }
 

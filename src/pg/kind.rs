@@ -10,7 +10,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Segments, Kind::Scorer, Kind::Recommender];
+    pub(crate) const ALL: [Kind; 3] = [Kind::Segments, Kind::Scorer, Kind::Recommender];
 
     /// As the registry and messages have it.
     pub(crate) fn name(self) -> &'static str {

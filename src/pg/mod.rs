@@ -3,6 +3,7 @@
 //! The plumbing: `datum` and `record` read values, `ingest` reads whole queries, `value` and `models` keep what was
 //! fitted, `threads` computes without blocking interrupts, `error` turns every failure into SQLSTATE, message and HINT.
 
+mod algorithms;
 mod any_text;
 mod applied;
 mod bulk;

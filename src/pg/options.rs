@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use pgrx::prelude::PgSqlErrorCode;
 use serde_json::value::RawValue;
 
-use super::error::{Error, Report};
+use super::error::{Error, Report, report};
+use crate::algo::declared::{self, Algorithm, Settings};
 
 /// A jsonb argument, as text.
 pub(crate) struct Json(pub(crate) String);
@@ -24,6 +26,51 @@ impl Json {
         })?;
         let entries = entries.into_iter();
         Ok(entries.map(|(name, value)| Given { name, text: value.get() }).collect())
+    }
+
+    /// Values for the parameters of this algorithm; those that are not given have their defaults.
+    pub(crate) fn settings(
+        &self,
+        argument: &str,
+        algorithm: &'static Algorithm,
+    ) -> Result<Settings, Report> {
+        let valid = match algorithm.parameters {
+            [] => "an empty JSON object".to_owned(),
+            _ => format!("a JSON object with any of {}", algorithm.names()),
+        };
+        let mut settings = algorithm.defaults();
+        for given in self.entries(argument, &valid)? {
+            settings.set(&given.name, given.text).map_err(|error| match error {
+                declared::Error::Invalid { valid, .. } => given.invalid(&valid),
+                error => error.into(),
+            })?;
+        }
+        Ok(settings)
+    }
+
+    /// Values for the options of an aggregate: the parameters of what it fits by, and some that are its own, as they were given.
+    pub(crate) fn options(
+        &self,
+        argument: &str,
+        algorithm: &'static Algorithm,
+        own: &[&str],
+    ) -> Result<(Settings, Vec<Given<'_>>), Report> {
+        let valid =
+            algorithm.names() + &own.iter().map(|name| format!(", {name}")).collect::<String>();
+        let entries = self.entries(argument, &format!("a JSON object with any of {valid}"))?;
+        let is_own = |given: &Given| own.contains(&given.name.as_str());
+        let (own, parameters): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_own);
+        let mut settings = algorithm.defaults();
+        for given in parameters {
+            settings.set(&given.name, given.text).map_err(|error| match error {
+                declared::Error::Invalid { valid, .. } => given.invalid(&valid),
+                declared::Error::Unknown { name: option, .. } => {
+                    Error::UnknownOption { option, valid: valid.clone() }.into()
+                }
+                error => error.into(),
+            })?;
+        }
+        Ok((settings, own))
     }
 }
 
@@ -48,24 +95,6 @@ impl Given<'_> {
     pub(crate) fn whole(&self) -> Result<i64, Report> {
         self.read().ok_or_else(|| self.invalid("a whole number"))
     }
-
-    pub(crate) fn count(&self) -> Result<i64, Report> {
-        let count = self.whole()?;
-        if (1..=i64::from(i32::MAX)).contains(&count) {
-            Ok(count)
-        } else {
-            Err(self.invalid("a whole number from 1 to 2147483647"))
-        }
-    }
-
-    pub(crate) fn number(&self) -> Result<f64, Report> {
-        self.read().ok_or_else(|| self.invalid("a number"))
-    }
-
-    pub(crate) fn one_of<T: Copy>(&self, valid: &[(&str, T)]) -> Result<T, Report> {
-        let word: Option<String> = self.read();
-        meaning(word.as_deref(), valid).ok_or_else(|| self.invalid(&words(valid)))
-    }
 }
 
 /// As it was given, unless it is long.
@@ -82,6 +111,36 @@ pub(crate) fn one_of<T: Copy>(option: &str, value: &str, valid: &[(&str, T)]) ->
         let (option, value) = (option.to_owned(), value.to_owned());
         Error::InvalidOption { option, value, valid: words(valid) }.into()
     })
+}
+
+/// The algorithm of this name among those of a kind.
+pub(crate) fn algorithm(
+    name: &str,
+    all: &[&'static Algorithm],
+) -> Result<&'static Algorithm, Report> {
+    declared::named(name, all).map_err(|valid| {
+        let (option, value) = ("algorithm".to_owned(), name.to_owned());
+        Error::InvalidOption { option, value, valid }.into()
+    })
+}
+
+/// Of values whose text is not at hand; that of a value is told by who has it.
+impl From<declared::Error> for Report {
+    fn from(error: declared::Error) -> Self {
+        let report = report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, error.to_string());
+        match error {
+            declared::Error::Unknown {
+                algorithm: Algorithm { name, parameters: [], .. }, ..
+            } => report.set_hint(format!("Algorithm \"{name}\" has no parameters.")),
+            declared::Error::Unknown { algorithm, .. } => report.set_hint(format!(
+                "Parameters of \"{}\": {}.",
+                algorithm.name,
+                algorithm.names()
+            )),
+            declared::Error::Invalid { valid, .. } => report.set_hint(format!("Valid: {valid}.")),
+            declared::Error::Missing { .. } => report,
+        }
+    }
 }
 
 fn meaning<T: Copy>(word: Option<&str>, valid: &[(&str, T)]) -> Option<T> {

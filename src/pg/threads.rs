@@ -35,6 +35,34 @@ pub(crate) fn run<T: Send>(
     Pool::new()?.run(progress, work)
 }
 
+/// What this thread computes itself, because it most often takes less than to have others do it. An interrupt stops it, is answered,
+/// and it begins again where that was none that ends the statement.
+pub(crate) fn here<T, E: Into<Report>>(
+    work: impl Fn(&Watch) -> Result<T, E>,
+    is_stopped: impl Fn(&E) -> bool,
+) -> Result<T, Report> {
+    memory::begin();
+    loop {
+        match work(&Watch::asking(is_interrupted)) {
+            Err(error) if is_stopped(&error) => {
+                memory::check()?;
+                check_for_interrupts!();
+            }
+            result => return result.map_err(Into::into),
+        }
+    }
+}
+
+/// Whether an interrupt waits that would be answered now.
+fn is_interrupted() -> bool {
+    // SAFETY: variables of this process, whose main thread alone asks; a signal handler sets the first.
+    unsafe {
+        std::ptr::read_volatile(&raw const pg_sys::InterruptPending) != 0
+            && pg_sys::InterruptHoldoffCount == 0
+            && pg_sys::CritSectionCount == 0
+    }
+}
+
 /// Threads for many computations, one after the other, as an aggregate has for its groups.
 pub(crate) struct Pool {
     /// Always there until the drop.

@@ -56,14 +56,14 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
                   f"persona.choose_k('customers', k_min => {count}, k_max => 4)", f"persona.choose_k('customers', k_max => {count})",
                   f"persona.choose_k('customers', k_max => 3, sample_rows => {count})",
                   f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', max_iterations => {count})",
-                  f"persona.fit_recommender('new', 'events', neighbors => {count})", f"persona.fit_scorer('new', 'customers', 'bought', max_categories => {count})",
+                  f"persona.fit_recommender('new', 'events', parameters => jsonb_build_object('neighbors', {count}))", f"persona.fit_scorer('new', 'customers', 'bought', parameters => jsonb_build_object('max_categories', {count}))",
                   f"persona.evaluate_recommender('rec', 'events', n => {count})", f"persona.kmeans(ARRAY[spend], {count}) FROM customers"]
         calls += [f"persona.dbscan(ARRAY[spend, visits], 2, {count}) OVER () FROM customers", f"persona.gaussian_mixture(ARRAY[spend], {count}) FROM customers"]
         if count not in ("2147483647", "65536"):
             calls.append(f"persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend}}', n_init => {count})")
     for number in NUMBERS:
-        calls += [f"persona.dbscan(ARRAY[spend, visits], {number}, 3) OVER () FROM customers", f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', shrinkage => {number})", f"persona.fit_recommender('new', 'events', holdout => {number})",
-                  f"persona.fit_scorer('new', 'customers', 'bought', holdout => {number})", f"persona.fit_scorer('new', 'customers', 'bought', l2 => {number})"]
+        calls += [f"persona.dbscan(ARRAY[spend, visits], {number}, 3) OVER () FROM customers", f"persona.refit('seg', max_loss => {number})", f"persona.fit_recommender('new', 'events', parameters => jsonb_build_object('shrinkage', {number}::numeric))", f"persona.fit_recommender('new', 'events', holdout => {number})",
+                  f"persona.fit_scorer('new', 'customers', 'bought', holdout => {number})", f"persona.fit_scorer('new', 'customers', 'bought', parameters => jsonb_build_object('l2', {number}::numeric))"]
     for integer in INTEGERS:
         calls += [f"persona.recommend('rec', {integer}::bigint)", f"persona.similar_items('rec', {integer}::bigint)",
                   f"persona.recommend_for('rec', ARRAY[{integer}]::bigint[])", f"persona.fit_recommender('new', 'events', seed => {integer}::bigint)",
@@ -102,6 +102,7 @@ def test_values_and_aggregates_never_give_an_internal_error(cluster):
                   f"persona.segment((SELECT persona.kmeans(s, 2) FROM (SELECT spend, visits FROM customers) s), {record})"]
     for options in OPTIONS:
         calls += [f"persona.{aggregate}(ARRAY[spend, visits], 2, {options}::jsonb) FROM customers" for aggregate in ("kmeans", "gaussian_mixture")]
+        calls += [f"persona.fit_scorer('new', 'customers', 'bought', parameters => {options}::jsonb)", f"persona.fit_recommender('new', 'events', parameters => {options}::jsonb)"]
     for number, other in itertools.product(NUMBERS, NUMBERS):
         pair = f"FROM (VALUES (true, {number}::float8), (false, {other}::float8)) AS v (y, s)"
         calls += [f"persona.roc_auc(y, s), persona.average_precision(y, s), persona.log_loss(y, s), persona.brier(y, s) {pair}"]
@@ -179,6 +180,8 @@ WITH_JSON = {
     "target_encoder": ("persona.target_encoder(city, spend, id::text, {}) FROM customers", ("smoothing", "folds", "seed", "a")),
     "target_encoder_add": ("persona.target_encoder_add(NULL, 'a', 1, 'k', {})", ("smoothing", "folds", "seed")),
     "fit_segments": ("persona.fit_segments('new', 'customers', 'id', 2, features => '{{spend,visits}}', weights => {})", ("spend", "none such")),
+    "fit_scorer": ("persona.fit_scorer('scored', 'customers', 'bought', parameters => {})", ("l2", "max_categories", "none such")),
+    "fit_recommender": ("persona.fit_recommender('had', 'events', parameters => {})", ("neighbors", "shrinkage", "none such")),
     "choose_k": ("persona.choose_k('customers', 2, 3, features => '{{spend,visits}}', weights => {})", ("spend", "none such")),
 }
 

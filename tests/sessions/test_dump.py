@@ -13,6 +13,7 @@ ANSWERS = [
     "SELECT label, score, count(*) FROM persona.holdout_scores('sco') GROUP BY 1, 2 ORDER BY 1, 2",
     "SELECT * FROM persona.recommend_all('rec', 5)",
     "SELECT * FROM persona.recommend('rec', 7)",
+    "SELECT * FROM persona.recommend_all('alike', 5)",
     "SELECT model, kind, answer, details::text FROM persona.profile('7')",
     "SELECT id, persona.segment(k, ARRAY[spend, visits]) FROM customers, kept_values ORDER BY id",
     "SELECT k::text, m::text, s::text, f::text, r::text FROM kept_values",
@@ -31,6 +32,7 @@ def fill(cluster):
     with cluster.connect() as owner:
         models.make_models(owner, 400, 50)
         owner.query("""
+            SELECT FROM persona.fit_recommender('alike', 'events', algorithm => 'user_knn', parameters => '{"neighbors": 7}');
             SELECT persona.activate('seg', 2);
             SELECT persona.name_segment('seg', 1, 'the "many"');
             DO $$ BEGIN CREATE ROLE dump_reader; EXCEPTION WHEN duplicate_object THEN END $$;

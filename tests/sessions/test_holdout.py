@@ -65,7 +65,7 @@ def test_the_model_that_is_used_is_the_one_that_was_measured(cluster):
         # A level of its own for each row: nothing is to be learnt, whatever a model says of rows that it has seen.
         for features in ("{name}", "{name,x}"):
             for more, is_honest in (("", True), (", refit_on_all => true", False)):
-                result = fit(connection, "m", f", features => '{features}', holdout_column => 'late', max_categories => 1000, l2 => 0.01{more}", "SELECT name, x, y, late FROM seen WHERE id <= 900")
+                result = fit(connection, "m", f", features => '{features}', holdout_column => 'late', parameters => '{{\"max_categories\": 1000, \"l2\": 0.01}}'{more}", "SELECT name, x, y, late FROM seen WHERE id <= 900")
                 later = connection.scalar("SELECT roc_auc FROM persona.evaluate('m', 'SELECT * FROM seen WHERE id <= 900 AND late', 'y')")
                 assert (abs(later - result["roc_auc"]) < 1e-12) == is_honest, f"{features} {more}: held out {result['roc_auc']}, evaluated {later}"
         # A refit keeps what the fit was asked for.

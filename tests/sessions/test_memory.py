@@ -17,6 +17,7 @@ MEMORY_WORK = {
     "dbscan": (110, "SELECT count(s) FROM (SELECT persona.dbscan(ARRAY[sin(i), cos(i)], 0.001, 5) OVER () AS s " + SERIES + ") q"),
     "fit_scorer": (80, "SELECT FROM persona.fit_scorer('m', 'SELECT i % 3 = 0 AS y, sin(i) AS a, cos(i) AS b, i % 977 AS c, i % 31 AS d " + SERIES + "', 'y')"),
     "fit_recommender": (60, "SELECT FROM persona.fit_recommender('m', 'SELECT i / 20 AS user_id, i * 7919 % 499 AS item_id " + SERIES + "')"),
+    "fit_recommender by users": (60, "SELECT FROM persona.fit_recommender('m', 'SELECT i / 20 AS user_id, i * 7919 % 9973 AS item_id " + SERIES + "', algorithm => 'user_knn')"),
 }
 MIB = 1 << 20
 

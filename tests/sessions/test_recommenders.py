@@ -2,9 +2,10 @@
 
 import math
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from lib.needs import needs
+from lib.stops import stop
 
 # A type of keys, three writings of one key and one of another, and a text that asks for the first.
 KEYS = {
@@ -166,15 +167,31 @@ def single(x):
     return struct.unpack("f", struct.pack("f", x))[0]
 
 
-class Nearest:
+class Popular:
+    """The items by the number of their users, over {user: {item: weight}}."""
+
+    def __init__(self, histories):
+        self.popularity = Counter(item for history in histories.values() for item in history)
+        self.popular = sorted(self.popularity, key=lambda item: (-self.popularity[item], item))
+
+    def ranked(self, scores, history, n):
+        """By score, then what is popular."""
+        ranked = sorted((item for item in scores if item not in history and scores[item] > 0), key=lambda item: (-scores[item], -self.popularity[item], item))
+        return (ranked + [item for item in self.popular_page(history, None) if item not in scores])[:n]
+
+    def popular_page(self, history, n):
+        return [item for item in self.popular if item not in history][:n]
+
+
+class Nearest(Popular):
     """item_knn over {user: {item: weight}}, with whole weights."""
 
     def __init__(self, histories, neighbors, shrinkage):
+        super().__init__(histories)
         users_of = defaultdict(dict)
         for user in sorted(histories):
             for item, weight in histories[user].items():
                 users_of[item][user] = weight
-        self.popularity = {item: len(users) for item, users in users_of.items()}
         norm = {item: math.sqrt(sum(weight * weight for weight in users.values())) for item, users in users_of.items()}
         shrunk = {item: norm[item] * math.sqrt(shrinkage / self.popularity[item]) for item in users_of}
         self.near = {}
@@ -186,7 +203,6 @@ class Nearest:
             found = {other: single(dot / (norm[item] * norm[other] + shrunk[item] * shrunk[other])) for other, dot in dots.items() if other != item}
             best = sorted(found, key=lambda other: (-found[other], -self.popularity[other], other))[:neighbors]
             self.near[item] = {other: found[other] for other in best}
-        self.popular = sorted(self.popularity, key=lambda item: (-self.popularity[item], item))
 
     def page(self, history, n):
         scores = defaultdict(float)
@@ -194,16 +210,40 @@ class Nearest:
             for item, near in self.near.items():
                 if had in near:
                     scores[item] += history[had] * near[had]
-        ranked = sorted((item for item in scores if item not in history and scores[item] > 0), key=lambda item: (-scores[item], -self.popularity[item], item))
-        return (ranked + [item for item in self.popular_page(history, None) if item not in scores])[:n]
-
-    def popular_page(self, history, n):
-        return [item for item in self.popular if item not in history][:n]
+        return self.ranked(scores, history, n)
 
 
-def measured(histories, taken, k=10, neighbors=10, shrinkage=3.0):
+class Alike(Popular):
+    """user_knn over {user: {item: weight}}, with whole weights."""
+
+    def __init__(self, histories, neighbors, shrinkage):
+        super().__init__(histories)
+        self.histories, self.neighbors, self.shrinkage = histories, neighbors, shrinkage
+
+    def length(self, history):
+        norm = math.sqrt(sum(weight * weight for weight in history.values()))
+        return norm, norm * math.sqrt(self.shrinkage / len(history))
+
+    def page(self, history, n):
+        norm, shrunk = self.length(history)
+        similar = {}
+        for user, other in self.histories.items():
+            dot = sum(weight * other[item] for item, weight in history.items() if item in other)
+            if dot:
+                other_norm, other_shrunk = self.length(other)
+                similar[user] = single(dot / (norm * other_norm + shrunk * other_shrunk))
+        scores, speaking = defaultdict(float), Counter()
+        for user in sorted(similar, key=lambda user: (-similar[user], user)):
+            for item in self.histories[user]:
+                if speaking[item] < self.neighbors:
+                    speaking[item] += 1
+                    scores[item] += similar[user]
+        return self.ranked(scores, history, n)
+
+
+def measured(histories, taken, k=10, neighbors=10, shrinkage=3.0, learner=Nearest):
     """The figures of a holdout: what was learned from, and what its users took."""
-    model = Nearest(histories, neighbors, shrinkage)
+    model = learner(histories, neighbors, shrinkage)
     new = {user: items - set(histories.get(user, {})) for user, items in taken.items()}
     known = sorted(user for user, items in new.items() if items and histories.get(user))
     pages = {user: model.page(histories[user], k) for user in known}
@@ -235,6 +275,8 @@ def check_figures(found, wanted):
         assert abs(found[name] - value) < 1e-9, (name, found[name], value)
 
 
+PARAMETERS = """parameters => '{"neighbors": 10, "shrinkage": 3}'"""
+
 # Purchases in which the items of a user go together, and users come and go: user, item, quantity, time.
 PURCHASES = """
     CREATE TABLE purchases AS
@@ -258,11 +300,57 @@ def test_the_figures_of_a_random_holdout_are_those_of_the_same_split_computed_ou
                 n = n_train(len(cells), share)
                 train[user], taken[user] = {item: whole[user][item] for item in cells[:n]}, set(cells[n:])
             named = ", weight_column => 'quantity'" if weighted else ""
-            (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', holdout => {share}, seed => {seed}, neighbors => 10, shrinkage => 3{named})").dicts()
+            (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', holdout => {share}, seed => {seed}, {PARAMETERS}{named})").dicts()
             check_figures(found, measured(train, taken))
             # Asked about the rows of its fit, the model gives the figures of its holdout: it has learned from the rest alone.
             (again,) = session.query("SELECT * FROM persona.evaluate_recommender('m', 'purchases')").dicts()
             check_figures(again, {"n_users": found["n_test_users"], "ndcg": found["ndcg_at_10"], "recall": found["recall_at_10"], "popular_ndcg": found["popular_ndcg_at_10"]})
+
+
+def test_user_knn_is_the_same_formula_computed_outside(cluster):
+    with cluster.connect() as session:
+        session.query(PURCHASES)
+        for weighted in (False, True):
+            histories = defaultdict(dict)
+            for user, item, quantity in session.rows(f"SELECT user_id, item_id, {'sum(quantity)' if weighted else '1'}::bigint FROM purchases GROUP BY user_id, item_id"):
+                histories[user][item] = quantity
+            named = ", weight_column => 'quantity'" if weighted else ""
+            session.query(f"SELECT FROM persona.fit_recommender('all', 'purchases', algorithm => 'user_knn', holdout => 0, {PARAMETERS}{named})")
+            model = Alike(histories, 10, 3.0)
+            for user, items in session.rows("SELECT user_key::integer, array_agg(item::integer ORDER BY rank) FROM persona.recommend_all('all', 15) GROUP BY 1"):
+                found = [int(item) for item in items.strip("{}").split(",")] if isinstance(items, str) else items
+                assert found == model.page(histories[user], 15), (user, found)
+            for basket in ([3], [3, 14, 25], [40, 41, 999]):
+                known = {item: 1 for item in basket if item in model.popularity}
+                found = [row[0] for row in session.rows(f"SELECT item FROM persona.recommend_for('all', ARRAY{basket}::bigint[], 15)")]
+                assert found == model.page(known, 15), (basket, found)
+            # And so are the figures of a holdout by time.
+            cut = "(SELECT at FROM purchases ORDER BY at OFFSET (SELECT round(count(*) * 0.7)::bigint - 1 FROM purchases) LIMIT 1)"
+            train, taken = defaultdict(dict), defaultdict(set)
+            for user, item, quantity in session.rows(f"SELECT user_id, item_id, {'sum(quantity)' if weighted else '1'}::bigint FROM purchases WHERE at <= {cut} GROUP BY user_id, item_id"):
+                train[user][item] = quantity
+            for user, item in session.rows(f"SELECT user_id, item_id FROM purchases GROUP BY user_id, item_id HAVING min(at) > {cut}"):
+                taken[user].add(item)
+            (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', time_column => 'at', algorithm => 'user_knn', holdout => 0.3, {PARAMETERS}{named})").dicts()
+            check_figures(found, measured(train, taken, learner=Alike))
+            session.query("SELECT persona.drop_model(model) FROM persona.models")
+
+
+def test_a_question_that_takes_long_can_be_stopped(cluster):
+    with cluster.connect() as session:
+        session.query("""CREATE TABLE taken AS SELECT u AS user_id, (u * 7919 + i * (1 + u % 13)) % 5000 AS item_id FROM generate_series(1, 3000) AS u, generate_series(1, 300) AS i""")
+        session.query("""SELECT FROM persona.fit_recommender('m', 'taken', algorithm => 'user_knn', parameters => '{"neighbors": 10000}', holdout => 0)""")
+        for ask in ("recommend('m', 1, 10000)", "recommend_for('m', (SELECT array_agg(item_id::bigint) FROM taken WHERE user_id < 30), 10000)", "recommend_all('m', 100)"):
+            late = [stop(session, f"SELECT count(*) FROM persona.{ask}", after, by_timeout) for after in (0.02, 0.08) for by_timeout in (True, False)]
+            assert any(one is not None for one in late), f"{ask} has ended before it could be stopped"
+            assert all(one is None or one <= 0.5 for one in late), f"{ask}: {late}"
+        # An interrupt that ends nothing changes nothing.
+        alone = session.rows("SELECT item, score FROM persona.recommend('m', 1, 10000)")
+        with cluster.connect() as other:
+            session.send("SELECT item, score FROM persona.recommend('m', 1, 10000)")
+            for _ in range(20):
+                other.query(f"SELECT pg_log_backend_memory_contexts({session.pid})")
+            assert session.fetch()[-1].rows == alone
 
 
 def test_the_figures_of_a_holdout_by_time_are_those_of_a_split_in_sql(cluster):
@@ -282,7 +370,7 @@ def test_the_figures_of_a_holdout_by_time_are_those_of_a_split_in_sql(cluster):
             wanted = measured(train, taken)
             assert wanted["n_unknown_users"] > 0
             named = ", weight_column => 'quantity'" if weighted else ""
-            options = f"neighbors => 10, shrinkage => 3{named}"
+            options = f"{PARAMETERS}{named}"
             (found,) = session.query(f"SELECT * FROM persona.fit_recommender('m', 'purchases', time_column => 'at', holdout => {share}, {options})").dicts()
             check_figures(found, wanted)
             # What is like what is learned from the past alone, unless all rows are asked for.

@@ -33,6 +33,7 @@ MODELS = """
     SELECT persona.fit_segments('segments', 'SELECT id, a, b, c FROM narrow', 'id', 5);
     SELECT persona.fit_scorer('scorer', 'SELECT a, b, g, y FROM narrow', 'y');
     SELECT persona.fit_recommender('recommender', 'SELECT u AS user_id, g AS item_id FROM narrow');
+    SELECT persona.fit_recommender('by_users', 'SELECT id / 20 AS user_id, id * 7919 % 4999 AS item_id FROM narrow', algorithm => 'user_knn', holdout => 0);
     CREATE TABLE summaries AS
         SELECT persona.feature_quantiles(v) AS q, persona.feature_stats(v) AS s FROM wide;
     CREATE TABLE counts AS
@@ -92,10 +93,11 @@ CALLS = {
                    "SELECT persona.fit_scorer('new_scorer', 'SELECT a, b, g, u, y FROM narrow', 'y', key => 'u')"],
     "evaluate": ["SELECT persona.evaluate('scorer', 'SELECT a, b, g, y FROM narrow', 'y')"],
     "fit_recommender": ["SELECT persona.fit_recommender('new_recommender', 'SELECT id / 20 AS user_id, id * 7919 % 4999 AS item_id FROM narrow')",
-                        "SELECT persona.fit_recommender('new_recommender', 'SELECT u AS user_id, g AS item_id FROM narrow')"],
+                        "SELECT persona.fit_recommender('new_recommender', 'SELECT u AS user_id, g AS item_id FROM narrow')",
+                        "SELECT persona.fit_recommender('new_recommender', 'SELECT id / 20 AS user_id, id * 7919 % 4999 AS item_id FROM narrow', algorithm => 'user_knn')"],
     "evaluate_recommender": ["SELECT persona.evaluate_recommender('recommender', 'SELECT u AS user_id, g AS item_id FROM narrow LIMIT 50000')"],
     "recommend_all": ["SELECT count(*) FROM persona.recommend_all('recommender', 10)", "SELECT persona.recommend_all('recommender', 'pages', 10)"],
-    "recommend": ["SELECT persona.recommend('recommender', 'nobody')", "SELECT count(p) FROM generate_series(1, 50), LATERAL persona.recommend('recommender', 'nobody', 500) AS p"],
+    "recommend": ["SELECT persona.recommend('recommender', 'nobody')", "SELECT count(p) FROM generate_series(1, 50) AS u, LATERAL persona.recommend('by_users', u, 500) AS p", "SELECT count(p) FROM generate_series(1, 50), LATERAL persona.recommend('recommender', 'nobody', 500) AS p"],
     "recommend_for": ["SELECT count(*) FROM persona.recommend_for('recommender', (SELECT array_agg(u) FROM narrow), 10)"],
     "segment_flow": ["SELECT persona.segment_flow('segments')"],
     "report": ["SELECT length(persona.report('segments'))"],

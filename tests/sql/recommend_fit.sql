@@ -65,13 +65,13 @@ SELECT * FROM persona.fit_recommender('x', 'purchases', user_column => 'item_id'
 \echo :SQLSTATE
 SELECT * FROM persona.fit_recommender('x', 'purchases', algorithm => 'als');
 \echo :SQLSTATE
-SELECT * FROM persona.fit_recommender('x', 'purchases', neighbors => 0);
+SELECT * FROM persona.fit_recommender('x', 'purchases', parameters => '{"neighbors": 0}');
 \echo :SQLSTATE
-SELECT * FROM persona.fit_recommender('x', 'purchases', neighbors => 10001);
+SELECT * FROM persona.fit_recommender('x', 'purchases', parameters => '{"neighbors": 10001}');
 \echo :SQLSTATE
-SELECT * FROM persona.fit_recommender('x', 'purchases', shrinkage => -1);
+SELECT * FROM persona.fit_recommender('x', 'purchases', parameters => '{"shrinkage": -1}');
 \echo :SQLSTATE
-SELECT * FROM persona.fit_recommender('x', 'purchases', shrinkage => 'NaN');
+SELECT * FROM persona.fit_recommender('x', 'purchases', parameters => '{"shrinkage": "NaN"}');
 \echo :SQLSTATE
 SELECT * FROM persona.fit_recommender('x', 'purchases', holdout => 1);
 \echo :SQLSTATE
@@ -101,5 +101,5 @@ SELECT * FROM persona.fit_recommender('x', 'DELETE FROM purchases');
 \echo :SQLSTATE
 SELECT count(*) FROM persona.models WHERE model = 'x';
 SET persona.max_fit_memory = '1MB';
-SELECT * FROM persona.fit_recommender('x', 'SELECT i % 1000 AS user_id, i % 997 AS item_id FROM generate_series(1, 8000) i', neighbors => 1000, holdout => 0);
+SELECT * FROM persona.fit_recommender('x', 'SELECT i % 1000 AS user_id, i % 997 AS item_id FROM generate_series(1, 8000) i', parameters => '{"neighbors": 1000}', holdout => 0);
 \echo :SQLSTATE

@@ -3,7 +3,7 @@ CREATE TABLE purchases (user_id int, item_id bigint);
 INSERT INTO purchases
 VALUES (1, 1), (1, 2), (1, 5), (2, 1), (2, 2), (2, 5), (3, 1), (3, 5),
        (4, 3), (4, 4), (4, 5), (5, 3), (5, 4), (5, 5), (6, 3), (6, 5), (6, 5);
-SELECT version FROM persona.fit_recommender('shop', 'purchases', holdout => 0, shrinkage => 0);
+SELECT version FROM persona.fit_recommender('shop', 'purchases', parameters => '{"shrinkage": 0}', holdout => 0);
 
 -- cos(1, 2) = 2 / sqrt(3 * 2), cos(2, 5) = 2 / sqrt(2 * 6): user 3 has 1 and 5, so 2 scores .8165 + .5774; 3 and 4 rest on 5.
 SELECT item, round(score::numeric, 4) AS score, rank, because_of, is_popular FROM persona.recommend('shop', 3);

@@ -36,10 +36,10 @@ SELECT fit_scorer('score_e', 't', 'y', holdout => 'NaN');
 SELECT fit_scorer('score_e', 't', 'y', holdout_column => 'x');
 SELECT fit_scorer('score_e', 't', 'y', holdout_column => 'gappy');
 SELECT fit_scorer('score_e', 't', 'y', holdout_column => 'always');
-SELECT fit_scorer('score_e', 't', 'y', l2 => -1);
-SELECT fit_scorer('score_e', 't', 'y', max_categories => -1);
-SELECT fit_scorer('score_e', 't', 'y', max_categories => 0);
-SELECT fit_scorer('score_e', 'SELECT x, x > 5 AS y FROM t', 'y', l2 => 0);
+SELECT fit_scorer('score_e', 't', 'y', parameters => '{"l2": -1}');
+SELECT fit_scorer('score_e', 't', 'y', parameters => '{"max_categories": -1}');
+SELECT fit_scorer('score_e', 't', 'y', parameters => '{"max_categories": 0}');
+SELECT fit_scorer('score_e', 'SELECT x, x > 5 AS y FROM t', 'y', parameters => '{"l2": 0}');
 SELECT count(*) FROM models WHERE model = 'score_e';
 
 SELECT version FROM fit_scorer('score_e', 't', 'y', features => ARRAY['x', 'c']);

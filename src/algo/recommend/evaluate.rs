@@ -5,7 +5,7 @@
 //! would get its popular items, which says nothing about it: such users are counted, and not measured. Items that it has not
 //! learned count as missed. The popular items are measured beside it, on the same users.
 
-use super::{Algorithm, Error, Interactions, Keys, Pages, Recommender, sparse::Sparse};
+use super::{Error, Interactions, Keys, Pages, Recommender, page::By, sparse::Sparse};
 use crate::algo::{
     metrics::ranking::{AtK, at_k},
     stop::Watch,
@@ -92,12 +92,12 @@ fn evaluate_histories(
     if users.is_empty() {
         return Ok(Evaluation { quality: None, n_unknown_users });
     }
-    let pages = model.pages_of_learned(model.algorithm, &users, k, watch)?;
+    let pages = model.pages_of_learned(By::Learner, &users, k, watch)?;
     let means = means(&pages, &relevant_items, k);
-    let popular = match model.algorithm {
-        Algorithm::Popular => means,
-        Algorithm::ItemKnn => {
-            let pages = model.pages_of_learned(Algorithm::Popular, &users, k, watch)?;
+    let popular = match model.learner.personal() {
+        None => means,
+        Some(_) => {
+            let pages = model.pages_of_learned(By::Popularity, &users, k, watch)?;
             self::means(&pages, &relevant_items, k)
         }
     };

@@ -190,18 +190,6 @@ impl Interactions {
         self.item_keys.len()
     }
 
-    /// The most neighbours that lists of up to `neighbors` for each item can hold: an item has no more of them than its
-    /// users have other items.
-    pub fn most_neighbours(&self, neighbors: usize) -> usize {
-        let mut met = vec![0usize; self.n_items()];
-        for user in 0..self.histories.n_rows() {
-            let (items, _) = self.histories.row(user);
-            items.iter().for_each(|&item| met[item as usize] += items.len() - 1);
-        }
-        let longest = neighbors.min(self.n_items().saturating_sub(1));
-        met.into_iter().map(|met| met.min(longest)).sum()
-    }
-
     /// The same users and items with the weights alone that `weight` gives a cell, where that is more than nothing.
     pub(super) fn weighted(&self, weight: impl Fn(usize) -> f32) -> Sparse {
         let mut histories = Sparse::new();

@@ -1,31 +1,25 @@
-//! The stored model: keys, histories, neighbour lists and popularity, and the door that hostile bytes do not pass.
+//! The stored model: keys, histories, popularity and what a learner made of them, and the door that hostile bytes do not pass.
 
-use super::{Algorithm, Error, Interactions, Keys, Params, item_knn, popular, sparse::Sparse};
+use super::{Error, Interactions, Keys, Learner, Method, popularity, sparse::Sparse};
 use crate::algo::encoded;
 use crate::algo::stop::Watch;
 use serde::{Deserialize, Serialize};
 
 /// The layout of a stored model; raised whenever older bytes would be misread.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recommender {
     pub(super) format: u16,
-    pub algorithm: Algorithm,
+    pub learner: Learner,
     pub user_keys: Keys,
     pub item_keys: Keys,
     /// A row for each user: what it has and how much.
     pub(super) histories: Sparse,
     /// For each cell of the histories how strongly it speaks for having the item again.
     pub(super) repeats: Vec<f32>,
-    /// The part of the histories that neighbours and popularity were learned from; None is all of them.
+    /// The part of the histories that was learned from; None is all of them.
     pub(super) training: Option<Sparse>,
-    /// A row for each item: its nearest and their similarity. Rows are empty where the algorithm needs none.
-    pub(super) neighbours: Sparse,
-    /// The transpose of `neighbours`: for an item of a history, whom it speaks for. Made on reading: a transpose costs
-    /// less than reading as many bytes again.
-    #[serde(skip)]
-    pub(super) speaks_for: Sparse,
     /// For each item the number of its users.
     pub(super) popularity: Vec<u32>,
     /// The items, most popular first.
@@ -40,7 +34,7 @@ impl Recommender {
     pub(super) fn build(
         interactions: &Interactions,
         training: Option<Sparse>,
-        params: &Params,
+        method: &Method,
         watch: &Watch,
     ) -> Result<Self, Error> {
         let n_items = interactions.n_items();
@@ -49,32 +43,22 @@ impl Recommender {
         if learned.n_cells() == 0 {
             return Err(Error::EmptyInput);
         }
-        let popularity = popular::counts(learned, n_items);
-        let neighbours = match params.algorithm {
-            Algorithm::ItemKnn => {
-                let options =
-                    item_knn::Options { neighbors: params.neighbors, shrinkage: params.shrinkage };
-                item_knn::neighbours(learned, &popularity, options, watch)?
-            }
-            Algorithm::Popular => Sparse::empty(n_items),
-        };
+        let popularity = popularity::counts(learned, n_items);
         Ok(Self {
             format: FORMAT,
-            algorithm: params.algorithm,
+            learner: method.learn(learned, &popularity, watch)?,
             user_keys: interactions.user_keys.clone(),
             item_keys: interactions.item_keys.clone(),
             histories: interactions.histories.clone(),
             repeats: interactions.repeats.clone(),
-            speaks_for: neighbours.transposed(n_items),
-            neighbours,
-            popular_order: popular::order(&popularity),
+            popular_order: popularity::order(&popularity),
             popularity,
             n_learned: learned.n_filled_rows(),
             training,
         })
     }
 
-    /// What neighbours and popularity were learned from.
+    /// What popularity, and all that the learner knows, was learned from.
     pub(super) fn learned(&self) -> &Sparse {
         self.training.as_ref().unwrap_or(&self.histories)
     }
@@ -125,8 +109,9 @@ impl Recommender {
             return Err(Error::Damaged { what: "it has bytes left over" });
         }
         model.check()?;
-        model.speaks_for = model.neighbours.transposed(model.n_items());
         model.n_learned = model.learned().n_filled_rows();
+        let n_items = model.n_items();
+        model.learner.complete(model.training.as_ref().unwrap_or(&model.histories), n_items);
         Ok(model)
     }
 
@@ -147,11 +132,11 @@ impl Recommender {
         if self.training.as_ref().is_some_and(|part| !part.is_sound(n_users, n_items)) {
             return damaged("what it learned from is out of range");
         }
-        if !self.neighbours.is_sound(n_items, n_items) {
-            return damaged("its neighbours are out of range");
+        if !self.learner.is_sound(n_items) {
+            return damaged("what its learner knows is out of range");
         }
-        if self.popularity != popular::counts(self.learned(), n_items)
-            || !popular::is_order(&self.popular_order, &self.popularity)
+        if self.popularity != popularity::counts(self.learned(), n_items)
+            || !popularity::is_order(&self.popular_order, &self.popularity)
         {
             return damaged("its popularity is not that of what it learned from");
         }

@@ -1,24 +1,20 @@
 //! Pages of recommendations: for a user, for a basket, for everyone, and items like an item.
 //!
-//! An item scores the sum, over those of its nearest items that are in the history, of weight x similarity. The nearest
-//! are the candidate's own, not the history's: lists of the history's nearest favour items that are near to everything
-//! (MovieLens-100K, nDCG@10: .434 against .390). A longer or heavier history makes larger scores: they rank the items of one
-//! user, and are not to be compared between users.
-//!
-//! Where what was had may be shown again it comes first, by how much and how lately it was had: its score is that, on top of
-//! the weight of the whole history, which no other item reaches. On a year of a grocer's households (the next five weeks,
-//! nDCG@10 over types of products) that gives .50 by quantities and .54 by rows; similarity alone gave .30 and .34, and its
-//! sum with what was had .37 to .43 and .43 to .55, as the weight of the latter was.
+//! A learner says what a history is worth for each item: see its folder. Where what was had may be shown again it comes first, by
+//! how much and how lately it was had: its score is that, on top of what no other item reaches. On a year of a grocer's households
+//! (the next five weeks, nDCG@10 over types of products, item_knn) that gives .50 by quantities and .54 by rows; similarity alone
+//! gave .30 and .34, and its sum with what was had .37 to .43 and .43 to .55, as the weight of the latter was.
 //!
 //! What a history cannot fill is filled with popular items, marked so; their score is the share of users that have them,
 //! another scale: the rank is the order of a page. A page is short of `n` only where no item is left to show.
 
 use super::{
-    Algorithm, Error, Recommender,
+    Error, Recommender,
+    learner::Ranker,
     top::{Best, Candidate},
 };
 use crate::algo::memory::{self, Refused};
-use crate::algo::stop::Watch;
+use crate::algo::stop::{Stopped, Watch};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -62,12 +58,13 @@ impl Recommender {
         user: Option<u32>,
         n: usize,
         exclude_seen: bool,
+        watch: &Watch,
     ) -> Result<Vec<Recommendation>, Error> {
         let history = match user {
             Some(user) => self.history_to_repeat(user)?,
             None => History::default(),
         };
-        self.fresh_page(history, n, exclude_seen)
+        self.fresh_page(history, n, exclude_seen, watch)
     }
 
     /// The best `n` for a visitor who has these items, each with weight 1.
@@ -76,6 +73,7 @@ impl Recommender {
         items: &[u32],
         n: usize,
         exclude_given: bool,
+        watch: &Watch,
     ) -> Result<Vec<Recommendation>, Error> {
         let mut items = memory::copied(items)?;
         items.sort_unstable();
@@ -85,7 +83,7 @@ impl Recommender {
         }
         // What a visitor has is known, and not how often: it is no reason to show it.
         let weights = memory::filled(1.0, items.len())?;
-        self.fresh_page(History::of((&items, &weights)), n, exclude_given)
+        self.fresh_page(History::of((&items, &weights)), n, exclude_given, watch)
     }
 
     /// A page for every user of the model.
@@ -97,24 +95,24 @@ impl Recommender {
     ) -> Result<Pages, Error> {
         let users: Vec<u32> = (0..self.n_users() as u32).collect();
         let history = |user| self.history_to_repeat(user);
-        self.pages(self.algorithm, &users, &history, n, exclude_seen, watch)
+        self.pages(By::Learner, &users, &history, n, exclude_seen, watch)
     }
 
     /// A page for each of these users, in their order, from what was learned from: as a model answers that knows no more.
     pub(super) fn pages_of_learned(
         &self,
-        algorithm: Algorithm,
+        by: By,
         users: &[u32],
         n: usize,
         watch: &Watch,
     ) -> Result<Pages, Error> {
         let history = |user: u32| Ok(History::of(self.learned().row(user as usize)));
-        self.pages(algorithm, users, &history, n, true, watch)
+        self.pages(by, users, &history, n, true, watch)
     }
 
     fn pages<'a>(
         &self,
-        algorithm: Algorithm,
+        by: By,
         users: &[u32],
         history: &(impl Fn(u32) -> Result<History<'a>, Error> + Sync),
         n: usize,
@@ -126,14 +124,14 @@ impl Recommender {
         let parts: Vec<Vec<Vec<Recommendation>>> = users
             .par_chunks(CHUNK)
             .map_init(
-                || Scratch::new(self, n),
-                |scratch, chunk| {
-                    let scratch = scratch.as_mut().map_err(|refused| *refused)?;
+                || Desk::new(self, by, n),
+                |desk, chunk| {
+                    let desk = desk.as_mut().map_err(|refused| *refused)?;
                     let mut pages = Vec::with_capacity(chunk.len());
                     for &user in chunk {
                         watch.check()?;
                         let mut page = Vec::new();
-                        self.fill(algorithm, history(user)?, n, exclude_seen, scratch, &mut page);
+                        self.fill(desk, history(user)?, n, exclude_seen, &mut page, watch)?;
                         pages.push(page);
                     }
                     let done = n_done.fetch_add(chunk.len() as u64, Relaxed) + chunk.len() as u64;
@@ -150,11 +148,17 @@ impl Recommender {
         Ok(pages)
     }
 
-    /// The most similar items and their similarity, best first; none where the algorithm knows no neighbours.
-    pub fn similar_items(&self, item: u32, n: usize) -> Result<Vec<(u32, f64)>, Error> {
+    /// The most similar items and their similarity, best first; none for an unknown item.
+    pub fn similar_items(
+        &self,
+        item: impl Into<Option<u32>>,
+        n: usize,
+    ) -> Result<Vec<(u32, f64)>, Error> {
         check_n(n)?;
+        let similar_items = self.learner.similar_items()?;
+        let Some(item) = item.into() else { return Ok(Vec::new()) };
         self.check_item(item)?;
-        let (others, similarities) = self.neighbours.row(item as usize);
+        let (others, similarities) = similar_items.row(item as usize);
         let mut similar: Vec<Candidate> = others
             .iter()
             .zip(similarities)
@@ -170,10 +174,12 @@ impl Recommender {
         history: History,
         n: usize,
         exclude: bool,
+        watch: &Watch,
     ) -> Result<Vec<Recommendation>, Error> {
         check_n(n)?;
         let mut page = Vec::new();
-        self.fill(self.algorithm, history, n, exclude, &mut Scratch::new(self, n)?, &mut page);
+        let desk = &mut Desk::new(self, By::Learner, n)?;
+        self.fill(desk, history, n, exclude, &mut page, watch)?;
         Ok(page)
     }
 
@@ -186,19 +192,19 @@ impl Recommender {
 
     fn fill(
         &self,
-        algorithm: Algorithm,
+        desk: &mut Desk,
         history: History,
         n: usize,
         exclude: bool,
-        scratch: &mut Scratch,
         page: &mut Vec<Recommendation>,
-    ) {
-        if algorithm == Algorithm::ItemKnn {
-            self.fill_by_similarity(history, exclude, scratch, page);
-        }
-        // A page that is still short has every item with a score on it, and those scores are still in the scratch.
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        desk.scores.clear();
+        self.fill_by_score(desk, history, exclude, page, watch)?;
+        let scores = &desk.scores;
+        // A page that is still short has every item with a score on it.
         let shown = |item: u32| {
-            scratch.scores[item as usize] > 0.0
+            scores.values[item as usize] > 0.0
                 || (exclude && history.items.binary_search(&item).is_ok())
         };
         let n_users = self.n_learned.max(1) as f64;
@@ -216,75 +222,43 @@ impl Recommender {
                 popular: true,
             });
         }
-        scratch.clear();
+        Ok(())
     }
 
-    fn fill_by_similarity(
+    fn fill_by_score(
         &self,
+        desk: &mut Desk,
         history: History,
         exclude: bool,
-        scratch: &mut Scratch,
         page: &mut Vec<Recommendation>,
-    ) {
-        let Scratch { scores, touched, best } = scratch;
-        for (&item, &weight) in history.items.iter().zip(history.weights) {
-            let weight = f64::from(weight);
-            let (others, similarities) = self.speaks_for.row(item as usize);
-            for (&other, &similarity) in others.iter().zip(similarities) {
-                let score = &mut scores[other as usize];
-                if *score == 0.0 {
-                    touched.push(other);
-                }
-                *score += weight * f64::from(similarity);
-            }
-        }
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        let Desk { ranker: Some(ranker), scores, best } = desk else { return Ok(()) };
+        let most = ranker.score(history, scores, watch)?;
         if exclude {
-            history.items.iter().for_each(|&item| scores[item as usize] = 0.0);
+            history.items.iter().for_each(|&item| scores.values[item as usize] = 0.0);
         } else {
-            // No similarity is above 1, so that no other item scores more than the whole history weighs.
-            let whole: f64 = history.weights.iter().map(|&weight| f64::from(weight)).sum();
             for (&item, &repeat) in history.items.iter().zip(history.repeats) {
-                if scores[item as usize] == 0.0 {
-                    touched.push(item);
-                }
-                scores[item as usize] = whole + f64::from(repeat);
+                scores.set(item, most + f64::from(repeat));
             }
         }
-        for &item in &*touched {
-            let score = scores[item as usize];
+        for &item in &scores.touched {
+            let score = scores.values[item as usize];
             if score > 0.0 && score >= best.floor() {
                 best.push(self.candidate(item, score));
             }
         }
-        for candidate in best.drain_sorted() {
-            page.push(Recommendation {
-                item: candidate.item,
-                score: candidate.score,
-                rank: page.len() as u32 + 1,
-                because_of: self.main_reason(history, candidate.item, exclude),
-                popular: false,
-            });
+        for Candidate { item, score, .. } in best.drain_sorted() {
+            // An item that was had itself is shown because of itself.
+            let because_of = if !exclude && history.is_to_repeat(item) {
+                Some(item)
+            } else {
+                ranker.main_reason(history, item, watch)?
+            };
+            let rank = page.len() as u32 + 1;
+            page.push(Recommendation { item, score, rank, because_of, popular: false });
         }
-    }
-
-    /// The item of the history that adds most to the score: of equals, the lower key. An item that was had itself is shown
-    /// because of itself.
-    fn main_reason(&self, history: History, item: u32, exclude: bool) -> Option<u32> {
-        if !exclude && history.is_to_repeat(item) {
-            return Some(item);
-        }
-        let (near, similarities) = self.neighbours.row(item as usize);
-        let mut history = history.items.iter().zip(history.weights).peekable();
-        let mut reason = (0.0, None);
-        for (near, &similarity) in near.iter().zip(similarities) {
-            while history.next_if(|(had, _)| *had < near).is_some() {}
-            let Some((_, &weight)) = history.next_if(|(had, _)| *had == near) else { continue };
-            let share = f64::from(weight) * f64::from(similarity);
-            if share > reason.0 {
-                reason = (share, Some(*near));
-            }
-        }
-        reason.1
+        Ok(())
     }
 
     fn candidate(&self, item: u32, score: f64) -> Candidate {
@@ -299,12 +273,19 @@ impl Recommender {
     }
 }
 
+/// By what a page is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Learner,
+    Popularity,
+}
+
 /// What a user has.
 #[derive(Debug, Clone, Copy, Default)]
-struct History<'a> {
+pub(super) struct History<'a> {
     /// Ascending.
-    items: &'a [u32],
-    weights: &'a [f32],
+    pub(super) items: &'a [u32],
+    pub(super) weights: &'a [f32],
     /// How strongly each item speaks for having it again; empty where that is not known.
     repeats: &'a [f32],
 }
@@ -322,23 +303,53 @@ impl<'a> History<'a> {
 /// Users a task takes at once.
 const CHUNK: usize = 64;
 
-struct Scratch {
-    scores: Vec<f64>,
-    touched: Vec<u32>,
+/// Where one page after the other is made.
+struct Desk<'a> {
+    /// None where all goes by popularity.
+    ranker: Option<Box<dyn Ranker + 'a>>,
+    scores: Scores,
     best: Best,
 }
 
-impl Scratch {
-    fn new(model: &Recommender, n: usize) -> Result<Self, Refused> {
-        Ok(Self {
-            scores: memory::zeros(model.n_items())?,
-            touched: Vec::new(),
-            best: Best::new(n.min(model.n_items())),
-        })
+impl<'a> Desk<'a> {
+    fn new(model: &'a Recommender, by: By, n: usize) -> Result<Self, Refused> {
+        let personal = match by {
+            By::Learner => model.learner.personal(),
+            By::Popularity => None,
+        };
+        let ranker = personal.map(|learned| learned.ranker(model.learned())).transpose()?;
+        let values = memory::zeros(model.n_items())?;
+        let scores = Scores { values, touched: Vec::new() };
+        Ok(Self { ranker, scores, best: Best::new(n.min(model.n_items())) })
+    }
+}
+
+/// A score for each item, 0 for most of them.
+pub(super) struct Scores {
+    values: Vec<f64>,
+    touched: Vec<u32>,
+}
+
+impl Scores {
+    /// Adds more than nothing.
+    #[inline]
+    pub(super) fn add(&mut self, item: u32, more: f64) {
+        let score = &mut self.values[item as usize];
+        if *score == 0.0 {
+            self.touched.push(item);
+        }
+        *score += more;
+    }
+
+    fn set(&mut self, item: u32, score: f64) {
+        if self.values[item as usize] == 0.0 {
+            self.touched.push(item);
+        }
+        self.values[item as usize] = score;
     }
 
     fn clear(&mut self) {
-        self.touched.drain(..).for_each(|item| self.scores[item as usize] = 0.0);
+        self.touched.drain(..).for_each(|item| self.values[item as usize] = 0.0);
     }
 }
 

@@ -19,6 +19,7 @@ impl Sparse {
     }
 
     /// `n_rows` rows without a cell.
+    #[cfg(test)]
     pub(super) fn empty(n_rows: usize) -> Self {
         Self { offsets: vec![0; n_rows + 1], columns: Vec::new(), values: Vec::new() }
     }

@@ -4,6 +4,7 @@ mod holdouts;
 
 use super::*;
 use crate::algo::{
+    declared::Algorithm,
     frame::{Column, Frame},
     random::Random,
 };
@@ -14,8 +15,19 @@ fn interactions(rows: &[(i64, i64)]) -> Interactions {
     Interactions::from_columns(&users, &items, None, None, &Watch::new()).unwrap()
 }
 
-fn fit_rows(rows: &[(i64, i64)], algorithm: Algorithm) -> Recommender {
-    let params = Params { algorithm, shrinkage: 0.0, holdout: None, ..Params::default() };
+fn item_knn() -> Method {
+    let settings = super::item_knn::ALGORITHM.defaults().with("shrinkage", "0").unwrap();
+    (&settings).try_into().unwrap()
+}
+
+/// Whatever there is, by its defaults: what holds for all learners is tested for a new one too.
+fn every_method() -> Vec<Method> {
+    let default = |algorithm: &'static Algorithm| (&algorithm.defaults()).try_into().unwrap();
+    algorithms().into_iter().map(default).collect()
+}
+
+fn fit_rows(rows: &[(i64, i64)], method: Method) -> Recommender {
+    let params = Params { method, holdout: None, ..Params::default() };
     fit(&interactions(rows), &params.check().unwrap(), &Watch::new()).unwrap().0
 }
 
@@ -71,11 +83,9 @@ fn check_page(page: &[Recommendation], n: usize) {
 #[test]
 fn an_item_is_recommended_for_what_is_most_like_it() {
     // Items 0 and 1 share two of their users; user 4 has 0 alone.
-    let model = fit_rows(
-        &[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)],
-        Algorithm::ItemKnn,
-    );
-    let page = model.recommend(Some(3), 1, true).unwrap();
+    let model =
+        fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1), (3, 2), (3, 0), (4, 0), (5, 2)], item_knn());
+    let page = model.recommend(Some(3), 1, true, &Watch::new()).unwrap();
     check_page(&page, 1);
     let cosine = 2.0 / (4f64.sqrt() * 2f64.sqrt());
     assert_eq!((page[0].item, page[0].because_of), (1, Some(0)));
@@ -86,13 +96,14 @@ fn an_item_is_recommended_for_what_is_most_like_it() {
 
 #[test]
 fn pages_are_those_of_dense_arithmetic() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), item_knn());
+    let nearest = model.learner.similar_items().unwrap();
     for user in 0..model.n_users() as u32 {
         let (seen, weights) = model.history(user).unwrap();
         let mut expected: Vec<top::Candidate> = (0..model.n_items() as u32)
             .filter(|item| !seen.contains(item))
             .map(|item| {
-                let similarity = |had: u32| f64::from(model.neighbours.get(item as usize, had));
+                let similarity = |had: u32| f64::from(nearest.get(item as usize, had));
                 let score =
                     seen.iter().zip(weights).map(|(&had, &w)| f64::from(w) * similarity(had)).sum();
                 top::Candidate { score, popularity: model.popularity[item as usize], item }
@@ -100,7 +111,7 @@ fn pages_are_those_of_dense_arithmetic() {
             .filter(|candidate| candidate.score > 0.0)
             .collect();
         expected.sort_by(top::Candidate::order);
-        let page = model.recommend(Some(user), 5, true).unwrap();
+        let page = model.recommend(Some(user), 5, true, &Watch::new()).unwrap();
         check_page(&page, 5);
         assert_eq!(
             items(&page),
@@ -111,51 +122,50 @@ fn pages_are_those_of_dense_arithmetic() {
 
 #[test]
 fn an_unknown_user_gets_popular_items_marked_so() {
-    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], Algorithm::ItemKnn);
-    let page = model.recommend(None, 5, true).unwrap();
+    let model = fit_rows(&[(1, 7), (2, 7), (3, 8)], item_knn());
+    let page = model.recommend(None, 5, true, &Watch::new()).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [0, 1]);
     assert!(page.iter().all(|recommendation| recommendation.popular));
     assert_eq!(page[0].score, 2.0 / 3.0);
-    assert_eq!(model.recommend_for(&[], 5, true).unwrap(), page);
+    assert_eq!(model.recommend_for(&[], 5, true, &Watch::new()).unwrap(), page);
 }
 
 #[test]
 fn a_page_that_runs_short_is_filled_with_popular_items() {
-    let model = fit_rows(
-        &[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)],
-        Algorithm::ItemKnn,
-    );
-    let page = model.recommend(Some(5), 3, true).unwrap();
+    let model =
+        fit_rows(&[(1, 0), (1, 1), (2, 1), (2, 0), (3, 2), (4, 2), (5, 2), (6, 0)], item_knn());
+    let page = model.recommend(Some(5), 3, true, &Watch::new()).unwrap();
     check_page(&page, 2);
     assert_eq!(items(&page), [1, 2]);
     assert_eq!([page[0].popular, page[1].popular], [false, true]);
-    let page = model.recommend(Some(5), 3, false).unwrap();
+    let page = model.recommend(Some(5), 3, false, &Watch::new()).unwrap();
     check_page(&page, 3);
 }
 
 #[test]
 fn the_popular_algorithm_gives_everyone_the_unseen_by_count() {
-    let model = fit_rows(&[(1, 0), (1, 1), (2, 1), (3, 1), (3, 2), (4, 2)], Algorithm::Popular);
-    let page = model.recommend(Some(0), 10, true).unwrap();
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 1), (3, 1), (3, 2), (4, 2)], Method::Popular);
+    let page = model.recommend(Some(0), 10, true, &Watch::new()).unwrap();
     check_page(&page, 1);
     assert_eq!(items(&page), [2]);
-    assert_eq!(items(&model.recommend(None, 10, true).unwrap()), [1, 2, 0]);
-    assert_eq!(model.similar_items(0, 3).unwrap(), []);
+    assert_eq!(items(&model.recommend(None, 10, true, &Watch::new()).unwrap()), [1, 2, 0]);
+    let refused = model.similar_items(0, 3).unwrap_err();
+    assert_eq!(refused, Error::NoSimilarItems { known: "how popular items are" });
 }
 
 #[test]
 fn users_who_have_everything_get_an_empty_page_or_what_they_have() {
-    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], Algorithm::ItemKnn);
-    assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
-    check_page(&model.recommend(Some(0), 5, false).unwrap(), 2);
+    let model = fit_rows(&[(1, 0), (1, 1), (2, 0), (2, 1)], item_knn());
+    assert_eq!(model.recommend(Some(0), 5, true, &Watch::new()).unwrap(), []);
+    check_page(&model.recommend(Some(0), 5, false, &Watch::new()).unwrap(), 2);
 }
 
 #[test]
 fn one_user_and_one_item_make_a_model() {
-    let model = fit_rows(&[(1, 1), (1, 1)], Algorithm::ItemKnn);
-    assert_eq!(model.recommend(Some(0), 5, true).unwrap(), []);
-    check_page(&model.recommend(None, 5, true).unwrap(), 1);
+    let model = fit_rows(&[(1, 1), (1, 1)], item_knn());
+    assert_eq!(model.recommend(Some(0), 5, true, &Watch::new()).unwrap(), []);
+    check_page(&model.recommend(None, 5, true, &Watch::new()).unwrap(), 1);
     let params = Params::default().check().unwrap();
     let evaluation = fit(&interactions(&[(1, 1)]), &params, &Watch::new()).unwrap().1.unwrap();
     assert_eq!(evaluation, Evaluation { quality: None, n_unknown_users: 0 });
@@ -163,59 +173,66 @@ fn one_user_and_one_item_make_a_model() {
 
 #[test]
 fn a_basket_is_scored_as_a_user_who_has_it() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    every_method().into_iter().for_each(check_baskets);
+}
+
+#[track_caller]
+fn check_baskets(method: Method) {
+    let model = fit_rows(&random_rows(), method);
     for user in 0..model.n_users() as u32 {
         let mut basket = model.history(user).unwrap().0.to_vec();
         basket.reverse();
         basket.extend_from_within(..1);
         assert_eq!(
-            model.recommend_for(&basket, 7, true).unwrap(),
-            model.recommend(Some(user), 7, true).unwrap()
+            model.recommend_for(&basket, 7, true, &Watch::new()).unwrap(),
+            model.recommend(Some(user), 7, true, &Watch::new()).unwrap()
         );
     }
 }
 
 #[test]
 fn zero_places_and_codes_out_of_range_are_refused() {
-    let model = fit_rows(&[(1, 1)], Algorithm::ItemKnn);
+    let model = fit_rows(&[(1, 1)], item_knn());
     let no_places = Error::InvalidParameter { name: "n", value: 0.0, expected: "at least 1" };
-    assert_eq!(model.recommend(None, 0, true).unwrap_err(), no_places);
+    assert_eq!(model.recommend(None, 0, true, &Watch::new()).unwrap_err(), no_places);
     assert_eq!(model.recommend_all(0, true, &Watch::new()).unwrap_err(), no_places);
     assert_eq!(model.similar_items(0, 0).unwrap_err(), no_places);
     let no_item = Error::OutOfRange { what: "item", index: 1, n: 1 };
-    assert_eq!(model.recommend_for(&[1, 0], 1, true).unwrap_err(), no_item);
+    assert_eq!(model.recommend_for(&[1, 0], 1, true, &Watch::new()).unwrap_err(), no_item);
     assert_eq!(model.similar_items(1, 1).unwrap_err(), no_item);
     assert_eq!(
-        model.recommend(Some(1), 1, true).unwrap_err(),
+        model.recommend(Some(1), 1, true, &Watch::new()).unwrap_err(),
         Error::OutOfRange { what: "user", index: 1, n: 1 }
     );
 }
 
 #[test]
 fn parameters_out_of_range_are_refused() {
-    let spoilt: [fn(&mut Params); 5] = [
-        |params| params.neighbors = 0,
-        |params| params.shrinkage = -1.0,
-        |params| params.shrinkage = f64::NAN,
-        |params| params.k = 0,
-        |params| params.holdout = Some(Split::LastByTime { share: 1.0 }),
-    ];
+    let spoilt: [fn(&mut Params); 2] =
+        [|params| params.k = 0, |params| params.holdout = Some(Split::LastByTime { share: 1.0 })];
     for spoil in spoilt {
         let mut params = Params::default();
         spoil(&mut params);
         assert!(matches!(params.check(), Err(Error::InvalidParameter { .. })));
     }
+    for (name, value) in [("neighbors", "0"), ("shrinkage", "-1"), ("shrinkage", "\"NaN\"")] {
+        assert!(super::item_knn::ALGORITHM.defaults().with(name, value).is_err());
+    }
 }
 
 #[test]
 fn threads_and_the_order_of_rows_change_no_bit() {
+    every_method().into_iter().for_each(check_threads_and_order);
+}
+
+#[track_caller]
+fn check_threads_and_order(method: Method) {
+    let params = Params { method, ..Params::default() }.check().unwrap();
     let mut rows = random_rows();
     let run = |n_threads: usize, rows: &[(i64, i64)]| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         pool.install(|| {
-            let (model, quality) =
-                fit(&interactions(rows), &Params::default().check().unwrap(), &Watch::new())
-                    .unwrap();
+            let (model, quality) = fit(&interactions(rows), &params, &Watch::new()).unwrap();
             let pages = model.recommend_all(10, true, &Watch::new()).unwrap();
             (model.to_bytes().unwrap(), quality.unwrap(), pages)
         })
@@ -230,34 +247,51 @@ fn threads_and_the_order_of_rows_change_no_bit() {
 
 #[test]
 fn everyones_pages_are_those_of_each_alone() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    every_method().into_iter().for_each(check_everyones_pages);
+}
+
+#[track_caller]
+fn check_everyones_pages(method: Method) {
+    let model = fit_rows(&random_rows(), method);
     let pages = model.recommend_all(8, true, &Watch::new()).unwrap();
     assert_eq!(pages.len(), model.n_users());
     for user in 0..model.n_users() {
-        assert_eq!(pages.page(user), model.recommend(Some(user as u32), 8, true).unwrap());
+        assert_eq!(
+            pages.page(user),
+            model.recommend(Some(user as u32), 8, true, &Watch::new()).unwrap()
+        );
     }
 }
 
 #[test]
 fn a_stop_is_heard() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    let model = fit_rows(&random_rows(), item_knn());
     let watch = Watch::new();
     watch.stop();
     assert_eq!(model.recommend_all(1, true, &watch).unwrap_err(), Error::Stopped(Stopped));
-    let refused = fit(&interactions(&random_rows()), &Params::default().check().unwrap(), &watch)
-        .unwrap_err();
-    assert_eq!(refused, Error::Stopped(Stopped));
+    for method in every_method() {
+        let params = Params { method, ..Params::default() }.check().unwrap();
+        let refused = fit(&interactions(&random_rows()), &params, &watch).unwrap_err();
+        assert_eq!(refused, Error::Stopped(Stopped));
+    }
 }
 
 #[test]
 fn a_stored_model_comes_back_equal() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
-    assert_eq!(Recommender::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    for method in every_method() {
+        let model = fit_rows(&random_rows(), method);
+        assert_eq!(Recommender::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    }
 }
 
 #[test]
 fn damaged_bytes_are_refused_or_harmless() {
-    let model = fit_rows(&random_rows(), Algorithm::ItemKnn);
+    every_method().into_iter().for_each(check_damaged_bytes);
+}
+
+#[track_caller]
+fn check_damaged_bytes(method: Method) {
+    let model = fit_rows(&random_rows(), method);
     let bytes = model.to_bytes().unwrap();
     for length in [0, 1, 2, 10, bytes.len() - 1] {
         assert!(Recommender::from_bytes(&bytes[..length]).is_err(), "{length}");
@@ -266,10 +300,10 @@ fn damaged_bytes_are_refused_or_harmless() {
     longer.push(0);
     assert!(Recommender::from_bytes(&longer).is_err());
     let mut newer = bytes.clone();
-    newer[0] = 3;
+    newer[0] = 4;
     assert_eq!(
         Recommender::from_bytes(&newer).unwrap_err(),
-        Error::UnknownFormat { expected: 2, found: 3 }
+        Error::UnknownFormat { expected: 3, found: 4 }
     );
     let mut random = Random::new(4, 0);
     for _ in 0..3000 {
@@ -300,7 +334,7 @@ fn what_a_user_had_most_and_last_is_what_to_have_again() {
     rows.push((2, 20, 1.0, 0.0));
     let params = Params { holdout: None, ..Params::default() }.check().unwrap();
     let (model, _) = fit(&timed(&rows, None), &params, &Watch::new()).unwrap();
-    let page = model.recommend(Some(0), 9, false).unwrap();
+    let page = model.recommend(Some(0), 9, false, &Watch::new()).unwrap();
     let keys = |page: &[Recommendation]| -> Vec<String> {
         page.iter().map(|place| model.item_keys.label(place.item)).collect()
     };
@@ -317,9 +351,9 @@ fn an_item_of_one_buyer_is_no_proof() {
     let params = Params { holdout: None, ..Params::default() }.check().unwrap();
     let (model, _) = fit(&interactions(&rows), &params, &Watch::new()).unwrap();
     let user = model.user_keys.find_integer(31);
-    let page = model.recommend(user, 2, true).unwrap();
+    let page = model.recommend(user, 2, true, &Watch::new()).unwrap();
     assert_eq!(model.item_keys.label(page[0].item), "2");
-    let without = fit_rows(&rows, Algorithm::ItemKnn);
+    let without = fit_rows(&rows, item_knn());
     let similarity = |model: &Recommender| model.similar_items(2, 1).unwrap()[0].1;
     assert!(similarity(&model) < similarity(&without) / 4.0);
 }

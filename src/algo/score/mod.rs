@@ -1,32 +1,26 @@
 //! Scorers: the probability that a row belongs to the positive one of two classes.
 //!
-//! A fit learns an encoding of named columns (`pipeline`) and the weights of a logistic regression over it (`logistic`);
-//! the result is a [`Scorer`], which is stored, scores rows natively and writes itself as an ONNX graph (`onnx_export`).
-//! Graphs made elsewhere are read before any runtime sees them (`onnx_scan`) and bound to columns (`onnx_bind`).
+//! A fit learns an encoding of named columns (`inputs`) and, over it, what one of the learners learns (`learner`); it holds rows out to
+//! say how good that is (`measure`). The result is a [`Scorer`], which is stored and scores rows. A linear one writes itself as an ONNX
+//! graph (`onnx_export`). Graphs made elsewhere are read before any runtime sees them (`onnx_scan`) and bound to columns (`onnx_bind`).
 
-pub mod figures;
+pub mod additive;
 pub mod fit;
+pub mod inputs;
+pub mod learner;
 pub mod logistic;
+pub mod measure;
+pub mod naive_bayes;
 pub mod onnx_bind;
 pub mod onnx_export;
 pub mod onnx_scan;
-pub mod order;
-pub mod params;
-pub mod pipeline;
-#[cfg(test)]
-mod quality;
 pub mod scorer;
-pub mod seen;
-mod split;
-mod target;
 
-pub use figures::Figures;
-pub use fit::{Fit, Holdout, Metrics, fit};
-pub use params::{Params, ValidParams};
-pub use pipeline::{Input, Kind};
-pub use scorer::{Cell, Prepared, Scorer};
-pub use seen::Seen;
-pub use target::{LabelsOfGraph, labels_of_graph};
+pub use fit::{Fit, Params, ValidParams, fit};
+pub use inputs::{Cell, Input, Kind, LabelsOfGraph, Row, labels_of_graph};
+pub use learner::{Prepared, algorithms};
+pub use measure::{Figures, Holdout, Metrics, Seen};
+pub use scorer::Scorer;
 
 use super::memory::Refused;
 use super::stop::Stopped;
@@ -69,10 +63,14 @@ pub enum Error {
     Separated { iterations: usize },
     #[error("parameter {name} is {value}, expected {expected}")]
     BadParameter { name: &'static str, value: String, expected: &'static str },
+    #[error("algorithm \"{name}\" is not known")]
+    UnknownAlgorithm { name: &'static str },
     #[error("input column \"{name}\" is missing")]
     MissingColumn { name: String },
     #[error("input column \"{name}\" is not {expected}")]
     ColumnType { name: String, expected: &'static str },
+    #[error("this scorer cannot be written as an ONNX graph")]
+    NotExportable,
     #[error("not a usable scorer: {reason}")]
     BadModel { reason: String },
     #[error(transparent)]

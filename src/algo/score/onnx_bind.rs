@@ -360,7 +360,7 @@ mod tests {
         let target = Column::text("y", ["no", "yes", "no", "yes", "yes", "no"].map(Some));
         let params = Params { positive: Some("no".into()), holdout: 0.0, ..Params::default() };
         let fit = fit(&frame, &target, &params.check().unwrap(), &Watch::new()).unwrap();
-        let summary = scan(&onnx_export::export(&fit.scorer).onnx).unwrap();
+        let summary = scan(&onnx_export::export(&fit.scorer).unwrap().onnx).unwrap();
         let bound = bind(&summary, None, None).unwrap();
         assert_eq!((bound.output.as_str(), bound.class), ("probabilities", Some(0)));
         assert_eq!(bound.inputs[0].missing, "<missing>");

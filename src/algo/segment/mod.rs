@@ -11,7 +11,7 @@ mod fit;
 mod input;
 mod limits;
 mod model;
-mod params;
+pub mod params;
 mod quality;
 mod reading;
 mod seeding;

@@ -2,8 +2,68 @@
 
 use super::error::Error;
 use super::limits::{MAX_FEATURES, MAX_K};
+use crate::algo::declared::{Algorithm, Parameter, Whole, Word, words};
 use crate::algo::store::Place;
 use serde::{Deserialize, Serialize};
+
+pub static KMEANS: Algorithm = Algorithm {
+    name: "kmeans",
+    meaning: "each row in the segment whose centroid is nearest, by Lloyd's iterations",
+    source: "Lloyd, Least squares quantization in PCM (1982); Arthur and Vassilvitskii, k-means++ (2007)",
+    parameters: &[
+        Parameter::Whole(SEED),
+        Parameter::Whole(MAX_ITERATIONS),
+        Parameter::Whole(N_INIT),
+        Parameter::Word(SEEDING),
+        Parameter::Word(SCALING),
+        Parameter::Word(METRIC),
+    ],
+};
+
+pub const SEED: Whole = Whole {
+    name: "seed",
+    meaning: "decides all that is drawn by chance",
+    least: i64::MIN,
+    most: i64::MAX,
+    default: 0,
+};
+
+pub const MAX_ITERATIONS: Whole = Whole {
+    name: "max_iterations",
+    meaning: "rounds over all rows after which a start ends as it is",
+    least: 1,
+    most: i32::MAX as i64,
+    default: 100,
+};
+
+pub const N_INIT: Whole = Whole {
+    name: "n_init",
+    meaning: "starts from other seeds, of which the one of least inertia is kept",
+    least: 1,
+    most: i32::MAX as i64,
+    default: 1,
+};
+
+pub const SEEDING: Word = Word {
+    name: "seeding",
+    meaning: "where a start begins: auto refines seeds of a sample, the others draw them from all rows",
+    words: &words(&Seeding::ALL),
+    default: "auto",
+};
+
+pub const SCALING: Word = Word {
+    name: "scaling",
+    meaning: "standard brings every feature to mean 0 and standard deviation 1 first",
+    words: &words(&Scaling::ALL),
+    default: "none",
+};
+
+pub const METRIC: Word = Word {
+    name: "metric",
+    meaning: "cosine compares the directions of rows, not their lengths",
+    words: &words(&Metric::ALL),
+    default: "euclidean",
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,6 +99,14 @@ pub enum Seeding {
     Parallel,
 }
 
+impl Scaling {
+    pub const ALL: [(&str, Self); 2] = [("standard", Self::Standard), ("none", Self::None)];
+}
+
+impl Metric {
+    pub const ALL: [(&str, Self); 2] = [("euclidean", Self::Euclidean), ("cosine", Self::Cosine)];
+}
+
 impl Seeding {
     pub const ALL: [(&str, Self); 3] =
         [("auto", Self::Auto), ("k-means++", Self::PlusPlus), ("k-means||", Self::Parallel)];
@@ -70,10 +138,10 @@ impl Params {
             k,
             scaling: Scaling::Standard,
             metric: Metric::Euclidean,
-            max_iterations: 100,
-            n_init: 1,
+            max_iterations: MAX_ITERATIONS.default,
+            n_init: N_INIT.default,
             seeding: Seeding::Auto,
-            seed: 0,
+            seed: SEED.default,
             tolerance: None,
             quality: None,
             place: Place::Memory,

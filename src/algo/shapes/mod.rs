@@ -9,6 +9,6 @@ mod tree;
 pub use dbscan::{DbscanParams, ValidDbscanParams, dbscan};
 pub use error::Error;
 pub use mixture::{
-    ComponentFeature, Covariance, Mixture, MixtureParams, PreparedMixture, ValidMixtureParams,
-    fit_mixture, work_bytes,
+    ComponentFeature, Covariance, GAUSSIAN_MIXTURE, Mixture, MixtureParams, PreparedMixture,
+    ValidMixtureParams, fit_mixture, work_bytes,
 };

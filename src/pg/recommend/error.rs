@@ -45,10 +45,12 @@ impl From<Error> for Report {
             .into(),
             Error::NoTimes => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Name a time_column."),
+            Error::NoSimilarItems { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Fit it with algorithm => 'item_knn'."),
             Error::UnknownFormat { .. } | Error::Damaged { .. } => {
                 report(Code::ERRCODE_DATA_CORRUPTED, message)
             }
-            Error::LengthMismatch { .. } | Error::OutOfRange { .. } => {
+            Error::NoRecommender { .. } | Error::LengthMismatch { .. } | Error::OutOfRange { .. } => {
                 report(Code::ERRCODE_INTERNAL_ERROR, message)
             }
             Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::events::{Names, WORK, read};
+use super::required;
 use super::served::{Served, payload};
-use super::{places, required};
+use crate::algo::declared::{self, Settings};
 use crate::algo::memory;
-use crate::algo::recommend::{self, Algorithm, Evaluation, Interactions, Params, Split, Stratum};
+use crate::algo::recommend::{self, Evaluation, Interactions, Method, Params, Split, Stratum};
 use crate::pg::error::{Error, Report};
 use crate::pg::guc;
 use crate::pg::models::publish;
 use crate::pg::models::registry::{self, Filing, NewVersion, Stored, Version};
-use crate::pg::options::one_of;
+use crate::pg::options::{self, Json};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 
@@ -30,8 +31,7 @@ fn fit_recommender(
     weight_column: Option<&str>,
     time_column: Option<&str>,
     algorithm: Option<&str>,
-    neighbors: Option<i32>,
-    shrinkage: Option<f64>,
+    parameters: Option<Json>,
     holdout: Option<f64>,
     seed: Option<i64>,
     activate: Option<bool>,
@@ -59,20 +59,23 @@ fn fit_recommender(
     >,
     Report,
 > {
+    let algorithm =
+        options::algorithm(required(algorithm, "algorithm")?, &recommend::algorithms())?;
+    let settings = required(parameters, "parameters")?.settings("parameters", algorithm)?;
     let arguments = Arguments {
         user_column: required(user_column, "user_column")?.to_owned(),
         item_column: required(item_column, "item_column")?.to_owned(),
         weight_column: weight_column.map(str::to_owned),
         time_column: time_column.map(str::to_owned),
-        algorithm: required(algorithm, "algorithm")?.to_owned(),
-        neighbors: required(neighbors, "neighbors")?,
-        shrinkage: required(shrinkage, "shrinkage")?,
+        algorithm: algorithm.name.to_owned(),
+        parameters: settings.to_json(),
         holdout: required(holdout, "holdout")?,
         seed: required(seed, "seed")?,
         refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
     let filing = Filing::of(activate, publish, keep_versions)?;
-    let fitted = fit(required(model, "model")?, required(source, "source")?, &arguments, filing)?;
+    let (model, source) = (required(model, "model")?, required(source, "source")?);
+    let fitted = fit(model, source, &arguments, &settings, filing)?;
     if filing.publishes() {
         publish::follow(&fitted.version, None, None)?;
     }
@@ -100,12 +103,14 @@ pub(super) fn fit_again(
     source: &str,
     parameters: &serde_json::Value,
 ) -> Result<Version, Report> {
-    let arguments = Arguments::deserialize(parameters).map_err(|error| Error::CorruptModel {
-        name: live.name.clone(),
-        version: live.version,
-        why: error.to_string(),
-    })?;
-    Ok(fit(&live.name, source, &arguments, Filing::REFIT)?.version)
+    let corrupt = |why: String| {
+        let why = format!("its parameters are not those of a fit ({why})");
+        Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
+    };
+    let arguments =
+        Arguments::deserialize(parameters).map_err(|error| corrupt(error.to_string()))?;
+    let settings = arguments.settings().map_err(corrupt)?;
+    Ok(fit(&live.name, source, &arguments, &settings, Filing::REFIT)?.version)
 }
 
 /// The arguments by which a fit is run again, under their names in SQL.
@@ -118,12 +123,20 @@ struct Arguments {
     #[serde(skip_serializing_if = "Option::is_none")]
     time_column: Option<String>,
     algorithm: String,
-    neighbors: i32,
-    shrinkage: f64,
+    /// Of the algorithm, all of them.
+    parameters: serde_json::Map<String, serde_json::Value>,
     holdout: f64,
     seed: i64,
-    #[serde(default)]
     refit_on_all: bool,
+}
+
+impl Arguments {
+    /// The algorithm's parameters as they were stored, or why they are none.
+    fn settings(&self) -> Result<Settings, String> {
+        let algorithm = declared::named(&self.algorithm, &recommend::algorithms())
+            .map_err(|_| format!("algorithm \"{}\" is not known", self.algorithm))?;
+        algorithm.stored(&self.parameters).map_err(|error| error.to_string())
+    }
 }
 
 struct Fitted {
@@ -134,19 +147,22 @@ struct Fitted {
     evaluation: Option<Evaluation>,
 }
 
-fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Result<Fitted, Report> {
+fn fit(
+    model: &str,
+    source: &str,
+    arguments: &Arguments,
+    settings: &Settings,
+    filing: Filing,
+) -> Result<Fitted, Report> {
     let names = Names {
         user: &arguments.user_column,
         item: &arguments.item_column,
         weight: arguments.weight_column.as_deref(),
         time: arguments.time_column.as_deref(),
     };
-    let algorithm = algorithm_of(&arguments.algorithm)?;
-    let neighbors = places(Some(arguments.neighbors), "neighbors")?;
+    let method = Method::try_from(settings)?;
     let params = Params {
-        algorithm,
-        neighbors,
-        shrinkage: arguments.shrinkage,
+        method,
         holdout: split_of(arguments.holdout, arguments.seed, names.time.is_some())?,
         refit_on_all: arguments.refit_on_all,
         k: MEASURED,
@@ -160,7 +176,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Resu
     let last_share = Some(arguments.holdout).filter(|share| *share > 0.0);
     let interactions =
         threads::run(&progress, |watch| events.interactions(&names, last_share, watch))??;
-    check_memory(&interactions, events.frame.n_rows, algorithm, neighbors)?;
+    check_memory(&interactions, events.frame.n_rows, &method)?;
     let (recommender, evaluation) =
         threads::run(&progress, |watch| recommend::fit(&interactions, &params, watch))??;
 
@@ -173,7 +189,7 @@ fn fit(model: &str, source: &str, arguments: &Arguments, filing: Filing) -> Resu
     let version = registry::store(&NewVersion {
         model,
         kind: Served::KIND,
-        algorithm: &arguments.algorithm,
+        algorithm: settings.algorithm().name,
         payload: &payload(&events.columns, &recommender)?,
         n_rows: events.frame.n_rows,
         features: used.into_iter().flatten().map(str::to_owned).collect(),
@@ -199,11 +215,6 @@ fn unmeasured(interactions: &Interactions, n_unknown_users: usize) -> &'static s
     }
 }
 
-fn algorithm_of(name: &str) -> Result<Algorithm, Report> {
-    let algorithms = [("item_knn", Algorithm::ItemKnn), ("popular", Algorithm::Popular)];
-    one_of("algorithm", name, &algorithms)
-}
-
 /// With times the last are held out, as a recommender meets them: it knows nothing of the future.
 fn split_of(share: f64, seed: i64, has_times: bool) -> Result<Option<Split>, Report> {
     if !(0.0..1.0).contains(&share) {
@@ -221,29 +232,20 @@ fn split_of(share: f64, seed: i64, has_times: bool) -> Result<Option<Split>, Rep
     }))
 }
 
-/// Neighbour lists can be far larger than the data they are made of: refused before they are made.
+/// What is learned can be far larger than the data it is made of: refused before it is made.
 fn check_memory(
     interactions: &Interactions,
     n_events: usize,
-    algorithm: Algorithm,
-    neighbors: usize,
+    method: &Method,
 ) -> Result<(), Report> {
-    /// A neighbour in the lists, in their transpose, and in the stored bytes.
-    const NEIGHBOUR_BYTES: usize = 24;
-    /// What each thread has for every item.
-    const ITEM_BYTES: usize = 16;
-    let n_neighbours = match algorithm {
-        Algorithm::ItemKnn => interactions.most_neighbours(neighbors),
-        Algorithm::Popular => 0,
-    };
-    let wanted = n_neighbours.saturating_mul(NEIGHBOUR_BYTES);
+    let room = method.room(interactions);
     let budget = guc::max_fit_memory();
-    if wanted > budget {
-        return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
+    if room.kept > budget {
+        return Err(Error::OutOfMemoryBudget { wanted: room.kept, budget }.into());
     }
     // The codes and histories are there; what is held out and measured is to come.
-    let more = guc::threads() * interactions.n_items() * ITEM_BYTES + n_events * WORK.per_row / 2;
-    Ok(memory::probe(wanted.saturating_add(more))?)
+    let more = guc::threads() * room.by_thread + n_events * WORK.per_row / 2;
+    Ok(memory::probe(room.kept.saturating_add(more))?)
 }
 
 fn metrics(

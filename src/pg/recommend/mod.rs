@@ -17,7 +17,7 @@ pub(crate) use family::Family;
 
 use super::error::{Error, Report};
 
-/// The most places of a page, and the most neighbours of an item.
+/// The most places of a page.
 const MAX_PLACES: i32 = 10_000;
 
 fn required<T>(value: Option<T>, argument: &'static str) -> Result<T, Report> {

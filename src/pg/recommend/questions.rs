@@ -8,9 +8,11 @@ use super::keys::Key;
 use super::served::Served;
 use super::{places, required};
 use crate::algo::memory;
-use crate::algo::recommend::{Algorithm, Recommendation};
+use crate::algo::recommend::{Error, Recommendation};
+use crate::algo::stop::Watch;
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{Privilege, current};
+use crate::pg::threads;
 
 #[pg_extern]
 fn recommend_bigint(
@@ -145,8 +147,14 @@ fn recommend<K: Key>(
         Some(customer) => customer.find(&served.columns.user, &recommender.user_keys)?,
         None => None,
     };
-    let page = recommender.recommend(user, n, exclude_seen)?;
+    let page = page(|watch| recommender.recommend(user, n, exclude_seen, watch))?;
     Ok(rows(served, page))
+}
+
+fn page(
+    ask: impl Fn(&Watch) -> Result<Vec<Recommendation>, Error>,
+) -> Result<Vec<Recommendation>, Report> {
+    threads::here(ask, |error| matches!(error, Error::Stopped(_)))
 }
 
 /// The codes of items. Those that the model does not know, and NULLs, say nothing about the visitor.
@@ -173,7 +181,7 @@ fn recommend_for<K: Key>(
     let n = places(n, "n")?;
     let exclude_given = required(exclude_given, "exclude_given")?;
     let items = codes(&served)?;
-    let page = served.recommender.recommend_for(&items, n, exclude_given)?;
+    let page = page(|watch| served.recommender.recommend_for(&items, n, exclude_given, watch))?;
     Ok(rows(served, page))
 }
 
@@ -186,21 +194,18 @@ fn similar_items<K: Key>(
     let served = with_items_as::<K>(name, "the item")?;
     let n = places(n, "n")?;
     let recommender = &served.recommender;
-    if recommender.algorithm == Algorithm::Popular {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("model \"{name}\" knows how popular items are, not which are alike"),
-        )
-        .set_hint("Fit it with algorithm => 'item_knn'."));
-    }
     let code = match item {
         Some(item) => item.find(&served.columns.item, &recommender.item_keys)?,
         None => None,
     };
-    let similar = match code {
-        Some(item) => recommender.similar_items(item, n)?,
-        None => Vec::new(),
-    };
+    let similar = recommender.similar_items(code, n).map_err(|error| match error {
+        Error::NoSimilarItems { known } => report(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("model \"{name}\" knows {known}, not which items are alike"),
+        )
+        .set_hint("Fit it with algorithm => 'item_knn'."),
+        error => error.into(),
+    })?;
     Ok((1..).zip(similar).map(move |(rank, (item, similarity))| {
         (K::read(&served.recommender.item_keys, item), similarity, rank)
     }))

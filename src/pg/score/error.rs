@@ -45,7 +45,7 @@ impl From<Error> for Report {
             Error::TooManyFeatures { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
                 .set_hint("Use fewer columns, or a lower max_categories."),
             Error::Separated { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
-                .set_hint("Pass l2 => 1 or more, or leave out the column that gives the target away."),
+                .set_hint("Give the parameter l2 as 1 or more, or leave out the column that gives the target away."),
             Error::BadParameter { name, value, expected } => error::Error::InvalidOption {
                 option: name.to_owned(),
                 value,
@@ -57,6 +57,9 @@ impl From<Error> for Report {
             }
             Error::ColumnType { .. } => report(Code::ERRCODE_DATATYPE_MISMATCH, message)
                 .set_hint("The type is another one than at the fit: cast the column."),
+            Error::NotExportable => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Fit it with algorithm => 'logistic', whose models can be."),
+            Error::UnknownAlgorithm { .. } => report(Code::ERRCODE_INTERNAL_ERROR, message),
             Error::BadModel { .. } => report(Code::ERRCODE_DATA_CORRUPTED, message),
             Error::DimensionMismatch { .. } => report(Code::ERRCODE_INTERNAL_ERROR, message),
             Error::Stopped(Stopped) => report(Code::ERRCODE_QUERY_CANCELED, message),

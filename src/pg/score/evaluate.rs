@@ -110,7 +110,7 @@ fn warn_of_rows_of_the_fit(
         return Ok(());
     }
     let Some(seen) = holdout::rows_of_the_fit(version)? else { return Ok(()) };
-    let Some(share) = seen.share_of(scorer, frame, labels)? else { return Ok(()) };
+    let Some(share) = seen.share_of(&scorer.inputs, frame, labels)? else { return Ok(()) };
     let percent = (100.0 * share).round().max(1.0);
     pgrx::warning!(
         "about {percent} % of the rows of the source were in the fit of model \"{}\", which flatters it; \

@@ -4,21 +4,22 @@ use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::algo::declared::{self, Settings};
 use crate::algo::frame::{Column, Frame, TextBuilder, Values, base_name};
-use crate::algo::score::{self, Fit, Params, Scorer, ValidParams, order};
+use crate::algo::score::inputs::order;
+use crate::algo::score::{self, Fit, Params, Scorer, ValidParams};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::models::publish;
 use crate::pg::models::registry::{self, Filing, NewVersion, Stored, Version};
+use crate::pg::options::{self, Json};
 use crate::pg::progress::Progress;
 use crate::pg::threads;
 use crate::pg::value::Names;
 
 use super::scoring::Scoring;
 use super::{holdout, required};
-
-pub(super) const ALGORITHM: &str = "logistic";
 
 #[allow(clippy::too_many_arguments, reason = "they are the SQL function's")]
 #[pg_extern]
@@ -27,13 +28,12 @@ fn fit_scorer(
     source: Option<&str>,
     target: Option<&str>,
     algorithm: Option<&str>,
+    parameters: Option<Json>,
     positive: Option<&str>,
     features: Option<Names>,
     key: Option<&str>,
     holdout: Option<f64>,
     holdout_column: Option<&str>,
-    l2: Option<f64>,
-    max_categories: Option<i32>,
     seed: Option<i64>,
     activate: Option<bool>,
     publish: Option<bool>,
@@ -61,23 +61,24 @@ fn fit_scorer(
     >,
     Report,
 > {
+    let algorithm = options::algorithm(required(algorithm, "algorithm")?, &score::algorithms())?;
+    let settings = required(parameters, "parameters")?.settings("parameters", algorithm)?;
     let asked = Asked {
         target: required(target, "target")?.to_owned(),
-        algorithm: required(algorithm, "algorithm")?.to_owned(),
+        algorithm: algorithm.name.to_owned(),
+        parameters: settings.to_json(),
         positive: positive.map(str::to_owned),
         features: features.map(names).transpose()?,
         key: key.map(str::to_owned),
         holdout: required(holdout, "holdout")?,
         holdout_column: holdout_column.map(str::to_owned),
-        l2: required(l2, "l2")?,
-        max_categories: required(max_categories, "max_categories")?,
         seed: required(seed, "seed")?,
         refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
     let refit_on_all = asked.refit_on_all;
     let (model, source) = (required(model, "model")?, required(source, "source")?);
     let filing = Filing::of(activate, publish, keep_versions)?;
-    let (version, Fit { scorer, .. }) = fit(model, source, asked, filing)?;
+    let (version, Fit { scorer, .. }) = fit(model, source, asked, settings, filing)?;
     if filing.publishes() {
         publish::follow(&version, None, None)?;
     }
@@ -112,11 +113,14 @@ pub(super) fn fit_again(
     source: &str,
     parameters: &serde_json::Value,
 ) -> Result<Version, Report> {
-    let asked: Asked = serde_json::from_value(parameters.clone()).map_err(|error| {
-        let why = format!("its parameters are not those of a fit ({error})");
+    let corrupt = |why: String| {
+        let why = format!("its parameters are not those of a fit ({why})");
         Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
-    })?;
-    fit(&live.name, source, asked, Filing::REFIT).map(|(version, _)| version)
+    };
+    let asked: Asked =
+        serde_json::from_value(parameters.clone()).map_err(|error| corrupt(error.to_string()))?;
+    let settings = asked.settings().map_err(corrupt)?;
+    fit(&live.name, source, asked, settings, Filing::REFIT).map(|(version, _)| version)
 }
 
 /// The arguments of a fit, as they are stored.
@@ -124,30 +128,29 @@ pub(super) fn fit_again(
 struct Asked {
     target: String,
     algorithm: String,
+    /// Of the algorithm, all of them.
+    parameters: serde_json::Map<String, serde_json::Value>,
     positive: Option<String>,
     /// Columns of the source; once stored, those that the fit found.
     features: Option<Vec<String>>,
     key: Option<String>,
     holdout: f64,
     holdout_column: Option<String>,
-    l2: f64,
-    max_categories: i32,
     seed: i64,
-    #[serde(default)]
     refit_on_all: bool,
 }
 
 impl Asked {
-    fn params(&self) -> Result<Params, Report> {
-        if self.algorithm != ALGORITHM {
-            return Err(invalid("algorithm", &self.algorithm, "\"logistic\""));
-        }
-        let max_categories = usize::try_from(self.max_categories).map_err(|_| {
-            invalid("max_categories", self.max_categories, "a whole number from 1 to 1000")
-        })?;
+    /// The algorithm's parameters as they were stored, or why they are none.
+    fn settings(&self) -> Result<Settings, String> {
+        let algorithm = declared::named(&self.algorithm, &score::algorithms())
+            .map_err(|_| format!("algorithm \"{}\" is not known", self.algorithm))?;
+        algorithm.stored(&self.parameters).map_err(|error| error.to_string())
+    }
+
+    fn params(&self, settings: Settings) -> Result<Params, Report> {
         let params = Params {
-            l2: self.l2,
-            max_categories,
+            settings,
             holdout: self.holdout,
             positive: self.positive.clone(),
             seed: self.seed,
@@ -196,9 +199,11 @@ fn fit(
     model: &str,
     source: &str,
     mut asked: Asked,
+    settings: Settings,
     filing: Filing,
 ) -> Result<(Version, Fit), Report> {
-    let params = asked.params()?;
+    let algorithm = settings.algorithm().name;
+    let params = asked.params(settings)?;
     asked.check_columns()?;
     registry::lock_for_fit(model, Scoring::KIND)?;
     let mut progress = Progress::start("fit_scorer", model);
@@ -222,7 +227,7 @@ fn fit(
     let version = registry::store(&NewVersion {
         model,
         kind: Scoring::KIND,
-        algorithm: ALGORITHM,
+        algorithm,
         payload: &scorer.to_bytes()?,
         n_rows: n_rows(scorer) as usize,
         features: scorer.inputs.iter().map(|input| input.name.clone()).collect(),

@@ -203,6 +203,6 @@ fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
         }
     })?;
     // Weights and levels are copied into each of the messages that they lie in.
-    memory::probe_decoding(scorer.coefficients.len().saturating_mul(size_of::<f64>()))?;
-    Ok(onnx_export::export(&scorer).onnx)
+    memory::probe_decoding(scorer.width().saturating_mul(size_of::<f64>()))?;
+    Ok(onnx_export::export(&scorer)?.onnx)
 }

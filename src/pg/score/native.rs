@@ -2,14 +2,44 @@
 
 use serde_json::json;
 
-use crate::algo::score::logistic::sigmoid;
-use crate::algo::score::{Cell, Kind, Prepared, Scorer};
+use crate::algo::score::{Cell, Kind, Prepared, Row, Scorer};
 use crate::pg::error::Report;
 use crate::pg::record::{self, Binding, Record, Wanted};
 
 pub(super) struct Native {
     pub(super) scorer: Scorer,
     prepared: Prepared,
+}
+
+/// A row of the inputs' columns.
+struct Bound<'a> {
+    scorer: &'a Scorer,
+    binding: &'a mut Binding,
+    record: Record<'a>,
+}
+
+impl Row for Bound<'_> {
+    type Error = Report;
+
+    #[inline]
+    fn cells(self, mut each: impl FnMut(usize, Cell)) -> Result<(), Report> {
+        let wanted = self.scorer.inputs.iter().map(|input| {
+            let wanted = match input.kind {
+                Kind::Number { .. } => Wanted::Number,
+                Kind::Category { .. } => Wanted::Category,
+            };
+            (input.name.as_str(), wanted)
+        });
+        self.binding.cells(self.record, wanted, |index, cell| {
+            let cell = match cell {
+                record::Cell::Number(value) => Cell::Number(value),
+                record::Cell::Whole(value) => Cell::Number(value as f64),
+                record::Cell::Category(text) => Cell::Text(text),
+            };
+            each(index, cell);
+            Ok(())
+        })
+    }
 }
 
 impl Native {
@@ -21,24 +51,7 @@ impl Native {
     /// The probability of the positive class.
     #[inline]
     pub(super) fn score(&self, binding: &mut Binding, record: Record) -> Result<f64, Report> {
-        let wanted = self.scorer.inputs.iter().map(|input| {
-            let wanted = match input.kind {
-                Kind::Number { .. } => Wanted::Number,
-                Kind::Category { .. } => Wanted::Category,
-            };
-            (input.name.as_str(), wanted)
-        });
-        let mut log_odds = self.prepared.intercept();
-        binding.cells(record, wanted, |index, cell| {
-            let cell = match cell {
-                record::Cell::Number(value) => Cell::Number(value),
-                record::Cell::Whole(value) => Cell::Number(value as f64),
-                record::Cell::Category(text) => Cell::Text(text),
-            };
-            log_odds += self.prepared.contribution(index, cell);
-            Ok(())
-        })?;
-        Ok(sigmoid(log_odds))
+        self.prepared.score(Bound { scorer: &self.scorer, binding, record })
     }
 
     /// Everything there is to say of a row.
@@ -48,18 +61,11 @@ impl Native {
         record: Record,
     ) -> Result<serde_json::Value, Report> {
         let probability = self.score(binding, record)?;
-        let of_class = |position: usize| {
-            if position == usize::from(self.scorer.positive) {
-                probability
-            } else {
-                1.0 - probability
-            }
-        };
-        let [first, second] = &self.scorer.classes;
+        let [(first, its), (second, others)] = self.scorer.probabilities(probability);
         Ok(json!({
             "label": self.scorer.label(probability),
             "probability": probability,
-            "probabilities": { first.as_str(): of_class(0), second.as_str(): of_class(1) },
+            "probabilities": { first: its, second: others },
         }))
     }
 }

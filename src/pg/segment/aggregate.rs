@@ -9,7 +9,9 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory;
+use crate::algo::segment::params::{self, KMEANS};
 use crate::algo::segment::{
     self, Features, Metric, Ordered, Params, RowWeights, Scaling, Seeding, Weighted, Without,
     order_by_content,
@@ -25,7 +27,6 @@ use crate::pg::raw;
 use crate::pg::threads::Pool;
 use crate::pg::value::Value;
 
-use super::arguments::{METRICS, SCALINGS};
 use super::data::WORK;
 
 raw::declare! {
@@ -72,39 +73,27 @@ impl std::fmt::Display for ColumnName {
 }
 
 impl gathered::Fit for Fit {
-    const NAME: &'static str = "kmeans";
+    const ALGORITHM: &'static Algorithm = &KMEANS;
+    const OWN: &'static [&'static str] = &["weight_column"];
     const WORK: Work = WORK;
-    const OPTIONS: &'static str =
-        "seed, max_iterations, n_init, seeding, scaling, metric, weight_column";
 
-    fn default() -> Self {
+    fn of(settings: &Settings) -> Self {
         Self {
-            scaling: Scaling::None,
-            metric: Metric::Euclidean,
-            max_iterations: 100,
-            n_init: 1,
-            seeding: Seeding::Auto,
-            seed: 0,
+            scaling: settings.meant(&params::SCALING, &Scaling::ALL),
+            metric: settings.meant(&params::METRIC, &Metric::ALL),
+            max_iterations: settings.whole(&params::MAX_ITERATIONS),
+            n_init: settings.whole(&params::N_INIT),
+            seeding: settings.meant(&params::SEEDING, &Seeding::ALL),
+            seed: settings.whole(&params::SEED),
             weight_column: None,
         }
     }
 
-    fn set(&mut self, given: &Given) -> Result<bool, Report> {
-        match given.name.as_str() {
-            "seed" => self.seed = given.whole()?,
-            "max_iterations" => self.max_iterations = given.count()?,
-            "n_init" => self.n_init = given.count()?,
-            "seeding" => self.seeding = given.one_of(&Seeding::ALL)?,
-            "scaling" => self.scaling = given.one_of(&SCALINGS)?,
-            "metric" => self.metric = given.one_of(&METRICS)?,
-            "weight_column" => {
-                let name = given.read::<String>().and_then(|name| ColumnName::new(&name));
-                self.weight_column =
-                    Some(name.ok_or_else(|| given.invalid("the name of a column"))?);
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
+    /// What each row weighs: of the rows, and so no parameter of the algorithm.
+    fn set(&mut self, given: &Given) -> Result<(), Report> {
+        let name = given.read::<String>().and_then(|name| ColumnName::new(&name));
+        self.weight_column = Some(name.ok_or_else(|| given.invalid("the name of a column"))?);
+        Ok(())
     }
 
     fn check_names(&self, names: &[String]) -> Result<(), Report> {

@@ -10,10 +10,8 @@ use crate::pg::error::{Error, Report};
 use crate::pg::options::{Given, Json};
 use crate::pg::value::Names;
 
-pub(super) const SCALINGS: [(&str, Scaling); 2] =
-    [("standard", Scaling::Standard), ("none", Scaling::None)];
-pub(super) const METRICS: [(&str, Metric); 2] =
-    [("euclidean", Metric::Euclidean), ("cosine", Metric::Cosine)];
+pub(super) const SCALINGS: [(&str, Scaling); 2] = Scaling::ALL;
+pub(super) const METRICS: [(&str, Metric); 2] = Metric::ALL;
 pub(super) const STORAGES: [(&str, Storage); 3] =
     [("auto", Storage::Auto), ("memory", Storage::Memory), ("disk", Storage::Disk)];
 

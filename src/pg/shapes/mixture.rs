@@ -6,13 +6,13 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
+use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::segment::{Ordered, order_by_content};
-use crate::algo::shapes::{Covariance, Mixture, MixtureParams, fit_mixture, work_bytes};
+use crate::algo::shapes::{GAUSSIAN_MIXTURE, Mixture, MixtureParams, fit_mixture, work_bytes};
 use crate::pg::call_site::CallSite;
 use crate::pg::error::Report;
 use crate::pg::gathered::{self, State};
 use crate::pg::ingest::Work;
-use crate::pg::options::Given;
 use crate::pg::progress::Progress;
 use crate::pg::raw;
 use crate::pg::threads::Pool;
@@ -28,29 +28,12 @@ raw::declare! {
 struct Fit(MixtureParams);
 
 impl gathered::Fit for Fit {
-    const NAME: &'static str = "gaussian_mixture";
+    const ALGORITHM: &'static Algorithm = &GAUSSIAN_MIXTURE;
     /// What the start takes: the rest goes through the rows where they are.
     const WORK: Work = crate::pg::segment::WORK;
-    const OPTIONS: &'static str = "covariance, regularization, seed, max_iterations, tolerance";
 
-    fn default() -> Self {
-        Self(MixtureParams::new(1))
-    }
-
-    fn set(&mut self, given: &Given) -> Result<bool, Report> {
-        let params = &mut self.0;
-        match given.name.as_str() {
-            "covariance" => {
-                params.covariance = given
-                    .one_of(&[("full", Covariance::Full), ("diagonal", Covariance::Diagonal)])?;
-            }
-            "regularization" => params.regularization = given.number()?,
-            "seed" => params.seed = given.whole()?,
-            "max_iterations" => params.max_iterations = given.count()?,
-            "tolerance" => params.tolerance = given.number()?,
-            _ => return Ok(false),
-        }
-        Ok(true)
+    fn of(settings: &Settings) -> Self {
+        Self(MixtureParams::of(1, settings))
     }
 
     fn fixed_bytes(&self, k: i64, n_rows: usize, n_features: usize) -> usize {

@@ -15,14 +15,6 @@ fn build(
 }
 
 #[test]
-fn neighbours_are_at_most_those_that_users_have_met() {
-    let found = build(&[1, 1, 1, 2, 2, 3], &["a", "b", "c", "a", "d", "e"], None, None).unwrap();
-    // a meets b, c and d; b and c two each; d one; e none.
-    assert_eq!(found.most_neighbours(100), 3 + 2 + 2 + 1);
-    assert_eq!(found.most_neighbours(2), 2 + 2 + 2 + 1);
-}
-
-#[test]
 fn no_rows_are_refused() {
     assert_eq!(build(&[], &[], None, None).unwrap_err(), Error::EmptyInput);
     assert_eq!(build(&[1], &["a"], Some(&[0.0]), None).unwrap_err(), Error::EmptyInput);

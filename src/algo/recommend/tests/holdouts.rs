@@ -4,12 +4,12 @@ use super::*;
 
 #[test]
 fn items_held_out_of_a_pattern_are_found_again() {
-    let quality = |algorithm| {
-        let params = Params { algorithm, ..Params::default() }.check().unwrap();
+    let quality = |method| {
+        let params = Params { method, ..Params::default() }.check().unwrap();
         let evaluation = fit(&interactions(&random_rows()), &params, &Watch::new()).unwrap().1;
         evaluation.unwrap().quality.unwrap()
     };
-    let (nearest, popular) = (quality(Algorithm::ItemKnn), quality(Algorithm::Popular));
+    let (nearest, popular) = (quality(Method::default()), quality(Method::Popular));
     assert!(nearest.ndcg > popular.ndcg, "{nearest:?} {popular:?}");
     assert_eq!((nearest.n_users, nearest.popular_ndcg), (60, popular.ndcg));
 }
@@ -52,15 +52,11 @@ fn what_was_had_before_the_cut_is_not_new_after_it_and_strangers_are_counted_apa
     let (model, evaluation) = fit(&a_year());
     assert_eq!(evaluation, Some(Evaluation { quality: None, n_unknown_users: 1 }));
     // It has learned what a model of the first six rows has.
-    let of_the_past = Recommender::build(
-        &timed(&a_year()[..6], None),
-        None,
-        &Params { holdout: None, ..params.clone() },
-        &Watch::new(),
-    )
-    .unwrap();
+    let of_the_past =
+        Recommender::build(&timed(&a_year()[..6], None), None, &Method::default(), &Watch::new())
+            .unwrap();
     assert_eq!(model.popularity, of_the_past.popularity);
-    assert_eq!(model.neighbours, of_the_past.neighbours);
+    assert_eq!(model.learner, of_the_past.learner);
     // What user 4 took in December is in its history all the same.
     assert_eq!(model.history(3).unwrap(), (&[0u32][..], &[9.0f32][..]));
     assert!(model.is_of_a_part());
@@ -79,7 +75,7 @@ fn a_model_is_of_the_training_rows_unless_all_are_asked_for() {
     assert_eq!([of_a_part.is_of_a_part(), of_all.is_of_a_part()], [true, false]);
     let without = Params { holdout: None, ..Params::default() }.check().unwrap();
     assert_eq!(of_all, fit(&rows, &without, &Watch::new()).unwrap().0);
-    assert_ne!(of_a_part.neighbours, of_all.neighbours);
+    assert_ne!(of_a_part.learner, of_all.learner);
     assert_eq!(of_a_part.histories, of_all.histories);
     // Whoever asks the model about the rows of its fit gets the figures of the holdout.
     assert_eq!(evaluate(&of_a_part, &rows, 10, &Watch::new()).unwrap(), measured.unwrap());
@@ -88,7 +84,7 @@ fn a_model_is_of_the_training_rows_unless_all_are_asked_for() {
 
 #[test]
 fn a_model_is_evaluated_by_key_on_interactions_from_elsewhere() {
-    let model = fit_rows(&[(1, 10), (1, 11), (2, 10), (3, 12)], Algorithm::ItemKnn);
+    let model = fit_rows(&[(1, 10), (1, 11), (2, 10), (3, 12)], item_knn());
     let evaluated = |rows: &[_]| evaluate(&model, &interactions(rows), 1, &Watch::new()).unwrap();
     // User 2 goes on to take 11, which is first on its page, and 99, which the model does not know; 10 it had.
     let found = evaluated(&[(2, 11), (2, 99), (2, 10), (77, 10)]);

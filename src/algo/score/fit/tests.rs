@@ -1,7 +1,9 @@
 use super::*;
+use crate::algo::declared::Settings;
 use crate::algo::random::Random;
-use crate::algo::score::pipeline::Kind;
-use crate::algo::score::scorer::Cell;
+use crate::algo::score::additive::sigmoid;
+use crate::algo::score::inputs::{Cell, Kind};
+use crate::algo::score::logistic;
 use crate::algo::stop::Stopped;
 
 /// Two numbers, one of them with missing values, a text with missing values, and what follows from them.
@@ -15,7 +17,7 @@ pub(crate) fn sample(n_rows: usize) -> (Frame, Column) {
         x.push(value);
         y.push(if random.below(3) == 0 { f64::NAN } else { 1e6 + random.uniform() });
         c.push(level);
-        let bought = random.uniform() < logistic::sigmoid(margin);
+        let bought = random.uniform() < sigmoid(margin);
         target.push(Some(if bought { "true" } else { "false" }));
     }
     let columns = vec![Column::number("x", x), Column::text("c", c), Column::number("y", y)];
@@ -24,6 +26,10 @@ pub(crate) fn sample(n_rows: usize) -> (Frame, Column) {
 
 fn fitted(frame: &Frame, target: &Column, params: Params) -> Result<Fit, Error> {
     fit(frame, target, &params.check()?, &Watch::new())
+}
+
+fn with(name: &str, value: &str) -> Settings {
+    logistic::ALGORITHM.defaults().with(name, value).unwrap()
 }
 
 #[track_caller]
@@ -79,10 +85,10 @@ fn the_model_is_the_one_that_was_measured_unless_all_rows_are_asked_for() {
     assert_eq!((all.scorer.n_rows, train.scorer.n_rows), (400, 300));
     assert_eq!(all.scorer.metrics, train.scorer.metrics);
     assert_eq!(all.holdout, train.holdout);
-    assert_ne!(all.scorer.coefficients, train.scorer.coefficients);
+    assert_ne!(all.scorer.learner, train.scorer.learner);
     let none = fitted(&frame, &target, Params { holdout: 0.0, ..Params::default() }).unwrap();
     assert_eq!(none.scorer.metrics, None);
-    assert_eq!(none.scorer.coefficients, all.scorer.coefficients);
+    assert_eq!(none.scorer.learner, all.scorer.learner);
     assert_eq!(none.holdout, Holdout::default());
 }
 
@@ -101,7 +107,7 @@ fn the_figures_are_those_of_the_scores_that_are_kept() {
 #[test]
 fn a_holdout_of_one_class_has_no_ranking_metric() {
     let (frame, target) = sample(100);
-    let labels = target::code(&target, None).unwrap().labels;
+    let labels = inputs::code(&target, None).unwrap().labels;
     let first = labels.iter().position(|&label| label).unwrap();
     let mask = (0..100).map(|i| i == first).collect();
     let params = Params { holdout_rows: Some(mask), ..Params::default() };
@@ -152,7 +158,7 @@ fn an_empty_string_is_not_a_missing_one() {
     assert!(scorer.score_row(&[Cell::Text(None)]) < 0.4);
     // Unseen and no level was rare: all zero, the intercept alone.
     let unseen = scorer.score_row(&[Cell::Text(Some("new"))]);
-    assert_eq!(unseen, logistic::sigmoid(scorer.intercept));
+    assert_eq!(unseen, sigmoid(scorer.learner.linear().unwrap().intercept));
 }
 
 #[test]
@@ -194,7 +200,7 @@ fn inputs_that_cannot_be_learnt_from_are_refused() {
     );
     let no_columns = Frame { n_rows: 4, columns: vec![] };
     check_error(&no_columns, &target(vec![0, 1, 0, 1]), default(), Error::NoInputs);
-    let params = Params { l2: 0.0, ..default() };
+    let params = Params { settings: with("l2", "0"), ..default() };
     let error = fitted(&number(vec![1.0, 2.0, 3.0, 4.0]), &target(vec![0, 0, 1, 1]), params);
     assert!(matches!(error, Err(Error::Separated { .. })));
 }
@@ -206,7 +212,7 @@ fn too_wide_an_encoding_is_refused_before_it_is_built() {
     let column = |name| Column::text(name, levels.iter().map(|level| Some(level.as_str())));
     let frame = Frame { n_rows, columns: vec![column("a"), column("b"), column("c")] };
     let target = Column::integer("y", (0..n_rows as i64).map(|i| i % 2).collect());
-    let params = Params { max_categories: 1000, ..Params::default() };
+    let params = Params { settings: with("max_categories", "1000"), ..Params::default() };
     // Each: 1000 levels and one for the others.
     let expected = Error::TooManyFeatures { found: 3004, limit: logistic::MAX_COLUMNS };
     check_error(&frame, &target, params, expected);

@@ -13,7 +13,8 @@ mod protobuf;
 
 use graph::{Graph, ML, Type, int_attribute, ints_attribute, strings_attribute};
 
-use super::pipeline::{Input, Kind, STANDARDISED_LIMIT, Slots};
+use super::Error;
+use super::inputs::{Input, Kind, STANDARDISED_LIMIT, Slots, standardise};
 use super::scorer::Scorer;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +32,8 @@ pub struct Export {
 pub const MISSING_TEXT_KEY: &str = "persona.missing_text.";
 
 /// Writes the graph; `scorer` must have passed its check.
-pub fn export(scorer: &Scorer) -> Export {
+pub fn export(scorer: &Scorer) -> Result<Export, Error> {
+    let linear = scorer.learner.linear().ok_or(Error::NotExportable)?;
     let names = Names::new(&scorer.inputs);
     let mut graph = Graph::default();
     let mut missing_text = Vec::new();
@@ -39,7 +41,7 @@ pub fn export(scorer: &Scorer) -> Export {
     let mut parts = Vec::new();
     let mut start = 0;
     for (input_idx, input) in scorer.inputs.iter().enumerate() {
-        let weights = &scorer.coefficients[start..start + input.width()];
+        let weights = &linear.coefficients[start..start + input.width()];
         start += input.width();
         match &input.kind {
             &Kind::Number { mean, center, scale } => {
@@ -57,7 +59,7 @@ pub fn export(scorer: &Scorer) -> Export {
         }
     }
     parts.extend(numbers.add(&mut graph, &names));
-    let intercept = graph.doubles(&names.inner("intercept"), &[1, 1], &[scorer.intercept]);
+    let intercept = graph.doubles(&names.inner("intercept"), &[1, 1], &[linear.intercept]);
     let sum = parts.into_iter().reduce(|sum, part| {
         let output = format!("{part}_sum");
         graph.node(ONNX_ADD, &[&sum, &part], &output, vec![])
@@ -74,12 +76,12 @@ pub fn export(scorer: &Scorer) -> Export {
         scorer.n_rows,
         scorer.positive_class()
     );
-    Export {
+    Ok(Export {
         onnx: graph.into_model("persona_scorer", &doc),
         label_output: names.label,
         probabilities_output: names.probabilities,
         missing_text,
-    }
+    })
 }
 
 const ONNX_ADD: (&str, &str) = ("", "Add");
@@ -167,7 +169,7 @@ struct Numbers<'a> {
 impl<'a> Numbers<'a> {
     fn push(&mut self, name: &'a str, mean: f64, center: f64, scale: f64, weight: f64) {
         self.names.push(name);
-        self.filled.push(super::pipeline::standardise(f64::NAN, mean, center, scale));
+        self.filled.push(standardise(f64::NAN, mean, center, scale));
         self.centers.push(center);
         self.scales.push(scale);
         self.weights.push(weight);

@@ -129,8 +129,8 @@ fn expected_json(case: &Case, export: &Export) -> serde_json::Value {
 fn every_case_exports() {
     let dump = std::env::var_os("PERSONA_ONNX_DUMP").map(std::path::PathBuf::from);
     for case in cases() {
-        let exported = export(&case.scorer);
-        assert_eq!(exported, export(&case.scorer));
+        let exported = export(&case.scorer).unwrap();
+        assert_eq!(exported, export(&case.scorer).unwrap());
         let expected = expected_json(&case, &exported);
         let Some(dir) = &dump else { continue };
         std::fs::create_dir_all(dir).unwrap();
@@ -143,7 +143,7 @@ fn every_case_exports() {
 #[test]
 fn names_of_the_graph_give_way_to_those_of_inputs() {
     let case = cases().remove(1);
-    let exported = export(&case.scorer);
+    let exported = export(&case.scorer).unwrap();
     assert_eq!(exported.label_output, "label_");
     assert_eq!(exported.probabilities_output, "probabilities_");
     assert_eq!(Names::new(&case.scorer.inputs).prefix, "persona__");
@@ -151,7 +151,7 @@ fn names_of_the_graph_give_way_to_those_of_inputs() {
 
 #[test]
 fn the_empty_string_stands_for_missing_unless_it_is_a_level() {
-    let exported = export(&cases().remove(0).scorer);
+    let exported = export(&cases().remove(0).scorer).unwrap();
     let expected = [("city", "<missing>"), ("plan", "")];
     assert_eq!(exported.missing_text, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     let levels = ["", "<missing>"].map(String::from).to_vec();

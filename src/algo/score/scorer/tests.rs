@@ -1,5 +1,7 @@
 use super::*;
 use crate::algo::frame::Column;
+use crate::algo::score::additive::sigmoid;
+use crate::algo::score::logistic::Linear;
 
 pub(crate) fn sample() -> Scorer {
     let number = |name: &str| Input {
@@ -16,13 +18,21 @@ pub(crate) fn sample() -> Scorer {
             Input { name: "c".into(), missing_share: 0.5, kind: text },
             number("y"),
         ],
-        coefficients: vec![1.0, 0.1, 0.2, 0.3, 0.4, -0.5],
-        intercept: 0.05,
+        learner: Learner::Linear(Linear {
+            coefficients: vec![1.0, 0.1, 0.2, 0.3, 0.4, -0.5],
+            intercept: 0.05,
+        }),
         classes: ["no".into(), "yes".into()],
         positive: 1,
         metrics: None,
         n_rows: 10,
     }
+}
+
+fn change(scorer: &mut Scorer, change: impl Fn(&mut Linear)) {
+    let mut linear = scorer.learner.linear().unwrap().clone();
+    change(&mut linear);
+    scorer.learner = Learner::Linear(linear);
 }
 
 #[track_caller]
@@ -82,7 +92,7 @@ fn a_frame_scores_as_its_rows_bit_for_bit_on_any_number_of_threads() {
     let prepared = scorer.prepare();
     let rows: Vec<f64> = (0..n_rows)
         .map(|i| [Cell::Number(x(i)), Cell::Text(c(i)), Cell::Number(y(i) as f64)])
-        .map(|row| prepared.score_row(&row))
+        .map(|row| prepared.score(Cells(&row, 3)).unwrap())
         .collect();
     for n_threads in [1, 2, 7] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
@@ -108,20 +118,32 @@ fn frames_that_do_not_fit_are_refused_by_column() {
 fn bytes_and_json_give_the_same_scorer_back() {
     let mut scorer = sample();
     scorer.metrics = Some(Metrics::new(&[true, false, true], &[0.3, 0.1, 0.9], 7).unwrap());
-    scorer.intercept = 0.1 + 0.2;
+    change(&mut scorer, |l| l.intercept = 0.1 + 0.2);
     assert_eq!(Scorer::from_bytes(&scorer.to_bytes().unwrap()), Ok(scorer.clone()));
     assert_eq!(Scorer::from_json(&scorer.to_json().unwrap()), Ok(scorer));
 }
 
 #[test]
 fn parts_that_do_not_fit_together_are_refused() {
-    check_refused(|s| s.format = 2, "its format is 2, this version reads 1");
+    check_refused(|s| s.format = 1, "its format is 1, this version reads 2");
     check_refused(|s| s.inputs.clear(), "it has no inputs");
     check_refused(|s| s.inputs[1].name = "x".into(), "an input name appears twice");
-    check_refused(|s| s.coefficients.truncate(5), "coefficients and inputs differ in number");
-    check_refused(|s| s.coefficients[0] = f64::NAN, "a coefficient is not finite or huge");
-    check_refused(|s| s.coefficients[1] = -1e300, "a coefficient is not finite or huge");
-    check_refused(|s| s.intercept = f64::INFINITY, "a coefficient is not finite or huge");
+    check_refused(
+        |s| change(s, |l| l.coefficients.truncate(5)),
+        "coefficients and inputs differ in number",
+    );
+    check_refused(
+        |s| change(s, |l| l.coefficients[0] = f64::NAN),
+        "a coefficient is not finite or huge",
+    );
+    check_refused(
+        |s| change(s, |l| l.coefficients[1] = -1e300),
+        "a coefficient is not finite or huge",
+    );
+    check_refused(
+        |s| change(s, |l| l.intercept = f64::INFINITY),
+        "a coefficient is not finite or huge",
+    );
     check_refused(|s| s.inputs[0].missing_share = 2.0, "a missing share is not a share");
     let number = |mean, scale| Kind::Number { mean, center: 0.0, scale };
     check_refused(|s| s.inputs[0].kind = number(f64::NAN, 1.0), "a mean is not finite");
@@ -162,10 +184,12 @@ fn score_row_speed() {
     let mut scorer = sample();
     let number = scorer.inputs[0].clone();
     scorer.inputs = (0..8).map(|i| Input { name: format!("x{i}"), ..number.clone() }).collect();
-    scorer.coefficients = vec![0.1; 8];
+    change(&mut scorer, |l| l.coefficients = vec![0.1; 8]);
     let prepared = scorer.prepare();
     let start = std::time::Instant::now();
     let n = 1_000_000;
-    let sum: f64 = (0..n).map(|i| prepared.score_row(&[Cell::Number(f64::from(i % 100)); 8])).sum();
+    let sum: f64 = (0..n)
+        .map(|i| prepared.score(Cells(&[Cell::Number(f64::from(i % 100)); 8], 8)).unwrap())
+        .sum();
     println!("{:?} a row ({sum})", start.elapsed() / n as u32);
 }

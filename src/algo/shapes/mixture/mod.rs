@@ -14,6 +14,6 @@ mod tests;
 
 pub use fit::fit_mixture;
 pub use model::{ComponentFeature, Mixture};
-pub use params::{Covariance, MixtureParams, ValidMixtureParams};
+pub use params::{Covariance, GAUSSIAN_MIXTURE, MixtureParams, ValidMixtureParams};
 pub use pass::work_bytes;
 pub use prepared::PreparedMixture;

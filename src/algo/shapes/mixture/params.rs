@@ -2,13 +2,52 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algo::declared::{Algorithm, Number, Parameter, Settings, Word, words};
 use crate::algo::segment;
+use crate::algo::segment::params::{MAX_ITERATIONS, SEED};
 use crate::algo::shapes::Error;
+use std::ops::Bound;
 
 /// Numbers that the covariances of a model may have: 32 MB of them.
 pub(super) const MAX_PARAMETERS: usize = 1 << 22;
 /// Beside a variance of 1, which the features have, more is no regularisation.
 const MAX_REGULARIZATION: f64 = 1e6;
+
+pub static GAUSSIAN_MIXTURE: Algorithm = Algorithm {
+    name: "gaussian_mixture",
+    meaning: "segments that overlap, each a normal distribution, by expectation-maximisation",
+    source: "Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm (1977)",
+    parameters: &[
+        Parameter::Word(COVARIANCE),
+        Parameter::Number(REGULARIZATION),
+        Parameter::Whole(SEED),
+        Parameter::Whole(MAX_ITERATIONS),
+        Parameter::Number(TOLERANCE),
+    ],
+};
+
+const COVARIANCE: Word = Word {
+    name: "covariance",
+    meaning: "full lets features vary together, diagonal each by itself",
+    words: &words(&Covariance::ALL),
+    default: "full",
+};
+
+const REGULARIZATION: Number = Number {
+    name: "regularization",
+    meaning: "added to the variances of the standardised features, so that no component collapses",
+    least: Bound::Included(0.0),
+    most: Bound::Included(MAX_REGULARIZATION),
+    default: 1e-6,
+};
+
+const TOLERANCE: Number = Number {
+    name: "tolerance",
+    meaning: "the fit ends when the mean log-likelihood of a row changes by less",
+    least: Bound::Included(0.0),
+    most: Bound::Unbounded,
+    default: 1e-3,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +59,8 @@ pub enum Covariance {
 }
 
 impl Covariance {
+    const ALL: [(&str, Self); 2] = [("full", Self::Full), ("diagonal", Self::Diagonal)];
+
     /// Numbers of one component's covariance as a model keeps it; the lower triangle of a full one.
     pub(super) fn n_parameters(self, n_features: usize) -> usize {
         match self {
@@ -56,13 +97,17 @@ pub struct ValidMixtureParams {
 
 impl MixtureParams {
     pub fn new(k: i64) -> Self {
+        Self::of(k, &GAUSSIAN_MIXTURE.defaults())
+    }
+
+    pub fn of(k: i64, settings: &Settings) -> Self {
         Self {
             k,
-            covariance: Covariance::Full,
-            regularization: 1e-6,
-            tolerance: 1e-3,
-            max_iterations: 100,
-            seed: 0,
+            covariance: settings.meant(&COVARIANCE, &Covariance::ALL),
+            regularization: settings.number(&REGULARIZATION),
+            tolerance: settings.number(&TOLERANCE),
+            max_iterations: settings.whole(&MAX_ITERATIONS),
+            seed: settings.whole(&SEED),
         }
     }
 

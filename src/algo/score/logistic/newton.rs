@@ -12,9 +12,9 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, s};
 use rayon::prelude::*;
 
-use super::Error;
-use super::pipeline::{Design, NO_COLUMN};
 use crate::algo::cholesky::{back_substitute, factorise};
+use crate::algo::score::Error;
+use crate::algo::score::inputs::{Design, NO_COLUMN};
 use crate::algo::stop::{Stopped, Watch};
 
 /// Above this the Hessian alone would take more than 32 MB, and there is one for each of several chunks.
@@ -83,12 +83,6 @@ pub fn solve(
         return Err(Error::Separated { iterations });
     }
     Ok(Solution { weights, iterations, converged, gradient: here.gradient_size(), loss: here.loss })
-}
-
-pub fn sigmoid(x: f64) -> f64 {
-    // exp of a negative number alone, so that neither end overflows.
-    let e = (-x.abs()).exp();
-    if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
 fn log_odds(labels: &[bool]) -> f64 {

@@ -1,4 +1,4 @@
-//! From named columns to the matrix of a regression: numbers imputed and standardised, text one-hot.
+//! Each column as numbers, and the matrix of a regression: numbers imputed and standardised, text one-hot.
 //!
 //! A missing number becomes the mean of its column. A text column gets one weight for each of its most frequent levels,
 //! one for missing where the fit saw missing values, and one that the rarer levels share where there are any. A level
@@ -11,8 +11,18 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::algo::declared::Whole;
 use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::stop::{Stopped, Watch};
+
+/// Of every learner that takes text.
+pub const MAX_CATEGORIES: Whole = Whole {
+    name: "max_categories",
+    meaning: "levels of a text column that count one by one; the rarer ones count as one",
+    least: 1,
+    most: 1000,
+    default: 32,
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Input {
@@ -48,7 +58,11 @@ pub const STANDARDISED_LIMIT: f64 = 1e15;
 
 /// NaN is a missing value.
 pub fn standardise(value: f64, mean: f64, center: f64, scale: f64) -> f64 {
-    let value = if value.is_nan() { mean } else { value };
+    standardised(if value.is_nan() { mean } else { value }, center, scale)
+}
+
+/// The value of a cell as its input standardises it, for a learner to which a missing one says nothing: NaN stays.
+pub fn standardised(value: f64, center: f64, scale: f64) -> f64 {
     ((value - center) / scale).clamp(-STANDARDISED_LIMIT, STANDARDISED_LIMIT)
 }
 

@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Scorer;
-use super::order::{mix, of_text};
 use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::memory::{self, Refused};
+use crate::algo::score::inputs::Input;
+use crate::algo::score::inputs::order::{mix, of_text};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
@@ -54,11 +54,11 @@ impl Seen {
     /// About which share of rows the fit has learnt from, where that is more than may be: judged by those whose content is rare.
     pub fn share_of(
         &self,
-        scorer: &Scorer,
+        inputs: &[Input],
         frame: &Frame,
         labels: &[bool],
     ) -> Result<Option<f64>, Refused> {
-        let features = scorer.inputs.iter().filter_map(|input| frame.column(&input.name));
+        let features = inputs.iter().filter_map(|input| frame.column(&input.name));
         let is_among = |known: &[u64], hash: u64| known.binary_search(&hash).is_ok();
         let (mut n, mut found) = (0.0, 0.0);
         for hash in hashes(features, labels)?.into_iter().filter(|hash| *hash <= self.limit) {
@@ -137,16 +137,19 @@ mod tests {
         (Frame { n_rows, columns }, labels)
     }
 
-    fn scorer(frame: &Frame, labels: &[bool]) -> Scorer {
+    fn inputs(frame: &Frame, labels: &[bool]) -> Vec<Input> {
         let target = Column::integer("y", labels.iter().map(|&label| i64::from(label)).collect());
-        fit(frame, &target, &Params::default().check().unwrap(), &Watch::new()).unwrap().scorer
+        fit(frame, &target, &Params::default().check().unwrap(), &Watch::new())
+            .unwrap()
+            .scorer
+            .inputs
     }
 
     /// The share that is told of the first `n_known` rows of the fit together with `n_new` others.
     fn told(n_fit: usize, n_values: usize, n_known: usize, n_new: usize) -> Option<f64> {
         let (frame, labels) = sample(n_fit + n_new, n_values, 1);
         let seen = Seen::new(&frame, &labels, &(0..n_fit).collect::<Vec<_>>()).unwrap();
-        let scorer = scorer(&frame, &labels);
+        let inputs = inputs(&frame, &labels);
         let rows: Vec<usize> = (0..n_known).chain(n_fit..n_fit + n_new).collect();
         let columns = frame.columns.iter().rev().map(|column| Column {
             name: column.name.clone(),
@@ -165,7 +168,7 @@ mod tests {
         });
         let later = Frame { n_rows: rows.len(), columns: columns.collect() };
         let labels: Vec<bool> = rows.iter().map(|&row| labels[row]).collect();
-        seen.share_of(&scorer, &later, &labels).unwrap()
+        seen.share_of(&inputs, &later, &labels).unwrap()
     }
 
     #[track_caller]
@@ -203,10 +206,10 @@ mod tests {
         };
         let (frame, labels) = rows(1);
         let seen = Seen::new(&frame, &labels, &(0..6_000).collect::<Vec<_>>()).unwrap();
-        let scorer = scorer(&frame, &labels);
-        assert_eq!(seen.share_of(&scorer, &frame, &labels).unwrap(), Some(1.0));
+        let inputs = inputs(&frame, &labels);
+        assert_eq!(seen.share_of(&inputs, &frame, &labels).unwrap(), Some(1.0));
         let (later, labels) = rows(2);
-        assert_eq!(seen.share_of(&scorer, &later, &labels).unwrap(), None);
+        assert_eq!(seen.share_of(&inputs, &later, &labels).unwrap(), None);
         let common: Vec<usize> = (0..6_000).filter(|row| row % 4 > 0).collect();
         let columns = later.columns.iter().map(|column| match &column.values {
             Values::Number(_) => Column::number(&column.name, vec![0.0; common.len()]),
@@ -214,7 +217,7 @@ mod tests {
         });
         let slice = Frame { n_rows: common.len(), columns: columns.collect() };
         let labels: Vec<bool> = common.iter().map(|&row| labels[row]).collect();
-        assert_eq!(seen.share_of(&scorer, &slice, &labels).unwrap(), None);
+        assert_eq!(seen.share_of(&inputs, &slice, &labels).unwrap(), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Which rows are held out for the metrics: a share of each class, drawn by seed, or the rows that the caller names.
 
-use super::Error;
 use super::params::Params;
-use super::target::Target;
 use crate::algo::random::Random;
+use crate::algo::score::Error;
+use crate::algo::score::inputs::Target;
 
 /// Row numbers in ascending order.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -5,6 +5,7 @@ use ndarray::{Array1, Axis};
 
 use super::*;
 use crate::algo::random::Random;
+use crate::algo::score::additive::sigmoid;
 
 /// `n_texts` text inputs of three levels each beside the numbers.
 fn sample(n_rows: usize, n_numbers: usize, n_texts: usize) -> (Design, Vec<bool>) {

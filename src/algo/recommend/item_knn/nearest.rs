@@ -6,7 +6,8 @@
 //! thread: the whole matrix would be quadratic in the catalogue. The users of a row are added in their order, so a pair
 //! has the same bits from both sides and on any number of threads.
 
-use super::{
+use super::Options;
+use crate::algo::recommend::{
     sparse::Sparse,
     top::{Best, Candidate, Touched},
 };
@@ -14,14 +15,8 @@ use crate::algo::stop::{Stopped, Watch};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Options {
-    pub neighbors: usize,
-    pub shrinkage: f64,
-}
-
 /// For each item its most similar others and their similarity, columns ascending.
-pub(super) fn neighbours(
+pub(super) fn nearest(
     histories: &Sparse,
     popularity: &[u32],
     options: Options,
@@ -50,7 +45,7 @@ pub(super) fn neighbours(
             |scratch, chunk| {
                 let mut part = Sparse::new();
                 for &item in chunk {
-                    data.append_neighbours(item, scratch, &mut part, watch)?;
+                    data.append_nearest(item, scratch, &mut part, watch)?;
                 }
                 let done = n_done.fetch_add(chunk.len() as u64, Relaxed) + chunk.len() as u64;
                 watch.report(done, n_items as u64, 0.0);
@@ -98,7 +93,7 @@ impl Scratch {
 }
 
 impl Data<'_> {
-    fn append_neighbours(
+    fn append_nearest(
         &self,
         item: u32,
         scratch: &mut Scratch,
@@ -186,7 +181,7 @@ mod tests {
         let histories = random_histories(n_users, n_items, 0.2);
         let popularity = histories.column_counts(n_items);
         let found =
-            neighbours(&histories, &popularity, Options { neighbors, shrinkage }, &Watch::new())
+            nearest(&histories, &popularity, Options { neighbors, shrinkage }, &Watch::new())
                 .unwrap();
         assert!(found.is_sound(n_items, n_items));
         let weight = |user: usize, item: usize| f64::from(histories.get(user, item as u32));
@@ -221,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_those_of_dense_arithmetic() {
+    fn nearest_are_those_of_dense_arithmetic() {
         check_against_dense_arithmetic(100, 0.0);
         check_against_dense_arithmetic(5, 0.0);
         check_against_dense_arithmetic(5, 10.0);
@@ -234,17 +229,17 @@ mod tests {
         let options = Options { neighbors: 5, shrinkage: 10.0 };
         let mut larger = histories.clone();
         larger.values.iter_mut().for_each(|weight| *weight *= 1024.0);
-        let found = |histories| neighbours(histories, &popularity, options, &Watch::new()).unwrap();
+        let found = |histories| nearest(histories, &popularity, options, &Watch::new()).unwrap();
         assert_eq!(found(&larger), found(&histories));
     }
 
     #[test]
-    fn one_item_has_no_neighbour() {
+    fn one_item_has_no_neighbor() {
         let mut histories = Sparse::new();
         histories.push(0, 1.0);
         histories.end_row();
         let options = Options { neighbors: 100, shrinkage: 0.0 };
-        assert_eq!(neighbours(&histories, &[1], options, &Watch::new()).unwrap(), Sparse::empty(1));
+        assert_eq!(nearest(&histories, &[1], options, &Watch::new()).unwrap(), Sparse::empty(1));
     }
 
     #[test]
@@ -252,9 +247,6 @@ mod tests {
         let watch = Watch::new();
         watch.stop();
         let options = Options { neighbors: 100, shrinkage: 0.0 };
-        assert_eq!(
-            neighbours(&random_histories(5, 5, 0.5), &[1; 5], options, &watch),
-            Err(Stopped)
-        );
+        assert_eq!(nearest(&random_histories(5, 5, 0.5), &[1; 5], options, &watch), Err(Stopped));
     }
 }

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use super::fit::{Metrics, fit};
-use super::params::Params;
-use super::scorer::Cell;
+use super::{Metrics, Params, fit};
 use crate::algo::frame::{Column, Frame, TextBuilder, Values};
 use crate::algo::random::Random;
+use crate::algo::score::additive::sigmoid;
+use crate::algo::score::inputs::{Cell, Cells};
+use crate::algo::score::logistic;
 use crate::algo::stop::Watch;
 
 const NUMBERS: [usize; 6] = [0, 2, 4, 10, 11, 12];
@@ -52,14 +53,14 @@ fn adult_reaches_scikit_learn_figures() {
     let holdout = (0..rows.len()).map(|i| i >= train.len()).collect();
     let params = Params {
         // native-country has 41 levels, and the published figures are with one weight each.
-        max_categories: 100,
+        settings: logistic::ALGORITHM.defaults().with("max_categories", "100").unwrap(),
         holdout_rows: Some(holdout),
         ..Params::default()
     };
     let start = Instant::now();
     let found = fit(&frame, &target, &params.check().unwrap(), &Watch::new()).unwrap();
     let Metrics { roc_auc, log_loss, .. } = found.scorer.metrics.clone().unwrap();
-    let width = found.scorer.coefficients.len();
+    let width = found.scorer.learner.linear().unwrap().coefficients.len();
     println!("{:?}: {width} columns, {} steps", start.elapsed(), found.iterations);
     println!("AUC {:.5}, log-loss {log_loss:.5}", roc_auc.unwrap());
     assert!((roc_auc.unwrap() - 0.9055).abs() < 0.0003);
@@ -77,9 +78,7 @@ fn newton_on_100_000_rows_of_20_numbers() {
         (0..20).map(|column| Column::number(&format!("x{column}"), number(column))).collect();
     let mut draws = Random::new(0, 1);
     let margin = |i: usize| (0..20).map(|c| value(20 * i + c) * (c as f64 * 0.3).sin()).sum();
-    let labels = (0..n_rows)
-        .map(|i| i64::from(draws.uniform() < super::logistic::sigmoid(margin(i))))
-        .collect();
+    let labels = (0..n_rows).map(|i| i64::from(draws.uniform() < sigmoid(margin(i)))).collect();
     let frame = Frame { n_rows, columns };
     let target = Column::integer("y", labels);
     let params = Params { holdout: 0.0, ..Params::default() }.check().unwrap();
@@ -103,6 +102,7 @@ fn newton_on_100_000_rows_of_20_numbers() {
         .collect();
     let prepared = scorer.prepare();
     let start = Instant::now();
-    let sum: f64 = (0..1000).flat_map(|_| &rows).map(|row| prepared.score_row(row)).sum();
+    let sum: f64 =
+        (0..1000).flat_map(|_| &rows).map(|row| prepared.score(Cells(row, 20)).unwrap()).sum();
     println!("score_row, 20 numbers: {:?} a row ({sum})", start.elapsed() / 1_000_000);
 }

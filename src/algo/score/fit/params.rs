@@ -1,13 +1,12 @@
 //! What a caller may ask of a fit, and the checked form that the fit takes.
 
-use super::Error;
+use crate::algo::declared::Settings;
+use crate::algo::score::{Error, logistic};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
-    /// The penalty: the fit minimises the summed log-loss + l2 / 2 |w|², so 1 is scikit-learn's C = 1.
-    pub l2: f64,
-    /// At most this many levels of a text column get a weight of their own; the others share one.
-    pub max_categories: usize,
+    /// The algorithm and its parameters.
+    pub settings: Settings,
     /// The share of rows held out for the metrics; 0 for none. Ignored when `holdout_rows` is given.
     pub holdout: f64,
     /// The rows to hold out (true), where a random split would not be honest: a split by time.
@@ -17,20 +16,17 @@ pub struct Params {
     pub refit_on_all: bool,
     /// The class whose probability is the score; by default the last in sort order.
     pub positive: Option<String>,
-    pub max_iterations: usize,
     pub seed: i64,
 }
 
 impl Default for Params {
     fn default() -> Self {
         Self {
-            l2: 1.0,
-            max_categories: 32,
+            settings: logistic::ALGORITHM.defaults(),
             holdout: 0.2,
             holdout_rows: None,
             refit_on_all: false,
             positive: None,
-            max_iterations: 100,
             seed: 0,
         }
     }
@@ -43,28 +39,10 @@ pub struct ValidParams(Params);
 impl Params {
     pub fn check(self) -> Result<ValidParams, Error> {
         require(
-            self.l2.is_finite() && self.l2 >= 0.0,
-            "l2",
-            self.l2,
-            "a finite number of at least 0",
-        )?;
-        require(
-            (1..=MAX_CATEGORIES).contains(&self.max_categories),
-            "max_categories",
-            self.max_categories,
-            "a whole number from 1 to 1000",
-        )?;
-        require(
             (0.0..=0.9).contains(&self.holdout),
             "holdout",
             self.holdout,
             "a share from 0 to 0.9",
-        )?;
-        require(
-            (1..=10_000).contains(&self.max_iterations),
-            "max_iterations",
-            self.max_iterations,
-            "a whole number from 1 to 10000",
         )?;
         Ok(ValidParams(self))
     }
@@ -75,8 +53,6 @@ impl ValidParams {
         &self.0
     }
 }
-
-const MAX_CATEGORIES: usize = 1000;
 
 fn require(
     holds: bool,
@@ -110,11 +86,7 @@ mod tests {
 
     #[test]
     fn parameters_out_of_range_are_refused_by_name() {
-        check_refused(Params { l2: -1.0, ..Params::default() }, "l2");
-        check_refused(Params { l2: f64::NAN, ..Params::default() }, "l2");
-        check_refused(Params { max_categories: 0, ..Params::default() }, "max_categories");
         check_refused(Params { holdout: 1.0, ..Params::default() }, "holdout");
         check_refused(Params { holdout: f64::NAN, ..Params::default() }, "holdout");
-        check_refused(Params { max_iterations: 0, ..Params::default() }, "max_iterations");
     }
 }

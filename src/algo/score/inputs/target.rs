@@ -6,16 +6,16 @@ use super::Error;
 use crate::algo::frame::{Column, MISSING, Values};
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Target {
+pub struct Target {
     /// In sort order: of numbers by value, of text by bytes.
-    pub(super) classes: [String; 2],
+    pub classes: [String; 2],
     /// The position of the positive class in `classes`.
-    pub(super) positive: usize,
+    pub positive: usize,
     /// Per row, whether it is of the positive class.
-    pub(super) labels: Vec<bool>,
+    pub labels: Vec<bool>,
 }
 
-pub(super) fn code(target: &Column, positive: Option<&str>) -> Result<Target, Error> {
+pub fn code(target: &Column, positive: Option<&str>) -> Result<Target, Error> {
     match &target.values {
         Values::Integer(values) => two_classes(values.iter().copied(), positive),
         Values::Number(values) => {
@@ -31,11 +31,7 @@ pub(super) fn code(target: &Column, positive: Option<&str>) -> Result<Target, Er
 }
 
 /// Per row whether it is of the positive class, where the classes are known.
-pub(super) fn labels(
-    target: &Column,
-    classes: &[String],
-    positive: usize,
-) -> Result<Vec<bool>, Error> {
+pub fn labels(target: &Column, classes: &[String], positive: usize) -> Result<Vec<bool>, Error> {
     let label = |class: String| match classes.iter().position(|known| *known == class) {
         Some(position) => Ok(position == positive),
         None => Err(Error::UnknownClass { value: class, classes: classes.to_vec() }),

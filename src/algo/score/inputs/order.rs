@@ -65,12 +65,12 @@ fn hashes(frame: &Frame, watch: &Watch) -> Result<Vec<(u64, usize)>, Stopped> {
     Ok(hashes)
 }
 
-pub(super) fn of_text(text: &str) -> u64 {
+pub fn of_text(text: &str) -> u64 {
     fnv(text.as_bytes())
 }
 
 /// A step of splitmix64: every bit of the result depends on every bit.
-pub(super) fn mix(word: u64) -> u64 {
+pub fn mix(word: u64) -> u64 {
     random::mix(word.wrapping_add(random::WEYL))
 }
 
