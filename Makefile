@@ -6,7 +6,7 @@ help:       ## this list
 	@grep -E '^[a-z-]+: ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 setup:      ## PostgreSQL 18 and 15 under .pg, ONNX Runtime under .cache, what the build needs
 	@$(PYTHON) scripts/setup.py
-build:      ## the extension for 18 and 15, and the scorer
+build:      ## the extension for 18 and 15, and the ONNX process
 	@$(PYTHON) scripts/build.py build
 install:    ## build, and install into the server of PG_CONFIG=/path/to/pg_config
 	@$(PYTHON) scripts/build.py build install --pg-config $(PG_CONFIG)

@@ -17,7 +17,7 @@ import setup
 import sql_parts
 from house import ROOT, Trouble, say
 
-SCORER = ROOT / "target" / "release" / "persona-scorer"
+SCORER = ROOT / "target" / "release" / "persona-onnx"
 
 
 def server_of(config):
@@ -51,8 +51,8 @@ def build(configs):
         server = server_of(config)
         say(f"building pg_persona for PostgreSQL {server} (minutes the first time)")
         cargo(["build", "--release", "--lib", *server_arguments(server)], config)
-    say("building persona-scorer")
-    cargo(["build", "--release", "--features", "scorer", "--bin", "persona-scorer"])
+    say("building persona-onnx")
+    cargo(["build", "--release", "--features", "onnx-runtime", "--bin", "persona-onnx"])
 
 
 def install_script():
@@ -63,7 +63,7 @@ def install_script():
 def files_to_install(server):
     """(what, where under pkglibdir or sharedir/extension) for one server; what is a path or the text itself."""
     version = house.extension_version()
-    libraries = [(library(server), "pg_persona.so", 0o755), (SCORER, "persona-scorer", 0o755)]
+    libraries = [(library(server), "pg_persona.so", 0o755), (SCORER, "persona-onnx", 0o755)]
     if setup.ONNXRUNTIME.exists():
         libraries.append((setup.ONNXRUNTIME, "libonnxruntime.so", 0o755))
     scripts = [
@@ -138,8 +138,8 @@ def lint(configs):
     cargo(["fmt", "--check"])
     say("clippy: the maths alone")
     cargo(["clippy", "--all-targets", *deny])
-    say("clippy: the scorer")
-    cargo(["clippy", "--all-targets", "--features", "scorer", *deny])
+    say("clippy: the ONNX process")
+    cargo(["clippy", "--all-targets", "--features", "onnx-runtime", *deny])
     for config in configs:
         server = server_of(config)
         say(f"clippy: PostgreSQL {server}")

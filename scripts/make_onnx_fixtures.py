@@ -187,7 +187,7 @@ def slow():
 
 
 def trial():
-    """y = x · [3], by which the scorer finds out whether a provider works."""
+    """y = x · [3], by which the ONNX process finds out whether a provider works."""
     shape = [None, 1]
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
@@ -198,7 +198,7 @@ def trial():
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     checker.check_model(model)
-    (HERE.parents[2] / "src" / "scorer" / "trial.onnx").write_bytes(model.SerializeToString())
+    (HERE.parents[2] / "src" / "onnx" / "process" / "trial.onnx").write_bytes(model.SerializeToString())
 
 
 if __name__ == "__main__":

@@ -79,12 +79,12 @@ AS 'MODULE_PATHNAME', 'providers_wrapper';
 COMMENT ON FUNCTION persona.providers() IS
     'execution providers: those of persona.onnx_providers and those that ONNX Runtime really has; why one is missing';
 
-CREATE FUNCTION persona.scorer_status(OUT state text, OUT message text, OUT runtime text, OUT process_id integer,
+CREATE FUNCTION persona.onnx_status(OUT state text, OUT message text, OUT runtime text, OUT process_id integer,
     OUT uptime_seconds bigint, OUT connections integer, OUT models integer, OUT model_bytes bigint,
     OUT memory_bytes bigint, OUT runs bigint, OUT n_rows bigint, OUT cancelled bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 1
-AS 'MODULE_PATHNAME', 'scorer_status_wrapper';
-COMMENT ON FUNCTION persona.scorer_status() IS 'the ONNX process: ready, or why not; models, memory, runs';
+AS 'MODULE_PATHNAME', 'onnx_status_wrapper';
+COMMENT ON FUNCTION persona.onnx_status() IS 'the ONNX process: ready, or why not; models, memory, runs';
 
 -- Metrics ------------------------------------------------------------------------------------------------------------
 

@@ -70,10 +70,10 @@ def pure(tally, long):
     try:
         setup.onnxruntime()
     except house.Trouble as trouble:
-        tally.fail("ONNX Runtime for the tests of the scorer", trouble)
+        tally.fail("ONNX Runtime for the tests of the ONNX process", trouble)
         return
     # The rest of the library has just been tested.
-    cargo_test("cargo test (the scorer; no PostgreSQL)", tally, ["--features", "scorer", "--lib", "--test", "scorer"],
+    cargo_test("cargo test (the ONNX process; no PostgreSQL)", tally, ["--features", "onnx-runtime", "--lib", "--test", "onnx_process"],
                ["--skip", "algo::", "--skip", "wire::", "--skip", "as_a_foreigner", "--skip", "measure"], long, {"PERSONA_ONNXRUNTIME": str(setup.ONNXRUNTIME)})
 
 

@@ -29,21 +29,21 @@ pub(crate) fn progress_interval() -> Option<Duration> {
 
 /// How the ONNX process is run; from the configuration file alone, since one process serves every session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ScorerSettings {
+pub(crate) struct OnnxSettings {
     pub(crate) library: Option<String>,
     pub(crate) providers: Vec<String>,
     pub(crate) require_first_provider: bool,
-    pub(crate) scorer_path: Option<String>,
+    pub(crate) onnx_path: Option<String>,
     pub(crate) memory_bytes: u64,
     pub(crate) idle_timeout: Duration,
     pub(crate) load_timeout: Duration,
 }
 
-pub(crate) fn scorer_settings() -> ScorerSettings {
+pub(crate) fn onnx_settings() -> OnnxSettings {
     let text = |setting: &GucSetting<Option<CString>>| {
         setting.get().and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
     };
-    ScorerSettings {
+    OnnxSettings {
         library: text(&ONNXRUNTIME_LIBRARY),
         providers: text(&ONNX_PROVIDERS)
             .unwrap_or_default()
@@ -52,7 +52,7 @@ pub(crate) fn scorer_settings() -> ScorerSettings {
             .filter(|provider| !provider.is_empty())
             .collect(),
         require_first_provider: ONNX_REQUIRE_FIRST_PROVIDER.get(),
-        scorer_path: text(&SCORER_PATH),
+        onnx_path: text(&SCORER_PATH),
         memory_bytes: SCORER_MEMORY.get() as u64 * 1024,
         idle_timeout: Duration::from_secs(SCORER_IDLE_TIMEOUT.get() as u64),
         load_timeout: Duration::from_secs(SCORER_LOAD_TIMEOUT.get() as u64),
@@ -138,19 +138,19 @@ pub(crate) fn define() {
         &ONNXRUNTIME_LIBRARY,
     );
     file_text(
-        c"persona.scorer_path",
-        c"Absolute path of persona-scorer; empty takes the one beside the extension.",
+        c"persona.onnx_path",
+        c"Absolute path of persona-onnx; empty takes the one beside the extension.",
         &SCORER_PATH,
     );
     memory(
-        c"persona.scorer_memory",
+        c"persona.onnx_memory",
         c"Memory that the ONNX process may use.",
         &SCORER_MEMORY,
         GucContext::Sighup,
         256 * 1024,
     );
     GucRegistry::define_int_guc(
-        c"persona.scorer_idle_timeout",
+        c"persona.onnx_idle_timeout",
         c"Seconds without a request after which the ONNX process ends; 0 keeps it.",
         c"",
         &SCORER_IDLE_TIMEOUT,
@@ -160,7 +160,7 @@ pub(crate) fn define() {
         GucFlags::UNIT_S,
     );
     GucRegistry::define_int_guc(
-        c"persona.scorer_load_timeout",
+        c"persona.onnx_load_timeout",
         c"Seconds that the ONNX process may take to load a model, which it then refuses.",
         c"A reload of the configuration makes it try again.",
         &SCORER_LOAD_TIMEOUT,

@@ -56,12 +56,12 @@ def title(pid):
         return ""
 
 
-def scorers(cluster):
-    return [pid for pid in descendants(cluster.process.pid) if name(pid) == "persona-scorer"]
+def onnx_processes(cluster):
+    return [pid for pid in descendants(cluster.process.pid) if name(pid) == "persona-onnx"]
 
 
 def supervisors(cluster):
-    return [pid for pid in descendants(cluster.process.pid) if "persona scorer supervisor" in title(pid)]
+    return [pid for pid in descendants(cluster.process.pid) if "persona onnx supervisor" in title(pid)]
 
 
 def is_alive(pid):
@@ -74,7 +74,7 @@ def is_alive(pid):
 def is_busy_with(cluster, model):
     """Whether the scorer loads or runs that model, by the file in which it says so."""
     try:
-        slots = (cluster.data / "pg_persona" / "scorer.slots").read_bytes()
+        slots = (cluster.data / "pg_persona" / "onnx.slots").read_bytes()
     except OSError:
         return False
     wanted = hashlib.sha256(model).digest()

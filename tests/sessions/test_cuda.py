@@ -16,7 +16,7 @@ from lib.cluster import area, give_to_ordinary_user
 from lib.gpu import on_gpu
 from lib.onnx import Fixture
 from lib.processes import wait_until
-from lib.scorer import (CANCELLED_WITHIN, HEAVY, LIGHT, SERVICE_WITHIN, kill_at_work, light_model, settings, the_scorer)
+from lib.onnx_process import (CANCELLED_WITHIN, HEAVY, LIGHT, SERVICE_WITHIN, kill_at_work, light_model, settings, the_process)
 from lib.tally import long
 
 SETTINGS = {"persona.onnx_providers": "'cuda,cpu'", "persona.onnxruntime_library": f"'{gpu.RUNTIME}'"}
@@ -47,7 +47,7 @@ def warnings(connection):
 
 def end_scorer(cluster):
     """The next call starts it anew. CUDA takes a tenth of a second to let go."""
-    pid = the_scorer(cluster)
+    pid = the_process(cluster)
     os.kill(pid, signal.SIGKILL)
     wait_until("it is gone", lambda: not processes.is_alive(pid))
 
@@ -68,9 +68,9 @@ def test_cuda_is_available_and_nothing_is_warned_of(cluster):
     with cluster.connect() as connection:
         told = connection.rows("SELECT provider, is_wanted, is_available, message FROM persona.providers()")
         assert told == [("cuda", True, True, None), ("cpu", True, True, None)], told
-        assert connection.scalar("SELECT state FROM persona.scorer_status()") == "ready"
+        assert connection.scalar("SELECT state FROM persona.onnx_status()") == "ready"
         assert not warnings(connection)
-    pid = the_scorer(cluster)
+    pid = the_process(cluster)
     held = processes.descriptors(pid).values()
     assert any("/dev/nvidia" in path for path in held), f"no GPU is open: {sorted(held)}"
     # What CUDA holds at the start is not counted, and all after it is limited as without it.
@@ -194,14 +194,14 @@ def test_models_that_nobody_asks_for_make_room_on_the_gpu(cluster):
 
 
 @on_gpu
-def test_a_model_may_take_as_much_of_the_gpu_as_the_scorer_of_memory(cluster):
+def test_a_model_may_take_as_much_of_the_gpu_as_the_process_of_memory(cluster):
     with cluster.connect() as connection:
         onnx.import_onnx(connection, "wide", wide_model())
-        with settings(cluster, connection, scorer_memory=256 * 1024, onnx_require_first_provider="on"):
+        with settings(cluster, connection, onnx_memory=256 * 1024, onnx_require_first_provider="on"):
             before = gpu.used_mib()
             assert connection.scalar(ONE_WIDE) is not None
             error = connection.error(WIDE.format(9000))
-            assert error.sqlstate == "53200" and "scorer_memory" in error.hint, error
+            assert error.sqlstate == "53200" and "onnx_memory" in error.hint, error
             assert gpu.used_mib() - before < 1000
 
 
@@ -236,9 +236,9 @@ def test_nothing_is_left_on_the_gpu_when_nobody_asks(cluster):
     with cluster.connect() as connection:
         onnx.import_onnx(connection, "light", light_model())
         for ending in ("idle", "stop"):
-            with settings(cluster, connection, scorer_idle_timeout=1 if ending == "idle" else 100):
+            with settings(cluster, connection, onnx_idle_timeout=1 if ending == "idle" else 100):
                 assert connection.scalar(LIGHT) == 3.5
-                pid, used = the_scorer(cluster), gpu.used_mib()
+                pid, used = the_process(cluster), gpu.used_mib()
                 if ending == "stop":
                     os.kill(processes.supervisors(cluster)[0], signal.SIGTERM)
                 wait_until("the scorer ends", lambda: not processes.is_alive(pid))
@@ -248,14 +248,14 @@ def test_nothing_is_left_on_the_gpu_when_nobody_asks(cluster):
 
 
 @on_gpu
-def test_a_hidden_gpu_is_told_and_a_script_as_scorer_path_may_set_the_environment(cluster):
+def test_a_hidden_gpu_is_told_and_a_script_as_onnx_path_may_set_the_environment(cluster):
     script = Path(area()) / "hides-the-gpu"
-    script.write_text(f"#!/bin/sh\nCUDA_VISIBLE_DEVICES=-1 exec {cluster.tree / 'lib' / 'persona-scorer'} \"$@\"\n")
+    script.write_text(f"#!/bin/sh\nCUDA_VISIBLE_DEVICES=-1 exec {cluster.tree / 'lib' / 'persona-onnx'} \"$@\"\n")
     script.chmod(0o755)
     give_to_ordinary_user(script)
     with cluster.connect() as connection:
         onnx.import_onnx(connection, "light", light_model())
-        with settings(cluster, connection, scorer_path=script):
+        with settings(cluster, connection, onnx_path=script):
             with cluster.connect() as other:
                 assert other.scalar(LIGHT) == 3.5
                 (told,) = warnings(other)

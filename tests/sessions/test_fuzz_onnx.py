@@ -16,14 +16,14 @@ from lib import graph_mutants, graphs, onnx, processes
 from lib.cluster import as_the_server
 from lib.onnx import Fixture
 from lib.pgwire import ConnectionLost, ServerError
-from lib.scorer import CRASHED, LIGHT, SERVICE_WITHIN, light_model, the_scorer
+from lib.onnx_process import CRASHED, LIGHT, SERVICE_WITHIN, light_model, the_process
 from lib.tally import long, told
 
 # Nothing here hangs on the server's version.
 ON_ONE_SERVER = True
 
 # Small limits, so that what grows without an end meets them soon.
-SETTINGS = {"persona.scorer_memory": "'512MB'", "persona.scorer_load_timeout": "'2s'", "persona.scorer_idle_timeout": "0"}
+SETTINGS = {"persona.onnx_memory": "'512MB'", "persona.onnx_load_timeout": "'2s'", "persona.onnx_idle_timeout": "0"}
 # What a hostile model may get: data exception, not supported, unknown column, limits, resources, external routine, canceled.
 CLASSES = ("22", "0A", "42", "54", "53", "38", "57014")
 ROW = ("SELECT 1.5::real AS x, 0.5::real AS spend, 3::bigint AS visits, 'north'::text AS region, "
@@ -90,8 +90,8 @@ def check_mutants(cluster, n_mutants, seed):
         assert connection.scalar("SELECT pg_postmaster_start_time()::text") == started
         assert connection.scalar(LIGHT) == 3.5
     log = cluster.log.read_text(errors="replace")
-    signals = Counter(re.findall(r"persona scorer, process \d+, ended: (signal: \d+)", log))
-    itself = len(re.findall(r"persona scorer, process \d+, ended: exit status: 3", log))
+    signals = Counter(re.findall(r"persona onnx process, process \d+, ended: (signal: \d+)", log))
+    itself = len(re.findall(r"persona onnx process, process \d+, ended: exit status: 3", log))
     told(f"{n_mutants} mutants of {len(bases)} graphs, seed {seed}: {accepted} accepted, {codes['scored']} scores; the scorer died {deadly} times "
          f"({dict(signals)}) and ended itself {itself} times, back within {slowest:.1f} s; {n_mutants / (time.monotonic() - began):.0f} a second")
     told(", ".join(f"{code} {count}" for code, count in codes.most_common()))
@@ -210,7 +210,7 @@ def test_30000_frames_at_the_socket_hurt_nobody(cluster):
 
 
 def check_frames(cluster, n_frames, seed):
-    path = str(cluster.data / "pg_persona" / "scorer.sock")
+    path = str(cluster.data / "pg_persona" / "onnx.sock")
     fixture = Fixture("columns_logistic")
     with cluster.connect() as connection:
         onnx.import_onnx(connection, "light", light_model())
@@ -218,11 +218,11 @@ def check_frames(cluster, n_frames, seed):
         fixture.import_into(connection, "fuzz")
         scored = "SELECT persona.score('fuzz', g) FROM given g ORDER BY id"
         expected = connection.rows(scored)
-        pid, started = the_scorer(cluster), connection.scalar("SELECT pg_postmaster_start_time()::text")
+        pid, started = the_process(cluster), connection.scalar("SELECT pg_postmaster_start_time()::text")
         began = time.monotonic()
         answers = as_the_server(lambda: send_frames(path, n_frames, seed, fixture.model))
         told(f"{n_frames} frames, seed {seed}: {answers}; {n_frames / (time.monotonic() - began):.0f} a second")
-        assert the_scorer(cluster) == pid, "the scorer ended"
+        assert the_process(cluster) == pid, "the scorer ended"
         assert connection.rows(scored) == expected and connection.scalar(LIGHT) == 3.5
         assert connection.scalar("SELECT pg_postmaster_start_time()::text") == started
         # The threads of the connections are gone with them.
@@ -298,7 +298,7 @@ def check_answers(cluster, n_answers, seed):
     with cluster.connect() as connection:
         onnx.import_onnx(connection, "light", light_model())
     cluster.restart()
-    place = cluster.data / "pg_persona" / "scorer.sock"
+    place = cluster.data / "pg_persona" / "onnx.sock"
     place.unlink(missing_ok=True)
     chance, stop, seeds = random.Random(seed), threading.Event(), answers()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -313,7 +313,7 @@ def check_answers(cluster, n_answers, seed):
             with cluster.connect() as connection:
                 started = connection.scalar("SELECT pg_postmaster_start_time()::text")
                 calls = [LIGHT, LIGHT.replace("score", "predict"), "SELECT persona.score_batch('light', t) OVER () FROM (SELECT 2 AS x) AS t",
-                         "SELECT state FROM persona.scorer_status()", "SELECT * FROM persona.providers()"]
+                         "SELECT state FROM persona.onnx_status()", "SELECT * FROM persona.providers()"]
                 connection.query("SET statement_timeout = '200ms'; SET client_min_messages = error")
                 for number in range(n_answers):
                     try:

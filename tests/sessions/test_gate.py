@@ -75,7 +75,7 @@ OF_NO_MODEL = """
     feature_stats_rows features fold frequency gaussian_mixture hash_features hidden hour_cycle impute in_transaction_block interactions
     iqr_outliers keep kmeans kurtosis log1p_scaler log_density log_loss maxabs_scaler mean mean_amount median membership minmax
     minmax_scaler monetary month_cycle most_frequent one_hot ordinal polynomial providers purchase_span quantile quantile_bins
-    quantile_scaler recency repeat_amount repeat_days rfm rfm_segment robust robust_scaler roc_auc rollup scale scorer_status skewness
+    quantile_scaler recency repeat_amount repeat_days rfm rfm_segment robust robust_scaler roc_auc rollup scale onnx_status skewness
     standard_scaler stddev_pop stddev_samp target_encoder unscale weekday_cycle winsorize yeo_johnson_scaler zscore zscore_outliers
 """
 

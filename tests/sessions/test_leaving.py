@@ -9,8 +9,8 @@ from lib import onnx
 from lib.consistency import check_registry
 from lib.large import make_large
 from lib.pgwire import ConnectionLost, ServerError
-from lib.processes import descendants, descriptors, is_alive, scorers, tasks_of, wait_until
-from lib.scorer import light_model
+from lib.processes import descendants, descriptors, is_alive, onnx_processes, tasks_of, wait_until
+from lib.onnx_process import light_model
 from lib.tally import long, told
 
 WORKS = {
@@ -85,7 +85,7 @@ def check_ends(cluster, n):
 
 def held(cluster, admin):
     """What the server's processes hold together, apart from the sessions themselves."""
-    (scorer,) = wait_until("there is a scorer", lambda: [pid for pid in scorers(cluster) if is_alive(pid)])
+    (scorer,) = wait_until("there is a scorer", lambda: [pid for pid in onnx_processes(cluster) if is_alive(pid)])
     sessions = {pid for (pid,) in admin.rows("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")}
     others = [pid for pid in descendants(cluster.process.pid) if pid not in sessions and pid != scorer]
     return {

@@ -66,10 +66,10 @@ def test_a_batch_of_20000_rows_equals_row_by_row(cluster):
 def test_limit_1_scores_a_few_rows_and_not_the_table(cluster):
     with cluster.connect() as connection:
         many_rows(connection, 20_000)
-        before = connection.scalar("SELECT n_rows FROM persona.scorer_status()")
+        before = connection.scalar("SELECT n_rows FROM persona.onnx_status()")
         (found,) = connection.rows("SELECT id, persona.score_batch('trees', v) OVER () FROM visitors v LIMIT 1")
         expected = connection.rows(f"SELECT id, persona.score('trees', v) FROM visitors v WHERE id = {found[0]}")
-        scored = connection.scalar("SELECT n_rows FROM persona.scorer_status()") - before
+        scored = connection.scalar("SELECT n_rows FROM persona.onnx_status()") - before
         assert [found] == expected
         assert scored <= 64, f"{scored} rows were scored"
 
@@ -120,7 +120,7 @@ def test_50_sessions_score_and_leave_without_a_trace(cluster):
             with cluster.connect() as other:
                 assert other.rows("SELECT persona.score('columns', c) FROM customers c ORDER BY id") == expected
         # A connection of the scorer ends with its session.
-        processes.wait_until("the scorer's connections end", lambda: connection.scalar("SELECT connections FROM persona.scorer_status()") == 1)
+        processes.wait_until("the scorer's connections end", lambda: connection.scalar("SELECT connections FROM persona.onnx_status()") == 1)
 
 
 # -- Models that reach outside themselves ------------------------------------------------------------------------------
@@ -227,4 +227,4 @@ def test_a_refused_model_starts_no_process(cluster):
     with cluster.connect() as connection:
         error = connection.error(onnx.import_statement("hostile", PLACES["initializer"](outside("/etc/hostname"))))
         assert error.sqlstate[:2] == "22", error
-        assert not processes.scorers(cluster) and not processes.supervisors(cluster)
+        assert not processes.onnx_processes(cluster) and not processes.supervisors(cluster)

@@ -91,8 +91,8 @@ def test_a_standby_reads_as_its_primary_and_refuses_writes(cluster):
                 for name, sql in READS.items():
                     assert answers[name], f"{name} gave nothing"
                     assert connection.rows(sql) == answers[name], f"{name} differs on the standby"
-                (scorer,) = processes.scorers(standby)
-                assert scorer not in processes.scorers(cluster)
+                (scorer,) = processes.onnx_processes(standby)
+                assert scorer not in processes.onnx_processes(cluster)
                 check_writes_are_refused(connection)
                 assert connection.rows(READS["models"]) == answers["models"]
 
@@ -107,7 +107,7 @@ def test_a_standby_reads_as_its_primary_and_refuses_writes(cluster):
                     for sql in [*READS.values(), line]:
                         assert connection.rows(sql) == primary.rows(sql), f"after {share}: {sql}"
                 # The scorer may die there too.
-                (scorer,) = processes.scorers(standby)
+                (scorer,) = processes.onnx_processes(standby)
                 os.kill(scorer, signal.SIGKILL)
                 processes.wait_until("it is gone", lambda: not processes.is_alive(scorer))
                 assert connection.rows(READS["score by ONNX"]) == answers["score by ONNX"]

@@ -4,7 +4,7 @@ from lib import onnx
 from lib.consistency import check_registry
 from lib.pgwire import ServerError
 from lib.processes import peak_memory
-from lib.scorer import settings
+from lib.onnx_process import settings
 from lib.tally import long, told
 
 CHUNK, LARGEST_BYTEA, LARGEST = 1 << 20, 256 << 20, 1 << 30

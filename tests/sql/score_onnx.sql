@@ -89,6 +89,6 @@ SELECT count(*) FROM models WHERE model = 'onnx_bad';
 
 -- The process.
 SELECT provider, is_wanted, is_available, message FROM providers();
-SELECT state, message, runs > 0 AS has_run, n_rows > 2000 AS has_rows FROM scorer_status();
+SELECT state, message, runs > 0 AS has_run, n_rows > 2000 AS has_rows FROM onnx_status();
 
 SELECT drop_model(model) FROM models WHERE model LIKE 'onnx\_%' ORDER BY model;

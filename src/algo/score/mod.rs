@@ -2,7 +2,7 @@
 //!
 //! A fit learns an encoding of named columns (`inputs`) and, over it, what one of the learners learns (`learner`); it holds rows out to
 //! say how good that is (`measure`). The result is a [`Scorer`], which is stored and scores rows. A linear one writes itself as an ONNX
-//! graph (`onnx_export`). Graphs made elsewhere are read before any runtime sees them (`onnx_scan`) and bound to columns (`onnx_bind`).
+//! graph, and graphs made elsewhere are scorers, too: see `crate::onnx`.
 
 pub mod additive;
 pub mod fit;
@@ -11,9 +11,6 @@ pub mod learner;
 pub mod logistic;
 pub mod measure;
 pub mod naive_bayes;
-pub mod onnx_bind;
-pub mod onnx_export;
-pub mod onnx_scan;
 pub mod scorer;
 
 pub use fit::{Fit, Params, ValidParams, fit};

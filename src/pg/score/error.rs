@@ -3,8 +3,9 @@
 use pgrx::prelude::PgSqlErrorCode as Code;
 use pgrx::spi::quote_literal;
 
-use crate::algo::score::{Error, onnx_bind, onnx_scan};
+use crate::algo::score::Error;
 use crate::algo::stop::Stopped;
+use crate::onnx::{bind, scan};
 use crate::pg::error::{self, Report, quoted_list, report};
 
 impl From<Error> for Report {
@@ -68,9 +69,9 @@ impl From<Error> for Report {
     }
 }
 
-impl From<onnx_scan::Error> for Report {
-    fn from(error: onnx_scan::Error) -> Self {
-        use onnx_scan::Error::*;
+impl From<scan::Error> for Report {
+    fn from(error: scan::Error) -> Self {
+        use scan::Error::*;
         let message = error.to_string();
         match error {
             Empty
@@ -102,9 +103,9 @@ impl From<onnx_scan::Error> for Report {
     }
 }
 
-impl From<onnx_bind::Error> for Report {
-    fn from(error: onnx_bind::Error) -> Self {
-        use onnx_bind::Error::*;
+impl From<bind::Error> for Report {
+    fn from(error: bind::Error) -> Self {
+        use bind::Error::*;
         let message = error.to_string();
         match error {
             NoInputs => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message),

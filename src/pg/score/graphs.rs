@@ -7,12 +7,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::algo::memory;
-use crate::algo::score::{onnx_bind, onnx_export, onnx_scan};
+use crate::onnx::{bind, export, scan};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::publish;
 use crate::pg::models::registry::{self, Filing, LoadError, NewVersion, Privilege, Stored};
+use crate::pg::onnx as process;
 use crate::pg::query::spi_failed;
-use crate::pg::scorer;
 use crate::pg::security::with_catalog_names;
 use crate::pg::value::Names;
 
@@ -83,8 +83,8 @@ fn import(
     let features = features.map(names).transpose()?;
     // A graph of many small nodes is larger once it is read than it was.
     memory::probe(onnx.len().saturating_mul(2))?;
-    let summary = onnx_scan::scan(onnx)?;
-    let bound = onnx_bind::bind(&summary, output, features.as_deref())?;
+    let summary = scan::scan(onnx)?;
+    let bound = bind::bind(&summary, output, features.as_deref())?;
     check_by_runtime(model, onnx)?;
     let opsets = summary.opsets.iter().map(|opset| (opset.domain.clone(), opset.version.into()));
     let opsets: serde_json::Map<_, _> = opsets.collect();
@@ -117,8 +117,8 @@ fn import(
 /// Whether ONNX Runtime takes the model. Without ONNX Runtime it is imported all the same: it may be there on the server
 /// that scores.
 fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
-    use scorer::Error::*;
-    match scorer::load(&Sha256::digest(onnx).into(), || onnx) {
+    use process::Error::*;
+    match process::load(&Sha256::digest(onnx).into(), || onnx) {
         Ok(()) => Ok(()),
         Err(
             error @ (Unavailable { .. }
@@ -169,9 +169,9 @@ fn large_object(oid: Oid) -> Result<Vec<u8>, Report> {
 }
 
 fn check_size(found: usize) -> Result<(), Report> {
-    let allowed = onnx_scan::MAX_BYTES;
+    let allowed = scan::MAX_BYTES;
     if found > allowed {
-        return Err(onnx_scan::Error::TooLarge { found, allowed }.into());
+        return Err(scan::Error::TooLarge { found, allowed }.into());
     }
     Ok(())
 }
@@ -204,5 +204,5 @@ fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
     })?;
     // Weights and levels are copied into each of the messages that they lie in.
     memory::probe_decoding(scorer.width().saturating_mul(size_of::<f64>()))?;
-    Ok(onnx_export::export(&scorer)?.onnx)
+    Ok(export::export(&scorer)?.onnx)
 }

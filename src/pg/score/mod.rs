@@ -12,7 +12,6 @@ mod native;
 mod onnx;
 mod outputs;
 mod scoring;
-mod status;
 
 pub(crate) use family::Family;
 

@@ -5,13 +5,13 @@ use pgrx::prelude::*;
 
 use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::memory::{self, Refused};
-use crate::algo::score::onnx_bind::{Bound, Takes};
 use crate::algo::score::{self, LabelsOfGraph};
+use crate::onnx::bind::{Bound, Takes};
+use crate::onnx::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_room};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry::{self, Version};
+use crate::pg::onnx as process;
 use crate::pg::record::{Binding, Cell, Record, Wanted};
-use crate::pg::scorer;
-use crate::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_room};
 
 use super::outputs::{class_name, column_of, json_at, last_class, width, wrong_output};
 
@@ -34,7 +34,7 @@ const MOST_PREDICTED: usize = 100_000;
 pub(super) struct Asked {
     n_rows: usize,
     /// None when there was no row to send.
-    sent: Option<scorer::Sent>,
+    sent: Option<process::Sent>,
 }
 
 /// Rows on their way.
@@ -320,7 +320,7 @@ impl Imported {
         self.bound.columns()
     }
 
-    fn send(&self, rows: Gathered, outputs: &[String]) -> Result<scorer::Sent, Report> {
+    fn send(&self, rows: Gathered, outputs: &[String]) -> Result<process::Sent, Report> {
         let data = if self.floats.is_some() {
             self.split(rows.floats, Data::F32).map_err(no_memory)?
         } else if self.doubles.is_some() {
@@ -335,7 +335,7 @@ impl Imported {
             data,
         });
         let batch = Batch { n_rows: rows.n_rows, tensors: tensors.collect() };
-        Ok(scorer::send_batch(&self.version.sha256, outputs, batch)?)
+        Ok(process::send_batch(&self.version.sha256, outputs, batch)?)
     }
 
     /// Rows of numbers as one tensor for each input.
@@ -366,7 +366,7 @@ impl Imported {
         of_input.collect()
     }
 
-    fn outputs(&self, sent: scorer::Sent) -> Result<Vec<Output>, Report> {
+    fn outputs(&self, sent: process::Sent) -> Result<Vec<Output>, Report> {
         Ok(sent.outputs(|| registry::payload(&self.version).unwrap_or_report())?)
     }
 }
@@ -379,7 +379,7 @@ fn empty<T>(n: usize) -> Result<Vec<T>, Refused> {
 }
 
 fn no_memory(error: wire::Error) -> Report {
-    scorer::Error::from(error).into()
+    process::Error::from(error).into()
 }
 
 const FLOAT: &str = "a 32-bit float";

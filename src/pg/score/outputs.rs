@@ -3,8 +3,8 @@
 use pgrx::prelude::*;
 use serde_json::json;
 
+use crate::onnx::wire::{Data, Output};
 use crate::pg::error::{Report, report};
-use crate::wire::{Data, Output};
 
 /// The column of the last class in sort order where the output names its classes: a ZipMap gives them in any order.
 pub(super) fn last_class(output: &Output) -> Option<usize> {

@@ -230,7 +230,7 @@ fn a_stop_is_heard_and_a_graph_is_refused() {
     watch.stop();
     let stopped = fit(&frame, &target, &params("1").check().unwrap(), &watch).unwrap_err();
     assert_eq!(stopped, Error::Stopped(Stopped));
-    let exported = crate::algo::score::onnx_export::export(&fitted(&frame, &target, params("1")));
+    let exported = crate::onnx::export::export(&fitted(&frame, &target, params("1")));
     assert_eq!(exported, Err(Error::NotExportable));
 }
 

@@ -1,0 +1,368 @@
+//! Which columns go into a graph's inputs, and which of its outputs is the score.
+//!
+//! A graph has either one input per column, named as the column is (the convention of skl2onnx for data frames), or one
+//! tensor of numbers [rows, columns], whose columns the caller names. The score is the last class's probability or the value.
+
+mod output;
+
+use serde::{Deserialize, Serialize};
+
+use crate::onnx::export::MISSING_TEXT_KEY;
+use crate::onnx::scan::{Element, Kind, Port, Summary};
+use output::Chosen;
+
+/// How rows go in and the score comes out; stored with the version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    pub inputs: Vec<BoundInput>,
+    /// The output that has the score.
+    pub output: String,
+    /// The column of that output, counted from 0; None for the last one.
+    pub class: Option<usize>,
+    /// Why it is this output.
+    #[serde(default)]
+    pub reason: String,
+    /// The score is a value, and no probability.
+    #[serde(default)]
+    pub is_value: bool,
+    /// What the graph calls its classes; the score is that of `positive`, or of the last one.
+    #[serde(default)]
+    pub classes: Option<Vec<String>>,
+    /// The position of the score's class among the classes; None for the last one.
+    #[serde(default)]
+    pub positive: Option<usize>,
+    /// Of two columns of the output the first is the last class's.
+    #[serde(default)]
+    pub is_reversed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundInput {
+    /// The graph's name for it.
+    pub name: String,
+    pub element: Takes,
+    /// More than one for a tensor of several columns.
+    pub columns: Vec<String>,
+    /// The text that stands for NULL.
+    pub missing: String,
+}
+
+/// What an input takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Takes {
+    Float,
+    Double,
+    Whole,
+    Text,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("model has no inputs")]
+    NoInputs,
+    #[error("input \"{input}\" is no tensor of numbers or text")]
+    UnsupportedInput { input: String },
+    #[error("input \"{input}\" takes several columns beside other inputs")]
+    WideInputAmongOthers { input: String },
+    #[error("input \"{input}\" takes several columns, which have no names")]
+    UnnamedColumns { input: String, n: Option<i64> },
+    #[error("{found} names are given for the {expected} columns of input \"{input}\"")]
+    WrongNumberOfNames { input: String, expected: i64, found: usize },
+    #[error("the model's inputs have names already")]
+    NamesGivenTwice { inputs: Vec<String> },
+    #[error("a feature has an empty name")]
+    EmptyName,
+    #[error("feature \"{name}\" is named twice")]
+    DuplicateName { name: String },
+    #[error("model has no output \"{output}\"")]
+    UnknownOutput { output: String, outputs: Vec<String> },
+    #[error("output \"{output}\" holds no numbers")]
+    OutputWithoutNumbers { output: String },
+    #[error("output \"{output}\" has {n} whole numbers for each row, and none of them is a score")]
+    ManyWholeNumbers { output: String, n: i64 },
+    #[error(
+        "output \"{output}\" has the probabilities of a support vector machine multiplied by a number"
+    )]
+    ScaledProbabilities { output: String },
+    #[error("model has no output of probabilities or values")]
+    NoScore { outputs: Vec<String> },
+    #[error("model has several outputs that may be the score")]
+    SeveralScores { outputs: Vec<String> },
+}
+
+/// `output` picks the output of the score, `features` names the columns of a single tensor.
+pub fn bind(
+    summary: &Summary,
+    output: Option<&str>,
+    features: Option<&[String]>,
+) -> Result<Bound, Error> {
+    let inputs = inputs(summary, features)?;
+    let chosen = output::choose(summary, output)?;
+    let Chosen { output, mut reason, part, is_value, is_single, is_reversed, .. } = chosen;
+    let own = own_classes(summary);
+    match &own {
+        Some((classes, class)) if !is_single => reason.push_str(&format!(
+            "; the score is that of \"{}\", which the graph calls the positive class",
+            classes[*class]
+        )),
+        _ => reason.push_str(part),
+    }
+    let (classes, class, positive) = match own {
+        Some((classes, class)) => {
+            let class = (!is_single).then_some(class);
+            (Some(classes), class, class)
+        }
+        None => {
+            let n_classes = summary.classes.as_ref().map(Vec::len);
+            let of_as_many =
+                chosen.class.filter(|(_, n)| n_classes.is_none_or(|known| known == *n));
+            (summary.classes.clone(), None, of_as_many.map(|(place, _)| place))
+        }
+    };
+    Ok(Bound { inputs, output, class, reason, is_value, classes, positive, is_reversed })
+}
+
+impl Bound {
+    /// The columns of all inputs in order.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, Takes)> {
+        self.inputs
+            .iter()
+            .flat_map(|input| input.columns.iter().map(|column| (column.as_str(), input.element)))
+    }
+}
+
+fn inputs(summary: &Summary, features: Option<&[String]>) -> Result<Vec<BoundInput>, Error> {
+    let ports = &summary.inputs;
+    match (&ports[..], features) {
+        ([], _) => Err(Error::NoInputs),
+        ([port], Some(features)) => named_tensor(port, features).map(|input| vec![input]),
+        ([port], None) if width(port)? != Some(1) => {
+            Err(Error::UnnamedColumns { input: port.name.clone(), n: width(port)? })
+        }
+        (_, Some(_)) => Err(Error::NamesGivenTwice { inputs: names(ports) }),
+        (_, None) => ports.iter().map(|port| column(port, summary)).collect(),
+    }
+}
+
+fn named_tensor(port: &Port, features: &[String]) -> Result<BoundInput, Error> {
+    let wrong = |expected| Error::WrongNumberOfNames {
+        input: port.name.clone(),
+        expected,
+        found: features.len(),
+    };
+    match width(port)? {
+        Some(n) if n != features.len() as i64 => return Err(wrong(n)),
+        None if features.is_empty() => return Err(wrong(1)),
+        _ => {}
+    }
+    if features.iter().any(String::is_empty) {
+        return Err(Error::EmptyName);
+    }
+    for (index, name) in features.iter().enumerate() {
+        if features[..index].contains(name) {
+            return Err(Error::DuplicateName { name: name.clone() });
+        }
+    }
+    Ok(BoundInput {
+        name: port.name.clone(),
+        element: takes(port)?,
+        columns: features.to_vec(),
+        missing: String::new(),
+    })
+}
+
+fn column(port: &Port, summary: &Summary) -> Result<BoundInput, Error> {
+    // An open width beside other inputs is one column: some exporters leave all dimensions open.
+    if width(port)?.is_some_and(|n| n != 1) {
+        return Err(Error::WideInputAmongOthers { input: port.name.clone() });
+    }
+    let mark = summary
+        .metadata
+        .iter()
+        .find(|(key, _)| key.strip_prefix(MISSING_TEXT_KEY).is_some_and(|name| name == port.name));
+    Ok(BoundInput {
+        name: port.name.clone(),
+        element: takes(port)?,
+        columns: vec![port.name.clone()],
+        missing: mark.map_or(String::new(), |(_, mark)| mark.clone()),
+    })
+}
+
+/// The columns that an input takes: None where the graph leaves it open.
+fn width(port: &Port) -> Result<Option<i64>, Error> {
+    let unsupported = || Error::UnsupportedInput { input: port.name.clone() };
+    match &port.kind {
+        Kind::Tensor { ranked: false, .. } => Ok(None),
+        Kind::Tensor { shape, .. } => match shape[..] {
+            [_] => Ok(Some(1)),
+            [_, width] => Ok(width),
+            _ => Err(unsupported()),
+        },
+        _ => Err(unsupported()),
+    }
+}
+
+fn takes(port: &Port) -> Result<Takes, Error> {
+    let Kind::Tensor { element, .. } = port.kind else {
+        return Err(Error::UnsupportedInput { input: port.name.clone() });
+    };
+    match element {
+        Element::Float => Ok(Takes::Float),
+        Element::Double => Ok(Takes::Double),
+        Element::Int64 | Element::Int32 | Element::Bool => Ok(Takes::Whole),
+        Element::String => Ok(Takes::Text),
+        Element::Other(_) => Err(Error::UnsupportedInput { input: port.name.clone() }),
+    }
+}
+
+/// The classes and the position of the positive one where the graph says so: our own export does.
+fn own_classes(summary: &Summary) -> Option<(Vec<String>, usize)> {
+    let value = |wanted: &str| {
+        summary.metadata.iter().find(|(key, _)| key == wanted).map(|(_, value)| value)
+    };
+    let classes: Vec<String> = serde_json::from_str(value("persona.classes")?).ok()?;
+    let positive = value("persona.positive_class")?;
+    let class = classes.iter().position(|class| class == positive)?;
+    Some((classes, class))
+}
+
+fn names<'a>(ports: impl IntoIterator<Item = &'a Port>) -> Vec<String> {
+    ports.into_iter().map(|port| port.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algo::frame::{Column, Frame};
+    use crate::algo::score::{Params, fit};
+    use crate::algo::stop::Watch;
+    use crate::onnx::scan::scan;
+
+    fn tensor(name: &str, element: Element, shape: &[Option<i64>]) -> Port {
+        let shape = shape.to_vec();
+        Port { name: name.into(), kind: Kind::Tensor { element, ranked: true, shape } }
+    }
+
+    fn model(inputs: Vec<Port>, outputs: Vec<Port>) -> Summary {
+        Summary {
+            ir_version: 8,
+            opsets: vec![],
+            producer: String::new(),
+            producer_version: String::new(),
+            graph: String::new(),
+            inputs,
+            outputs,
+            origins: vec![],
+            classes: None,
+            metadata: vec![],
+        }
+    }
+
+    fn classifier() -> Vec<Port> {
+        vec![
+            tensor("label", Element::Int64, &[None]),
+            tensor("scores", Element::Float, &[None, Some(2)]),
+            tensor("probabilities", Element::Float, &[None, Some(2)]),
+        ]
+    }
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn check_error(inputs: Vec<Port>, features: Option<&[&str]>, expected: Error) {
+        let features = features.map(strings);
+        assert_eq!(bind(&model(inputs, classifier()), None, features.as_deref()), Err(expected));
+    }
+
+    #[test]
+    fn inputs_bind_to_the_columns_of_their_names() {
+        let one = Some(1);
+        let inputs = vec![
+            tensor("age", Element::Float, &[None, one]),
+            tensor("city", Element::String, &[None, one]),
+            tensor("n", Element::Int64, &[None]),
+            tensor("open", Element::Double, &[None, None]),
+        ];
+        let bound = bind(&model(inputs, classifier()), None, None).unwrap();
+        let columns: Vec<_> = bound.columns().collect();
+        let expected = [
+            ("age", Takes::Float),
+            ("city", Takes::Text),
+            ("n", Takes::Whole),
+            ("open", Takes::Double),
+        ];
+        assert_eq!(columns, expected);
+        assert_eq!((bound.output.as_str(), bound.class), ("probabilities", None));
+    }
+
+    #[test]
+    fn a_tensor_takes_the_names_that_are_given() {
+        let input = || vec![tensor("X", Element::Float, &[None, Some(2)])];
+        let names = strings(&["a", "b"]);
+        let bound = bind(&model(input(), classifier()), None, Some(&names)).unwrap();
+        assert_eq!(bound.inputs[0].columns, names);
+        let unnamed = Error::UnnamedColumns { input: "X".into(), n: Some(2) };
+        check_error(input(), None, unnamed);
+        let wrong = Error::WrongNumberOfNames { input: "X".into(), expected: 2, found: 1 };
+        check_error(input(), Some(&["a"]), wrong);
+        check_error(input(), Some(&["a", "a"]), Error::DuplicateName { name: "a".into() });
+        let open = vec![tensor("X", Element::Float, &[None, None])];
+        let unnamed = Error::UnnamedColumns { input: "X".into(), n: None };
+        check_error(open, None, unnamed);
+    }
+
+    #[test]
+    fn graphs_that_cannot_be_bound_are_refused() {
+        check_error(vec![], None, Error::NoInputs);
+        let wide = tensor("w", Element::Float, &[None, Some(3)]);
+        let narrow = || tensor("n", Element::Float, &[None, Some(1)]);
+        let error = Error::WideInputAmongOthers { input: "w".into() };
+        check_error(vec![wide, narrow()], None, error);
+        let image = tensor("i", Element::Float, &[None, Some(3), Some(8), Some(8)]);
+        check_error(vec![image], None, Error::UnsupportedInput { input: "i".into() });
+        let half = tensor("h", Element::Other(10), &[None, Some(1)]);
+        check_error(vec![half], None, Error::UnsupportedInput { input: "h".into() });
+        let error = Error::NamesGivenTwice { inputs: strings(&["n", "m"]) };
+        let other = tensor("m", Element::Float, &[None, Some(1)]);
+        check_error(vec![narrow(), other], Some(&["a"]), error);
+    }
+
+    #[test]
+    fn the_score_is_the_probability_or_the_value_unless_another_output_is_named() {
+        let input = || vec![tensor("a", Element::Float, &[None, Some(1)])];
+        let output = |outputs: Vec<Port>, wanted: Option<&str>| {
+            bind(&model(input(), outputs), wanted, None).map(|bound| bound.output)
+        };
+        assert_eq!(output(classifier(), None).unwrap(), "probabilities");
+        assert_eq!(output(classifier(), Some("label")).unwrap(), "label");
+        let map = Kind::MapSequence { key: Element::Int64, value: Element::Float };
+        let zipmap = Port { name: "zip".into(), kind: map };
+        let outputs = [classifier(), vec![zipmap]].concat();
+        assert_eq!(output(outputs, None).unwrap(), "zip");
+        let value = vec![tensor("variable", Element::Float, &[None, Some(1)])];
+        assert_eq!(output(value, None).unwrap(), "variable");
+        let unknown = output(classifier(), Some("x")).unwrap_err();
+        let outputs = strings(&["label", "scores", "probabilities"]);
+        assert_eq!(unknown, Error::UnknownOutput { output: "x".into(), outputs });
+        let label = || vec![tensor("label", Element::String, &[None])];
+        assert_eq!(output(label(), None), Err(Error::NoScore { outputs: strings(&["label"]) }));
+        let error = Error::OutputWithoutNumbers { output: "label".into() };
+        assert_eq!(output(label(), Some("label")), Err(error));
+    }
+
+    #[test]
+    fn an_export_of_ours_says_its_positive_class_and_its_missing_texts() {
+        let texts = [Some(""), Some("a"), None, Some("a"), Some(""), None];
+        let frame = Frame { n_rows: 6, columns: vec![Column::text("c", texts)] };
+        let target = Column::text("y", ["no", "yes", "no", "yes", "yes", "no"].map(Some));
+        let params = Params { positive: Some("no".into()), holdout: 0.0, ..Params::default() };
+        let fit = fit(&frame, &target, &params.check().unwrap(), &Watch::new()).unwrap();
+        let summary = scan(&crate::onnx::export::export(&fit.scorer).unwrap().onnx).unwrap();
+        let bound = bind(&summary, None, None).unwrap();
+        assert_eq!((bound.output.as_str(), bound.class), ("probabilities", Some(0)));
+        assert_eq!(bound.inputs[0].missing, "<missing>");
+    }
+}
