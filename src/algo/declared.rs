@@ -280,7 +280,7 @@ impl Parameter {
     fn read(&self, json: &str) -> Option<Value> {
         match self {
             Self::Whole(Whole { least, most, .. }) => {
-                let value: i64 = serde_json::from_str(json).ok()?;
+                let value = whole(json)?;
                 (*least..=*most).contains(&value).then_some(Value::Whole(value))
             }
             Self::Number(number) => {
@@ -325,6 +325,13 @@ impl Number {
             Bound::Unbounded => format!("a number{least}"),
         }
     }
+}
+
+/// A whole number, also as jsonb keeps one of a numeric with places behind the point.
+fn whole(json: &str) -> Option<i64> {
+    let (number, places) = json.split_once('.').unwrap_or((json, ""));
+    let is_whole = places.bytes().all(|digit| digit == b'0');
+    serde_json::from_str(if is_whole { number } else { json }).ok()
 }
 
 /// Without a row of zeros where the number is far from 1.

@@ -52,10 +52,10 @@ pub(crate) fn onnx_settings() -> OnnxSettings {
             .filter(|provider| !provider.is_empty())
             .collect(),
         require_first_provider: ONNX_REQUIRE_FIRST_PROVIDER.get(),
-        onnx_path: text(&SCORER_PATH),
-        memory_bytes: SCORER_MEMORY.get() as u64 * 1024,
-        idle_timeout: Duration::from_secs(SCORER_IDLE_TIMEOUT.get() as u64),
-        load_timeout: Duration::from_secs(SCORER_LOAD_TIMEOUT.get() as u64),
+        onnx_path: text(&ONNX_PATH),
+        memory_bytes: ONNX_MEMORY.get() as u64 * 1024,
+        idle_timeout: Duration::from_secs(ONNX_IDLE_TIMEOUT.get() as u64),
+        load_timeout: Duration::from_secs(ONNX_LOAD_TIMEOUT.get() as u64),
     }
 }
 
@@ -68,10 +68,10 @@ static ONNX_PROVIDERS: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"cpu"));
 static ONNX_REQUIRE_FIRST_PROVIDER: GucSetting<bool> = GucSetting::<bool>::new(false);
 static ONNXRUNTIME_LIBRARY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static SCORER_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static SCORER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(4 << 20);
-static SCORER_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(600);
-static SCORER_LOAD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
+static ONNX_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static ONNX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(4 << 20);
+static ONNX_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(600);
+static ONNX_LOAD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 
 /// Names the settings to PostgreSQL; once in a process.
 pub(crate) fn define() {
@@ -140,12 +140,12 @@ pub(crate) fn define() {
     file_text(
         c"persona.onnx_path",
         c"Absolute path of persona-onnx; empty takes the one beside the extension.",
-        &SCORER_PATH,
+        &ONNX_PATH,
     );
     memory(
         c"persona.onnx_memory",
         c"Memory that the ONNX process may use.",
-        &SCORER_MEMORY,
+        &ONNX_MEMORY,
         GucContext::Sighup,
         256 * 1024,
     );
@@ -153,7 +153,7 @@ pub(crate) fn define() {
         c"persona.onnx_idle_timeout",
         c"Seconds without a request after which the ONNX process ends; 0 keeps it.",
         c"",
-        &SCORER_IDLE_TIMEOUT,
+        &ONNX_IDLE_TIMEOUT,
         0,
         i32::MAX / 1000,
         GucContext::Sighup,
@@ -163,7 +163,7 @@ pub(crate) fn define() {
         c"persona.onnx_load_timeout",
         c"Seconds that the ONNX process may take to load a model, which it then refuses.",
         c"A reload of the configuration makes it try again.",
-        &SCORER_LOAD_TIMEOUT,
+        &ONNX_LOAD_TIMEOUT,
         1,
         i32::MAX / 1000,
         GucContext::Sighup,

@@ -42,6 +42,9 @@ impl Json {
         for given in self.entries(argument, &valid)? {
             settings.set(&given.name, given.text).map_err(|error| match error {
                 declared::Error::Invalid { valid, .. } => given.invalid(&valid),
+                declared::Error::Unknown { name, algorithm } => {
+                    declared::Error::Unknown { name: shown(&name), algorithm }.into()
+                }
                 error => error.into(),
             })?;
         }
@@ -64,8 +67,8 @@ impl Json {
         for given in parameters {
             settings.set(&given.name, given.text).map_err(|error| match error {
                 declared::Error::Invalid { valid, .. } => given.invalid(&valid),
-                declared::Error::Unknown { name: option, .. } => {
-                    Error::UnknownOption { option, valid: valid.clone() }.into()
+                declared::Error::Unknown { name, .. } => {
+                    Error::UnknownOption { option: shown(&name), valid: valid.clone() }.into()
                 }
                 error => error.into(),
             })?;

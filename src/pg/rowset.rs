@@ -60,8 +60,9 @@ impl Rowset {
         Ok(())
     }
 
-    /// In the statements of this connection from here on `name` is a relation of the rows. Returns how many there are.
-    pub(crate) fn register(self, _: &SpiClient, name: &'static CStr) -> Result<u64, Report> {
+    /// In the statements of this connection from here on, as long as this is there, `name` is a relation of the rows. Returns how
+    /// many there are.
+    pub(crate) fn register(&self, _: &SpiClient, name: &'static CStr) -> Result<u64, Report> {
         // SAFETY: rows, description and relation live until SPI is left, and the statements that name it do not outlive that.
         unsafe {
             let relation: *mut pg_sys::EphemeralNamedRelationData =
@@ -74,6 +75,16 @@ impl Rowset {
             Spi::check_status(pg_sys::SPI_register_relation(relation)).map_err(spi_failed)?;
         }
         Ok(self.n_rows)
+    }
+}
+
+impl Drop for Rowset {
+    fn drop(&mut self) {
+        // After an error PostgreSQL closes the file itself.
+        if !std::thread::panicking() {
+            // SAFETY: made by this, and ended once.
+            unsafe { pg_sys::tuplestore_end(self.rows) };
+        }
     }
 }
 

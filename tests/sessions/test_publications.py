@@ -218,8 +218,9 @@ def test_a_key_that_is_there_twice_is_refused(cluster):
         error = session.error("SELECT persona.publish('sco', 'keyless')")
         assert error.sqlstate == "23505" and "more than once in table public.keyless" in error.message, error
         # A key that is NULL is none.
-        assert session.error("SELECT persona.publish('seg', 'labels', 'SELECT nullif(id, 7) AS id, visits, spend FROM customers', 'id')").sqlstate == "22004"
-        assert session.error("SELECT persona.publish('sco', 'scores', 'SELECT nullif(id, 7) AS id, visits, spend, city FROM customers', 'id')").sqlstate == "23502"
+        for model, table in (("seg", "labels"), ("sco", "scores")):
+            error = session.error(f"SELECT persona.publish('{model}', '{table}', 'SELECT nullif(id, 7) AS id, visits, spend, city FROM customers', 'id')")
+            assert error.sqlstate == "23502" and "row of nobody" in error.hint, error
 
 
 def test_what_cannot_be_published_says_why(cluster):
@@ -288,3 +289,64 @@ def test_changes_are_told_from_the_stays_of_a_history(cluster):
         assert session.scalar("SELECT count(*) FROM (SELECT (persona.segment_changes('seg')).*) AS c") == len(told)
         session.query("SET force_parallel_mode = on" if cluster.server == "15" else "SET debug_parallel_query = on")
         assert session.scalar("SELECT count(*) FROM persona.segment_changes('seg')") == len(told)
+
+
+def test_a_table_without_a_key_of_its_own_has_the_models_rows_alone(cluster):
+    """Whatever somebody did to it: rows without a key are gone with the next writing, and a row that is there twice is told."""
+    with cluster.connect() as session:
+        publish_all(session)
+        session.query("SELECT persona.publish('seg', 'by_number', 'SELECT id::numeric AS id, spend, visits FROM customers', 'id')")
+        for model, table, key in (("seg", "labels", "id"), ("seg", "by_number", "id"), ("sco", "scores", "id"), ("rec", "offers", "user_id")):
+            n = session.scalar(f"SELECT count(*) FROM {table}")
+            session.query(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey; ALTER TABLE {table} ALTER {key} DROP NOT NULL; INSERT INTO {table} SELECT * FROM {table} LIMIT 1;"
+                          f"UPDATE {table} SET {key} = NULL WHERE ctid = (SELECT max(ctid) FROM {table})")
+            assert session.rows(f"SELECT * FROM persona.publish('{model}', '{table}')") == [(0, 0, 1)], table
+            session.query(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
+            for call in (f"persona.publish('{model}', '{table}')", f"persona.refit('{model}')"):
+                error = session.error(f"SELECT {call}")
+                assert error.sqlstate == "23505" and f"more than once in table public.{table}" in error.message, f"{call}: {error}"
+            session.query(f"DELETE FROM {table} WHERE ctid = (SELECT max(ctid) FROM {table})")
+            assert session.scalar(f"SELECT count(*) FROM {table}") == n and session.rows(f"SELECT n_rows FROM persona.publications WHERE target = 'public.{table}'") == [(n,)]
+
+
+def test_a_copy_takes_no_place_of_others(cluster):
+    """recommend_all with what users have, which no refit writes again, into a publication or rows of others is refused; an older copy it replaces."""
+    with cluster.connect() as session:
+        publish_all(session)
+        copy = "SELECT FROM persona.recommend_all('rec', '{}', 3, exclude_seen => false)"
+        before = session.rows("SELECT * FROM offers ORDER BY 1, 2")
+        error = session.error(copy.format("offers"))
+        assert error.sqlstate == "55000" and "is kept up to date from the model" in error.message and error.hint, error
+        assert session.rows("SELECT * FROM offers ORDER BY 1, 2") == before
+        session.query(copy.format("everything") + ";" + copy.format("everything"))
+        session.query("INSERT INTO everything (user_id, rank, item) VALUES (-5, 1, 1)")
+        error = session.error(copy.format("everything"))
+        assert error.sqlstate == "55000" and "not the model's" in error.message, error
+        assert session.scalar("SELECT count(*) FROM everything WHERE user_id = -5") == 1
+
+
+def test_a_history_is_of_one_publication(cluster):
+    with cluster.connect() as session:
+        publish_all(session)
+        session.query("SELECT FROM persona.fit_segments('other', 'customers', 'id', 2, features => '{spend}')")
+        for call in ("persona.publish('other', 'theirs', history_table => 'moves')", "persona.publish('seg', 'twice', history_table => 'moves')"):
+            error = session.error(f"SELECT {call}")
+            assert error.sqlstate == "55000" and "history of another publication" in error.message and error.hint, f"{call}: {error}"
+        session.query("SELECT persona.publish('seg', 'labels', history_table => 'moves')")
+        session.query("CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA persona TO reader; SELECT persona.grant_model('seg', 'reader', 'read')")
+        with cluster.connect(user="reader") as reader:
+            error = reader.error("SELECT * FROM persona.segment_changes('seg')")
+            assert error.sqlstate == "42501" and "public.moves" in error.message and "SELECT" in error.hint, error
+        session.query("DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_what_is_more_than_work_mem_leaves_no_file_open(cluster):
+    with cluster.connect() as session:
+        models.make_models(session, 5000, 400)
+        session.query("SET work_mem = '64kB'; SELECT persona.publish('seg', 'labels', history_table => 'moves'); SELECT FROM persona.recommend_all('rec', 'offers', 5)")
+        session.notices.clear()
+        session.query("UPDATE labels SET segment = 0; SELECT persona.publish('seg', 'labels'); UPDATE offers SET score = 0; SELECT FROM persona.recommend_all('rec', 'offers', 5)")
+        session.query("UPDATE labels SET label = 'by hand'; SELECT persona.refit('seg')")
+        session.query("SELECT FROM persona.fit_segments('seg', 'customers', 'id', 2, features => '{spend,visits}', save_to => 'labels', seed => 3)")
+        session.query("BEGIN; DECLARE c CURSOR FOR SELECT * FROM persona.segment_changes('seg'); FETCH 2 FROM c; COMMIT; SELECT count(*) FROM persona.segment_changes('seg')")
+        assert not [notice for notice in session.notices if notice.get("V", notice.get("S")) == "WARNING"], session.notices

@@ -70,6 +70,6 @@ impl family::Family for Family {
         history: &str,
         stamp: &Stamp,
     ) -> Result<(), Report> {
-        history::keep(&version.name, history, publication, stamp)
+        history::keep(version, history, publication, stamp)
     }
 }

@@ -15,20 +15,20 @@ use crate::pg::models::publish::key_type::equality;
 use crate::pg::models::publish::table::{Stamp, existing, parsed_name, run};
 use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
 use crate::pg::models::readable::{Readable, readable};
-use crate::pg::models::registry::{self, Privilege, select, with_catalog_first};
+use crate::pg::models::registry::{self, Privilege, Version, select, with_catalog_first};
 use crate::pg::query;
 use crate::pg::rowset::{self, Rowset};
 use crate::pg::security::with_latest_snapshot;
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(
-    model: &str,
+    version: &Version,
     history: &str,
     publication: &Publication,
     stamp: &Stamp,
 ) -> Result<(), Report> {
     let Publication { target, key_column: column, key_type, .. } = publication;
-    must_be_own(model, history)?;
+    must_be_own(&version.name, history)?;
     let now = &stamp.now;
     let key = quote_identifier(column);
     let history = match existing(history)? {
@@ -51,6 +51,13 @@ pub(super) fn keep(
         }
     };
     refuse_temporary(&history)?;
+    if is_of_another(version, target, &history)? {
+        let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        return Err(report(code, format!("table {history} is the history of another publication"))
+            .set_hint(
+                "Name a table that is not there yet: each publication has a history of its own.",
+            ));
+    }
     let equals = equality(column, [target, &history])?;
     run(&format!(
         "UPDATE {history} AS h SET left_at = greatest({now}, h.entered_at) WHERE h.left_at IS NULL AND NOT EXISTS \
@@ -62,6 +69,19 @@ pub(super) fn keep(
          (SELECT FROM {history} AS h WHERE h.{key} {equals} t.{key} AND h.left_at IS NULL)"
     ))?;
     Ok(())
+}
+
+/// Whether a table of the owner's is kept as the history of another publication, of this model or another one.
+fn is_of_another(version: &Version, target: &str, history: &str) -> Result<bool, Report> {
+    let found = registry::fresh(|| {
+        registry::select_one(
+            "SELECT EXISTS (SELECT FROM persona.publication p JOIN persona.model m ON m.id = p.model_id \
+             WHERE p.history = $1 AND m.owner = $2 AND (p.model_id <> $3 OR p.target <> $4))",
+            &[history.into(), version.owner.into(), version.model_id.into(), target.into()],
+            |row| row.get::<bool>(1),
+        )
+    })?;
+    Ok(found.flatten() == Some(true))
 }
 
 /// Whether the table has the columns of a history by this key.
@@ -97,11 +117,24 @@ fn segment_changes(
     with_catalog_first(|| {
         Spi::connect_mut(|client| {
             let mut stays = Rowset::of_columns(client, STAYS)?;
-            let mut n_histories = 0;
+            let (mut n_histories, mut unread) = (0, Vec::new());
             for (history, key) in histories {
                 let columns = [key.as_str(), "segment", "entered_at", "left_at"];
-                let Some(table) = readable(&history, &key, Some(&columns))? else { continue };
-                n_histories += i64::from(collect(&table, n_histories, since.into(), &mut stays)?);
+                let is_read = match readable(&history, &key, Some(&columns))? {
+                    Some(table) => collect(&table, n_histories, since.into(), &mut stays)?,
+                    None => false,
+                };
+                n_histories += i64::from(is_read);
+                if !is_read {
+                    unread.push(history);
+                }
+            }
+            if n_histories == 0 && !unread.is_empty() {
+                return Err(report(
+                    PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                    format!("history {} of model \"{model}\" cannot be read", unread.join(", ")),
+                )
+                .set_hint("You need USAGE on its schema and SELECT on its key, segment, entered_at and left_at, and it has to be there."));
             }
             if n_histories == 0 {
                 return Err(report(

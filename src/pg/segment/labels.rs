@@ -96,6 +96,7 @@ impl Labelled {
             return Ok(None);
         };
         let key = self.key.name.as_str();
+        let n_keyless = table::without_keyless(&table, &[key])?;
         let [segment, label] = COLUMNS.map(|column| column.name);
         let columns = vec![(key, Role::Key), (segment, Role::Number), (label, Role::Category)];
         let request = Request { source: &table, columns, others: Others::Ignore };
@@ -160,7 +161,7 @@ impl Labelled {
             &table,
             (&columns, key),
             stamp,
-            n_rows,
+            n_keyless,
             all.len(),
             |at, row| {
                 match all[at] {

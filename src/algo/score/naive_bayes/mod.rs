@@ -4,7 +4,9 @@
 //! Laplace's smoothing. So the log-odds are ln(n1 / n0) and, of each input, ln P(value | class 1) - ln P(value | class 0): for a
 //! standardised number z with means m and variances v
 //!
-//!     ln sqrt(v0 / v1) + (z - m0)² / (2 v0) - (z - m1)² / (2 v1).
+//! ```text
+//! ln sqrt(v0 / v1) + (z - m0)² / (2 v0) - (z - m1)² / (2 v1).
+//! ```
 //!
 //! A missing number says nothing, in the fit and later; a missing text is a slot of its own.
 //!
@@ -47,7 +49,7 @@ const ALPHA: Number = Number {
 
 const VAR_SMOOTHING: Number = Number {
     name: "var_smoothing",
-    meaning: "added to the variance of a number in each class, as a share of its variance in all rows",
+    meaning: "added to the variance of a number in each class, as a share of its variance in all rows, a missing one counting as the mean",
     least: Bound::Included(1e-12),
     most: Bound::Included(1e3),
     default: 1e-9,

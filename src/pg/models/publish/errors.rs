@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::PgSqlErrorCode;
 
-use crate::pg::error::{Report, report};
+use crate::pg::error::{Error, Report, report};
 
 const ONE_A_KEY: &str =
     "A table has one row for each key: name a source that has, as with SELECT DISTINCT ON.";
@@ -18,11 +18,20 @@ pub(crate) fn is_twice(keys: &str, value: &str, table: Option<&str>) -> Report {
     .set_hint(ONE_A_KEY)
 }
 
+const OF_NOBODY: &str = "A row of nobody cannot be published: leave rows without a key out of the source, with WHERE ... IS NOT NULL.";
+
 /// That a row has no key. Another column of the table may be needed, too.
 pub(super) fn without_key(error: CaughtError, key: &str) -> Report {
     let error = only(error, |error| error.message().contains(&format!("\"{key}\"")));
-    report(error.sql_error_code(), error.message().to_owned())
-        .set_hint("A row of nobody cannot be published: leave rows without a key out of the source, with WHERE ... IS NOT NULL.")
+    report(error.sql_error_code(), error.message().to_owned()).set_hint(OF_NOBODY)
+}
+
+/// The same of a source that is read into memory.
+pub(super) fn read_without_key(error: CaughtError, key: &str) -> Report {
+    let null = Report::from(Error::MissingValue { column: key.to_owned() });
+    let error = only(error, |error| error.message() == null.message());
+    report(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, error.message().to_owned())
+        .set_hint(OF_NOBODY)
 }
 
 /// That the source has no such column, in words that do not name what the source is called in here.

@@ -24,7 +24,7 @@ use crate::pg::names::written_type;
 use crate::pg::security::{as_role, attempt, with_search_path};
 
 pub(crate) use errors::is_twice;
-use errors::{key_twice, without_column, without_key};
+use errors::{key_twice, read_without_key, without_column, without_key};
 use publication::publications;
 pub(crate) use publication::{Publication, remember};
 use table::{Rows, Stamp, Written, qualified_name, select_one, write_query};
@@ -93,6 +93,9 @@ pub(crate) fn publish_again(
         let written = PgTryBuilder::new(AssertUnwindSafe(write))
             .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |error| {
                 Err(without_key(error, key_column))
+            })
+            .catch_when(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, |error| {
+                Err(read_without_key(error, key_column))
             })
             .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |error| Err(key_twice(error)))
             .execute()?;

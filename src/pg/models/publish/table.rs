@@ -16,7 +16,7 @@ use crate::pg::models::registry::with_catalog_first;
 use crate::pg::names::find_relation;
 use crate::pg::query::spi_failed;
 use crate::pg::rowset::Rowset;
-use crate::pg::security::with_plain_quotes;
+use crate::pg::security::{with_latest_snapshot, with_plain_quotes};
 
 use super::change::Change;
 use super::errors::is_twice;
@@ -53,6 +53,15 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// With the rows that the table has now, of which no two may have one key, and those that had none and were deleted before.
+    fn counted(self, table: &str, keys: &[&str], n_keyless: i64) -> Result<Self, Report> {
+        if !is_unique(table, keys)? {
+            refuse_twice(table, keys, None)?;
+        }
+        let n_rows = select_one::<i64>(&format!("SELECT {}", count(table)))?.unwrap_or_default();
+        Ok(Self { n_rows, deleted: self.deleted + n_keyless, ..self })
+    }
+
     pub(crate) fn n_changed(&self) -> u64 {
         (self.inserted + self.updated + self.deleted) as u64
     }
@@ -81,23 +90,6 @@ pub(crate) struct Rows<'a> {
     pub(crate) keys: Option<&'a str>,
 }
 
-impl Rows<'_> {
-    /// Counts them, and the rows of the table that was just made equal to them.
-    fn count(&self, table: &str) -> Result<[i64; 2], Report> {
-        let of_table = count(table);
-        let counts = match self.keys {
-            // No two rows can have one key.
-            None => format!("SELECT n, n FROM {of_table} AS c (n)"),
-            Some(rows) => format!("SELECT {of_table}, {}", count(&format!("({rows}) AS q"))),
-        };
-        let counts = Spi::connect_mut(|client| {
-            client.update(&counts, None, &[])?.first().get_two::<i64, i64>()
-        });
-        let (n_rows, n_wanted) = counts.map_err(spi_failed)?;
-        Ok([n_rows, n_wanted].map(Option::unwrap_or_default))
-    }
-}
-
 fn count(rows: &str) -> String {
     format!("(SELECT pg_catalog.count(*) FROM {rows})")
 }
@@ -106,11 +98,14 @@ fn count(rows: &str) -> String {
 /// have the one or the other of the two.
 pub(crate) fn refuse_twice(table: &str, keys: &[&str], source: Option<&str>) -> Result<(), Report> {
     let keys = keys.iter().map(|key| quote_identifier(*key)).collect::<Vec<_>>().join(", ");
+    let shown =
+        format!("coalesce(({}", keys.replace(", ", ")::pg_catalog.text, 'NULL'), coalesce(("))
+            + ")::pg_catalog.text, 'NULL')";
     let of_source = source.map(|rows| (format!("({rows})"), None));
     let of_table = (table.to_owned(), Some(table));
     for (rows, of) in of_source.into_iter().chain([of_table]) {
         let twice = format!(
-            "SELECT pg_catalog.concat_ws(', ', {keys}) FROM {rows} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
+            "SELECT pg_catalog.concat_ws(', ', {shown}) FROM {rows} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
         );
         if let Some(key) = select_one::<String>(&twice)? {
             return Err(is_twice(&keys, &key, of));
@@ -139,6 +134,7 @@ pub(crate) fn write(
         columns.iter().map(write).collect::<Vec<String>>().join(", ")
     };
     if let Some(table) = existing(target)? {
+        let n_keyless = without_keyless(&table, &keys)?;
         let shape = each(&|Output { name, sql_type, .. }| {
             format!("NULL::{sql_type} AS {}", quote_identifier(*name))
         });
@@ -153,10 +149,7 @@ pub(crate) fn write(
                 change.to_query(client, "SELECT * FROM persona_rows")
             })
         })?;
-        if select_one::<i64>(&format!("SELECT {}", count(&table)))? != Some(n_rows as i64) {
-            refuse_twice(&table, &keys, None)?;
-        }
-        return Ok(Written { n_rows: n_rows as i64, ..written });
+        return written.counted(&table, &keys, n_keyless);
     }
     let name = parsed_name(target)?;
     let definitions = each(&|Output { name, sql_type, is_key }| {
@@ -180,14 +173,18 @@ pub(crate) fn write_query(
     stamp: &Stamp,
 ) -> Result<Written, Report> {
     if let Some(table) = existing(target)? {
+        let n_keyless = without_keyless(&table, keys)?;
         let change = Change::of(&table, columns, keys, stamp)?;
         let written = Spi::connect_mut(|client| change.to_query(client, rows.query))?;
-        let [n_rows, n_wanted] = rows.count(&table)?;
-        // The source may have changed since; or the table has no key, and had a row twice.
-        if n_rows != n_wanted {
+        let written = written.counted(&table, keys, n_keyless)?;
+        // The source may have changed since, too.
+        if let Some(source) = rows.keys
+            && select_one::<i64>(&format!("SELECT {}", count(&format!("({source}) AS q"))))?
+                != Some(written.n_rows)
+        {
             refuse_twice(&table, keys, rows.keys)?;
         }
-        return Ok(Written { n_rows, ..written });
+        return Ok(written);
     }
     let name = parsed_name(target)?;
     let inserted = run(&format!("CREATE TABLE {name} AS {}", rows.query))? as i64;
@@ -196,13 +193,13 @@ pub(crate) fn write_query(
     Ok(Written { inserted, n_rows: inserted, ..Written::default() })
 }
 
-/// Makes a table that is there, and is to have `n_rows` rows, equal to them where it differs: `write` writes the keys, the other
-/// columns, whether a row is there (NULL if not) and whether it is to be.
+/// Makes a table that is there equal to what is wanted where it differs: `write` writes the keys, the other columns, whether a row is there
+/// (NULL if not) and whether it is to be.
 pub(crate) fn write_differences(
     table: &str,
     (columns, key): (&[&str], &str),
     stamp: &Stamp,
-    n_rows: usize,
+    n_keyless: i64,
     n_differences: usize,
     write: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
@@ -210,7 +207,28 @@ pub(crate) fn write_differences(
         let change = Change::of(table, columns, &[key], stamp)?;
         Spi::connect_mut(|client| change.of_differences(client, n_differences, write))
     })?;
-    Ok(Written { n_rows: n_rows as i64, ..written })
+    written.counted(table, &[key], n_keyless)
+}
+
+/// Deletes the rows of a table that have no key, as only one without a primary key has. Returns how many.
+pub(crate) fn without_keyless(table: &str, keys: &[&str]) -> Result<i64, Report> {
+    let nulls: Vec<String> =
+        keys.iter().map(|key| format!("{} IS NULL", quote_identifier(*key))).collect();
+    run(&format!("DELETE FROM {table} WHERE {}", nulls.join(" OR "))).map(|n| n as i64)
+}
+
+/// Whether PostgreSQL sees to it that no two rows of the table have one key.
+fn is_unique(table: &str, keys: &[&str]) -> Result<bool, Report> {
+    let keys: Vec<String> = keys.iter().map(|key| quote_literal(*key)).collect();
+    let query = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass::pg_catalog.oid \
+           AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) i.indrelid \
+             AND a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) AND a.attname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL (ARRAY[{}])))",
+        quote_literal(table),
+        keys.join(", ")
+    );
+    Ok(with_latest_snapshot(|| select_one::<bool>(&query))? == Some(true))
 }
 
 /// The target's name, qualified and quoted, whether it is there or will be made in the first schema of the search_path.

@@ -185,10 +185,20 @@ pub(crate) fn must_be_fit(
             );
         }
     }
-    if is_written_by(model_id, &table)? || is_copy {
+    let is_published = is_written_by(model_id, &table)?;
+    if is_copy && is_published {
+        let code = Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        return Err(report(code, format!("table {table} is kept up to date from the model"))
+            .set_hint(
+                "These are other rows: name another table, or end that with persona.unpublish.",
+            ));
+    }
+    if is_published {
         return Ok(());
     }
-    let has_rows = select_one::<bool>(&format!("SELECT EXISTS (SELECT FROM {table})"))?;
+    // An older copy has versions; what somebody added has none.
+    let of_others = if is_copy { " WHERE version IS NULL" } else { "" };
+    let has_rows = select_one::<bool>(&format!("SELECT EXISTS (SELECT FROM {table}{of_others})"))?;
     if has_rows == Some(true) {
         let code = Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
         let why = format!("table {table} has rows that are not the model's");
