@@ -336,7 +336,7 @@ def test_a_history_is_of_one_publication(cluster):
         session.query("CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA persona TO reader; SELECT persona.grant_model('seg', 'reader', 'read')")
         with cluster.connect(user="reader") as reader:
             error = reader.error("SELECT * FROM persona.segment_changes('seg')")
-            assert error.sqlstate == "42501" and "public.moves" in error.message and "SELECT" in error.hint, error
+            assert error.sqlstate == "55000" and "public.moves" in error.message and "SELECT" in error.hint, error
         session.query("DROP OWNED BY reader; DROP ROLE reader")
 
 

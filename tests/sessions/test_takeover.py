@@ -89,7 +89,7 @@ def test_a_reader_of_published_tables_runs_nothing_of_their_owners(cluster):
             # Rights to each column count: without one of them the table is not shown.
             mallory.query("REVOKE SELECT ON t0, h0 FROM PUBLIC; GRANT SELECT (id, segment) ON t0, h0 TO PUBLIC")
             assert len(vic.rows("SELECT * FROM persona.profile('7')")) == len(made) - 1
-            assert vic.error("SELECT * FROM persona.segment_changes('m0')").sqlstate == "42501"
+            assert vic.error("SELECT * FROM persona.segment_changes('m0')").sqlstate == "55000"
             mallory.query("GRANT SELECT (label, since, version) ON t0 TO PUBLIC; GRANT SELECT (id, segment, entered_at, left_at) ON h0 TO PUBLIC")
             assert len(vic.rows("SELECT * FROM persona.profile('7')")) == len(made)
             assert vic.rows("SELECT * FROM persona.segment_changes('m0')")

@@ -131,10 +131,12 @@ fn segment_changes(
             }
             if n_histories == 0 && !unread.is_empty() {
                 return Err(report(
-                    PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                    PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                     format!("history {} of model \"{model}\" cannot be read", unread.join(", ")),
                 )
-                .set_hint("You need USAGE on its schema and SELECT on its key, segment, entered_at and left_at, and it has to be there."));
+                .set_hint(
+                    "It takes USAGE on its schema and SELECT on its key, segment, entered_at and left_at; a NOTICE tells what else is in the way.",
+                ));
             }
             if n_histories == 0 {
                 return Err(report(
