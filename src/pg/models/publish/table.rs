@@ -98,14 +98,11 @@ fn count(rows: &str) -> String {
 /// have the one or the other of the two.
 pub(crate) fn refuse_twice(table: &str, keys: &[&str], source: Option<&str>) -> Result<(), Report> {
     let keys = keys.iter().map(|key| quote_identifier(*key)).collect::<Vec<_>>().join(", ");
-    let shown =
-        format!("coalesce(({}", keys.replace(", ", ")::pg_catalog.text, 'NULL'), coalesce(("))
-            + ")::pg_catalog.text, 'NULL')";
     let of_source = source.map(|rows| (format!("({rows})"), None));
     let of_table = (table.to_owned(), Some(table));
     for (rows, of) in of_source.into_iter().chain([of_table]) {
         let twice = format!(
-            "SELECT pg_catalog.concat_ws(', ', {shown}) FROM {rows} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
+            "SELECT pg_catalog.concat_ws(', ', {keys}) FROM {rows} AS q GROUP BY {keys} HAVING pg_catalog.count(*) > 1 LIMIT 1"
         );
         if let Some(key) = select_one::<String>(&twice)? {
             return Err(is_twice(&keys, &key, of));
