@@ -53,7 +53,8 @@ impl Rowset {
         writer.with_row(write, |values: &[Datum], nulls: &[bool]| {
             // SAFETY: the store and its description live; the fields are as many as the columns, and are copied.
             unsafe {
-                pg_sys::tuplestore_putvalues(rows, descriptor, values.as_ptr(), nulls.as_ptr());
+                let (values, nulls) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
+                pg_sys::tuplestore_putvalues(rows, descriptor, values, nulls);
             }
         })?;
         self.n_rows += 1;
