@@ -29,6 +29,7 @@ mod security;
 mod temporary;
 mod threads;
 mod value;
+mod value_type;
 mod window;
 
 mod clean;
