@@ -54,9 +54,25 @@ fn what_is_not_given_has_its_default() {
 #[test]
 fn values_of_another_type_or_out_of_range_are_refused() {
     let depth = "a whole number from 1 to 30";
-    for json in ["0", "31", "-1", "2.0", "1e400", "99999999999999999999", "\"6\"", "null", "[6]"] {
+    for json in [
+        "0",
+        "31",
+        "-1",
+        "2.5",
+        "2.05",
+        "31.0",
+        "1e400",
+        "99999999999999999999",
+        "\"6\"",
+        "null",
+        "[6]",
+    ] {
         check_refused("depth", json, depth);
     }
+    // As jsonb keeps the 2.00 of a numeric(4, 2).
+    let mut settings = SAMPLE.defaults();
+    settings.set("depth", "2.00").unwrap();
+    assert_eq!(settings.whole(&DEPTH), 2);
     let rate = "a number above 0 and of at most 1";
     for json in ["0", "-0.0", "1.0000001", "1e400", "-1e400", "\"NaN\"", "true", "{}"] {
         check_refused("rate", json, rate);
