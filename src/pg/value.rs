@@ -18,7 +18,6 @@ use super::datum::{Element, Kind, varlena_bytes};
 use super::error::{Error, Report};
 use super::options::Json;
 use super::raw::float_array;
-pub(crate) use super::value_type::value_type;
 
 /// A structure that is a SQL type of the same name in schema persona.
 pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {

@@ -8,7 +8,7 @@ macro_rules! value_type {
         impl crate::pg::value::SqlType for $value {
             const NAME: &'static str = $name;
 
-            crate::pg::value::value_type!(@bytes $value $bytes);
+            crate::pg::value_type::value_type!(@bytes $value $bytes);
         }
 
         #[pgrx::pg_extern]

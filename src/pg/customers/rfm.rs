@@ -13,7 +13,8 @@ use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of, no_state};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, value_type};
+use crate::pg::value::Bytes;
+use crate::pg::value_type::value_type;
 
 use super::figures::unreadable;
 use super::zone::{Clock, Time, finite_time, named, two_zones};

@@ -13,7 +13,8 @@ use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value, value_type};
+use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value};
+use crate::pg::value_type::value_type;
 
 raw::declare! {
     categories_add, pg_finfo_categories_add;

@@ -18,7 +18,8 @@ use crate::pg::error::{Error, Report, report};
 use crate::pg::flat::{BytesOut, State, bytes_of};
 use crate::pg::options::Json;
 use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, Kept, SqlType, Stored, value_type};
+use crate::pg::value::{Bytes, Kept, SqlType, Stored};
+use crate::pg::value_type::value_type;
 
 raw::declare! {
     target_encoder_add, pg_finfo_target_encoder_add;

@@ -20,7 +20,8 @@ use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::{SqlType, Value, value_type};
+use crate::pg::value::{SqlType, Value};
+use crate::pg::value_type::value_type;
 
 use super::aligned;
 

@@ -8,7 +8,8 @@ use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::options::one_of;
 use crate::pg::record::{Binding, Record};
-use crate::pg::value::{Floats, FloatsOut, Kept, Stored, Value, value_type};
+use crate::pg::value::{Floats, FloatsOut, Kept, Stored, Value};
+use crate::pg::value_type::value_type;
 
 use super::quantiles::Sketch;
 use super::stats::Stats;

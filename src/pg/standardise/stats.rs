@@ -16,7 +16,8 @@ use crate::pg::error::{Error, Report};
 use crate::pg::ingest::MAX_FEATURES;
 use crate::pg::raw::{self, argument};
 use crate::pg::record;
-use crate::pg::value::{SqlType, Value, decode, value_type};
+use crate::pg::value::{SqlType, Value, decode};
+use crate::pg::value_type::value_type;
 
 use super::aligned;
 
