@@ -101,13 +101,13 @@ CREATE FUNCTION persona.scored_average_precision(internal) RETURNS double precis
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_average_precision';
 COMMENT ON FUNCTION persona.scored_average_precision(internal) IS 'final function of average_precision';
 
-CREATE FUNCTION persona.scored_log_loss(internal) RETURNS double precision
-LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_log_loss';
-COMMENT ON FUNCTION persona.scored_log_loss(internal) IS 'final function of log_loss';
+CREATE FUNCTION persona.log_loss_add(double precision[], label boolean, score double precision) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_log_loss_add';
+COMMENT ON FUNCTION persona.log_loss_add(double precision[], boolean, double precision) IS 'transition function of log_loss';
 
-CREATE FUNCTION persona.scored_brier(internal) RETURNS double precision
-LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_brier';
-COMMENT ON FUNCTION persona.scored_brier(internal) IS 'final function of brier';
+CREATE FUNCTION persona.brier_add(double precision[], label boolean, score double precision) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_brier_add';
+COMMENT ON FUNCTION persona.brier_add(double precision[], boolean, double precision) IS 'transition function of brier';
 
 CREATE AGGREGATE persona.roc_auc(label boolean, score double precision) (
     SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_roc_auc, SSPACE = 65536, PARALLEL = SAFE
@@ -123,12 +123,14 @@ COMMENT ON AGGREGATE persona.average_precision(boolean, double precision) IS
     'precision at each score, weighted by the recall that it adds; equal scores count at once; NULL without a positive row';
 
 CREATE AGGREGATE persona.log_loss(label boolean, score double precision) (
-    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_log_loss, SSPACE = 65536, PARALLEL = SAFE
+    SFUNC = persona.log_loss_add, STYPE = double precision[], INITCOND = '{0,0,0}',
+    COMBINEFUNC = pg_catalog.float8_combine, FINALFUNC = pg_catalog.float8_avg, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.log_loss(boolean, double precision) IS
     'mean of -ln(probability given to the class that came); a score is refused outside 0 to 1, and clipped by 1e-15';
 
 CREATE AGGREGATE persona.brier(label boolean, score double precision) (
-    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_brier, SSPACE = 65536, PARALLEL = SAFE
+    SFUNC = persona.brier_add, STYPE = double precision[], INITCOND = '{0,0,0}',
+    COMBINEFUNC = pg_catalog.float8_combine, FINALFUNC = pg_catalog.float8_avg, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.brier(boolean, double precision) IS 'mean squared difference of probability and outcome; a score is refused outside 0 to 1';

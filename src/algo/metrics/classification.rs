@@ -37,22 +37,30 @@ pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<Option<f64>,
     Ok(Some(sum / n_positive as f64))
 }
 
-/// The first score that is no probability: below 0 or above 1. The two metrics below mean nothing for such a score.
-pub fn improbable(scores: &[f64]) -> Option<f64> {
-    scores.iter().copied().find(|score| !(0.0..=1.0).contains(score))
+/// The two metrics below mean nothing for a score of another kind.
+pub fn is_probability(score: f64) -> bool {
+    (0.0..=1.0).contains(&score)
 }
 
 /// The mean of -ln(probability of the class that came), probabilities clipped to [1e-15, 1 - 1e-15].
 pub fn log_loss(labels: &[bool], probabilities: &[f64]) -> f64 {
-    mean(labels, probabilities, |label, p| {
-        let p = p.clamp(1e-15, 1.0 - 1e-15);
-        if label { -p.ln() } else { -(1.0 - p).ln() }
-    })
+    mean(labels, probabilities, log_loss_of)
+}
+
+/// Of one row.
+pub fn log_loss_of(label: bool, probability: f64) -> f64 {
+    let p = probability.clamp(1e-15, 1.0 - 1e-15);
+    if label { -p.ln() } else { -(1.0 - p).ln() }
 }
 
 /// The mean squared difference between probability and outcome.
 pub fn brier(labels: &[bool], probabilities: &[f64]) -> f64 {
-    mean(labels, probabilities, |label, p| (p - f64::from(u8::from(label))).powi(2))
+    mean(labels, probabilities, brier_of)
+}
+
+/// Of one row.
+pub fn brier_of(label: bool, probability: f64) -> f64 {
+    (probability - f64::from(u8::from(label))).powi(2)
 }
 
 /// The share of rows on the right side of 0.5.
@@ -161,10 +169,9 @@ mod tests {
 
     #[test]
     fn scores_outside_0_to_1_are_no_probabilities() {
-        assert_eq!(improbable(&[0.0, 0.5, 1.0]), None);
-        assert_eq!(improbable(&[0.5, 45.0, -1.0]), Some(45.0));
-        assert_eq!(improbable(&[-1e-9]), Some(-1e-9));
-        assert_eq!(improbable(&[1.0 + f64::EPSILON]), Some(1.0 + f64::EPSILON));
+        assert!([0.0, 0.5, 1.0].into_iter().all(is_probability));
+        let others = [45.0, -1.0, -1e-9, 1.0 + f64::EPSILON, f64::NAN];
+        assert!(!others.into_iter().any(is_probability));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "aggregates called once a row, without a layer between")]
 
 use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
@@ -11,6 +11,7 @@ use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
 use crate::onnx::bind::Takes;
+use crate::pg::datum::plain_floats;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::guc;
 use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
@@ -198,8 +199,8 @@ raw::declare! {
     persona_scored_add, pg_finfo_persona_scored_add;
     persona_scored_roc_auc, pg_finfo_persona_scored_roc_auc;
     persona_scored_average_precision, pg_finfo_persona_scored_average_precision;
-    persona_scored_log_loss, pg_finfo_persona_scored_log_loss;
-    persona_scored_brier, pg_finfo_persona_scored_brier;
+    persona_log_loss_add, pg_finfo_persona_log_loss_add;
+    persona_brier_add, pg_finfo_persona_brier_add;
 }
 
 /// The rows of an aggregate: a metric that ranks needs all of them.
@@ -260,23 +261,6 @@ macro_rules! final_functions {
 final_functions! {
     persona_scored_roc_auc: |labels, scores| Ok(classification::roc_auc(labels, scores)?);
     persona_scored_average_precision: |labels, scores| Ok(classification::average_precision(labels, scores)?);
-    persona_scored_log_loss: |labels, scores| of_probabilities(classification::log_loss, labels, scores);
-    persona_scored_brier: |labels, scores| of_probabilities(classification::brier, labels, scores);
-}
-
-fn of_probabilities(
-    metric: fn(&[bool], &[f64]) -> f64,
-    labels: &[bool],
-    scores: &[f64],
-) -> Result<Option<f64>, Report> {
-    match classification::improbable(scores) {
-        None => Ok(Some(metric(labels, scores))),
-        Some(score) => Err(report(
-            PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-            format!("score {score} is not between 0 and 1"),
-        )
-        .set_hint("The metric is of probabilities: divide percentages by 100.")),
-    }
 }
 
 /// # Safety
@@ -295,4 +279,63 @@ unsafe fn finish(
             None => raw::null(fcinfo),
         }
     }
+}
+
+/// Adds a row's loss to a mean: (float8[], label boolean, score float8). A NULL label or score is skipped.
+#[unsafe(no_mangle)]
+#[pg_guard]
+unsafe extern "C-unwind" fn persona_log_loss_add(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: SQL declares these arguments.
+    unsafe { add_loss(fcinfo, classification::log_loss_of).unwrap_or_report() }
+}
+
+/// As `persona_log_loss_add`.
+#[unsafe(no_mangle)]
+#[pg_guard]
+unsafe extern "C-unwind" fn persona_brier_add(fcinfo: FunctionCallInfo) -> Datum {
+    // SAFETY: as above.
+    unsafe { add_loss(fcinfo, classification::brier_of).unwrap_or_report() }
+}
+
+/// The state is that of PostgreSQL's own `avg`, and so are the functions that merge and finish it.
+///
+/// # Safety
+/// `fcinfo` is of a call with (float8[], boolean, float8).
+unsafe fn add_loss(fcinfo: FunctionCallInfo, loss: fn(bool, f64) -> f64) -> Result<Datum, Report> {
+    // SAFETY: by the caller's promise. What PostgreSQL's function is given in the place of the label is put back: a constant stays
+    // there from one call to the next.
+    unsafe {
+        let Some(state) = argument(fcinfo, 0) else { return Ok(raw::null(fcinfo)) };
+        if plain_floats(state).is_none_or(|state| state.len() != 3) {
+            return Err(report(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                "the state of a mean is an array of three numbers",
+            )
+            .set_hint("It is what the aggregate keeps between rows: call the aggregate."));
+        }
+        let (Some(label), Some(score)) = (argument(fcinfo, 1), argument(fcinfo, 2)) else {
+            return Ok(state);
+        };
+        let score = f64::from_bits(score.value() as u64);
+        check_probability(score)?;
+        let place = (*fcinfo).args.as_mut_ptr().add(1);
+        (*place).value = Datum::from(loss(label.value() as u8 != 0, score).to_bits());
+        let state = pg_sys::float8_accum(fcinfo);
+        (*place).value = label;
+        Ok(state)
+    }
+}
+
+fn check_probability(score: f64) -> Result<(), Report> {
+    if !score.is_finite() {
+        return Err(Error::NotFiniteArgument { argument: "score".to_owned(), value: score }.into());
+    }
+    if classification::is_probability(score) {
+        return Ok(());
+    }
+    Err(report(
+        PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("score {score} is not between 0 and 1"),
+    )
+    .set_hint("The metric is of probabilities: divide percentages by 100."))
 }
