@@ -164,19 +164,20 @@ impl Labelled {
             n_keyless,
             all.len(),
             |at, row| {
-                match all[at] {
+                let (was, is) = match all[at] {
                     Difference::Gone(found) => {
                         write_key(found_keys, found, row);
                         (0..COLUMNS.len()).for_each(|_| row.null());
+                        (true, false)
                     }
-                    Difference::New(place) | Difference::Changed(place) => {
+                    Difference::New(place) => {
                         self.write_row(place, row);
+                        (false, true)
                     }
-                }
-                let (was, is) = match all[at] {
-                    Difference::New(_) => (false, true),
-                    Difference::Changed(_) => (true, true),
-                    Difference::Gone(_) => (true, false),
+                    Difference::Changed(place) => {
+                        self.write_row(place, row);
+                        (true, true)
+                    }
                 };
                 for is_there in [was, is] {
                     if is_there { row.boolean(true) } else { row.null() }

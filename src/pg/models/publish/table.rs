@@ -7,7 +7,7 @@
 use pgrx::datum::clock_timestamp;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use pgrx::spi::{quote_identifier, quote_literal};
+use pgrx::spi::{SpiClient, quote_identifier, quote_literal};
 
 use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Report, report};
@@ -58,8 +58,7 @@ impl Written {
         if !is_unique(table, keys)? {
             refuse_twice(table, keys, None)?;
         }
-        let n_rows = select_one::<i64>(&format!("SELECT {}", count(table)))?.unwrap_or_default();
-        Ok(Self { n_rows, deleted: self.deleted + n_keyless, ..self })
+        Ok(Self { n_rows: count(table)?, deleted: self.deleted + n_keyless, ..self })
     }
 
     pub(crate) fn n_changed(&self) -> u64 {
@@ -90,8 +89,23 @@ pub(crate) struct Rows<'a> {
     pub(crate) keys: Option<&'a str>,
 }
 
-fn count(rows: &str) -> String {
-    format!("(SELECT pg_catalog.count(*) FROM {rows})")
+fn count(rows: &str) -> Result<i64, Report> {
+    Ok(select_one(&format!("SELECT pg_catalog.count(*) FROM {rows}"))?.unwrap_or_default())
+}
+
+/// Makes a table that is there equal to its rows, as `make` does by a [`Change`]. `n_keyless` rows of nobody were deleted before.
+fn change(
+    table: &str,
+    (columns, keys): (&[&str], &[&str]),
+    stamp: &Stamp,
+    n_keyless: i64,
+    make: impl FnOnce(&Change, &mut SpiClient) -> Result<Written, Report>,
+) -> Result<Written, Report> {
+    let written = with_catalog_first(|| {
+        let change = Change::of(table, columns, keys, stamp)?;
+        Spi::connect_mut(|client| make(&change, client))
+    })?;
+    written.counted(table, keys, n_keyless)
 }
 
 /// Refuses rows of which two have one key, in the table or in the source: the table, which was just made equal to the rows, would
@@ -135,18 +149,14 @@ pub(crate) fn write(
         let shape = each(&|Output { name, sql_type, .. }| {
             format!("NULL::{sql_type} AS {}", quote_identifier(*name))
         });
-        let written = with_catalog_first(|| {
-            let change = Change::of(&table, &names, &keys, stamp)?;
-            Spi::connect_mut(|client| {
-                let mut rows = Rowset::of_columns(client, &format!("SELECT {shape}"))?;
-                for place in 0..n_rows {
-                    rows.push(|fields| row(place, fields))?;
-                }
-                rows.register(client, c"persona_rows")?;
-                change.to_query(client, "SELECT * FROM persona_rows")
-            })
-        })?;
-        return written.counted(&table, &keys, n_keyless);
+        return change(&table, (&names, &keys), stamp, n_keyless, |change, client| {
+            let mut rows = Rowset::of_columns(client, &format!("SELECT {shape}"))?;
+            for place in 0..n_rows {
+                rows.push(|fields| row(place, fields))?;
+            }
+            rows.register(client, c"persona_rows")?;
+            change.to_query(client, "SELECT * FROM persona_rows")
+        });
     }
     let name = parsed_name(target)?;
     let definitions = each(&|Output { name, sql_type, is_key }| {
@@ -171,13 +181,12 @@ pub(crate) fn write_query(
 ) -> Result<Written, Report> {
     if let Some(table) = existing(target)? {
         let n_keyless = without_keyless(&table, keys)?;
-        let change = Change::of(&table, columns, keys, stamp)?;
-        let written = Spi::connect_mut(|client| change.to_query(client, rows.query))?;
-        let written = written.counted(&table, keys, n_keyless)?;
+        let written = change(&table, (columns, keys), stamp, n_keyless, |change, client| {
+            change.to_query(client, rows.query)
+        })?;
         // The source may have changed since, too.
         if let Some(source) = rows.keys
-            && select_one::<i64>(&format!("SELECT {}", count(&format!("({source}) AS q"))))?
-                != Some(written.n_rows)
+            && count(&format!("({source}) AS q"))? != written.n_rows
         {
             refuse_twice(&table, keys, rows.keys)?;
         }
@@ -200,11 +209,9 @@ pub(crate) fn write_differences(
     n_differences: usize,
     write: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
-    let written = with_catalog_first(|| {
-        let change = Change::of(table, columns, &[key], stamp)?;
-        Spi::connect_mut(|client| change.of_differences(client, n_differences, write))
-    })?;
-    written.counted(table, &[key], n_keyless)
+    change(table, (columns, &[key]), stamp, n_keyless, |change, client| {
+        change.of_differences(client, n_differences, write)
+    })
 }
 
 /// Deletes the rows of a table that have no key, as only one without a primary key has. Returns how many.
