@@ -8,6 +8,7 @@ ROW = {
     "text": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]", "''"),
     "character": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]::character(9)", "''::character(2)"),
     "character varying": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]::varchar", "''::varchar"),
+    "boolean": ("g % 2 = 0", "NULL::boolean"),
     "double precision": ("g % 2 / 2.0::float8", "-1e308::float8"),
     "timestamp with time zone": ("timestamptz '2025-01-01' + g * interval '7 hours'", "timestamptz '294276-12-31'"),
     "timestamp without time zone": ("timestamp '2025-01-01' + g * interval '7 hours'", "timestamp '294276-12-31'"),
@@ -109,7 +110,7 @@ def calls(session, name, value="$1"):
 
 
 def words_of(signature, types):
-    """Of the places of texts that are one of a few words: the words of both variants."""
+    """Of the places of texts that are one of a few words, and of numbers that are probabilities: the words of both variants."""
     texts = [place for place, one in enumerate(types) if one == "text"]
     if signature.startswith(("persona.rfm_add", "persona.rfm_combine_in", "persona.rfm(", "persona.rollup(persona.rfm")):
         return {place: {0: "'Asia/Tokyo'", 1: "'UTC'"} for place in texts}
@@ -117,6 +118,8 @@ def words_of(signature, types):
         return {place: {0: "'Asia/Tokyo'", 1: "'UTC'"} for place in texts[1:]}
     if "(persona.rfm," in signature and texts:
         return {place: {0: "'day'", 1: "'exact'"} for place in texts[:-1]} | {texts[-1]: {0: "'net'", 1: "'count'"}}
+    if signature.startswith(("persona.log_loss(", "persona.brier(")):
+        return {types.index("double precision"): {0: "1 / g::float8", 1: "2::float8"}}
     return {}
 
 

@@ -22,8 +22,10 @@ ROW = values.ROW | {"double precision[]": ("(SELECT array_agg(g + j * 1.5::float
                     # An order of each row: text tells those of the rows before as purchases, which no line is added to.
                     "anyelement": ("g",)}
 AGGREGATES = f"""
-    SELECT a.aggfnoid::regprocedure::text, a.aggfnoid::regproc::text, a.aggtransfn::regproc::text, nullif(a.aggcombinefn::oid, 0)::regproc::text,
-           nullif(a.aggfinalfn::oid, 0)::regproc::text, a.aggtranstype::regtype::text,
+    SELECT a.aggfnoid::regprocedure::text, a.aggfnoid::regproc::text, a.aggtransfn::regproc::text,
+           -- Those of PostgreSQL are not ours to try.
+           CASE WHEN a.aggcombinefn IN ({values.MEMBERS}) THEN a.aggcombinefn END::regproc::text,
+           CASE WHEN a.aggfinalfn IN ({values.MEMBERS}) THEN a.aggfinalfn END::regproc::text, a.aggtranstype::regtype::text, a.agginitval,
            (SELECT string_agg(t::regtype::text, '|' ORDER BY o) FROM unnest(p.proargtypes) WITH ORDINALITY AS u(t, o))
     FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid IN ({values.MEMBERS}) ORDER BY 1
 """
@@ -45,8 +47,8 @@ FORM = """
 
 
 def stored_aggregates(session):
-    """The aggregates whose states can be stored: signature, name, transition, combine and final function, type of state, types of arguments."""
-    found = [(*row[:6], row[6].split("|")) for row in session.rows(AGGREGATES)]
+    """The aggregates whose states can be stored: signature, name, transition, combine and final function, type of state and its start, types of arguments."""
+    found = [(*row[:7], row[7].split("|")) for row in session.rows(AGGREGATES)]
     return [one for one in found if one[5] != "internal"]
 
 
@@ -73,7 +75,8 @@ def test_stored_states_are_changed_as_copies(cluster):
     print(f"       {n_compared} answers compared", flush=True)
 
 
-def compare_stored(session, forms, number, signature, _aggregate, transition, combine, final, state, types):
+def compare_stored(session, forms, number, signature, _aggregate, transition, combine, final, state, start, types):
+    start, moving_start = (f", INITCOND = '{start}'", f", MINITCOND = '{start}'") if start else ("", "")
     # plpgsql takes no "any".
     types = ["text" if one == '"any"' else one for one in types]
 
@@ -89,9 +92,9 @@ def compare_stored(session, forms, number, signature, _aggregate, transition, co
         CREATE TABLE planted{number} (value {state});
         CREATE FUNCTION planted{number}({state}, {arguments}) RETURNS {state} LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT value FROM planted{number}); END';
         CREATE FUNCTION first{number}({state}, integer) RETURNS {state} LANGUAGE plpgsql STABLE PARALLEL SAFE SET max_parallel_workers_per_gather = 0 AS 'BEGIN RETURN (SELECT value FROM planted{number}); END';
-        CREATE AGGREGATE plain{number}({arguments}) (SFUNC = {transition}, STYPE = {state});
+        CREATE AGGREGATE plain{number}({arguments}) (SFUNC = {transition}, STYPE = {state}{start});
         CREATE AGGREGATE moving{number}({arguments}) (SFUNC = {transition}, STYPE = {state}, MSFUNC = {transition}, MSTYPE = {state},
-            MINVFUNC = planted{number});
+            MINVFUNC = planted{number}{moving_start});
     """)
     if final:
         session.query(f"CREATE AGGREGATE final{number}(integer) (SFUNC = first{number}, STYPE = {state}, FINALFUNC = {final})")
@@ -199,8 +202,8 @@ def test_states_outside_of_sql_are_not_to_be_had(cluster):
     with cluster.connect() as admin, ordinary_session(cluster) as bob:
         found = [row for row in admin.rows(AGGREGATES) if row[5] == "internal"]
         assert found
-        transitions = {(transition, types) for _, _, transition, _, _, _, types in found}
-        finals = {final for _, _, _, _, final, _, _ in found}
+        transitions = {(transition, types) for _, _, transition, *_, types in found}
+        finals = {final for _, _, _, _, final, *_ in found}
         mixed, scored = 0, {"boolean": "g % 2 = 0", "double precision": "g / 10.0::float8"}
         for number, ((transition, types), final) in enumerate(itertools.product(sorted(transitions), sorted(finals))):
             types = types.split("|")

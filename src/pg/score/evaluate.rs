@@ -306,6 +306,8 @@ unsafe fn add_loss(fcinfo: FunctionCallInfo, loss: fn(bool, f64) -> f64) -> Resu
     // there from one call to the next.
     unsafe {
         let Some(state) = argument(fcinfo, 0) else { return Ok(raw::null(fcinfo)) };
+        // A state that somebody stored is packed.
+        let state = Datum::from(pg_sys::pg_detoast_datum(state.cast_mut_ptr()));
         if plain_floats(state).is_none_or(|state| state.len() != 3) {
             return Err(report(
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -319,6 +321,7 @@ unsafe fn add_loss(fcinfo: FunctionCallInfo, loss: fn(bool, f64) -> f64) -> Resu
         let score = f64::from_bits(score.value() as u64);
         check_probability(score)?;
         let place = (*fcinfo).args.as_mut_ptr().add(1);
+        (*place.sub(1)).value = state;
         (*place).value = Datum::from(loss(label.value() as u8 != 0, score).to_bits());
         let state = pg_sys::float8_accum(fcinfo);
         (*place).value = label;
