@@ -5,6 +5,7 @@
 
 use ndarray::Array2;
 
+use super::dictionary::Dictionary;
 use super::memory::{self, Refused};
 use super::store::{Place, Store};
 
@@ -99,18 +100,12 @@ impl Column {
         if !is_changed {
             return Ok(());
         }
-        let mut positions = std::collections::HashMap::new();
-        let (mut united, mut words) = (Vec::new(), Vec::new());
+        let mut united = Vec::new();
+        let mut words = Dictionary::default();
         for word in std::mem::take(dictionary) {
-            let next = words.len() as u32;
-            let code = positions.get(&word).copied().unwrap_or(next);
-            memory::push(&mut united, code)?;
-            if code == next {
-                memory::insert(&mut positions, memory::owned(&word)?, code)?;
-                memory::push(&mut words, word)?;
-            }
+            memory::push(&mut united, words.code(&word)?.0)?;
         }
-        *dictionary = words;
+        *dictionary = words.into_words();
         for code in codes.iter_mut().filter(|code| **code != MISSING) {
             *code = united[*code as usize];
         }
@@ -132,8 +127,7 @@ impl Column {
 #[derive(Debug, Default)]
 pub struct TextBuilder {
     codes: Store<u32>,
-    dictionary: Vec<String>,
-    positions: std::collections::HashMap<String, u32>,
+    dictionary: Dictionary,
 }
 
 impl TextBuilder {
@@ -153,21 +147,13 @@ impl TextBuilder {
             self.codes.push(MISSING);
             return Ok(0);
         };
-        if let Some(&code) = self.positions.get(value) {
-            self.codes.push(code);
-            return Ok(0);
-        }
-        let code = self.dictionary.len() as u32;
-        memory::push(&mut self.dictionary, memory::owned(value)?)?;
-        memory::insert(&mut self.positions, memory::owned(value)?, code)?;
+        let (code, is_new) = self.dictionary.code(value)?;
         self.codes.push(code);
-        // The value twice, in the dictionary and as the map's key, each a block of the allocator's; and two entries that point
-        // to them, with the room that a vector and a map keep free and hold twice while they grow.
-        Ok(2 * (value.len() + 8).next_multiple_of(16).max(32) + 128)
+        Ok(if is_new { Dictionary::bytes(value) } else { 0 })
     }
 
     pub fn finish(self) -> Values {
-        Values::Text { codes: self.codes, dictionary: self.dictionary }
+        Values::Text { codes: self.codes, dictionary: self.dictionary.into_words() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cholesky;
 pub mod declared;
+pub mod dictionary;
 pub mod difference;
 pub mod encoded;
 pub mod flat_map;

@@ -99,16 +99,27 @@ pub(super) fn builder(attribute: &Attribute, role: Role, place: &Place) -> Resul
 }
 
 impl Builder {
+    /// Appends the column's value of a row, as [`Self::push`].
+    ///
+    /// # Safety
+    /// Both point to the values of a row of the columns that the attribute is one of.
+    #[inline]
+    pub(super) unsafe fn receive(
+        &mut self,
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+    ) -> Result<usize, Report> {
+        let position = self.attribute.position;
+        // SAFETY: the position is below the row's number of values, and the value is of the attribute's type.
+        unsafe { self.push(*values.add(position), *nulls.add(position)) }
+    }
+
     /// Appends a value and returns by how many bytes it grew beyond its share of a row.
     ///
     /// # Safety
     /// `value` is of the attribute's type, and to be ignored if `is_null`.
     #[inline]
-    pub(super) unsafe fn push(
-        &mut self,
-        value: pg_sys::Datum,
-        is_null: bool,
-    ) -> Result<usize, Report> {
+    unsafe fn push(&mut self, value: pg_sys::Datum, is_null: bool) -> Result<usize, Report> {
         let kind = self.attribute.kind;
         let is_whole = self.role == Role::Whole && matches!(self.values, Building::Integer(_));
         // A weight says in words of its own that it is missing.

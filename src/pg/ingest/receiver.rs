@@ -47,8 +47,10 @@ pub(super) struct Receiver<'a> {
     request: &'a Request<'a>,
     keep: Keep,
     builders: Vec<Builder>,
-    /// Where each builder's next values go, when all are of fixed width; empty when not. Made anew with the room for rows.
+    /// Where the next values of columns of a fixed width go. Made anew with the room for rows.
     direct: Vec<Direct>,
+    /// The builders of the other columns.
+    indirect: Vec<usize>,
     /// Columns that no feature is made of.
     left_out: Vec<Attribute>,
     n_rows: usize,
@@ -116,6 +118,7 @@ impl<'a> Receiver<'a> {
             keep,
             builders: Vec::new(),
             direct: Vec::new(),
+            indirect: Vec::new(),
             left_out: Vec::new(),
             n_rows: 0,
             capacity: 0,
@@ -176,16 +179,18 @@ impl<'a> Receiver<'a> {
             self.pause = self.capacity.min(self.n_rows + PROGRESS_STEP);
         }
         // SAFETY: as promised by the caller; there is room for the row, as it was just made.
-        if !self.direct.is_empty() && unsafe { self.receive_directly(values, nulls) } {
-            self.n_rows += 1;
-            return Ok(());
-        }
-        for builder in &mut self.builders {
-            // SAFETY: the position is below the descriptor's number of attributes, and the value is of its type.
-            unsafe {
-                let position = builder.attribute.position;
-                let (value, is_null) = (*values.add(position), *nulls.add(position));
-                self.text_bytes += builder.push(value, is_null)?;
+        unsafe {
+            if self.direct.is_empty() || !self.receive_directly(values, nulls) {
+                for builder in &mut self.builders {
+                    self.text_bytes += builder.receive(values, nulls)?;
+                }
+            } else if self.indirect.is_empty() {
+                self.n_rows += 1;
+                return Ok(());
+            } else {
+                for &builder in &self.indirect {
+                    self.text_bytes += self.builders[builder].receive(values, nulls)?;
+                }
             }
         }
         self.n_rows += 1;
@@ -197,7 +202,7 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Writes the row, or says no: a value is missing that is needed, or not finite, which the long way reports.
+    /// Writes the row's values of a fixed width, or says no: a value is missing that is needed, or not finite, which the long way reports.
     ///
     /// # Safety
     /// As for `receive`; `direct` was made for the capacity, which is not used up.
@@ -246,9 +251,11 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// The columns' places to write to, if all are of a fixed width.
-    fn directly(&mut self) -> Option<Vec<Direct>> {
-        let direct = |builder: &mut Builder| {
+    /// Finds the places to write values of a fixed width to.
+    fn direct(&mut self) {
+        self.direct.clear();
+        self.indirect.clear();
+        for (place, builder) in self.builders.iter_mut().enumerate() {
             let kind = builder.attribute.kind;
             let (how, to) = match (&mut builder.values, kind) {
                 (Building::Number(values), Kind::Float8) => {
@@ -258,13 +265,16 @@ impl<'a> Receiver<'a> {
                 (Building::Integer(values), _) if kind.is_integer() => {
                     (How::Key(kind), values.as_mut_ptr().cast())
                 }
-                _ => return None,
+                _ => {
+                    self.indirect.push(place);
+                    continue;
+                }
             };
             let is_needed =
                 builder.role.is_needed() || matches!(builder.values, Building::Integer(_));
-            Some(Direct { position: builder.attribute.position, how, is_needed, to })
-        };
-        self.builders.iter_mut().map(direct).collect()
+            let position = builder.attribute.position;
+            self.direct.push(Direct { position, how, is_needed, to });
+        }
     }
 
     /// Whether all rows were read, with memory left for the fit.

@@ -157,11 +157,12 @@ impl Labelled {
             Err(difference::Error::Refused(refused)) => return Err(refused.into()),
         };
         let columns = [key, segment, label];
+        let before = table::Before { n_keyless, n_rows: Some(n_found as i64) };
         let written = table::write_differences(
             &table,
             (&columns, key),
             stamp,
-            n_keyless,
+            &before,
             all.len(),
             |at, row| {
                 let (was, is) = match all[at] {

@@ -106,7 +106,7 @@ impl Receiver<'_> {
             made.map_err(no_room)?;
         }
         self.capacity = capacity;
-        self.direct = self.directly().unwrap_or_default();
+        self.direct();
         Ok(())
     }
 }

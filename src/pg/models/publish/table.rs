@@ -53,14 +53,6 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// With the rows that the table has now, of which no two may have one key, and those that had none and were deleted before.
-    fn counted(self, table: &str, keys: &[&str], n_keyless: i64) -> Result<Self, Report> {
-        if !is_unique(table, keys)? {
-            refuse_twice(table, keys, None)?;
-        }
-        Ok(Self { n_rows: count(table)?, deleted: self.deleted + n_keyless, ..self })
-    }
-
     pub(crate) fn n_changed(&self) -> u64 {
         (self.inserted + self.updated + self.deleted) as u64
     }
@@ -93,19 +85,34 @@ fn count(rows: &str) -> Result<i64, Report> {
     Ok(select_one(&format!("SELECT pg_catalog.count(*) FROM {rows}"))?.unwrap_or_default())
 }
 
-/// Makes a table that is there equal to its rows, as `make` does by a [`Change`]. `n_keyless` rows of nobody were deleted before.
+/// What a table was before it is made equal to its rows.
+pub(crate) struct Before {
+    /// How many rows of nobody were deleted.
+    pub(crate) n_keyless: i64,
+    /// How many others there were, where that is known.
+    pub(crate) n_rows: Option<i64>,
+}
+
+/// Makes a table that is there equal to its rows, as `make` does by a [`Change`].
 fn change(
     table: &str,
     (columns, keys): (&[&str], &[&str]),
     stamp: &Stamp,
-    n_keyless: i64,
+    before: &Before,
     make: impl FnOnce(&Change, &mut SpiClient) -> Result<Written, Report>,
 ) -> Result<Written, Report> {
     let written = with_catalog_first(|| {
         let change = Change::of(table, columns, keys, stamp)?;
         Spi::connect_mut(|client| make(&change, client))
     })?;
-    written.counted(table, keys, n_keyless)
+    if !is_unique(table, keys)? {
+        refuse_twice(table, keys, None)?;
+    }
+    let n_rows = match before.n_rows {
+        Some(n_rows) => n_rows + written.inserted - written.deleted,
+        None => count(table)?,
+    };
+    Ok(Written { n_rows, deleted: written.deleted + before.n_keyless, ..written })
 }
 
 /// Refuses rows of which two have one key, in the table or in the source: the table, which was just made equal to the rows, would
@@ -145,11 +152,11 @@ pub(crate) fn write(
         columns.iter().map(write).collect::<Vec<String>>().join(", ")
     };
     if let Some(table) = existing(target)? {
-        let n_keyless = without_keyless(&table, &keys)?;
+        let before = Before { n_keyless: without_keyless(&table, &keys)?, n_rows: None };
         let shape = each(&|Output { name, sql_type, .. }| {
             format!("NULL::{sql_type} AS {}", quote_identifier(*name))
         });
-        return change(&table, (&names, &keys), stamp, n_keyless, |change, client| {
+        return change(&table, (&names, &keys), stamp, &before, |change, client| {
             let mut rows = Rowset::of_columns(client, &format!("SELECT {shape}"))?;
             for place in 0..n_rows {
                 rows.push(|fields| row(place, fields))?;
@@ -180,8 +187,8 @@ pub(crate) fn write_query(
     stamp: &Stamp,
 ) -> Result<Written, Report> {
     if let Some(table) = existing(target)? {
-        let n_keyless = without_keyless(&table, keys)?;
-        let written = change(&table, (columns, keys), stamp, n_keyless, |change, client| {
+        let before = Before { n_keyless: without_keyless(&table, keys)?, n_rows: None };
+        let written = change(&table, (columns, keys), stamp, &before, |change, client| {
             change.to_query(client, rows.query)
         })?;
         // The source may have changed since, too.
@@ -205,11 +212,11 @@ pub(crate) fn write_differences(
     table: &str,
     (columns, key): (&[&str], &str),
     stamp: &Stamp,
-    n_keyless: i64,
+    before: &Before,
     n_differences: usize,
     write: impl FnMut(usize, &mut RowWriter),
 ) -> Result<Written, Report> {
-    change(table, (columns, &[key]), stamp, n_keyless, |change, client| {
+    change(table, (columns, &[key]), stamp, before, |change, client| {
         change.of_differences(client, n_differences, write)
     })
 }
