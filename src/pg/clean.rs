@@ -11,12 +11,13 @@ use pgrx::{AnyElement, IntoDatum};
 use crate::algo::clean;
 use crate::algo::memory::{self, Refused};
 
-use super::any_text::AnyText;
-use super::call_site::CallSite;
-use super::error::{Error, Report};
-use super::raw;
-use super::reserve;
-use super::window::Partition;
+use super::error::Report;
+use crate::pg::rows::window::Partition;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw;
+use crate::pg::sys::reserve;
+use crate::pg::types::any_text::AnyText;
+use crate::pg::types::options::{invalid, within};
 
 raw::declare! {
     copies, pg_finfo_copies;
@@ -38,14 +39,7 @@ fn keep(
     seed: i64,
     fcinfo: FunctionCallInfo,
 ) -> Result<bool, Report> {
-    if !(0.0..=1.0).contains(&fraction) {
-        return Err(Error::InvalidOption {
-            option: "fraction".into(),
-            value: fraction.to_string(),
-            valid: "a number from 0 to 1".into(),
-        }
-        .into());
-    }
+    within("fraction", fraction, 0.0..=1.0, "a number from 0 to 1")?;
     with_text(key, fcinfo, |key| clean::keep(key.as_bytes(), fraction, seed))
 }
 
@@ -63,14 +57,10 @@ fn with_text<T>(
 }
 
 fn folds(k: i32) -> Result<u32, Report> {
-    u32::try_from(k).ok().filter(|_| (1..=MOST_FOLDS).contains(&k)).ok_or_else(|| {
-        Error::InvalidOption {
-            option: "k".into(),
-            value: k.to_string(),
-            valid: format!("a whole number from 1 to {MOST_FOLDS}"),
-        }
-        .into()
-    })
+    match k {
+        1..=MOST_FOLDS => Ok(k as u32),
+        _ => Err(invalid("k", k, &format!("a whole number from 1 to {MOST_FOLDS}"))),
+    }
 }
 
 /// (label anyelement) OVER (…): how often to take the row.

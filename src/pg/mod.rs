@@ -1,43 +1,22 @@
 //! The SQL surface. A SQL function converts in, calls one function of `algo`, and converts out.
 //!
-//! The plumbing: `datum` and `record` read values, `ingest` reads whole queries, `value` and `models` keep what was
-//! fitted, `threads` computes without blocking interrupts, `error` turns every failure into SQLSTATE, message and HINT.
+//! Below the rooms of the capabilities are `fitting`, what all fits do alike, `models`, which knows named models, and the plumbing: `sys` is PostgreSQL, `types` are
+//! values, `rows` many rows; `error` turns every failure into SQLSTATE, message and HINT.
 
-mod algorithms;
-mod any_text;
-mod applied;
-mod bulk;
-mod call_site;
-mod datum;
 mod error;
-mod flat;
-mod gathered;
-mod guc;
-mod ingest;
-mod key;
+mod fitting;
 mod kind;
 mod models;
-mod names;
-mod progress;
-mod query;
-mod raw;
-mod record;
-mod reserve;
-mod rowset;
-mod scan;
-mod security;
-mod temporary;
-mod threads;
-mod value;
-mod value_type;
-mod window;
+mod rows;
+mod sys;
+mod types;
 
+mod algorithms;
 mod clean;
 mod customers;
 mod describe;
 mod encode;
 mod onnx;
-mod options;
 mod recommend;
 mod score;
 mod segment;
@@ -46,6 +25,7 @@ mod standardise;
 
 use kind::Kind;
 use models::family::Family;
+use sys::{guc, reserve};
 
 pgrx::pg_module_magic!();
 

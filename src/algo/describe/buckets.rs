@@ -1,4 +1,4 @@
-//! Numbers counted in buckets whose bounds follow the data: a bucket is a run of 2^shift neighbouring f64.
+//! Numbers counted in buckets whose bounds follow the data: a bucket is a run of 2^shift neighboring f64.
 //!
 //! The bits of f64, ordered, without their last `shift` ones name the bucket. `shift` is the least one at which at most
 //! [`MOST_COUNTED`] buckets hold something: it can only grow with more rows, and which it is at the end depends on the values and
@@ -50,7 +50,7 @@ impl Buckets {
     pub(super) fn widen(&mut self) {
         let mut keys: Vec<u64> = self.counts.iter().map(|(key, _)| key).collect();
         keys.sort_unstable();
-        // Neighbours fall together once the shift is beyond the highest bit in which they differ.
+        // Neighbors fall together once the shift is beyond the highest bit in which they differ.
         let mut n_by_bit = [0_usize; 65];
         for pair in keys.windows(2) {
             n_by_bit[64 - (pair[0] ^ pair[1]).leading_zeros() as usize] += 1;

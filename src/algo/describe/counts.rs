@@ -46,7 +46,7 @@ impl Counts {
     #[inline]
     fn slot(&self, key: u64) -> usize {
         let mask = self.slots.len() - 1;
-        // Fibonacci hashing: neighbouring keys, as those of buckets are, spread over the table.
+        // Fibonacci hashing: neighboring keys, as those of buckets are, spread over the table.
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut slot = (hash >> (64 - self.slots.len().trailing_zeros())) as usize;
         loop {

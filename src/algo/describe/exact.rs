@@ -1,4 +1,4 @@
-//! A number, and what it is exactly where a float has not digits enough: beyond 2^53 neighbouring integers are one float.
+//! A number, and what it is exactly where a float has not digits enough: beyond 2^53 neighboring integers are one float.
 
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};

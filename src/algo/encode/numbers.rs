@@ -17,7 +17,7 @@ pub fn hash_features<'a>(texts: impl IntoIterator<Item = &'a str>, n: usize) -> 
     row
 }
 
-/// The point of a circle at a value whose cycle is `period` long, as sine and cosine: 23 and 0 hours are neighbours.
+/// The point of a circle at a value whose cycle is `period` long, as sine and cosine: 23 and 0 hours are neighbors.
 pub fn cyclic(value: f64, period: f64) -> [f64; 2] {
     let (sin, cos) = (std::f64::consts::TAU * (value % period) / period).sin_cos();
     [sin, cos]

@@ -86,42 +86,63 @@ impl Options {
     }
 }
 
-/// Count, mean and sum of squared deviations.
+/// Written as the three in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Moments(pub u64, pub f64, pub f64);
+#[serde(from = "(u64, f64, f64)", into = "(u64, f64, f64)")]
+pub struct Moments {
+    pub n: u64,
+    pub mean: f64,
+    /// Sum of squared deviations from the mean.
+    pub m2: f64,
+}
+
+impl From<(u64, f64, f64)> for Moments {
+    fn from((n, mean, m2): (u64, f64, f64)) -> Self {
+        Self { n, mean, m2 }
+    }
+}
+
+impl From<Moments> for (u64, f64, f64) {
+    fn from(Moments { n, mean, m2 }: Moments) -> Self {
+        (n, mean, m2)
+    }
+}
 
 impl Moments {
     pub fn one(target: f64) -> Self {
-        Self(1, target, 0.0)
+        Self { n: 1, mean: target, m2: 0.0 }
+    }
+
+    fn of_words([n, mean, m2]: &[Word; 3]) -> Self {
+        let (n, [mean, m2]) =
+            (u64::from_le_bytes(*n), [mean, m2].map(|it| f64::from_le_bytes(*it)));
+        Self { n, mean, m2 }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        if other.0 == 0 {
+        if other.n == 0 {
             return;
         }
-        if self.0 == 0 {
+        if self.n == 0 {
             *self = *other;
             return;
         }
-        let (na, nb) = (self.0 as f64, other.0 as f64);
+        let (na, nb) = (self.n as f64, other.n as f64);
         // Within the range of floats, so that moments stay finite.
-        let delta = (other.1 - self.1).clamp(f64::MIN, f64::MAX);
-        self.0 = self.0.saturating_add(other.0);
-        self.1 += delta * (nb / (na + nb));
-        self.2 = (self.2 + other.2 + delta * delta * na * (nb / (na + nb))).min(f64::MAX);
+        let delta = (other.mean - self.mean).clamp(f64::MIN, f64::MAX);
+        self.n = self.n.saturating_add(other.n);
+        self.mean += delta * (nb / (na + nb));
+        self.m2 = (self.m2 + other.m2 + delta * delta * na * (nb / (na + nb))).min(f64::MAX);
     }
 }
 
 /// Adds to a fold in the words of a category.
 #[inline]
 pub fn add(words: &mut [Word], fold: usize, moments: &Moments) {
-    if let Some([n, mean, m2]) = words.as_chunks_mut().0.get_mut(fold) {
-        let mut sum =
-            Moments(u64::from_le_bytes(*n), f64::from_le_bytes(*mean), f64::from_le_bytes(*m2));
+    if let Some(words) = words.as_chunks_mut().0.get_mut(fold) {
+        let mut sum = Moments::of_words(words);
         sum.merge(moments);
-        *n = sum.0.to_le_bytes();
-        *mean = sum.1.to_le_bytes();
-        *m2 = sum.2.to_le_bytes();
+        *words = [sum.n.to_le_bytes(), sum.mean.to_le_bytes(), sum.m2.to_le_bytes()];
     }
 }
 
@@ -133,12 +154,8 @@ pub fn empty(options: &Options) -> Vec<u8> {
 pub fn categories<'a>(
     map: FlatMap<'a>,
 ) -> impl Iterator<Item = (&'a [u8], Vec<Moments>)> + use<'a> {
-    map.iter().map(|(key, words)| {
-        let folds = words.as_chunks().0.iter().map(|[n, mean, m2]| {
-            Moments(u64::from_le_bytes(*n), f64::from_le_bytes(*mean), f64::from_le_bytes(*m2))
-        });
-        (key, folds.collect())
-    })
+    map.iter()
+        .map(|(key, words)| (key, words.as_chunks().0.iter().map(Moments::of_words).collect()))
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,7 +195,7 @@ impl TargetEncoder {
     pub fn to_flat(&self) -> Result<Vec<u8>, Refused> {
         let mut freezer = Freezer::default();
         for (category, folds) in &self.categories {
-            let words = folds.iter().flat_map(|m| [m.0, m.1.to_bits(), m.2.to_bits()]);
+            let words = folds.iter().flat_map(|m| [m.n, m.mean.to_bits(), m.m2.to_bits()]);
             freezer.add(category.as_bytes(), words)?;
         }
         freezer.finish(MOMENTS * self.folds, &self.options().head())
@@ -192,9 +209,9 @@ impl TargetEncoder {
         self.options().check()?;
         for (category, folds) in &self.categories {
             let is_fine = |m: &Moments| {
-                m.1.is_finite() && m.2.is_finite() && m.2 >= 0.0 && (m.0 > 1 || m.2 == 0.0)
+                m.mean.is_finite() && m.m2.is_finite() && m.m2 >= 0.0 && (m.n > 1 || m.m2 == 0.0)
             };
-            let is_there = folds.iter().any(|m| m.0 > 0) && !category.contains('\0');
+            let is_there = folds.iter().any(|m| m.n > 0) && !category.contains('\0');
             if folds.len() != self.folds || !folds.iter().all(is_fine) || !is_there {
                 return Err(format!("the moments of \"{category}\" do not fit together"));
             }
@@ -249,22 +266,26 @@ impl Encodings {
 }
 
 fn mean_of(moments: &Moments) -> f64 {
-    if moments.0 == 0 { f64::NAN } else { moments.1 }
+    if moments.n == 0 { f64::NAN } else { moments.mean }
 }
 
 fn encode(category: &Moments, overall: &Moments, smoothing: Smoothing) -> f64 {
-    let Moments(n, mean, m2) = *category;
+    let Moments { n, mean, m2 } = *category;
     if n == 0 {
         return mean_of(overall);
     }
     let n = n as f64;
     match smoothing {
-        Smoothing::Rows(rows) => (n * mean + rows * overall.1) / (n + rows),
+        Smoothing::Rows(rows) => (n * mean + rows * overall.mean) / (n + rows),
         Smoothing::Auto(_) => {
-            let variance = overall.2 / overall.0 as f64;
+            let variance = overall.m2 / overall.n as f64;
             let weight = variance * n / (variance * n + m2 / n);
             // 0 / 0 where the target does not vary at all.
-            if weight.is_nan() { overall.1 } else { weight * mean + (1.0 - weight) * overall.1 }
+            if weight.is_nan() {
+                overall.mean
+            } else {
+                weight * mean + (1.0 - weight) * overall.mean
+            }
         }
     }
 }
@@ -313,8 +334,9 @@ mod tests {
         let near = |x: f64, y: f64| (x - y).abs() <= 1e-12 * (1.0 + x.abs().max(y.abs()));
         a.categories.len() == b.categories.len()
             && a.categories.iter().zip(&b.categories).all(|((k, x), (l, y))| {
-                let same =
-                    |(x, y): (&Moments, &Moments)| x.0 == y.0 && near(x.1, y.1) && near(x.2, y.2);
+                let same = |(x, y): (&Moments, &Moments)| {
+                    x.n == y.n && near(x.mean, y.mean) && near(x.m2, y.m2)
+                };
                 k == l && x.iter().zip(y).all(same)
             })
     }

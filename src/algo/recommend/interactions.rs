@@ -161,8 +161,8 @@ impl Interactions {
                 let weight = sum(&mut cell.iter().map(|row| row.1));
                 if !weight.is_finite() {
                     return Err(Error::WeightOverflow {
-                        user: user_keys.label(user as u32),
-                        item: item_keys.label(item),
+                        user: user_keys.text(user as u32),
+                        item: item_keys.text(item),
                     });
                 }
                 histories.push(item, weight);
@@ -258,8 +258,8 @@ fn kept_rows(users: &Column, items: &Column, weights: Option<&[f64]>) -> Result<
     for (row, &weight) in weights.iter().enumerate() {
         if weight < 0.0 {
             return Err(Error::NegativeWeight {
-                user: label(users, row),
-                item: label(items, row),
+                user: text(users, row),
+                item: text(items, row),
                 weight,
             });
         }
@@ -271,7 +271,7 @@ fn kept_rows(users: &Column, items: &Column, weights: Option<&[f64]>) -> Result<
     Ok(kept)
 }
 
-fn label(column: &Column, row: usize) -> String {
+fn text(column: &Column, row: usize) -> String {
     match &column.values {
         Values::Number(values) => values[row].to_string(),
         Values::Integer(values) => values[row].to_string(),

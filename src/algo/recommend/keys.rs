@@ -52,7 +52,7 @@ impl Keys {
     }
 
     /// The key of a code as text; empty for a code that is none.
-    pub fn label(&self, code: u32) -> String {
+    pub fn text(&self, code: u32) -> String {
         match self {
             Keys::Integer(keys) => keys.get(code as usize).map(i64::to_string),
             Keys::Text(shown) | Keys::Folded { shown, .. } => shown.get(code as usize).cloned(),
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(codes[..3], [1, 0, 2]);
         assert_eq!(keys.find_text("zebra"), Some(1));
         assert_eq!(keys.find_text("dropped"), None);
-        assert_eq!(keys.label(2), "Éclair");
+        assert_eq!(keys.text(2), "Éclair");
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let kept = [true, true, false, true];
         let (keys, codes) = encode(&column, Some(&folded), &kept).unwrap();
         assert_eq!(codes[..2], [1, 1]);
-        assert_eq!([keys.label(0), keys.label(1)], ["Ale", "Tea"]);
+        assert_eq!([keys.text(0), keys.text(1)], ["Ale", "Tea"]);
         assert_eq!([keys.find_text("tea"), keys.find_text("Tea")], [Some(1), None]);
         assert!(keys.are_sound());
     }

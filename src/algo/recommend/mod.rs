@@ -68,6 +68,12 @@ impl Params {
     }
 }
 
+impl ValidParams {
+    pub fn get(&self) -> &Params {
+        &self.0
+    }
+}
+
 /// The model and, with a holdout, how well it ranks what was held out. It has learned from the rest alone, as it was measured,
 /// unless it is to learn from everything afterwards; what its users have is all of their interactions in either case.
 pub fn fit(
@@ -75,7 +81,7 @@ pub fn fit(
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<(Recommender, Option<Evaluation>), Error> {
-    let ValidParams(params) = params;
+    let params = params.get();
     let Some(how) = params.holdout else {
         return Ok((Recommender::build(interactions, None, &params.method, watch)?, None));
     };

@@ -1,6 +1,6 @@
 //! A sparse matrix by rows (CSR) of positive numbers, columns ascending within a row.
 //!
-//! User histories, their transpose and the neighbour lists are all one of these. Values are `f32`: halves the model, and
+//! User histories, their transpose and the neighbor lists are all one of these. Values are `f32`: halves the model, and
 //! products and sums of `f32` taken in `f64` can neither overflow nor vanish.
 
 use serde::{Deserialize, Serialize};

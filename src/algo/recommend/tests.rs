@@ -336,7 +336,7 @@ fn what_a_user_had_most_and_last_is_what_to_have_again() {
     let (model, _) = fit(&timed(&rows, None), &params, &Watch::new()).unwrap();
     let page = model.recommend(Some(0), 9, false, &Watch::new()).unwrap();
     let keys = |page: &[Recommendation]| -> Vec<String> {
-        page.iter().map(|place| model.item_keys.label(place.item)).collect()
+        page.iter().map(|place| model.item_keys.text(place.item)).collect()
     };
     // Much of item 20 long ago, 30 halved twice, is less than what is had now.
     assert_eq!(keys(&page), ["5", "4", "3", "2", "1", "11", "12", "13", "20"]);
@@ -352,7 +352,7 @@ fn an_item_of_one_buyer_is_no_proof() {
     let (model, _) = fit(&interactions(&rows), &params, &Watch::new()).unwrap();
     let user = model.user_keys.find_integer(31);
     let page = model.recommend(user, 2, true, &Watch::new()).unwrap();
-    assert_eq!(model.item_keys.label(page[0].item), "2");
+    assert_eq!(model.item_keys.text(page[0].item), "2");
     let without = fit_rows(&rows, item_knn());
     let similarity = |model: &Recommender| model.similar_items(2, 1).unwrap()[0].1;
     assert!(similarity(&model) < similarity(&without) / 4.0);

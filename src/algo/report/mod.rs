@@ -46,7 +46,7 @@ pub struct SegmentView {
     /// What the owner calls it.
     pub name: Option<String>,
     /// What sets it apart, in words: "high monetary, low recency".
-    pub label: String,
+    pub words: String,
     pub size: u64,
     /// Part of all rows, from 0 to 1.
     pub share: f64,
@@ -154,9 +154,9 @@ pub fn segments_page(report: &SegmentsReport) -> String {
 }
 
 impl SegmentView {
-    /// The given name, else the label.
+    /// The given name, else the words.
     fn called(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.label)
+        self.name.as_deref().unwrap_or(&self.words)
     }
 }
 

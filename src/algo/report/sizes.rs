@@ -25,10 +25,10 @@ pub(super) fn section(report: &SegmentsReport, shown: &[&SegmentView]) -> String
 }
 
 fn bar(view: &SegmentView, largest: u64) -> String {
-    let label = escape_with_breaks(&view.label);
+    let words = escape_with_breaks(&view.words);
     let who = match &view.name {
-        Some(name) => format!("<b>{}</b><small>{label}</small>", escape_with_breaks(name)),
-        None => label,
+        Some(name) => format!("<b>{}</b><small>{words}</small>", escape_with_breaks(name)),
+        None => words,
     };
     format!(
         "<li>{}<span class=\"who\">{who}</span>\

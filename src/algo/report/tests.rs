@@ -8,7 +8,7 @@ fn report(k: u32, d: usize) -> SegmentsReport {
     let segment = |segment: u32| SegmentView {
         segment,
         name: (segment % 2 == 1).then(|| format!("name {segment}")),
-        label: format!("high feature_{segment}, low feature_0"),
+        words: format!("high feature_{segment}, low feature_0"),
         size: 1_000 + u64::from(segment),
         share: 1.0 / f64::from(k),
         mean: (0..d).map(|feature| value(segment as usize, feature) * 1e3).collect(),
@@ -161,7 +161,7 @@ fn hostile_text_is_inert() {
     report.features = vec![HOSTILE.into(), HOSTILE.repeat(50)];
     for view in &mut report.segments {
         view.name = (view.segment > 1).then(|| HOSTILE.repeat(10));
-        view.label = HOSTILE.into();
+        view.words = HOSTILE.into();
     }
     let page = check(&report);
     assert!(page.contains("<h1>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&gt;&lt;img"));
@@ -275,7 +275,7 @@ fn long_text_ends_in_an_ellipsis() {
 }
 
 #[test]
-fn neighbouring_segments_differ_in_colour() {
+fn neighboring_segments_differ_in_colour() {
     let colours: std::collections::BTreeSet<String> = (1..=36).map(svg::colour).collect();
     assert_eq!(colours.len(), 36);
 }

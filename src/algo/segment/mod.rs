@@ -35,4 +35,4 @@ pub use params::{Metric, Params, Scaling, Seeding, ValidParams};
 pub use quality::{Quality, SILHOUETTE_ROWS};
 pub use reading::picture::{Picture, picture};
 pub use reading::profile::{ProfileRow, profile};
-pub use reading::words::label_in_plain_words;
+pub use reading::words::in_plain_words;

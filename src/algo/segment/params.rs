@@ -148,13 +148,27 @@ impl Params {
         }
     }
 
-    /// Refuses what no fit can do. `k` above the number of distinct rows shows only in the fit.
-    pub fn check(&self, n_rows: usize, n_features: usize) -> Result<ValidParams, Error> {
-        let Self { k, scaling, metric, max_iterations, n_init, seed, tolerance, quality, .. } =
-            *self;
+    /// Refuses what no fit can do, whatever its rows.
+    pub fn check_alone(&self) -> Result<(), Error> {
+        let Self { k, max_iterations, n_init, tolerance, .. } = *self;
         if !(1..=MAX_K as i64).contains(&k) {
             return Err(Error::InvalidK { k });
         }
+        if let Some(tolerance) =
+            tolerance.filter(|tolerance| !(tolerance.is_finite() && *tolerance >= 0.0))
+        {
+            return Err(Error::InvalidTolerance { tolerance });
+        }
+        count(max_iterations).ok_or(Error::InvalidIterations { max_iterations })?;
+        count(n_init).ok_or(Error::InvalidStarts { n_init })?;
+        Ok(())
+    }
+
+    /// Refuses what no fit of such rows can do. `k` above the number of distinct rows shows only in the fit.
+    pub fn check(&self, n_rows: usize, n_features: usize) -> Result<ValidParams, Error> {
+        self.check_alone()?;
+        let Self { k, scaling, metric, max_iterations, n_init, seed, tolerance, quality, .. } =
+            *self;
         if !(1..=MAX_FEATURES).contains(&n_features) {
             return Err(Error::InvalidFeatures { found: n_features });
         }
@@ -164,20 +178,13 @@ impl Params {
         if u32::try_from(n_rows).is_err() {
             return Err(Error::TooManyRows { n_rows });
         }
-        if let Some(tolerance) =
-            tolerance.filter(|tolerance| !(tolerance.is_finite() && *tolerance >= 0.0))
-        {
-            return Err(Error::InvalidTolerance { tolerance });
-        }
-        let within = |count: i64| u32::try_from(count).ok().filter(|&count| count >= 1);
         Ok(ValidParams {
             k: k as usize,
             n_features,
             scaling,
             metric,
-            max_iterations: within(max_iterations)
-                .ok_or(Error::InvalidIterations { max_iterations })?,
-            n_init: within(n_init).ok_or(Error::InvalidStarts { n_init })?,
+            max_iterations: max_iterations as u32,
+            n_init: n_init as u32,
             seeding: self.seeding,
             seed,
             tolerance,
@@ -185,6 +192,10 @@ impl Params {
             place: self.place.clone(),
         })
     }
+}
+
+fn count(count: i64) -> Option<u32> {
+    u32::try_from(count).ok().filter(|&count| count >= 1)
 }
 
 /// Parameters that a fit takes; made by [`Params::check`] alone.
@@ -247,5 +258,6 @@ mod tests {
             Error::InvalidTolerance { tolerance: -1.0 },
         );
         assert!(Params::new(3).check(1, 1).is_ok());
+        assert_eq!(Params::new(0).check_alone(), Err(Error::InvalidK { k: 0 }));
     }
 }

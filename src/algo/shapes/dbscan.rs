@@ -9,7 +9,7 @@
 //! Equal rows are one point. Whether a point is core is asked of a k-d tree, one search each, which ends as soon as it has
 //! seen enough. Core points are linked by walking pairs of nodes of the same tree: a pair is left alone when its boxes are
 //! too far apart or all of its core points are in one segment already, and linked as a whole when its boxes are near
-//! enough, so that dense data costs no more than sparse. (A run that lists every point's neighbours, as linfa's does, takes
+//! enough, so that dense data costs no more than sparse. (A run that lists every point's neighbors, as linfa's does, takes
 //! time and memory in proportion to all pairs within reach, and cannot be stopped.)
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ use crate::algo::stop::{Stopped, Watch};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DbscanParams {
-    /// The Euclidean distance up to which two rows are neighbours.
+    /// The Euclidean distance up to which two rows are neighbors.
     pub eps: f64,
     /// Rows within `eps` of a core row, itself included.
     pub min_points: i64,

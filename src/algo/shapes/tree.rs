@@ -38,7 +38,7 @@ pub(super) struct Node {
     right: u32,
 }
 
-/// How far a neighbour may be. Differences are multiplied by a power of two, which brings this near 1, so that no square of
+/// How far a neighbor may be. Differences are multiplied by a power of two, which brings this near 1, so that no square of
 /// a difference about as large leaves the range of f64.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reach {

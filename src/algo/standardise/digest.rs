@@ -1,8 +1,8 @@
-//! Neighbouring values taken together, so that a bounded number stands for any: the merging t-digest with the scale function
+//! Neighboring values taken together, so that a bounded number stands for any: the merging t-digest with the scale function
 //! k(q) = D / 2π · asin(2q - 1) (Dunning and Ertl 2019).
 //!
 //! A centroid covers the quantiles from q to one with k at most 1 greater. So it has at most π / D of the rows, in the middle, and
-//! fewer towards the ends. Two neighbours that could be one are one, so there are at most D of them, and the two ends. A value
+//! fewer towards the ends. Two neighbors that could be one are one, so there are at most D of them, and the two ends. A value
 //! that by itself has half of the rows that a centroid may have takes no others in, while there is room: it stays a value.
 
 use super::quantiles::{Item, in_order};
@@ -79,7 +79,7 @@ fn together(one: Item, other: Item) -> Item {
     Item { value: value_of(middle.min(high)), n, is_mixed: true }
 }
 
-/// The middles of neighbours may be equal to the last digit, and are one then.
+/// The middles of neighbors may be equal to the last digit, and are one then.
 fn push_middle(middles: &mut Counted, item: Item) {
     match middles.last_mut() {
         Some((middle, n)) if *middle >= item.value => *n += item.n,

@@ -2,7 +2,7 @@
 //! (Dunning and Ertl 2019).
 //!
 //! Up to 1,280 distinct values quantiles are exact: linear interpolation between order statistics, as numpy's default and
-//! percentile_cont. Beyond, neighbours are taken together as centroids, and the rank of an answer is off by at most 0.2 % of the
+//! percentile_cont. Beyond, neighbors are taken together as centroids, and the rank of an answer is off by at most 0.2 % of the
 //! rows, by far less towards the ends. Frequent values, the least and the greatest stay apart with their counts even then, so
 //! nothing is invented between the rows that share one.
 

@@ -12,12 +12,13 @@ use crate::algo::customers::behaviour::{
 use crate::algo::customers::day_of;
 use crate::algo::customers::purchases::Zone;
 use crate::algo::flat_map::{FlatMap, frozen, set_head};
-use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::flat::{BytesOut, State, bytes_of, no_state};
-use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, Names, SqlType, Value};
-use crate::pg::value_type::value_type;
+use crate::pg::rows::flat::{BytesOut, State, no_state};
+use crate::pg::sys::raw::{self, argument, bytes_of};
+use crate::pg::types::datum::Kind;
+use crate::pg::types::options::{invalid, required};
+use crate::pg::types::value::{Bytes, FloatsOut, Names, SqlType, Value};
+use crate::pg::types::value_type::value_type;
 
 use super::rfm::finite;
 use super::zone::{Clock, Time, finite_time, named, two_zones};
@@ -234,7 +235,7 @@ fn vector_at(
     missing: Option<f64>,
 ) -> Result<Option<FloatsOut>, Report> {
     let as_of = day(as_of, &behaviour)?;
-    let kinds = checked_kinds(kinds.ok_or(Error::NullArgument { argument: "kinds" })?)?;
+    let kinds = checked_kinds(required(kinds, "kinds")?)?;
     let missing = missing.map_or(Ok(f64::NAN), |missing| finite("missing", missing))?;
     Ok(behaviour.map(|Value(behaviour)| {
         let features = behaviour.features(as_of, &kinds);
@@ -244,37 +245,34 @@ fn vector_at(
 
 #[pg_extern]
 fn behaviour_feature_names(kinds: Option<Names>) -> Result<Vec<String>, Report> {
-    let kinds = kinds.ok_or(Error::NullArgument { argument: "kinds" })?;
+    let kinds = required(kinds, "kinds")?;
     Ok(feature_names(&checked_kinds(kinds)?))
 }
 
 /// The day of a time, on the clock of the value.
 fn day(as_of: Option<Time>, behaviour: &Option<Value<Behaviour>>) -> Result<i32, Report> {
-    let as_of = as_of.ok_or(Error::NullArgument { argument: "as_of" })?;
+    let as_of = required(as_of, "as_of")?;
     let zone = behaviour.as_ref().map_or(Zone::Utc, |Value(behaviour)| behaviour.zone());
     let clock = Clock::of(zone)?;
     Ok(day_on(clock, finite_time("as_of", as_of.on(clock)?)?))
 }
 
 fn checked_kinds(Names(kinds): Names) -> Result<Vec<String>, Report> {
-    let invalid = |value: String| {
-        Report::from(Error::InvalidOption {
-            option: "kinds".into(),
-            value,
-            valid: format!(
-                "up to {MAX_KINDS} different kinds of 1 to {MAX_KIND_BYTES} bytes, as '{{view,purchase}}'"
-            ),
-        })
+    let refused = |value: String| {
+        let valid = format!(
+            "up to {MAX_KINDS} different kinds of 1 to {MAX_KIND_BYTES} bytes, as '{{view,purchase}}'"
+        );
+        invalid("kinds", value, &valid)
     };
     if kinds.len() > MAX_KINDS {
-        return Err(invalid(format!("{} kinds", kinds.len())));
+        return Err(refused(format!("{} kinds", kinds.len())));
     }
     let mut checked: Vec<String> = Vec::new();
     for kind in kinds {
         match kind {
             Some(kind) if is_kind(&kind) && !checked.contains(&kind) => checked.push(kind),
-            Some(kind) => return Err(invalid(format!("\"{kind}\""))),
-            None => return Err(invalid("NULL".into())),
+            Some(kind) => return Err(refused(format!("\"{kind}\""))),
+            None => return Err(refused("NULL".into())),
         }
     }
     Ok(checked)

@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 use crate::algo::customers::purchases::{self, Purchases};
 use crate::algo::customers::rfm::{Refunds, Repeats, Rfm, Totals, Unit};
 use crate::pg::error::{Error, Report};
-use crate::pg::options::one_of;
-use crate::pg::value::{Bytes, SqlType};
+use crate::pg::types::options::one_of;
+use crate::pg::types::value::{Bytes, SqlType};
 
 use super::rfm::read;
 use super::zone::{Clock, Time, finite_time};

@@ -9,12 +9,12 @@ use pgrx::prelude::*;
 use crate::algo::customers::purchases::{self, Added, Form, Purchases, Zone, state_length};
 use crate::algo::customers::rfm::Rfm;
 use crate::algo::memory;
-use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::flat::{BytesOut, State, bytes_of, no_state};
-use crate::pg::raw::{self, argument};
-use crate::pg::value::Bytes;
-use crate::pg::value_type::value_type;
+use crate::pg::rows::flat::{BytesOut, State, no_state};
+use crate::pg::sys::raw::{self, argument, bytes_of};
+use crate::pg::types::datum::Kind;
+use crate::pg::types::value::Bytes;
+use crate::pg::types::value_type::value_type;
 
 use super::figures::unreadable;
 use super::zone::{Clock, Time, finite_time, named, two_zones};

@@ -11,11 +11,11 @@ use crate::algo::customers::purchases;
 use crate::algo::customers::rfm::{Refunds, Totals};
 use crate::algo::customers::scores::{self, BINS, Scored, Standing};
 use crate::algo::memory;
-use crate::pg::datum::Kind;
-use crate::pg::error::{Error, Report};
-use crate::pg::flat::bytes_of;
-use crate::pg::raw;
-use crate::pg::window::Partition;
+use crate::pg::error::Report;
+use crate::pg::rows::window::Partition;
+use crate::pg::sys::raw::{self, bytes_of};
+use crate::pg::types::datum::Kind;
+use crate::pg::types::options::{invalid, required};
 
 use super::figures::{clock, parse_refunds, unreadable};
 use super::rfm::read;
@@ -77,12 +77,11 @@ unsafe fn scores(
 ) -> Result<Vec<Option<Scored>>, Report> {
     let bins = partition.argument(2).map(|bins| bins.value() as i32);
     let n_bins = bins.and_then(|bins| u32::try_from(bins).ok()).filter(|bins| BINS.contains(bins));
-    let n_bins = n_bins.ok_or_else(|| Error::InvalidOption {
-        option: "bins".into(),
-        value: bins.map_or("NULL".into(), |bins| bins.to_string()),
-        valid: format!("a whole number from {} to {}", BINS.start(), BINS.end()),
+    let n_bins = n_bins.ok_or_else(|| {
+        let valid = format!("a whole number from {} to {}", BINS.start(), BINS.end());
+        invalid("bins", bins.map_or("NULL".into(), |bins| bins.to_string()), &valid)
     })?;
-    let refunds = partition.argument(3).ok_or(Error::NullArgument { argument: "refunds" })?;
+    let refunds = required(partition.argument(3), "refunds")?;
     // SAFETY: SQL declares the argument as text.
     let refunds = unsafe { Kind::Text.text(refunds, "refunds", parse_refunds)?? };
     let as_of = partition.argument(1).map(time).transpose()?;

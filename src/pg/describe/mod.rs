@@ -6,11 +6,12 @@ use pgrx::prelude::*;
 
 use crate::algo::describe::{Description, Exact, Number, Numbers, Texts, sparkline};
 use crate::algo::memory;
-use crate::pg::datum::{Kind, is_short_numeric, type_name, written, written_whole};
-use crate::pg::error::{Error, Report};
-use crate::pg::ingest::{Sink, stream};
-use crate::pg::progress::Progress;
-use crate::pg::record::Attribute;
+use crate::pg::error::Report;
+use crate::pg::rows::ingest::{Sink, stream};
+use crate::pg::sys::progress::Progress;
+use crate::pg::types::datum::{Kind, is_short_numeric, type_name, written, written_whole};
+use crate::pg::types::options::{required, within};
+use crate::pg::types::record::Attribute;
 
 /// The columns as their values come in.
 struct Described<'a> {
@@ -140,7 +141,7 @@ fn describe(
     >,
     Report,
 > {
-    let source = source.ok_or(Error::NullArgument { argument: "source" })?;
+    let source = required(source, "source")?;
     let n_bins = checked("bins", bins, 1)?;
     let n_top = checked("top", top, 0)?;
     let progress = Progress::start("describe", "");
@@ -239,14 +240,6 @@ fn shown<V>(d: Description<V>, show: impl Fn(V) -> Shown) -> Description<Shown> 
 }
 
 fn checked(option: &'static str, value: Option<i32>, least: i32) -> Result<usize, Report> {
-    let value = value.ok_or(Error::NullArgument { argument: option })?;
-    if !(least..=1000).contains(&value) {
-        return Err(Error::InvalidOption {
-            option: option.into(),
-            value: value.to_string(),
-            valid: format!("a whole number from {least} to 1000"),
-        }
-        .into());
-    }
-    Ok(value as usize)
+    let valid = format!("a whole number from {least} to 1000");
+    within(option, required(value, option)?, least..=1000, &valid).map(|value| value as usize)
 }

@@ -8,13 +8,14 @@ use pgrx::prelude::*;
 
 use crate::algo::encode::categories::{self, Categories, Encoder, HEAD, MAX_LEVELS, NO_CAP, WIDTH};
 use crate::algo::flat_map::{FlatMap, frozen};
-use crate::pg::any_text::AnyText;
-use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::flat::{BytesOut, State, bytes_of};
-use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value};
-use crate::pg::value_type::value_type;
+use crate::pg::rows::flat::{BytesOut, State};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{self, argument, bytes_of};
+use crate::pg::types::any_text::AnyText;
+use crate::pg::types::options::invalid;
+use crate::pg::types::value::{Bytes, FloatsOut, Kept, SqlType, Stored, Value};
+use crate::pg::types::value_type::value_type;
 
 raw::declare! {
     categories_add, pg_finfo_categories_add;
@@ -72,12 +73,8 @@ fn cap(max_levels: Option<Datum>) -> Result<u64, Report> {
     let found = max_levels.map(|cap| cap.value() as i32);
     let valid = found.filter(|cap| (1..=MAX_LEVELS as i32).contains(cap));
     valid.map(|cap| cap as u64).ok_or_else(|| {
-        Error::InvalidOption {
-            option: "max_levels".into(),
-            value: found.map_or("NULL".into(), |cap| cap.to_string()),
-            valid: format!("a whole number from 1 to {MAX_LEVELS}"),
-        }
-        .into()
+        let value = found.map_or("NULL".into(), |cap| cap.to_string());
+        invalid("max_levels", value, &format!("a whole number from 1 to {MAX_LEVELS}"))
     })
 }
 

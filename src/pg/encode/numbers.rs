@@ -4,19 +4,14 @@ use pgrx::prelude::*;
 
 use crate::algo::encode::numbers::{self, MAX_ELEMENTS};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::value::{Floats, FloatsOut};
+use crate::pg::types::options::{invalid, within};
+use crate::pg::types::value::{Floats, FloatsOut};
 
 #[pg_extern]
 fn hash_features(texts: Array<&str>, n: i32) -> Result<FloatsOut, Report> {
-    let n =
-        usize::try_from(n).ok().filter(|n| (1..=MAX_ELEMENTS).contains(n)).ok_or_else(|| {
-            Report::from(Error::InvalidOption {
-                option: "n".into(),
-                value: n.to_string(),
-                valid: format!("a whole number from 1 to {MAX_ELEMENTS}"),
-            })
-        })?;
-    Ok(FloatsOut(numbers::hash_features(texts.iter().flatten(), n)))
+    let valid = format!("a whole number from 1 to {MAX_ELEMENTS}");
+    let n = within("n", n, 1..=MAX_ELEMENTS as i32, &valid)?;
+    Ok(FloatsOut(numbers::hash_features(texts.iter().flatten(), n as usize)))
 }
 
 #[pg_extern]
@@ -25,12 +20,7 @@ fn cyclic(value: f64, period: f64) -> Result<FloatsOut, Report> {
         return Err(Error::NotFiniteArgument { argument: "value".into(), value }.into());
     }
     if !(period.is_finite() && period > 0.0) {
-        return Err(Error::InvalidOption {
-            option: "period".into(),
-            value: period.to_string(),
-            valid: "a number above 0, as 24 for hours of the day".into(),
-        }
-        .into());
+        return Err(invalid("period", period, "a number above 0, as 24 for hours of the day"));
     }
     Ok(FloatsOut(numbers::cyclic(value, period).to_vec()))
 }

@@ -11,15 +11,15 @@ use crate::algo::encode::target::{
     self, Encodings, HEAD, MAX_FOLDS, Moments, Options, Smoothing, TargetEncoder,
 };
 use crate::algo::flat_map::{FlatMap, frozen};
-use crate::pg::any_text::AnyText;
-use crate::pg::call_site::CallSite;
-use crate::pg::datum::Kind;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::flat::{BytesOut, State, bytes_of};
-use crate::pg::options::Json;
-use crate::pg::raw::{self, argument};
-use crate::pg::value::{Bytes, Kept, SqlType, Stored};
-use crate::pg::value_type::value_type;
+use crate::pg::rows::flat::{BytesOut, State};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{self, argument, bytes_of};
+use crate::pg::types::any_text::AnyText;
+use crate::pg::types::datum::Kind;
+use crate::pg::types::options::Json;
+use crate::pg::types::value::{Bytes, Kept, SqlType, Stored};
+use crate::pg::types::value_type::value_type;
 
 raw::declare! {
     target_encoder_add, pg_finfo_target_encoder_add;

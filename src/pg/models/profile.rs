@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use crate::pg::error::Report;
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{Privilege, select};
-use crate::pg::security::attempt;
+use crate::pg::sys::security::attempt;
 
 use super::family::family;
 use super::readable::{Readable, object, readable};

@@ -13,11 +13,11 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 
-use crate::pg::datum::is_citext;
 use crate::pg::error::Report;
-use crate::pg::query::{self, select_one};
-use crate::pg::scan::{Row, Table, equal};
-use crate::pg::security::{attempt, with_catalog_names, with_latest_snapshot};
+use crate::pg::sys::query::{self, select_one};
+use crate::pg::sys::scan::{Row, Table, equal};
+use crate::pg::sys::security::{attempt, with_catalog_names, with_latest_snapshot};
+use crate::pg::types::datum::is_citext;
 
 /// A publication has a row of each key, or a page of items.
 const MAX_ROWS_OF_KEY: usize = 1000;

@@ -8,11 +8,12 @@ use pgrx::prelude::*;
 
 use super::family::{Fresh, Headline, family};
 use super::publish;
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Model, Privilege, Version};
-use crate::pg::security::{
+use crate::pg::sys::security::{
     as_role, is_transaction_block, refuse_read_only, session_role, with_search_path,
 };
+use crate::pg::types::options::within;
 
 /// Refits the model and returns its new version; NULL when another session is refitting it and this one does not wait.
 #[pg_extern]
@@ -23,14 +24,7 @@ fn refit(
     wait: bool,
     publish: bool,
 ) -> Result<Option<i32>, Report> {
-    if max_loss.is_nan() || max_loss < 0.0 {
-        return Err(Error::InvalidOption {
-            option: "max_loss".into(),
-            value: max_loss.to_string(),
-            valid: "0 and more, as 0.1".into(),
-        }
-        .into());
-    }
+    within("max_loss", max_loss, 0.0.., "0 and more, as 0.1")?;
     let started_at = clock_timestamp();
     let check = |model: &Model| {
         model.allow(Privilege::Own)?;

@@ -4,11 +4,12 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::publish;
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Model, Privilege, change, lock_existing, lock_free_name};
-use crate::pg::security::{
+use crate::pg::sys::security::{
     can_become, current_role, has_rights_of, is_superuser, role_name, role_of_name,
 };
+use crate::pg::types::options::required;
 
 #[pg_extern]
 fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
@@ -153,8 +154,8 @@ fn set_owner(
     role: Option<&str>,
     keep_sources: Option<bool>,
 ) -> Result<(), Report> {
-    let model = lock_owned(model.ok_or(Error::NullArgument { argument: "model" })?)?;
-    let role = existing_role(role.ok_or(Error::NullArgument { argument: "role" })?)?;
+    let model = lock_owned(required(model, "model")?)?;
+    let role = existing_role(required(role, "role")?)?;
     let caller = current_role();
     if !can_become(caller, role) {
         let name = role_name(role).unwrap_or_default();

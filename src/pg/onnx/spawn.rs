@@ -12,7 +12,7 @@ use super::place::{EMPTY, SLOTS, make_directory};
 use super::wait::library_directory;
 use crate::onnx::wire::slots::SLOTS_BYTES;
 use crate::onnx::wire::{ErrorKind, Sha256};
-use crate::pg::guc::OnnxSettings;
+use crate::pg::sys::guc::OnnxSettings;
 
 /// The process and the pipe on which it says that it is ready, whose end means its own.
 pub(super) struct Process {

@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::pg::guc;
+use crate::pg::sys::guc;
 
 #[pg_extern]
 fn providers() -> TableIterator<

@@ -22,7 +22,7 @@ use super::spawn::{Heard, Process, spawn};
 use super::wait::{For, is_binary_upgrade, reload_configuration, wait};
 use crate::onnx::wire::slots::Blame;
 use crate::onnx::wire::{ErrorKind, Response, Sha256, slots};
-use crate::pg::guc::{OnnxSettings, onnx_settings};
+use crate::pg::sys::guc::{OnnxSettings, onnx_settings};
 
 pub(super) const LIBRARY: &str = "pg_persona";
 pub(super) const ENTRY: &str = "persona_onnx_supervisor";

@@ -5,6 +5,7 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 use crate::algo::recommend::Error;
 use crate::algo::stop::Stopped;
 use crate::pg::error::{self, Report, report};
+use crate::pg::types::options::invalid;
 
 impl From<Error> for Report {
     fn from(error: Error) -> Self {
@@ -37,12 +38,7 @@ impl From<Error> for Report {
             }
             Error::TooManyRows { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
                 .set_hint("Group the source by user and item first."),
-            Error::InvalidParameter { name, value, expected } => error::Error::InvalidOption {
-                option: name.to_owned(),
-                value: value.to_string(),
-                valid: expected.to_owned(),
-            }
-            .into(),
+            Error::InvalidParameter { name, value, expected } => invalid(name, value, expected),
             Error::NoTimes => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Name a time_column."),
             Error::NoSimilarItems { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)

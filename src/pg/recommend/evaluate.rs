@@ -10,8 +10,8 @@ use super::{places, required};
 use crate::algo::recommend::evaluate;
 use crate::pg::error::Report;
 use crate::pg::models::registry::{Privilege, current};
-use crate::pg::progress::Progress;
-use crate::pg::threads;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
 
 /// Columns that are not named are those of the fit.
 #[pg_extern]

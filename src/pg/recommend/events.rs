@@ -7,13 +7,13 @@ use crate::algo::frame::Frame;
 use crate::algo::key::Form;
 use crate::algo::recommend::{self, Error, Interactions};
 use crate::algo::stop::Watch;
-use crate::pg::datum::type_name;
 use crate::pg::error::{Report, report};
-use crate::pg::ingest::{Others, Request, Role, Work, ingest_for};
-use crate::pg::key::{folded_words, unite};
-use crate::pg::progress::Progress;
-use crate::pg::query::spi_failed;
-use crate::pg::security::with_catalog_names;
+use crate::pg::rows::ingest::{Others, Request, Role, Work, ingest_for};
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::query::spi_failed;
+use crate::pg::sys::security::with_catalog_names;
+use crate::pg::types::datum::type_name;
+use crate::pg::types::key::{folded_words, unite};
 
 /// The names of the columns of a source.
 pub(super) struct Names<'a> {

@@ -10,15 +10,15 @@ use super::{places, required};
 use crate::algo::memory;
 use crate::algo::recommend::{Pages, Recommendation};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::guc;
 use crate::pg::models::publish::table::{self, Column, Output, Stamp, Written};
 use crate::pg::models::publish::target;
 use crate::pg::models::publish::{self, Publication};
 use crate::pg::models::registry::{self, Model, Privilege, Version, current};
-use crate::pg::names::written_type;
-use crate::pg::progress::Progress;
-use crate::pg::security::{current_role, refuse_read_only};
-use crate::pg::threads;
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::security::{current_role, refuse_read_only};
+use crate::pg::sys::threads;
+use crate::pg::types::names::written_type;
 
 #[pg_extern]
 fn recommend_all(

@@ -2,21 +2,25 @@
 
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::events::{Names, WORK, read};
-use super::required;
-use super::served::{Served, payload};
-use crate::algo::declared::{self, Settings};
+use crate::algo::declared::Settings;
 use crate::algo::memory;
-use crate::algo::recommend::{self, Evaluation, Interactions, Method, Params, Split, Stratum};
+use crate::algo::recommend::{
+    self, Evaluation, Interactions, Method, Params, Recommender, Split, Stratum, ValidParams,
+};
 use crate::pg::error::{Error, Report};
-use crate::pg::guc;
+use crate::pg::fitting::{Chosen, Done, Filed, Fitting, Run, run, stored};
+use crate::pg::kind::Kind;
 use crate::pg::models::publish;
-use crate::pg::models::registry::{self, Filing, NewVersion, Stored, Version};
-use crate::pg::options::{self, Json};
-use crate::pg::progress::Progress;
-use crate::pg::threads;
+use crate::pg::models::registry::{Filing, Stored, Version};
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
+use crate::pg::types::options::{Json, required, within};
+
+use super::events::{Events, Names, WORK, read};
+use super::served::{Served, payload};
 
 /// Places measured by a fit: the names of its result columns say so.
 const MEASURED: usize = 10;
@@ -59,32 +63,30 @@ fn fit_recommender(
     >,
     Report,
 > {
-    let algorithm =
-        options::algorithm(required(algorithm, "algorithm")?, &recommend::algorithms())?;
-    let settings = required(parameters, "parameters")?.settings("parameters", algorithm)?;
+    let (chosen, settings) = Chosen::of(algorithm, parameters, &recommend::algorithms())?;
     let arguments = Arguments {
         user_column: required(user_column, "user_column")?.to_owned(),
         item_column: required(item_column, "item_column")?.to_owned(),
         weight_column: weight_column.map(str::to_owned),
         time_column: time_column.map(str::to_owned),
-        algorithm: algorithm.name.to_owned(),
-        parameters: settings.to_json(),
+        chosen,
         holdout: required(holdout, "holdout")?,
         seed: required(seed, "seed")?,
         refit_on_all: required(refit_on_all, "refit_on_all")?,
     };
     let filing = Filing::of(activate, publish, keep_versions)?;
     let (model, source) = (required(model, "model")?, required(source, "source")?);
-    let fitted = fit(model, source, &arguments, &settings, filing)?;
-    if filing.publishes() {
-        publish::follow(&fitted.version, None, None)?;
-    }
-    let quality = fitted.evaluation.and_then(|evaluation| evaluation.quality);
-    Ok(TableIterator::once((
-        fitted.version.version,
-        fitted.n_users as i64,
-        fitted.n_items as i64,
-        fitted.n_events as i64,
+    let mut fit = RecommenderFit::of(arguments, settings)?;
+    let Done { version, learnt, progress, .. } =
+        run(&mut fit, &Run::new("fit_recommender", model, source, filing))?;
+    drop(progress);
+    let Learnt { events, recommender, evaluation } = learnt;
+    let quality = evaluation.and_then(|evaluation| evaluation.quality);
+    let row = (
+        version.version,
+        recommender.n_users() as i64,
+        recommender.n_items() as i64,
+        events.frame.n_rows as i64,
         quality.map_or(0, |quality| quality.n_users as i64),
         quality.map(|quality| quality.ndcg),
         quality.map(|quality| quality.precision),
@@ -92,25 +94,27 @@ fn fit_recommender(
         quality.map(|quality| quality.map),
         quality.map(|quality| quality.coverage),
         quality.map(|quality| quality.popular_ndcg),
-        fitted.evaluation.map_or(0, |evaluation| evaluation.n_unknown_users as i64),
-        arguments.refit_on_all,
-    )))
+        evaluation.map_or(0, |evaluation| evaluation.n_unknown_users as i64),
+        fit.arguments.refit_on_all,
+    );
+    // Tables are written with the memory of what was read.
+    drop((events, recommender));
+    if filing.publishes() {
+        publish::follow(&version, None, None)?;
+    }
+    Ok(TableIterator::once(row))
 }
 
 /// Fits the model again as its arguments in the registry say; the new version is active.
 pub(super) fn fit_again(
     live: &Version,
     source: &str,
-    parameters: &serde_json::Value,
+    parameters: &Value,
 ) -> Result<Version, Report> {
-    let corrupt = |why: String| {
-        let why = format!("its parameters are not those of a fit ({why})");
-        Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
-    };
-    let arguments =
-        Arguments::deserialize(parameters).map_err(|error| corrupt(error.to_string()))?;
-    let settings = arguments.settings().map_err(corrupt)?;
-    Ok(fit(&live.name, source, &arguments, &settings, Filing::REFIT)?.version)
+    let arguments: Arguments = stored(live, parameters)?;
+    let settings = arguments.chosen.settings(live, &recommend::algorithms())?;
+    let mut fit = RecommenderFit::of(arguments, settings)?;
+    run(&mut fit, &Run::again(live, source)).map(|done| done.version)
 }
 
 /// The arguments by which a fit is run again, under their names in SQL.
@@ -122,85 +126,85 @@ struct Arguments {
     weight_column: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_column: Option<String>,
-    algorithm: String,
-    /// Of the algorithm, all of them.
-    parameters: serde_json::Map<String, serde_json::Value>,
+    #[serde(flatten)]
+    chosen: Chosen,
     holdout: f64,
     seed: i64,
     refit_on_all: bool,
 }
 
 impl Arguments {
-    /// The algorithm's parameters as they were stored, or why they are none.
-    fn settings(&self) -> Result<Settings, String> {
-        let algorithm = declared::named(&self.algorithm, &recommend::algorithms())
-            .map_err(|_| format!("algorithm \"{}\" is not known", self.algorithm))?;
-        algorithm.stored(&self.parameters).map_err(|error| error.to_string())
+    fn names(&self) -> Names<'_> {
+        Names {
+            user: &self.user_column,
+            item: &self.item_column,
+            weight: self.weight_column.as_deref(),
+            time: self.time_column.as_deref(),
+        }
     }
 }
 
-struct Fitted {
-    version: Version,
-    n_users: usize,
-    n_items: usize,
-    n_events: usize,
+struct RecommenderFit {
+    arguments: Arguments,
+    algorithm: &'static str,
+    params: ValidParams,
+}
+
+impl RecommenderFit {
+    fn of(arguments: Arguments, settings: Settings) -> Result<Self, Report> {
+        let has_times = arguments.time_column.is_some();
+        let params = Params {
+            method: Method::try_from(&settings)?,
+            holdout: split_of(arguments.holdout, arguments.seed, has_times)?,
+            refit_on_all: arguments.refit_on_all,
+            k: MEASURED,
+        };
+        Ok(Self { arguments, algorithm: settings.algorithm().name, params: params.check()? })
+    }
+}
+
+struct Learnt {
+    events: Events,
+    recommender: Recommender,
     evaluation: Option<Evaluation>,
 }
 
-fn fit(
-    model: &str,
-    source: &str,
-    arguments: &Arguments,
-    settings: &Settings,
-    filing: Filing,
-) -> Result<Fitted, Report> {
-    let names = Names {
-        user: &arguments.user_column,
-        item: &arguments.item_column,
-        weight: arguments.weight_column.as_deref(),
-        time: arguments.time_column.as_deref(),
-    };
-    let method = Method::try_from(settings)?;
-    let params = Params {
-        method,
-        holdout: split_of(arguments.holdout, arguments.seed, names.time.is_some())?,
-        refit_on_all: arguments.refit_on_all,
-        k: MEASURED,
-    }
-    .check()?;
+impl Fitting for RecommenderFit {
+    const KIND: Kind = Served::KIND;
+    type Read = Events;
+    type Learnt = Learnt;
 
-    registry::lock_for_fit(model, Served::KIND)?;
-    let mut progress = Progress::start("fit_recommender", model);
-    let events = read(source, &names, &mut progress)?;
-    progress.phase("fitting");
-    let last_share = Some(arguments.holdout).filter(|share| *share > 0.0);
-    let interactions =
-        threads::run(&progress, |watch| events.interactions(&names, last_share, watch))??;
-    check_memory(&interactions, events.frame.n_rows, &method)?;
-    let (recommender, evaluation) =
-        threads::run(&progress, |watch| recommend::fit(&interactions, &params, watch))??;
-
-    if let Some(Evaluation { quality: None, n_unknown_users }) = evaluation {
-        notice!("the holdout measures nothing: {}", unmeasured(&interactions, n_unknown_users));
+    fn read(&self, run: &Run, progress: &mut Progress) -> Result<Events, Report> {
+        read(run.source, &self.arguments.names(), progress)
     }
 
-    progress.phase("storing");
-    let used = [Some(names.user), Some(names.item), names.weight, names.time];
-    let version = registry::store(&NewVersion {
-        model,
-        kind: Served::KIND,
-        algorithm: settings.algorithm().name,
-        payload: &payload(&events.columns, &recommender)?,
-        n_rows: events.frame.n_rows,
-        features: used.into_iter().flatten().map(str::to_owned).collect(),
-        parameters: json!(arguments),
-        metrics: metrics(&recommender, evaluation),
-        source: Some(source),
-        filing,
-    })?;
-    let (n_users, n_items) = (recommender.n_users(), recommender.n_items());
-    let n_events = events.frame.n_rows;
-    Ok(Fitted { version, n_users, n_items, n_events, evaluation })
+    fn learn(&mut self, events: Events, progress: &mut Progress) -> Result<Learnt, Report> {
+        let names = self.arguments.names();
+        let last_share = Some(self.arguments.holdout).filter(|share| *share > 0.0);
+        let interactions =
+            threads::run(progress, |watch| events.interactions(&names, last_share, watch))??;
+        check_memory(&interactions, events.frame.n_rows, &self.params.get().method)?;
+        let (recommender, evaluation) =
+            threads::run(progress, |watch| recommend::fit(&interactions, &self.params, watch))??;
+        if let Some(Evaluation { quality: None, n_unknown_users }) = evaluation {
+            notice!("the holdout measures nothing: {}", unmeasured(&interactions, n_unknown_users));
+        }
+        Ok(Learnt { events, recommender, evaluation })
+    }
+
+    fn filed(&self, learnt: &Learnt) -> Result<Filed, Report> {
+        let Learnt { events, recommender, evaluation } = learnt;
+        let Names { user, item, weight, time } = self.arguments.names();
+        let used = [Some(user), Some(item), weight, time];
+        Ok(Filed {
+            algorithm: self.algorithm,
+            payload: payload(&events.columns, recommender)?,
+            n_rows: events.frame.n_rows,
+            features: used.into_iter().flatten().map(str::to_owned).collect(),
+            parameters: json!(self.arguments),
+            metrics: metrics(recommender, *evaluation),
+        })
+    }
 }
 
 /// Why no user could be measured.
@@ -217,14 +221,7 @@ fn unmeasured(interactions: &Interactions, n_unknown_users: usize) -> &'static s
 
 /// With times the last are held out, as a recommender meets them: it knows nothing of the future.
 fn split_of(share: f64, seed: i64, has_times: bool) -> Result<Option<Split>, Report> {
-    if !(0.0..1.0).contains(&share) {
-        return Err(Error::InvalidOption {
-            option: "holdout".to_owned(),
-            value: share.to_string(),
-            valid: "at least 0 (no holdout) and less than 1".to_owned(),
-        }
-        .into());
-    }
+    within("holdout", share, 0.0..1.0, "at least 0 (no holdout) and less than 1")?;
     Ok((share > 0.0).then_some(if has_times {
         Split::LastByTime { share }
     } else {
@@ -248,10 +245,7 @@ fn check_memory(
     Ok(memory::probe(room.kept.saturating_add(more))?)
 }
 
-fn metrics(
-    recommender: &recommend::Recommender,
-    evaluation: Option<Evaluation>,
-) -> serde_json::Value {
+fn metrics(recommender: &Recommender, evaluation: Option<Evaluation>) -> Value {
     let mut metrics = json!({
         "n_users": recommender.n_users(),
         "n_items": recommender.n_items(),

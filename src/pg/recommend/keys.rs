@@ -1,9 +1,9 @@
 //! Keys as SQL gives and takes them: bigint or text, over a model whose keys are whole numbers or text.
 
 use crate::algo::recommend::Keys;
-use crate::pg::bulk::RowWriter;
 use crate::pg::error::Report;
-use crate::pg::key::canonical;
+use crate::pg::rows::bulk::RowWriter;
+use crate::pg::types::key::canonical;
 
 use super::served::KeyColumn;
 
@@ -47,7 +47,7 @@ impl Key for String {
     }
 
     fn read(keys: &Keys, code: u32) -> Self {
-        keys.label(code)
+        keys.text(code)
     }
 }
 

@@ -15,24 +15,13 @@ mod served;
 
 pub(crate) use family::Family;
 
-use super::error::{Error, Report};
+use super::error::Report;
+use super::types::options::{required, within};
 
 /// The most places of a page.
 const MAX_PLACES: i32 = 10_000;
 
-fn required<T>(value: Option<T>, argument: &'static str) -> Result<T, Report> {
-    value.ok_or_else(|| Error::NullArgument { argument }.into())
-}
-
 fn places(n: Option<i32>, argument: &'static str) -> Result<usize, Report> {
-    let n = required(n, argument)?;
-    if (1..=MAX_PLACES).contains(&n) {
-        return Ok(n as usize);
-    }
-    Err(Error::InvalidOption {
-        option: argument.to_owned(),
-        value: n.to_string(),
-        valid: format!("1 to {MAX_PLACES}"),
-    }
-    .into())
+    let (n, valid) = (required(n, argument)?, format!("1 to {MAX_PLACES}"));
+    within(argument, n, 1..=MAX_PLACES, &valid).map(|n| n as usize)
 }

@@ -12,7 +12,7 @@ use crate::algo::recommend::{Error, Recommendation};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{Privilege, current};
-use crate::pg::threads;
+use crate::pg::sys::threads;
 
 #[pg_extern]
 fn recommend_bigint(

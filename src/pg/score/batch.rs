@@ -8,8 +8,8 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::record::{Binding, Record};
-use crate::pg::window::{Partition, Records};
+use crate::pg::rows::window::{Partition, Records};
+use crate::pg::types::record::{Binding, Record};
 
 use super::onnx::{Asked, Imported};
 use super::scoring::{By, finite};

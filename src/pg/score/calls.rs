@@ -6,16 +6,15 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::pg::call_site::CallSite;
-use crate::pg::datum::varlena_bytes;
 use crate::pg::error::{Error, Report};
-use crate::pg::raw::{self, argument};
-use crate::pg::record::Record;
-use crate::pg::window::Partition;
+use crate::pg::rows::window::Partition;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{self, argument, bytes_of};
+use crate::pg::types::record::Record;
 
 use super::batch::Ahead;
-use super::required;
 use super::scoring::Site;
+use crate::pg::types::options::required;
 
 raw::declare! {
     persona_score, pg_finfo_persona_score;
@@ -80,7 +79,7 @@ fn predict(
 unsafe fn model_name<'a>(datum: Option<Datum>) -> Result<&'a str, Report> {
     let Some(datum) = datum else { return Err(Error::NullArgument { argument: "model" }.into()) };
     // SAFETY: by the caller's promise; what is detoasted lives in the calling context, as long as the call.
-    let bytes = unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) };
+    let bytes = unsafe { bytes_of(datum) };
     std::str::from_utf8(bytes).map_err(|_| Error::InvalidText { column: "model".to_owned() }.into())
 }
 

@@ -11,21 +11,21 @@ use crate::algo::memory;
 use crate::algo::metrics::classification;
 use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
 use crate::onnx::bind::Takes;
-use crate::pg::datum::plain_floats;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::guc;
-use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::models::registry::{self, Privilege, Version};
-use crate::pg::progress::Progress;
-use crate::pg::raw::{self, Tagged, argument};
-use crate::pg::threads;
+use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::raw::{self, Tagged, argument};
+use crate::pg::sys::threads;
+use crate::pg::types::datum::plain_floats;
 
-use super::fit::name_classes;
+use super::data::name_classes;
 use super::holdout;
 use super::native::Native;
 use super::onnx::Imported;
-use super::required;
 use super::scoring::Scoring;
+use crate::pg::types::options::required;
 
 #[pg_extern]
 fn evaluate(

@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 
 use crate::algo::memory;
 use crate::onnx::{bind, export, scan};
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
+use crate::pg::fitting::names;
 use crate::pg::models::publish;
-use crate::pg::models::registry::{self, Filing, LoadError, NewVersion, Privilege, Stored};
+use crate::pg::models::registry::{self, Filing, NewVersion, Privilege, Stored};
 use crate::pg::onnx as process;
-use crate::pg::query::spi_failed;
-use crate::pg::security::with_catalog_names;
-use crate::pg::value::Names;
+use crate::pg::sys::query::spi_failed;
+use crate::pg::sys::security::with_catalog_names;
+use crate::pg::types::value::Names;
 
-use super::fit::names;
-use super::required;
 use super::scoring::{ONNX, Scoring, scorer};
+use crate::pg::types::options::required;
 
 /// A bytea is in memory several times on its way; a large object comes in pieces.
 const LARGEST_BYTEA: usize = 256 << 20;
@@ -196,12 +196,7 @@ fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
         }
         return Ok(bytes);
     }
-    let scorer = scorer(&version).map_err(|error| match error {
-        LoadError::Other(report) => report,
-        LoadError::Corrupt(why) => {
-            Error::CorruptModel { name: version.name.clone(), version: version.version, why }.into()
-        }
-    })?;
+    let scorer = scorer(&version).map_err(|error| error.of(&version))?;
     // Weights and levels are copied into each of the messages that they lie in.
     memory::probe_decoding(scorer.width().saturating_mul(size_of::<f64>()))?;
     Ok(export::export(&scorer)?.onnx)

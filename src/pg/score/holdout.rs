@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 
 use crate::algo::memory;
 use crate::algo::score::{Fit, Holdout, Seen};
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
 use crate::pg::models::registry::evidence::{self, Evidence};
 use crate::pg::models::registry::{self, Privilege, Stored, Version, encode};
 
-use super::required;
 use super::scoring::Scoring;
+use crate::pg::types::options::required;
 
 #[pg_extern]
 fn holdout_scores(
@@ -34,7 +34,7 @@ fn holdout_scores(
         .set_detail("It was imported, or was fitted without holding rows out."));
     };
     if !holdout.is_whole() {
-        return Err(corrupt(&version, "its holdout scores do not fit together"));
+        return Err(version.corrupt("its holdout scores do not fit together"));
     }
     Ok(TableIterator::new(holdout.labels.into_iter().zip(holdout.scores)))
 }
@@ -56,11 +56,6 @@ fn read<T: DeserializeOwned>(version: &Version, what: Evidence) -> Result<Option
     memory::probe_decoding(bytes.len())?;
     match postcard::from_bytes(&bytes) {
         Ok(found) => Ok(Some(found)),
-        Err(error) => Err(corrupt(version, &error.to_string())),
+        Err(error) => Err(version.corrupt(error.to_string())),
     }
-}
-
-fn corrupt(version: &Version, why: &str) -> Report {
-    let (name, why) = (version.name.clone(), why.to_owned());
-    Error::CorruptModel { name, version: version.version, why }.into()
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod calls;
+mod data;
 mod error;
 mod evaluate;
 mod family;
@@ -14,9 +15,3 @@ mod outputs;
 mod scoring;
 
 pub(crate) use family::Family;
-
-use super::error::{Error, Report};
-
-fn required<T>(value: Option<T>, argument: &'static str) -> Result<T, Report> {
-    value.ok_or_else(|| Error::NullArgument { argument }.into())
-}

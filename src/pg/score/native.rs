@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::algo::score::{Cell, Kind, Prepared, Row, Scorer};
 use crate::pg::error::Report;
-use crate::pg::record::{self, Binding, Record, Wanted};
+use crate::pg::types::record::{self, Binding, Record, Wanted};
 
 pub(super) struct Native {
     pub(super) scorer: Scorer,

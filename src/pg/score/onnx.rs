@@ -11,7 +11,7 @@ use crate::onnx::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry::{self, Version};
 use crate::pg::onnx as process;
-use crate::pg::record::{Binding, Cell, Record, Wanted};
+use crate::pg::types::record::{Binding, Cell, Record, Wanted};
 
 use super::outputs::{class_name, column_of, json_at, last_class, width, wrong_output};
 
@@ -52,12 +52,8 @@ pub(super) struct Gathered {
 impl Imported {
     pub(super) fn of(version: &Version) -> Result<Self, Report> {
         let mut parameters = registry::parameters(version)?;
-        let bound: Bound =
-            serde_json::from_value(parameters["binding"].take()).map_err(|error| {
-                let why = format!("its binding cannot be read ({error})");
-                let (name, version) = (version.name.clone(), version.version);
-                Report::from(Error::CorruptModel { name, version, why })
-            })?;
+        let bound: Bound = serde_json::from_value(parameters["binding"].take())
+            .map_err(|error| version.corrupt(format!("its binding cannot be read ({error})")))?;
         let inputs = bound.inputs.iter().enumerate();
         let input_of = inputs.flat_map(|(i, input)| input.columns.iter().map(move |_| i)).collect();
         let names_if_all = |wanted| {

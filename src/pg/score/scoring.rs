@@ -5,7 +5,7 @@ use crate::algo::score::Scorer;
 use crate::pg::error::Report;
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{self, Found, LoadError, Stored, Version};
-use crate::pg::record::{Binding, Record};
+use crate::pg::types::record::{Binding, Record};
 
 use super::native::Native;
 use super::onnx::Imported;

@@ -16,16 +16,16 @@ use crate::algo::segment::{
     self, Features, Metric, Ordered, Params, RowWeights, Scaling, Seeding, Weighted, Without,
     order_by_content,
 };
-use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::gathered::{self, State};
-use crate::pg::guc;
-use crate::pg::ingest::Work;
-use crate::pg::options::Given;
-use crate::pg::progress::Progress;
-use crate::pg::raw;
-use crate::pg::threads::Pool;
-use crate::pg::value::Value;
+use crate::pg::rows::gathered::{self, State};
+use crate::pg::rows::ingest::Work;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::raw;
+use crate::pg::sys::threads::Pool;
+use crate::pg::types::options::Given;
+use crate::pg::types::value::Value;
 
 use super::data::WORK;
 

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::algo::segment::{Metric, Params, SILHOUETTE_ROWS, Scaling, Seeding};
 use crate::algo::store::Place;
-use crate::pg::error::{Error, Report};
-use crate::pg::options::{Given, Json};
-use crate::pg::value::Names;
+use crate::pg::error::Report;
+use crate::pg::types::options::{Given, Json};
 
 pub(super) const SCALINGS: [(&str, Scaling); 2] = Scaling::ALL;
 pub(super) const METRICS: [(&str, Metric); 2] = Metric::ALL;
@@ -79,18 +78,4 @@ pub(super) fn parse_weights(weights: Json) -> Result<BTreeMap<String, f64>, Repo
         }
     };
     weights.entries("weights", valid)?.into_iter().map(weight).collect()
-}
-
-pub(super) fn feature_names(Names(features): Names) -> Result<Vec<String>, Report> {
-    let names: Option<Vec<String>> = features.into_iter().collect();
-    let names = names.ok_or(Error::NullArgument { argument: "features" })?;
-    if names.is_empty() {
-        return Err(Error::NoFeatures.into());
-    }
-    for (idx, name) in names.iter().enumerate() {
-        if names[..idx].contains(name) {
-            return Err(Error::DuplicateColumn { column: name.clone() }.into());
-        }
-    }
-    Ok(names)
 }

@@ -9,14 +9,15 @@ use crate::algo::segment::{
     order_by_content,
 };
 use crate::algo::stop::Watch;
-use crate::pg::error::{Error, Report, report};
-use crate::pg::ingest::{Ingested, Others, Request, Role, ingest_for};
-use crate::pg::options::{Json, one_of};
-use crate::pg::progress::Progress;
-use crate::pg::threads;
-use crate::pg::value::Names;
+use crate::pg::error::{Report, report};
+use crate::pg::fitting::columns;
+use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest_for};
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
+use crate::pg::types::options::{Json, one_of, required, within};
+use crate::pg::types::value::Names;
 
-use super::arguments::{METRICS, SCALINGS, feature_names, parse_weights};
+use super::arguments::{METRICS, SCALINGS, parse_weights};
 use super::data::{dimensions, order_by_key, row_weights, work};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
@@ -61,31 +62,20 @@ fn choose_k(
     >,
     Report,
 > {
-    let missing = |argument| Report::from(Error::NullArgument { argument });
-    let source = source.ok_or_else(|| missing("source"))?;
-    let range = checked_range(
-        k_min.ok_or_else(|| missing("k_min"))?.into(),
-        k_max.ok_or_else(|| missing("k_max"))?.into(),
-    )?;
-    let features = features.map(feature_names).transpose()?;
-    let criterion =
-        one_of("criterion", criterion.ok_or_else(|| missing("criterion"))?, &Criterion::ALL)?;
+    let source = required(source, "source")?;
+    let range = checked_range(required(k_min, "k_min")?.into(), required(k_max, "k_max")?.into())?;
+    let features = features.map(columns).transpose()?;
+    let criterion = one_of("criterion", required(criterion, "criterion")?, &Criterion::ALL)?;
     let params = Params {
-        scaling: one_of("scaling", scaling.ok_or_else(|| missing("scaling"))?, &SCALINGS)?,
-        seed: seed.ok_or_else(|| missing("seed"))?,
-        metric: one_of("metric", metric.ok_or_else(|| missing("metric"))?, &METRICS)?,
-        seeding: one_of("seeding", seeding.ok_or_else(|| missing("seeding"))?, &Seeding::ALL)?,
+        scaling: one_of("scaling", required(scaling, "scaling")?, &SCALINGS)?,
+        seed: required(seed, "seed")?,
+        metric: one_of("metric", required(metric, "metric")?, &METRICS)?,
+        seeding: one_of("seeding", required(seeding, "seeding")?, &Seeding::ALL)?,
         ..Params::new(*range.start())
     };
-    params.check(1, 1)?;
-    let sample_rows = sample_rows.ok_or_else(|| missing("sample_rows"))?;
-    let n_sample = usize::try_from(sample_rows).ok().filter(|&n| n > 0).ok_or_else(|| {
-        Report::from(Error::InvalidOption {
-            option: "sample_rows".into(),
-            value: sample_rows.to_string(),
-            valid: "a whole number from 1".into(),
-        })
-    })?;
+    params.check_alone()?;
+    let sample_rows = required(sample_rows, "sample_rows")?;
+    let n_sample = within("sample_rows", sample_rows, 1.., "a whole number from 1")? as usize;
     let mut progress = Progress::start("choose_k", "");
     let mut wanted: Vec<_> = key.map(|name| (name, Role::Key)).into_iter().collect();
     wanted.extend(weight_column.map(|name| (name, Role::Weight)));
@@ -154,7 +144,7 @@ pub(super) fn pick(candidates: &[Candidate], n_rows: usize) -> Result<i64, segme
 
 fn checked_range(k_min: i64, k_max: i64) -> Result<RangeInclusive<i64>, Report> {
     for k in [k_min, k_max] {
-        Params::new(k).check(1, 1)?;
+        Params::new(k).check_alone()?;
     }
     if k_min > k_max || k_max - k_min >= MOST_FITS {
         return Err(report(

@@ -14,14 +14,14 @@ use crate::algo::segment::{
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
-use crate::pg::ingest::{
+use crate::pg::models::publish::is_twice;
+use crate::pg::rows::ingest::{
     Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
 };
-use crate::pg::key::folded_words;
-use crate::pg::models::publish::is_twice;
-use crate::pg::names::base_of;
-use crate::pg::progress::Progress;
-use crate::pg::{temporary, threads};
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::{temporary, threads};
+use crate::pg::types::key::folded_words;
+use crate::pg::types::names::base_of;
 
 use super::arguments::{Arguments, Storage};
 use super::choose;

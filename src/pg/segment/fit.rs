@@ -1,31 +1,35 @@
 //! `fit_segments`: from a source to a version of a model, to rows, and to a table of labels. Also the fit of a refit.
 
+use std::rc::Rc;
+
 use pgrx::prelude::*;
+use serde_json::{Value, json};
 
 use crate::algo::memory;
-use crate::algo::segment::{self, Fit, KMeans, Ordered, Seeding};
+use crate::algo::segment::params::KMEANS;
+use crate::algo::segment::{self, Fit, Ordered, Seeding};
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
-use crate::pg::error::{Error, Report, report};
-use crate::pg::guc;
+use crate::pg::error::{Report, report};
+use crate::pg::fitting::{Done, Filed, Fitting, Run, columns, run, stored};
+use crate::pg::kind::Kind;
 use crate::pg::models::family::Fresh;
 use crate::pg::models::publish;
 use crate::pg::models::publish::table::{self, Stamp};
 use crate::pg::models::publish::target;
-use crate::pg::models::registry::{self, Filing, NewVersion, Version};
-use crate::pg::options::{Json, one_of};
-use crate::pg::progress::Progress;
-use crate::pg::threads;
-use crate::pg::value::Names;
+use crate::pg::models::registry::{self, Filing, Version};
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
+use crate::pg::types::options::{Json, one_of, required};
+use crate::pg::types::value::Names;
 
-use super::arguments::{Arguments, METRICS, SCALINGS, STORAGES, feature_names, parse_weights};
+use super::arguments::{Arguments, METRICS, SCALINGS, STORAGES, parse_weights};
 use super::choose;
 use super::data::{Data, Failure, read};
 use super::labels::Labelled;
 use super::model::{self, Described, KIND, Segments};
 use super::names::{self, Known};
-
-const ALGORITHM: &str = "kmeans";
 
 #[pg_extern]
 #[allow(
@@ -64,23 +68,6 @@ fn fit_segments(
     >,
     Report,
 > {
-    let missing = |argument| Report::from(Error::NullArgument { argument });
-    let model = model.ok_or_else(|| missing("model"))?;
-    let source = source.ok_or_else(|| missing("source"))?;
-    let mut arguments = Arguments {
-        key: key.ok_or_else(|| missing("key"))?.to_owned(),
-        k: k.map_or(*choose::RANGE.start(), i64::from),
-        features: features.map(feature_names).transpose()?,
-        scaling: one_of("scaling", scaling.ok_or_else(|| missing("scaling"))?, &SCALINGS)?,
-        seed: seed.ok_or_else(|| missing("seed"))?,
-        max_iterations: max_iterations.ok_or_else(|| missing("max_iterations"))?.into(),
-        n_init: n_init.ok_or_else(|| missing("n_init"))?.into(),
-        weights: weights.map(parse_weights).transpose()?.unwrap_or_default(),
-        storage: one_of("storage", storage.ok_or_else(|| missing("storage"))?, &STORAGES)?,
-        metric: one_of("metric", metric.ok_or_else(|| missing("metric"))?, &METRICS)?,
-        seeding: one_of("seeding", seeding.ok_or_else(|| missing("seeding"))?, &Seeding::ALL)?,
-        weight_column: weight_column.map(str::to_owned),
-    };
     let filing = Filing::of(activate, publish, keep_versions)?;
     if save_to.is_some() && !filing.activate {
         return Err(report(
@@ -89,24 +76,30 @@ fn fit_segments(
         )
         .set_hint("A table shows the active version: activate this one later and publish it."));
     }
-    arguments.params(&Place::Memory).check(1, 1)?;
-    let before = registry::lock_for_fit(model, KIND)?;
-    let before = registry::fresh(|| before.map_or(Ok(None), |before| before.active()))?;
-    if let Some(target) = save_to {
-        target::must_be_own(model, target)?;
+    let (model, source) = (required(model, "model")?, required(source, "source")?);
+    let arguments = Arguments {
+        key: required(key, "key")?.to_owned(),
+        k: k.map_or(*choose::RANGE.start(), i64::from),
+        features: features.map(columns).transpose()?,
+        scaling: one_of("scaling", required(scaling, "scaling")?, &SCALINGS)?,
+        seed: required(seed, "seed")?,
+        max_iterations: required(max_iterations, "max_iterations")?.into(),
+        n_init: required(n_init, "n_init")?.into(),
+        weights: weights.map(parse_weights).transpose()?.unwrap_or_default(),
+        storage: one_of("storage", required(storage, "storage")?, &STORAGES)?,
+        metric: one_of("metric", required(metric, "metric")?, &METRICS)?,
+        seeding: one_of("seeding", required(seeding, "seeding")?, &Seeding::ALL)?,
+        weight_column: weight_column.map(str::to_owned),
+    };
+    arguments.params(&Place::Memory).check_alone()?;
+    let mut fit = SegmentFit { arguments, chooses_k: k.is_none(), save_to, earlier: None };
+    let done = run(&mut fit, &Run::new("fit_segments", model, source, filing))?;
+    let Done { version, learnt, replaced, mut progress } = done;
+    if let Some(replaced) = replaced {
+        registry::fresh(|| names::carry(&replaced, &version))?;
     }
-    let mut progress = Progress::start("fit_segments", model);
-    let data = read(source, &arguments, &mut progress)?;
-    if k.is_none() {
-        arguments.k = data.choose_k(&arguments, &mut progress)?;
-    }
-    let fitted = fit(&data, &arguments, save_to.is_some(), None, &mut progress)?;
-    let version = store(model, source, arguments, &data, &fitted.fit, filing, None)?;
-    if let Some(before) = before {
-        registry::fresh(|| names::carry(&before, &version))?;
-    }
-    let described = registry::fresh(|| model::describe(&version, &fitted.fit.model))?;
-    let rows = fitted.labelled(data, &described)?;
+    let described = registry::fresh(|| model::describe(&version, &learnt.fit.model))?;
+    let rows = learnt.labelled(&described)?;
     if let Some(target) = save_to {
         progress.phase("writing");
         let stamp = Stamp::of(&version);
@@ -122,113 +115,110 @@ fn fit_segments(
 }
 
 /// Fits a model again, from its live version: warm, with each segment's number kept. The caller holds the model's lock.
-pub(super) fn fit_again(
-    live: &Version,
-    source: &str,
-    parameters: &serde_json::Value,
-) -> Result<Fresh, Report> {
-    let corrupt = |why: String| {
-        Report::from(Error::CorruptModel { name: live.name.clone(), version: live.version, why })
-    };
-    let arguments: Arguments =
-        serde_json::from_value(parameters.clone()).map_err(|error| corrupt(error.to_string()))?;
-    let earlier = registry::load::<Segments>(live)?;
-    let mut progress = Progress::start("refit", &live.name);
-    let data = read(source, &arguments, &mut progress)?;
-    let fitted = fit(&data, &arguments, false, Some(&earlier.model), &mut progress)?;
-    let mut known = Known::of(live)?;
-    // Words may name a level that is gone, where the features are others.
-    let is_same = earlier.model.features == fitted.fit.model.features;
-    known.labels = is_same.then(|| model::words(&known, &earlier.model));
-    let version =
-        store(&live.name, source, arguments, &data, &fitted.fit, Filing::REFIT, Some(known))?;
-    let described = registry::fresh(|| model::describe(&version, &fitted.fit.model))?;
-    let answers = fitted.labelled(data, &described)?;
+pub(super) fn fit_again(live: &Version, source: &str, parameters: &Value) -> Result<Fresh, Report> {
+    let arguments = stored(live, parameters)?;
+    let earlier = Some((registry::load::<Segments>(live)?, Known::of(live)?));
+    let mut fit = SegmentFit { arguments, chooses_k: false, save_to: None, earlier };
+    let Done { version, learnt, .. } = run(&mut fit, &Run::again(live, source))?;
+    let described = registry::fresh(|| model::describe(&version, &learnt.fit.model))?;
+    let answers = learnt.labelled(&described)?;
     Ok(Fresh { version, answers: Some(Box::new(answers)) })
 }
 
-struct Fitted {
+struct SegmentFit<'a> {
+    arguments: Arguments,
+    chooses_k: bool,
+    /// A table that is written, and wants each key once.
+    save_to: Option<&'a str>,
+    /// The model to begin from, and what people know of it.
+    earlier: Option<(Rc<Segments>, Known)>,
+}
+
+struct Learnt {
+    data: Data,
     fit: Fit,
     /// The rows that the labels are of: by key.
     order: Option<Vec<u32>>,
 }
 
-impl Fitted {
-    fn labelled(self, data: Data, described: &[Described]) -> Result<Labelled, Report> {
-        Labelled::of(data.keys, self.order, self.fit.labels, described)
+impl Learnt {
+    fn labelled(self, described: &[Described]) -> Result<Labelled, Report> {
+        Labelled::of(self.data.keys, self.order, self.fit.labels, described)
     }
 }
 
 /// A fresh start that is better by this part of the inertia is worth knowing of.
 const BETTER: f64 = 0.05;
 
-fn fit(
-    data: &Data,
-    arguments: &Arguments,
-    distinct: bool,
-    earlier: Option<&KMeans>,
-    progress: &mut Progress,
-) -> Result<Fitted, Report> {
-    let (rows, features) = (data.rows()?, &data.features);
-    let params = arguments.params(&data.place).check(data.n_rows, features.len())?;
-    memory::probe(params.segment_bytes(guc::threads()))?;
-    progress.phase("fitting");
-    let (fitted, fresh) = threads::run(progress, |watch: &Watch| {
-        let order = data.order(&rows);
-        if distinct {
-            data.check_distinct(order.as_deref())?;
-        }
-        let rows = Ordered { rows, order };
-        let (fit, fresh) = match earlier {
-            None => (segment::fit(&rows, features, &params, watch)?, None),
-            Some(earlier) => {
-                let warm = segment::fit_from(&rows, features, earlier, &params, watch)?;
-                let fresh =
-                    segment::fit(&rows, features, &params, watch).map(|fit| fit.model.inertia);
-                (warm, fresh.ok())
-            }
-        };
-        Ok::<_, Failure>((Fitted { fit, order: rows.order }, fresh))
-    })??;
-    if let Some(fresh) = fresh.filter(|fresh| *fresh < (1.0 - BETTER) * fitted.fit.model.inertia) {
-        notice!(
-            "a fresh start would lower the inertia by {:.0} %: fit_segments renumbers the segments",
-            100.0 * (1.0 - fresh / fitted.fit.model.inertia)
-        );
-    }
-    Ok(fitted)
-}
+impl Fitting for SegmentFit<'_> {
+    const KIND: Kind = KIND;
+    type Read = Data;
+    type Learnt = Learnt;
 
-fn store(
-    model: &str,
-    source: &str,
-    arguments: Arguments,
-    data: &Data,
-    fit: &Fit,
-    filing: Filing,
-    known: Option<Known>,
-) -> Result<Version, Report> {
-    let json = |error: serde_json::Error| {
-        report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, format!("arguments cannot be kept: {error}"))
-    };
-    // The columns that were found are the ones to look for at a refit.
-    let columns = fit.model.columns();
-    let arguments = Arguments { features: arguments.features.or(Some(columns)), ..arguments };
-    let new = NewVersion {
-        model,
-        kind: KIND,
-        algorithm: ALGORITHM,
-        payload: &registry::encode(&fit.model)?,
-        n_rows: data.n_rows,
-        features: fit.model.features.clone(),
-        parameters: serde_json::to_value(&arguments).map_err(json)?,
-        metrics: serde_json::json!({
-            "inertia": fit.model.inertia, "iterations": fit.model.iterations, "ended": fit.model.ended, "k": arguments.k,
-            "quality": fit.quality, "on_disk": matches!(data.place, Place::Disk(_)),
-            "numbering": known.as_ref().map(|known| known.numbering), "labels": known.and_then(|known| known.labels),
-        }),
-        source: Some(source),
-        filing,
-    };
-    registry::store(&new)
+    fn read(&self, run: &Run, progress: &mut Progress) -> Result<Data, Report> {
+        if let Some(target) = self.save_to {
+            target::must_be_own(run.model, target)?;
+        }
+        read(run.source, &self.arguments, progress)
+    }
+
+    fn learn(&mut self, data: Data, progress: &mut Progress) -> Result<Learnt, Report> {
+        if self.chooses_k {
+            self.arguments.k = data.choose_k(&self.arguments, progress)?;
+            progress.phase("fitting");
+        }
+        let (rows, features) = (data.rows()?, &data.features);
+        let params = self.arguments.params(&data.place).check(data.n_rows, features.len())?;
+        memory::probe(params.segment_bytes(guc::threads()))?;
+        let earlier = self.earlier.as_ref().map(|(earlier, _)| &earlier.model);
+        let (fit, order, fresh) = threads::run(progress, |watch: &Watch| {
+            let order = data.order(&rows);
+            if self.save_to.is_some() {
+                data.check_distinct(order.as_deref())?;
+            }
+            let rows = Ordered { rows, order };
+            let fit = || segment::fit(&rows, features, &params, watch);
+            let (fit, fresh) = match earlier {
+                None => (fit()?, None),
+                Some(earlier) => {
+                    let warm = segment::fit_from(&rows, features, earlier, &params, watch)?;
+                    (warm, fit().map(|fit| fit.model.inertia).ok())
+                }
+            };
+            Ok::<_, Failure>((fit, rows.order, fresh))
+        })??;
+        let inertia = fit.model.inertia;
+        if let Some(fresh) = fresh.filter(|fresh| *fresh < (1.0 - BETTER) * inertia) {
+            notice!(
+                "a fresh start would lower the inertia by {:.0} %: fit_segments renumbers the segments",
+                100.0 * (1.0 - fresh / inertia)
+            );
+        }
+        Ok(Learnt { data, fit, order })
+    }
+
+    fn filed(&self, Learnt { data, fit, .. }: &Learnt) -> Result<Filed, Report> {
+        let Fit { model, quality, .. } = fit;
+        // Words may name a level that is gone, where the features are others.
+        let words = |(earlier, known): &(Rc<Segments>, Known)| {
+            let is_same = earlier.model.features == model.features;
+            is_same.then(|| model::words(known, &earlier.model))
+        };
+        let mut arguments = self.arguments.clone();
+        // The columns that were found are the ones to look for at a refit.
+        arguments.features.get_or_insert_with(|| model.columns());
+        Ok(Filed {
+            algorithm: KMEANS.name,
+            payload: registry::encode(model)?,
+            n_rows: data.n_rows,
+            features: model.features.clone(),
+            parameters: json!(arguments),
+            metrics: json!({
+                "inertia": model.inertia, "iterations": model.iterations, "ended": model.ended, "k": arguments.k,
+                "quality": quality, "on_disk": matches!(data.place, Place::Disk(_)),
+                "numbering": self.earlier.as_ref().map(|(_, known)| known.numbering),
+                "labels": self.earlier.as_ref().and_then(words),
+            }),
+        })
+    }
 }

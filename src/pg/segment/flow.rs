@@ -7,13 +7,14 @@ use crate::algo::frame::Frame;
 use crate::algo::memory;
 use crate::algo::segment::{KMeans, Rows};
 use crate::algo::stop::Watch;
-use crate::pg::error::{Error, Report, report};
-use crate::pg::guc;
-use crate::pg::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Version};
-use crate::pg::progress::Progress;
-use crate::pg::security::{as_role, with_search_path};
-use crate::pg::threads;
+use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::security::{as_role, with_search_path};
+use crate::pg::sys::threads;
+use crate::pg::types::options::required;
 
 use super::model::{KIND, Segments};
 
@@ -38,7 +39,7 @@ fn segment_flow(
     >,
     Report,
 > {
-    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
+    let model = required(model, "model")?;
     let found = registry::find(model, Privilege::Own)?;
     found.check_kind(KIND)?;
     found.check_owner()?;

@@ -7,7 +7,6 @@ use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
-use crate::pg::datum::folded;
 use crate::pg::error::{Report, report};
 use crate::pg::kind::Kind;
 use crate::pg::models::publish::Publication;
@@ -16,9 +15,10 @@ use crate::pg::models::publish::table::{Stamp, existing, parsed_name, run};
 use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
 use crate::pg::models::readable::{Readable, readable};
 use crate::pg::models::registry::{self, Privilege, Version, select, with_catalog_first};
-use crate::pg::query;
-use crate::pg::rowset::{self, Rowset};
-use crate::pg::security::with_latest_snapshot;
+use crate::pg::rows::rowset::{self, Rowset};
+use crate::pg::sys::query;
+use crate::pg::sys::security::with_latest_snapshot;
+use crate::pg::types::datum::folded;
 
 /// Brings the history up to date from the published table of segments; makes it if it is not there. Runs as the model's owner.
 pub(super) fn keep(

@@ -7,17 +7,17 @@ use crate::algo::frame::{Column, MISSING, Values};
 use crate::algo::key::Form;
 use crate::algo::segment::original;
 use crate::algo::store::Store;
-use crate::pg::bulk::RowWriter;
 use crate::pg::error::{Report, report};
-use crate::pg::ingest::{Others, Request, Role, Work, ingest_if_it_fits};
 use crate::pg::models::family::Answers;
 use crate::pg::models::publish::table::{self, Output, Stamp, Written, refuse_twice};
 use crate::pg::models::publish::target;
 use crate::pg::models::publish::{self, Publication};
 use crate::pg::models::registry::{self, Path, Version};
-use crate::pg::names::written_type;
-use crate::pg::progress::Progress;
-use crate::pg::threads;
+use crate::pg::rows::bulk::RowWriter;
+use crate::pg::rows::ingest::{Others, Request, Role, Work, ingest_if_it_fits};
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
+use crate::pg::types::names::written_type;
 
 use super::data::{Keys, key_twice, read_for};
 use super::model::{self, Described, Segments};
@@ -48,7 +48,7 @@ impl Labelled {
         described: &[Described],
     ) -> Result<Self, Report> {
         let Keys { column: key, sql_type, form } = keys;
-        let word = |one: &Described| one.name.as_ref().unwrap_or(&one.label).clone();
+        let word = |one: &Described| one.name.as_ref().unwrap_or(&one.words).clone();
         Ok(Self {
             key,
             key_type: written_type(&sql_type)?.unwrap_or_else(|| "text".to_owned()),

@@ -6,13 +6,13 @@ use pgrx::prelude::*;
 
 use crate::algo::encode::categories::Encoder;
 use crate::algo::segment::{
-    Category, Ended, KMeans, Prepared, Quality, Wanted, label_in_plain_words, profile,
+    Category, Ended, KMeans, Prepared, Quality, Wanted, in_plain_words, profile,
 };
-use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{self, Found, LoadError, Privilege, Stored, Version, current};
-use crate::pg::record::{self, Binding, Cell, Record};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::types::record::{self, Binding, Cell, Record};
 
 use super::names::{Known, names};
 
@@ -180,18 +180,18 @@ pub(super) struct Described {
     pub(super) name: Option<String>,
     pub(super) size: i64,
     pub(super) share: f64,
-    pub(super) label: String,
+    pub(super) words: String,
 }
 
 /// The segments of a version, with the names that people gave them, and the words of the fit that numbered them.
 pub(super) fn describe(version: &Version, model: &KMeans) -> Result<Vec<Described>, Report> {
     let known = Known::of(version)?;
     let mut names = names(version.model_id, known.numbering)?;
-    let labels = words(&known, model);
-    let described = model.sizes.iter().zip(labels).enumerate().map(|(idx, (&size, label))| {
+    let words = words(&known, model);
+    let described = model.sizes.iter().zip(words).enumerate().map(|(idx, (&size, words))| {
         let segment = idx as i32 + 1;
         let share = size as f64 / model.n_rows.max(1) as f64;
-        Described { segment, name: names.remove(&segment), size: size as i64, share, label }
+        Described { segment, name: names.remove(&segment), size: size as i64, share, words }
     });
     Ok(described.collect())
 }
@@ -199,8 +199,8 @@ pub(super) fn describe(version: &Version, model: &KMeans) -> Result<Vec<Describe
 /// What sets each segment apart, in words. A refit keeps those of the fit, which people know and published tables hold: other
 /// ones would rewrite a whole segment for the sake of a feature that is now a little more striking than another.
 pub(super) fn words(known: &Known, model: &KMeans) -> Vec<String> {
-    let kept = known.labels.clone().filter(|kept| kept.len() == model.k());
-    kept.unwrap_or_else(|| label_in_plain_words(&profile(model)))
+    let kept = known.words.clone().filter(|kept| kept.len() == model.k());
+    kept.unwrap_or_else(|| in_plain_words(&profile(model)))
 }
 
 /// How good a version was found at its fit; None for one that is none of ours.
@@ -211,7 +211,7 @@ pub(super) fn quality(version: &Version) -> Result<Option<Quality>, Report> {
 pub(super) type SegmentRow = (i32, Option<String>, i64, f64, String);
 
 pub(super) fn rows(described: Vec<Described>) -> impl Iterator<Item = SegmentRow> {
-    described.into_iter().map(|one| (one.segment, one.name, one.size, one.share, one.label))
+    described.into_iter().map(|one| (one.segment, one.name, one.size, one.share, one.words))
 }
 
 #[pg_extern]

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use pgrx::prelude::*;
 
 use crate::algo::segment::successors;
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Version, change, select};
+use crate::pg::types::options::required;
 
 use super::model::{KIND, Segments};
 
@@ -18,7 +19,7 @@ pub(super) struct Known {
     /// The version with which the numbering of the segments began.
     pub(super) numbering: i32,
     /// What sets each segment apart, in words; None for a fit, whose own words are in its model.
-    pub(super) labels: Option<Vec<String>>,
+    pub(super) words: Option<Vec<String>>,
 }
 
 impl Known {
@@ -27,7 +28,7 @@ impl Known {
         let began = metrics["numbering"].as_i64();
         Ok(Self {
             numbering: began.map_or(version.version, |began| began as i32),
-            labels: serde_json::from_value(metrics["labels"].take()).unwrap_or_default(),
+            words: serde_json::from_value(metrics["labels"].take()).unwrap_or_default(),
         })
     }
 }
@@ -48,8 +49,8 @@ fn name_segment(
     segment: Option<i32>,
     name: Option<&str>,
 ) -> Result<(), Report> {
-    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
-    let segment = segment.ok_or(Error::NullArgument { argument: "segment" })?;
+    let model = required(model, "model")?;
+    let segment = required(segment, "segment")?;
     let found = registry::lock_existing(model, |model| {
         model.allow(Privilege::Own)?;
         model.check_kind(KIND)

@@ -9,10 +9,11 @@ use crate::algo::report::{
 };
 use crate::algo::segment::{Ended, KMeans, Ordered, Picture, order_by_content, picture, profile};
 use crate::algo::stop::Watch;
-use crate::pg::error::{Error, Report};
+use crate::pg::error::Report;
 use crate::pg::models::registry::{self, Model, Privilege, Version};
-use crate::pg::progress::Progress;
-use crate::pg::threads;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
+use crate::pg::types::options::required;
 
 use super::flow::{count, read_as_owner};
 use super::model::{KIND, Segments, describe, quality};
@@ -20,8 +21,8 @@ use super::model::{KIND, Segments, describe, quality};
 /// report(model, with_rows)
 #[pg_extern]
 fn report(model: Option<&str>, with_rows: Option<bool>) -> Result<String, Report> {
-    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
-    let with_rows = with_rows.ok_or(Error::NullArgument { argument: "with_rows" })?;
+    let model = required(model, "model")?;
+    let with_rows = required(with_rows, "with_rows")?;
     let found = registry::find(model, Privilege::Use)?;
     found.check_kind(KIND)?;
     let version = found.live()?;
@@ -44,7 +45,7 @@ fn of_model(version: &Version, model: &KMeans) -> Result<SegmentsReport, Report>
     let segments = segments.map(|(one, rows)| SegmentView {
         segment: one.segment as u32,
         name: one.name,
-        label: one.label,
+        words: one.words,
         size: one.size as u64,
         share: one.share,
         mean: rows.iter().map(|row| row.mean).collect(),

@@ -3,10 +3,10 @@
 use pgrx::prelude::*;
 
 use crate::algo::segment::{KMeans, Prepared};
-use crate::pg::applied::{Applied, answers};
 use crate::pg::error::Report;
-use crate::pg::value::Value;
-use crate::pg::value_type::value_type;
+use crate::pg::rows::applied::{Applied, answers};
+use crate::pg::types::value::Value;
+use crate::pg::types::value_type::value_type;
 
 value_type!(KMeans: "kmeans", "segments", postcard; kmeans_in, kmeans_out, kmeans_send, kmeans_recv);
 

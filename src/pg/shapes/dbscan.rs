@@ -9,16 +9,17 @@ use pgrx::prelude::*;
 
 use crate::algo::memory;
 use crate::algo::shapes::{DbscanParams, dbscan};
-use crate::pg::call_site::CallSite;
-use crate::pg::datum::{Element, Kind};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::guc;
-use crate::pg::ingest::{MAX_FEATURES, Work};
-use crate::pg::progress::Progress;
-use crate::pg::raw;
-use crate::pg::record::{Binding, Record};
-use crate::pg::threads::Pool;
-use crate::pg::window::{FrameKind, Partition, changing_frame};
+use crate::pg::rows::ingest::{MAX_FEATURES, Work};
+use crate::pg::rows::window::{FrameKind, Partition, changing_frame};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::guc;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::raw;
+use crate::pg::sys::threads::Pool;
+use crate::pg::types::datum::{Element, Kind};
+use crate::pg::types::options::required;
+use crate::pg::types::record::{Binding, Record};
 
 raw::declare! {
     persona_dbscan_array, pg_finfo_persona_dbscan_array;
@@ -170,7 +171,7 @@ unsafe fn read(
 fn params_at(partition: Partition, position: i64) -> Result<DbscanParams, Report> {
     let argument = |index: i32, argument: &'static str| {
         let datum = partition.argument_at(index, position).flatten();
-        datum.ok_or(Report::from(Error::NullArgument { argument }))
+        required(datum, argument)
     };
     let eps = f64::from_bits(argument(1, "eps")?.value() as u64);
     let min_points = i64::from(argument(2, "min_points")?.value() as i32);

@@ -9,14 +9,14 @@ use pgrx::prelude::*;
 use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::segment::{Ordered, order_by_content};
 use crate::algo::shapes::{GAUSSIAN_MIXTURE, Mixture, MixtureParams, fit_mixture, work_bytes};
-use crate::pg::call_site::CallSite;
 use crate::pg::error::Report;
-use crate::pg::gathered::{self, State};
-use crate::pg::ingest::Work;
-use crate::pg::progress::Progress;
-use crate::pg::raw;
-use crate::pg::threads::Pool;
-use crate::pg::value::Value;
+use crate::pg::rows::gathered::{self, State};
+use crate::pg::rows::ingest::Work;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::raw;
+use crate::pg::sys::threads::Pool;
+use crate::pg::types::value::Value;
 
 raw::declare! {
     mixture_add_array, pg_finfo_mixture_add_array;

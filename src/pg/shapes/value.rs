@@ -3,10 +3,10 @@
 use pgrx::prelude::*;
 
 use crate::algo::shapes::{Mixture, PreparedMixture};
-use crate::pg::applied::{Applied, answers};
 use crate::pg::error::Report;
-use crate::pg::value::{FloatsOut, Value};
-use crate::pg::value_type::value_type;
+use crate::pg::rows::applied::{Applied, answers};
+use crate::pg::types::value::{FloatsOut, Value};
+use crate::pg::types::value_type::value_type;
 
 value_type!(Mixture: "mixture", "a mixture", postcard; mixture_in, mixture_out, mixture_send, mixture_recv);
 

@@ -5,9 +5,10 @@ use pgrx::prelude::*;
 use crate::algo::standardise::outliers;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, Ready};
 use crate::algo::standardise::stats::FeatureStats;
-use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report};
-use crate::pg::value::{Floats, FloatsOut, Kept, Stored};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::types::options::{invalid, within};
+use crate::pg::types::value::{Floats, FloatsOut, Kept, Stored};
 
 use super::quantiles::Sketch;
 use super::stats::Stats;
@@ -49,10 +50,7 @@ fn each(sketch: &FeatureQuantiles, ask: impl Fn(&Ready) -> Option<f64>) -> Float
 
 #[pg_extern]
 fn quantile(sketch: Sketch, q: f64) -> Result<FloatsOut, Report> {
-    if !(0.0..=1.0).contains(&q) {
-        let (option, value) = ("q".to_owned(), q.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "0 to 1".into() }.into());
-    }
+    within("q", q, 0.0..=1.0, "0 to 1")?;
     Ok(each(&sketch.0, |ready| ready.quantile(q)))
 }
 
@@ -67,10 +65,7 @@ fn quantile_bins(
     sketch: Sketch,
     n: i32,
 ) -> Result<TableIterator<'static, (name!(feature, String), name!(edges, Vec<f64>))>, Report> {
-    if !(2..=10_000).contains(&n) {
-        let (option, value) = ("n".to_owned(), n.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "2 to 10000".into() }.into());
-    }
+    within("n", n, 2..=10_000, "2 to 10000")?;
     let mut rows = Vec::new();
     for (feature, one) in sketch.0.of.iter().enumerate() {
         let ready = one.ready();
@@ -138,6 +133,5 @@ fn check_positive(option: &str, value: f64) -> Result<(), Report> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
     }
-    let (option, value, valid) = (option.into(), value.to_string(), "a positive number".into());
-    Err(Error::InvalidOption { option, value, valid }.into())
+    Err(invalid(option, value, "a positive number"))
 }

@@ -14,14 +14,14 @@ use pgrx::prelude::*;
 use crate::algo::encoded;
 use crate::algo::memory;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, Quantiles};
-use crate::pg::call_site::CallSite;
-use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
 use crate::pg::error::{Error, Report};
-use crate::pg::ingest::MAX_FEATURES;
-use crate::pg::raw::{self, argument};
-use crate::pg::record;
-use crate::pg::value::{SqlType, Value};
-use crate::pg::value_type::value_type;
+use crate::pg::rows::ingest::MAX_FEATURES;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{self, argument, bytes_of, varlena_bytes};
+use crate::pg::types::datum::{Element, Kind, plain_floats};
+use crate::pg::types::record;
+use crate::pg::types::value::{SqlType, Value};
+use crate::pg::types::value_type::value_type;
 
 use super::aligned;
 
@@ -158,7 +158,7 @@ unsafe fn add(
         if raw::state_in_place(fcinfo).is_some_and(|bytes| append(bytes, row)) {
             return Ok(state);
         }
-        let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(state.cast_mut_ptr()));
+        let bytes = bytes_of(state);
         let parts = Parts::of(bytes)?;
         if parts.n_features != row.len() {
             let (column, expected) = ("the feature array".to_owned(), parts.n_features);
@@ -275,7 +275,7 @@ impl<'a> Parts<'a> {
 /// `datum` is a feature_quantiles, not NULL.
 unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
     // SAFETY: by the caller's promise it is a varlena.
-    from_bytes(unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+    from_bytes(unsafe { bytes_of(datum) })
 }
 
 /// `bytes` begin after the varlena header, and may come from anywhere.

@@ -4,12 +4,12 @@ use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::standardise::scaler::{Kind, Overflow, Scaler};
-use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::options::one_of;
-use crate::pg::record::{Binding, Record};
-use crate::pg::value::{Floats, FloatsOut, Kept, Stored, Value};
-use crate::pg::value_type::value_type;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::types::options::one_of;
+use crate::pg::types::record::{Binding, Record};
+use crate::pg::types::value::{Floats, FloatsOut, Kept, Stored, Value};
+use crate::pg::types::value_type::value_type;
 
 use super::quantiles::Sketch;
 use super::stats::Stats;

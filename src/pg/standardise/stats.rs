@@ -10,14 +10,14 @@ use pgrx::prelude::*;
 
 use crate::algo::memory;
 use crate::algo::standardise::stats::{self, FeatureStats, PARTS};
-use crate::pg::call_site::CallSite;
-use crate::pg::datum::{Element, Kind, plain_floats, varlena_bytes};
 use crate::pg::error::{Error, Report};
-use crate::pg::ingest::MAX_FEATURES;
-use crate::pg::raw::{self, argument};
-use crate::pg::record;
-use crate::pg::value::{SqlType, Value, decode};
-use crate::pg::value_type::value_type;
+use crate::pg::rows::ingest::MAX_FEATURES;
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{self, argument, bytes_of, varlena_bytes};
+use crate::pg::types::datum::{Element, Kind, plain_floats};
+use crate::pg::types::record;
+use crate::pg::types::value::{SqlType, Value, decode};
+use crate::pg::types::value_type::value_type;
 
 use super::aligned;
 
@@ -151,7 +151,7 @@ unsafe fn changeable<'a>(
         if let Some(block) = raw::state_in_place(fcinfo).and_then(block_of) {
             return Ok((state, block));
         }
-        let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(state.cast_mut_ptr()));
+        let bytes = bytes_of(state);
         decode::<FeatureStats>(bytes)?;
         let copy = Summary::of_bytes(bytes)?;
         Ok(new_state(&copy.block, copy.names))
@@ -206,9 +206,7 @@ impl<'a> Summary<'a> {
     /// `datum` is a feature_stats, not NULL, that outlives the summary.
     unsafe fn of(datum: pg_sys::Datum) -> Result<Self, Report> {
         // SAFETY: by the caller's promise it is a varlena.
-        Self::of_bytes(unsafe {
-            varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr()))
-        })
+        Self::of_bytes(unsafe { bytes_of(datum) })
     }
 
     /// `bytes` begin after the varlena header.

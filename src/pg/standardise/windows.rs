@@ -11,10 +11,10 @@ use pgrx::prelude::*;
 
 use crate::algo::memory;
 use crate::algo::standardise::frames::{Answer, Frame};
-use crate::pg::call_site::CallSite;
 use crate::pg::error::{Error, Report, report};
-use crate::pg::raw;
-use crate::pg::window::{FrameKind, Partition, Rows};
+use crate::pg::rows::window::{FrameKind, Partition, Rows};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw;
 
 raw::declare! {
     persona_zscore, pg_finfo_persona_zscore;

@@ -120,7 +120,7 @@ fn of_users_equally_similar_those_with_the_lower_keys_speak() {
     }
     let model = fitted(&rows, &[("neighbors", "1"), ("shrinkage", "0")]);
     let page = model.recommend(Some(0), 10, true, &Watch::new()).unwrap();
-    let keys: Vec<_> = page.iter().map(|place| model.item_keys.label(place.item)).collect();
+    let keys: Vec<_> = page.iter().map(|place| model.item_keys.text(place.item)).collect();
     assert_eq!(keys, ["9", "12", "13", "14", "15"]);
     assert!(page.iter().all(|place| place.score == page[0].score));
 }

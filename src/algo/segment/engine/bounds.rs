@@ -2,9 +2,9 @@
 //!
 //! After Hamerly (2010), each row has an upper bound u on the distance to its own centroid and a lower bound l on that to every
 //! other one; while u < l the row stays where it is. When the centroids move, u grows by how far its own moved. For l the other
-//! centroids are split, as in Newling and Fleuret (2016), by how near they are to the row's own: those of a neighbourhood took
+//! centroids are split, as in Newling and Fleuret (2016), by how near they are to the row's own: those of a neighborhood took
 //! at most the farthest of their moves off l, and those outside are at least as far as the nearest of them is from the own
-//! centroid, less u. That holds for a neighbourhood of any size, and the best of a few sizes counts: a centroid that still
+//! centroid, less u. That holds for a neighborhood of any size, and the best of a few sizes counts: a centroid that still
 //! travels disturbs only the rows near it.
 //!
 //! The kernel works in f32, so it may take for nearer what is farther by its rounding. For a row x and centroids no longer than
@@ -15,7 +15,7 @@ use crate::algo::segment::input::rows::LANES;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::carry::{Move, NEIGHBOURS, carry};
+use super::carry::{Move, NEIGHBORS, carry};
 use super::distance::{distance, squared};
 use super::kernel::Path;
 use super::pieces::{PIECE_ROWS, UNLABELLED, reordered};
@@ -211,7 +211,7 @@ fn look_around(
     let mut others: Vec<(f32, f32)> =
         others.map(|(_, (other, &grow))| (squared(own, other), grow)).collect();
     let nearer = |a: &(f32, f32), b: &(f32, f32)| a.0.total_cmp(&b.0);
-    let n_looked = NEIGHBOURS[1] + 1;
+    let n_looked = NEIGHBORS[1] + 1;
     if n_looked < others.len() {
         others.select_nth_unstable_by(n_looked, nearer);
         others.truncate(n_looked);
@@ -220,8 +220,8 @@ fn look_around(
     let beyond = |size: usize| others.get(size).map_or(0.0, |other| other.0.sqrt() * DOWN);
     let near = |size: usize| others.iter().take(size).fold(0f32, |far, other| far.max(other.1));
     found.beyond_none = beyond(0);
-    found.near = NEIGHBOURS.map(near);
-    found.beyond = NEIGHBOURS.map(beyond);
+    found.near = NEIGHBORS.map(near);
+    found.beyond = NEIGHBORS.map(beyond);
 }
 
 /// The lengths of a block's rows.

@@ -5,8 +5,8 @@ use super::kernel::Path;
 use super::rounding::{DOWN, Rounding, UP};
 use crate::algo::segment::input::rows::LANES;
 
-/// Neighbourhoods of so many of the nearest other centroids; beside them that of none, and that of all.
-pub(crate) const NEIGHBOURS: [usize; 2] = [4, 14];
+/// Neighborhoods of so many of the nearest other centroids; beside them that of none, and that of all.
+pub(crate) const NEIGHBORS: [usize; 2] = [4, 14];
 
 /// What a move of the centroids does to the bounds of a segment's rows.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub(crate) struct Move {
     pub(crate) grow: f32,
     /// From the own centroid to the nearest other one.
     pub(crate) beyond_none: f32,
-    /// The farthest move within each neighbourhood.
+    /// The farthest move within each neighborhood.
     pub(crate) near: [f32; 2],
     /// From the own centroid to the nearest one outside each.
     pub(crate) beyond: [f32; 2],

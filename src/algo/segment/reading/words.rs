@@ -10,7 +10,7 @@ use crate::algo::segment::input::features::Level;
 const NOTABLE: f64 = 0.4;
 /// And this many, "very".
 const STRIKING: f64 = 1.5;
-/// Phrases of a label at first; there are more only where it would be another segment's as well.
+/// Phrases of a segment at first; there are more only where it would be another segment's as well.
 const PHRASES: usize = 3;
 
 /// What a feature is called when it is low and when it is high, by a word of its name.
@@ -21,36 +21,36 @@ const KNOWN: [(&[&str], &str, &str); 4] = [
     (&["tenure", "customer_age", "membership_days"], "new", "long-standing"),
 ];
 
-/// A label for each segment of a profile, in its order, from the features that differ most from the population. No two are the
+/// Words for each segment of a profile, in its order, from the features that differ most from the population. No two are the
 /// same.
-pub fn label_in_plain_words(profile: &[ProfileRow]) -> Vec<String> {
+pub fn in_plain_words(profile: &[ProfileRow]) -> Vec<String> {
     let segments: Vec<&[ProfileRow]> = profile.chunk_by(|a, b| a.segment == b.segment).collect();
     let phrases: Vec<Vec<String>> = segments.iter().map(|rows| phrases(rows)).collect();
-    let label = |segment: usize, n: usize| match &phrases[segment][..n.min(phrases[segment].len())]
-    {
-        [] => "average".to_owned(),
-        phrases => phrases.join(", "),
-    };
-    let mut labels: Vec<String> =
-        (0..segments.len()).map(|segment| label(segment, PHRASES)).collect();
+    let of_segment =
+        |segment: usize, n: usize| match &phrases[segment][..n.min(phrases[segment].len())] {
+            [] => "average".to_owned(),
+            phrases => phrases.join(", "),
+        };
+    let mut all: Vec<String> =
+        (0..segments.len()).map(|segment| of_segment(segment, PHRASES)).collect();
     for n in PHRASES + 1..=phrases.iter().map(Vec::len).max().unwrap_or(0) {
-        for segment in twins(&labels) {
-            labels[segment] = label(segment, n);
+        for segment in twins(&all) {
+            all[segment] = of_segment(segment, n);
         }
     }
-    for segment in twins(&labels) {
-        labels[segment] = format!("{} ({})", labels[segment], segments[segment][0].segment);
+    for segment in twins(&all) {
+        all[segment] = format!("{} ({})", all[segment], segments[segment][0].segment);
     }
-    labels
+    all
 }
 
-/// Positions of labels that occur more than once.
-fn twins(labels: &[String]) -> Vec<usize> {
+/// Positions of words that occur more than once.
+fn twins(all: &[String]) -> Vec<usize> {
     let mut counts = std::collections::HashMap::<&str, usize>::new();
-    for label in labels {
-        *counts.entry(label).or_default() += 1;
+    for words in all {
+        *counts.entry(words).or_default() += 1;
     }
-    (0..labels.len()).filter(|&idx| counts[labels[idx].as_str()] > 1).collect()
+    (0..all.len()).filter(|&idx| counts[all[idx].as_str()] > 1).collect()
 }
 
 /// The notable features of a segment, most distinctive first.
@@ -115,7 +115,7 @@ mod tests {
 
     /// Segments of features, each with its mean and its deviation from the population.
     #[track_caller]
-    fn check_labels(segments: &[&[(&str, f64)]], expected: &[&str]) {
+    fn check_words(segments: &[&[(&str, f64)]], expected: &[&str]) {
         let rows = segments.iter().enumerate().flat_map(|(segment, features)| {
             features.iter().map(move |&(feature, z)| ProfileRow {
                 segment: segment as u32 + 1,
@@ -126,7 +126,7 @@ mod tests {
                 level: None,
             })
         });
-        assert_eq!(label_in_plain_words(&rows.collect::<Vec<_>>()), expected);
+        assert_eq!(in_plain_words(&rows.collect::<Vec<_>>()), expected);
     }
 
     #[track_caller]
@@ -141,12 +141,12 @@ mod tests {
                 .split_once('=')
                 .map(|(column, level)| Level { column: column.into(), level: level.into() }),
         });
-        assert_eq!(label_in_plain_words(&rows.collect::<Vec<_>>()), [expected]);
+        assert_eq!(in_plain_words(&rows.collect::<Vec<_>>()), [expected]);
     }
 
     #[test]
-    fn a_label_names_the_most_distinctive_features_first() {
-        check_labels(
+    fn the_words_name_the_most_distinctive_features_first() {
+        check_words(
             &[
                 &[("recency", -0.6), ("basket_value", 2.0), ("frequency", 0.5), ("age", 0.45)],
                 &[("recency", 0.1)],
@@ -157,24 +157,24 @@ mod tests {
 
     #[test]
     fn features_that_everybody_uses_have_words_of_their_own() {
-        check_labels(
+        check_words(
             &[
                 &[("recency_days", 1.9), ("Monetary", -1.0), ("n_orders", 0.5)],
                 &[("tenure", -0.7), ("visit_count", -1.6)],
             ],
             &["very long away, low spend, many orders", "very few visit, new"],
         );
-        check_labels(
+        check_words(
             &[&[("infrequency", 1.0), ("precency", -1.0)]],
             &["high infrequency, low precency"],
         );
     }
 
     #[test]
-    fn labels_differ_even_where_segments_do_not() {
-        check_labels(&[&[("x", 1.0)], &[("x", 1.1)]], &["high x (1)", "high x (2)"]);
+    fn words_differ_even_where_segments_do_not() {
+        check_words(&[&[("x", 1.0)], &[("x", 1.1)]], &["high x (1)", "high x (2)"]);
         let four = |last: f64| [("a", 1.3), ("b", 1.2), ("c", 1.1), ("d", last)];
-        check_labels(
+        check_words(
             &[&four(1.0), &four(-1.0)],
             &["high a, high b, high c, high d", "high a, high b, high c, low d"],
         );

@@ -93,7 +93,7 @@ fn the_ranks_of_a_million_values_are_off_by_little() {
 }
 
 #[test]
-fn a_value_of_many_rows_is_not_spread_over_its_neighbours() {
+fn a_value_of_many_rows_is_not_spread_over_its_neighbors() {
     // Half of the rows are 0: whatever is asked for among them is 0, and not some value next to it.
     let values: Vec<f64> = (0..200_000)
         .map(|i| if i % 2 == 0 { 0.0 } else { f64::from(i * 7919 % 200_003) })

@@ -5,8 +5,8 @@ use std::ffi::CStr;
 use pgrx::spi::{SpiClient, quote_identifier};
 
 use crate::pg::error::Report;
-use crate::pg::query::spi_failed;
-use crate::pg::rowset::{RowWriter, Rowset};
+use crate::pg::rows::rowset::{RowWriter, Rowset};
+use crate::pg::sys::query::spi_failed;
 
 use super::key_type::equality;
 use super::table::{Stamp, Written};

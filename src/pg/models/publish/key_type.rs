@@ -7,10 +7,10 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::PgSqlErrorCode as Code;
 use pgrx::spi::quote_literal;
 
-use crate::pg::datum::{base_type, has_order, is_built_in, is_citext};
 use crate::pg::error::{Report, report};
-use crate::pg::names::base_of;
-use crate::pg::security::with_latest_snapshot;
+use crate::pg::sys::security::with_latest_snapshot;
+use crate::pg::types::datum::{base_type, has_order, is_built_in, is_citext};
+use crate::pg::types::names::base_of;
 
 use super::table::select_one;
 use super::target::keep_schema_name;

@@ -16,12 +16,13 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::ingest::query_of;
 use crate::pg::models::family::{Answers, Published, Wanted, Whose, family};
 use crate::pg::models::registry::with_catalog_first;
 use crate::pg::models::registry::{self, Path, Privilege, Version};
-use crate::pg::names::written_type;
-use crate::pg::security::{as_role, attempt, with_search_path};
+use crate::pg::rows::ingest::query_of;
+use crate::pg::sys::security::{as_role, attempt, with_search_path};
+use crate::pg::types::names::written_type;
+use crate::pg::types::options::{required, within};
 
 pub(crate) use errors::is_twice;
 use errors::{key_twice, read_without_key, without_column, without_key};
@@ -118,8 +119,8 @@ fn publish(
     TableIterator<'static, (name!(inserted, i64), name!(updated, i64), name!(deleted, i64))>,
     Report,
 > {
-    let model = model.ok_or(Error::NullArgument { argument: "model" })?;
-    let target = target_table.ok_or(Error::NullArgument { argument: "target_table" })?;
+    let model = required(model, "model")?;
+    let target = required(target_table, "target_table")?;
     let found = registry::lock_existing(model, |model| {
         model.allow(Privilege::Use)?;
         model.must_be_its_owner()
@@ -196,11 +197,7 @@ fn check_arguments(
             "Leave n out: it is how many rows there are for each user whom a model knows.",
         );
     }
-    if n < 1 {
-        let (option, value) = ("n".into(), n.to_string());
-        return Err(Error::InvalidOption { option, value, valid: "1 and more".into() }.into());
-    }
-    Ok(())
+    within("n", n, 1.., "1 and more").map(drop)
 }
 
 /// The column of keys of a model's own source.

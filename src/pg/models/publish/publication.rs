@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use crate::pg::error::{Report, report};
 use crate::pg::models::family::family;
 use crate::pg::models::registry::{self, Path, Version, with_catalog_first};
-use crate::pg::query::Row;
+use crate::pg::sys::query::Row;
 
 use super::table::Stamp;
 

@@ -9,14 +9,14 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier, quote_literal};
 
-use crate::pg::bulk::{self, RowWriter};
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::Version;
 use crate::pg::models::registry::with_catalog_first;
-use crate::pg::names::find_relation;
-use crate::pg::query::spi_failed;
-use crate::pg::rowset::Rowset;
-use crate::pg::security::{with_latest_snapshot, with_plain_quotes};
+use crate::pg::rows::bulk::{self, RowWriter};
+use crate::pg::rows::rowset::Rowset;
+use crate::pg::sys::query::spi_failed;
+use crate::pg::sys::security::{with_latest_snapshot, with_plain_quotes};
+use crate::pg::types::names::find_relation;
 
 use super::change::Change;
 use super::errors::is_twice;

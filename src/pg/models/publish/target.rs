@@ -6,12 +6,12 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::{PgSqlErrorCode as Code, *};
 use pgrx::spi::quote_literal;
 
-use crate::pg::datum::{base_type, holds, type_name};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry;
-use crate::pg::names::base_of;
-use crate::pg::query::{self, spi_failed};
-use crate::pg::security::{as_role, current_role, with_latest_snapshot};
+use crate::pg::sys::query::{self, spi_failed};
+use crate::pg::sys::security::{as_role, current_role, with_latest_snapshot};
+use crate::pg::types::datum::{base_type, holds, type_name};
+use crate::pg::types::names::base_of;
 
 use super::key_type::checked;
 use super::table::{Column, STAMPED, existing, qualified_name, run, select_one};

@@ -8,8 +8,8 @@ use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::query::{self, Row, spi_failed};
-use crate::pg::security::{as_role, with_catalog_names};
+use crate::pg::sys::query::{self, Row, spi_failed};
+use crate::pg::sys::security::{as_role, with_catalog_names};
 
 use super::rows;
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use pgrx::pg_sys::{self, Oid};
 
 use crate::pg::error::{Error, Report};
-use crate::pg::security::current_role;
+use crate::pg::sys::security::current_role;
 
 use super::load::{Stored, load};
 use super::{Model, Privilege, Version, rows};

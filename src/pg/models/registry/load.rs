@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::algo::encoded;
 use crate::algo::memory;
-use crate::pg::error::{Error, Report};
+use crate::pg::error::Report;
 use crate::pg::kind::Kind;
 
 use super::{Version, select};
@@ -28,6 +28,16 @@ pub(crate) enum LoadError {
     Other(Report),
 }
 
+impl LoadError {
+    /// That this version cannot be loaded.
+    pub(crate) fn of(self, version: &Version) -> Report {
+        match self {
+            LoadError::Corrupt(why) => version.corrupt(why),
+            LoadError::Other(report) => report,
+        }
+    }
+}
+
 impl From<Report> for LoadError {
     fn from(report: Report) -> Self {
         LoadError::Other(report)
@@ -39,12 +49,7 @@ pub(crate) fn load<T: Stored>(version: &Version) -> Result<Rc<T>, Report> {
     if let Some(model) = CACHED.with_borrow_mut(|cache| cache.get::<T>(version)) {
         return Ok(model);
     }
-    let model = T::load(version).map_err(|error| match error {
-        LoadError::Other(report) => report,
-        LoadError::Corrupt(why) => {
-            Error::CorruptModel { name: version.name.clone(), version: version.version, why }.into()
-        }
-    })?;
+    let model = T::load(version).map_err(|error| error.of(version))?;
     let model = Rc::new(model);
     CACHED.with_borrow_mut(|cache| cache.insert(version, Rc::clone(&model)));
     Ok(model)
@@ -68,9 +73,9 @@ pub(crate) fn payload(version: &Version) -> Result<Vec<u8>, Report> {
     if Sha256::digest(&bytes)[..] == version.sha256 {
         return Ok(bytes);
     }
-    let why =
-        format!("its {} bytes do not have the sha256 that was written with them", bytes.len());
-    Err(Error::CorruptModel { name: version.name.clone(), version: version.version, why }.into())
+    let n_bytes = bytes.len();
+    Err(version
+        .corrupt(format!("its {n_bytes} bytes do not have the sha256 that was written with them")))
 }
 
 /// Decodes a payload that was written by [`encode`]; every model checks its parts itself after.

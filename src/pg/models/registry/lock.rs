@@ -11,7 +11,7 @@ use pgrx::pg_sys;
 use crate::algo::hash::stable_hash;
 use crate::pg::error::{Error, Report};
 use crate::pg::kind::Kind;
-use crate::pg::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
+use crate::pg::sys::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
 
 use super::gate::change;
 use super::{Model, rows};

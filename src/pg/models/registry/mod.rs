@@ -22,7 +22,7 @@ use pgrx::{JsonB, pg_sys};
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::kind::Kind;
-use crate::pg::query::Row;
+use crate::pg::sys::query::Row;
 
 pub(crate) use gate::{change, n_changed, select, select_one};
 pub(crate) use keep::{Found, current, watch_memberships};
@@ -32,7 +32,7 @@ pub(crate) use path::{Path, with_catalog_first};
 pub(crate) use privilege::Privilege;
 pub(crate) use store::{Filing, NewVersion, store};
 
-pub(crate) use crate::pg::security::with_fresh_snapshot as fresh;
+pub(crate) use crate::pg::sys::security::with_fresh_snapshot as fresh;
 
 /// A model, as the registry describes it: whose it is, who may use it, which version is active.
 #[derive(Debug, Clone)]
@@ -94,6 +94,14 @@ impl Model {
         }
         let (name, is) = (self.name.clone(), self.kind);
         Err(Error::WrongKind { name, is, wanted }.into())
+    }
+}
+
+impl Version {
+    /// That what is stored of it is not what was written.
+    pub(crate) fn corrupt(&self, why: impl Into<String>) -> Report {
+        let (name, why) = (self.name.clone(), why.into());
+        Error::CorruptModel { name, version: self.version, why }.into()
     }
 }
 

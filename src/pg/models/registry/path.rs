@@ -10,8 +10,8 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
-use crate::pg::query::{self, Row};
-use crate::pg::security::{is_superuser, with_latest_snapshot, with_search_path};
+use crate::pg::sys::query::{self, Row};
+use crate::pg::sys::security::{is_superuser, with_latest_snapshot, with_search_path};
 
 use super::Version;
 

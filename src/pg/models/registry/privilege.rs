@@ -6,8 +6,8 @@
 use pgrx::pg_sys::{self, Oid};
 
 use crate::pg::error::{Error, Report};
-use crate::pg::options::one_of;
-use crate::pg::security::{can_become, current_role, has_rights_of, role_name};
+use crate::pg::sys::security::{can_become, current_role, has_rights_of, role_name};
+use crate::pg::types::options::one_of;
 
 use super::Model;
 

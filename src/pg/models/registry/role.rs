@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use crate::pg::security::{role_name, role_of_name};
+use crate::pg::sys::security::{role_name, role_of_name};
 
 /// No role of any server has this number: numbers are given from below.
 const NOBODY: u32 = u32::MAX;

@@ -13,7 +13,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
 use crate::pg::kind::Kind;
-use crate::pg::scan::{Row, Table, equal};
+use crate::pg::sys::scan::{Row, Table, equal};
 
 use super::{Model, Privilege, Version};
 

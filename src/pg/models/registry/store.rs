@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 
 use crate::pg::error::{Error, Report};
 use crate::pg::kind::Kind;
-use crate::pg::query::spi_failed;
-use crate::pg::security::current_role;
+use crate::pg::sys::query::spi_failed;
+use crate::pg::sys::security::current_role;
+use crate::pg::types::options::{required, within};
 
 use super::gate::through;
 use super::{Path, Version};
@@ -46,14 +47,11 @@ impl Filing {
         publish: Option<bool>,
         keep_versions: Option<i32>,
     ) -> Result<Self, Report> {
-        let missing = |argument| Report::from(Error::NullArgument { argument });
-        if let Some(few) = keep_versions.filter(|n| *n < 1) {
-            let (option, value) = ("keep_versions".into(), few.to_string());
-            return Err(Error::InvalidOption { option, value, valid: "1 and more".into() }.into());
-        }
+        let at_least_one = |n| within("keep_versions", n, 1.., "1 and more");
+        let keep_versions = keep_versions.map(at_least_one).transpose()?;
         Ok(Self {
-            activate: activate.ok_or_else(|| missing("activate"))?,
-            publish: publish.ok_or_else(|| missing("publish"))?,
+            activate: required(activate, "activate")?,
+            publish: required(publish, "publish")?,
             keep_versions,
         })
     }

@@ -1,0 +1,329 @@
+//! SQL value types over Rust structures: JSON text outside, compact bytes inside, checked whenever they come in.
+#![allow(unsafe_code, reason = "a value is a varlena of PostgreSQL")]
+
+use std::ffi::{CStr, CString};
+
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::Datum;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::{Array, FromDatum, Internal, IntoDatum};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::algo::encoded;
+use crate::algo::memory;
+
+use crate::pg::error::{Error, Report};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{bytes_of, float_array};
+use crate::pg::types::datum::{Element, Kind};
+use crate::pg::types::options::Json;
+
+/// A structure that is a SQL type of the same name in schema persona.
+pub(crate) trait SqlType: Serialize + DeserializeOwned + 'static {
+    const NAME: &'static str;
+    /// Whether the parts fit together: text and bytes may come from anywhere.
+    fn check(&self) -> Result<(), String>;
+
+    /// The bytes of the stored value. A type whose value is the state of an aggregate has its own.
+    fn to_bytes(&self) -> Result<Vec<u8>, Report> {
+        Ok(encoded::to_bytes(self)?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Report> {
+        postcard::from_bytes(bytes).map_err(|error| Self::invalid(error.to_string()))
+    }
+
+    /// That text or bytes are none of this type.
+    fn invalid(why: impl ToString) -> Report {
+        Error::InvalidValue { type_name: Self::NAME, why: why.to_string() }.into()
+    }
+}
+
+/// A value given to or returned from a SQL function.
+#[derive(Debug)]
+pub(crate) struct Value<T>(pub(crate) T);
+
+/// A value argument as its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes<'fcx>(pub(crate) &'fcx [u8]);
+
+/// A value argument as it lies in its row, for a function that keeps what it made of it between rows: large ones are compressed, or
+/// kept elsewhere, and to fetch them for each row would cost more than the function does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored<'fcx> {
+    value: *mut pg_sys::varlena,
+    _call: std::marker::PhantomData<&'fcx ()>,
+}
+
+impl<'fcx> Stored<'fcx> {
+    /// The bytes that lie there. Of a value that is kept elsewhere in its table these say where, and no other value of that
+    /// table is there while a query can see this one. None for one that is elsewhere in memory.
+    fn lying(self) -> Option<&'fcx [u8]> {
+        if self.value.is_null() {
+            return None;
+        }
+        // SAFETY: the value is a varlena argument of the running call.
+        unsafe {
+            let is_elsewhere = pgrx::varatt_is_1b_e(self.value)
+                && u32::from(*self.value.cast::<u8>().add(1))
+                    != pg_sys::vartag_external::VARTAG_ONDISK;
+            (!is_elsewhere).then(|| {
+                std::slice::from_raw_parts(self.value.cast(), pgrx::varsize_any(self.value))
+            })
+        }
+    }
+
+    fn unpacked(self) -> Bytes<'fcx> {
+        if self.value.is_null() {
+            return Bytes(&[]);
+        }
+        // SAFETY: as above; what is detoasted lives in the calling context, as long as the arguments.
+        unsafe { Bytes(bytes_of(self.value.into())) }
+    }
+}
+
+/// The last value that a call site saw, so that one that stays the same is decoded once.
+pub(crate) struct Kept<P> {
+    /// Whether the value is a constant of the plan: a long one takes its time even to compare.
+    is_constant: bool,
+    lying: Vec<u8>,
+    prepared: Option<P>,
+}
+
+impl<P> Kept<P> {
+    /// Of this argument of the call, counted from 0.
+    pub(crate) fn of(fcinfo: pg_sys::FunctionCallInfo, argument: usize) -> Self {
+        let is_constant = CallSite::of(fcinfo).is_constant(argument);
+        Self { is_constant, lying: Vec::new(), prepared: None }
+    }
+
+    /// What `prepare` makes of the value, and whether it was made now because the value is another one.
+    pub(crate) fn get<T: SqlType>(
+        &mut self,
+        value: Stored,
+        prepare: impl FnOnce(T) -> Result<P, Report>,
+    ) -> Result<(&mut P, bool), Report> {
+        let lying = if self.is_constant { Some(&[][..]) } else { value.lying() };
+        let is_new = self.prepared.is_none() || lying != Some(&self.lying);
+        if is_new {
+            self.prepared = None;
+            let prepared = prepare(decode(value.unpacked().0)?)?;
+            self.lying.clear();
+            memory::extend(&mut self.lying, lying.unwrap_or_default())?;
+            self.prepared = Some(prepared);
+        }
+        match &mut self.prepared {
+            Some(prepared) => Ok((prepared, is_new)),
+            None => Err(Error::NullArgument { argument: "value" }.into()),
+        }
+    }
+}
+
+/// The type's input function.
+pub(crate) fn parse<T: SqlType>(text: &CStr) -> Result<Value<T>, Report> {
+    let text = text.to_str().map_err(T::invalid)?;
+    memory::probe_decoding(text.len())?;
+    let value: T = serde_json::from_str(text).map_err(T::invalid)?;
+    value.check().map_err(T::invalid)?;
+    Ok(Value(value))
+}
+
+/// The type's output function.
+pub(crate) fn print<T: SqlType>(value: &Value<T>) -> Result<CString, Report> {
+    as_json(T::NAME, &value.0)
+}
+
+/// A value as JSON for PostgreSQL.
+pub(crate) fn as_json(type_name: &'static str, value: &impl Serialize) -> Result<CString, Report> {
+    let mut text = encoded::to_json(value)?;
+    memory::exact_room(&mut text, 1)?;
+    CString::new(text)
+        .map_err(|error| Error::InvalidValue { type_name, why: error.to_string() }.into())
+}
+
+/// What a receive function was sent.
+pub(crate) fn received<'a>(message: Internal) -> &'a [u8] {
+    // SAFETY: SQL declares the argument of a receive function as internal, which is PostgreSQL's message buffer; its cursor is
+    // moved to its end, as of a message that was read.
+    unsafe {
+        let Some(datum) = message.into_datum() else { return &[] };
+        let message = datum.cast_mut_ptr::<pg_sys::StringInfoData>();
+        let start = (*message).cursor;
+        (*message).cursor = (*message).len;
+        let length = ((*message).len - start).max(0) as usize;
+        std::slice::from_raw_parts((*message).data.add(start as usize).cast(), length)
+    }
+}
+
+/// The type's receive function.
+pub(crate) fn receive<T: SqlType>(message: Internal) -> Result<Value<T>, Report> {
+    decode(received(message)).map(Value)
+}
+
+/// The type's send function: its bytes as they are kept, which the receive function checks.
+pub(crate) fn send(value: Bytes) -> Result<Vec<u8>, Report> {
+    Ok(memory::copied(value.0)?)
+}
+
+pub(crate) fn decode<T: SqlType>(bytes: &[u8]) -> Result<T, Report> {
+    memory::probe_decoding(bytes.len())?;
+    let value = T::from_bytes(bytes)?;
+    value.check().map_err(T::invalid)?;
+    Ok(value)
+}
+
+impl<T: SqlType> IntoDatum for Value<T> {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        self.0.to_bytes().unwrap_or_report().into_datum()
+    }
+
+    fn type_oid() -> Oid {
+        pg_sys::InvalidOid
+    }
+}
+
+// SAFETY: a value's datum is a varlena that palloc gave.
+unsafe impl<T: SqlType> BoxRet for Value<T> {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: the datum is of the function's declared type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}
+
+impl FromDatum for Stored<'_> {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        let value = datum.cast_mut_ptr();
+        (!is_null).then_some(Stored { value, _call: std::marker::PhantomData })
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares one of our value types.
+unsafe impl<'fcx> ArgAbi<'fcx> for Stored<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        let value = unsafe { arg.unbox_arg_using_from_datum() };
+        value.unwrap_or(Stored { value: std::ptr::null_mut(), _call: std::marker::PhantomData })
+    }
+}
+
+impl FromDatum for Bytes<'_> {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the datum is a varlena; what is detoasted lives in the calling context, as long as the arguments.
+        Some(Bytes(unsafe { bytes_of(datum) }))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares one of our value types.
+unsafe impl<'fcx> ArgAbi<'fcx> for Bytes<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Bytes(&[]))
+    }
+}
+
+// SAFETY: as above. Values of a type were checked by its input function; bytes that are not one are refused by `decode`.
+unsafe impl<'fcx, T: SqlType> ArgAbi<'fcx> for Value<T> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as above.
+        let Bytes(bytes) = unsafe { Bytes::unbox_arg_unchecked(arg) };
+        Value(decode(bytes).unwrap_or_report())
+    }
+}
+
+/// A float8[] argument: NaN for a NULL element; NaN and infinity themselves are refused.
+pub(crate) struct Floats(pub(crate) Vec<f64>);
+
+impl FromDatum for Floats {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        let mut values = Vec::new();
+        // SAFETY: SQL declares the argument as float8[].
+        unsafe { Kind::Numbers(Element::Float8).numbers(datum, "features", &mut values) }
+            .unwrap_or_report();
+        Some(Floats(values))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares float8[].
+unsafe impl<'fcx> ArgAbi<'fcx> for Floats {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Floats(Vec::new()))
+    }
+}
+
+impl FromDatum for Json {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
+        use pgrx::pg_sys::panic::ErrorReportable;
+        if is_null {
+            return None;
+        }
+        // SAFETY: the datum is a jsonb.
+        let text = unsafe { Kind::of(pg_sys::JSONBOID).text(datum, "options", str::to_owned) };
+        Some(Json(text.unwrap_or_report()))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares jsonb.
+unsafe impl<'fcx> ArgAbi<'fcx> for Json {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Json(String::new()))
+    }
+}
+
+/// A text[] argument of names. More of them than any row has columns, or longer ones than any name, are refused before they are
+/// copied.
+pub(crate) struct Names(pub(crate) Vec<Option<String>>);
+
+const MAX_NAMES: usize = 10_000;
+const MAX_NAMES_BYTES: usize = 1 << 20;
+
+impl FromDatum for Names {
+    // SAFETY: the trait asks that the datum be of the type that this is declared for.
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        oid: Oid,
+    ) -> Option<Self> {
+        // SAFETY: SQL declares the argument as text[].
+        let array = unsafe { Array::<&str>::from_polymorphic_datum(datum, is_null, oid) }?;
+        let n_bytes = || array.iter().flatten().map(str::len).sum::<usize>();
+        if array.len() > MAX_NAMES || n_bytes() > MAX_NAMES_BYTES {
+            Err(Report::from(Error::TooManyNames { found: array.len() })).unwrap_or_report()
+        }
+        Some(Names(array.iter().map(|name| name.map(str::to_owned)).collect()))
+    }
+}
+
+// SAFETY: a SQL function with such an argument declares text[].
+unsafe impl<'fcx> ArgAbi<'fcx> for Names {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this only for an argument that is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Names(Vec::new()))
+    }
+}
+
+/// A float8[] result: NULL for NaN.
+pub(crate) struct FloatsOut(pub(crate) Vec<f64>);
+
+// SAFETY: the datum is a float8[], as SQL declares.
+unsafe impl BoxRet for FloatsOut {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: as above.
+        unsafe { fcinfo.return_raw_datum(float_array(&self.0)) }
+    }
+}
