@@ -104,7 +104,7 @@ impl<N: OfNumber> Additive<N> {
                     return Err(Error::ColumnType { name: name(), expected: "a number" });
                 }
                 (Part::Category { .. }, Values::Text { codes, dictionary }) => {
-                    let level = |level: &String| part.of(Cell::Text(Some(level)));
+                    let level = |level: &String| part.of(Cell::Category(Some(level)));
                     Source::Text { codes, by_code: dictionary.iter().map(level).collect() }
                 }
                 (Part::Category { .. }, _) => {
@@ -134,7 +134,7 @@ impl<N: OfNumber> Part<N> {
             (Self::Number(number), cell) => {
                 number.part(if let Cell::Number(value) = cell { value } else { f64::NAN })
             }
-            (Self::Category { levels, other, .. }, Cell::Text(Some(level))) => {
+            (Self::Category { levels, other, .. }, Cell::Category(Some(level))) => {
                 levels.get(level).copied().unwrap_or(*other)
             }
             (Self::Category { missing, .. }, _) => *missing,
@@ -166,7 +166,7 @@ impl Source<'_> {
                 .zip(&values[rows])
                 .for_each(|(score, &value)| *score += part.of(Cell::Number(value as f64))),
             Source::Text { codes, by_code } => {
-                let missing = part.of(Cell::Text(None));
+                let missing = part.of(Cell::Category(None));
                 for (score, &code) in scores.iter_mut().zip(&codes[rows]) {
                     *score += if code == MISSING { missing } else { by_code[code as usize] };
                 }

@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::origin::{self, Origin};
 use super::protobuf::{Fields, Value};
 use super::{Error, MAX_PORTS, name};
@@ -63,7 +65,7 @@ pub enum Kind {
     Unknown,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Element {
     Float,
     Double,
@@ -71,8 +73,8 @@ pub enum Element {
     Int32,
     Bool,
     String,
-    /// Any other of ONNX's, by its number in TensorProto.DataType.
-    Other(i32),
+    /// Any other.
+    Other,
 }
 
 impl Element {
@@ -84,7 +86,7 @@ impl Element {
             8 => Self::String,
             9 => Self::Bool,
             11 => Self::Double,
-            other => Self::Other(i32::try_from(other).unwrap_or(-1)),
+            _ => Self::Other,
         }
     }
 }
@@ -262,7 +264,7 @@ fn kind(bytes: &[u8]) -> Result<Kind, Error> {
 }
 
 fn tensor_kind(bytes: &[u8]) -> Result<Kind, Error> {
-    let (mut element, mut ranked, mut shape) = (Element::Other(0), false, Vec::new());
+    let (mut element, mut ranked, mut shape) = (Element::Other, false, Vec::new());
     let mut fields = Fields::of(bytes);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {
@@ -313,7 +315,7 @@ fn sequence_kind(bytes: &[u8]) -> Result<Kind, Error> {
 }
 
 fn map_kind(bytes: &[u8]) -> Result<Kind, Error> {
-    let (mut key, mut value) = (Element::Other(0), Element::Other(0));
+    let (mut key, mut value) = (Element::Other, Element::Other);
     let mut fields = Fields::of(bytes);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::bytes::{Reader, put_text};
 use super::columns::{Batch, Data, Output, Tensor, limit};
 use super::frame::put_frame;
-use super::{CHUNK, Error, Frame, MAX_COLUMNS, MAX_MODEL, Sha256};
+use super::{CHUNK, Element, Error, Frame, MAX_COLUMNS, MAX_MODEL, Sha256};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
@@ -85,17 +85,6 @@ pub struct Port {
     pub shape: Vec<i64>,
     /// A classifier's ZipMap: classes to probabilities, row by row.
     pub zipmap: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Element {
-    Float,
-    Double,
-    Int64,
-    Int32,
-    Bool,
-    String,
-    Other,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,10 +13,11 @@ pub mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use crate::onnx::scan::Element;
 pub use bytes::{collect, owned, with_room};
 pub use columns::{Batch, Data, Output, Tensor};
 pub use frame::{Frame, Inbox, MAX_FRAME, read_frame, read_frame_within};
-pub use message::{Described, Element, ErrorKind, Hello, Port, Request, Response, Run, Status};
+pub use message::{Described, ErrorKind, Hello, Port, Request, Response, Run, Status};
 
 /// Grows with every change of a message; the two sides come from one build, so they must be equal.
 pub const VERSION: u32 = 2;

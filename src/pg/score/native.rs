@@ -34,7 +34,7 @@ impl Row for Bound<'_> {
             let cell = match cell {
                 record::Cell::Number(value) => Cell::Number(value),
                 record::Cell::Whole(value) => Cell::Number(value as f64),
-                record::Cell::Category(text) => Cell::Text(text),
+                record::Cell::Category(text) => Cell::Category(text),
             };
             each(index, cell);
             Ok(())

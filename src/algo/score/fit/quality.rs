@@ -95,7 +95,7 @@ fn newton_on_100_000_rows_of_20_numbers() {
         .map(|i| {
             let cell = |column: &Column| match &column.values {
                 Values::Number(values) => Cell::Number(values[i]),
-                _ => Cell::Text(None),
+                _ => Cell::Category(None),
             };
             frame.columns.iter().map(cell).collect()
         })

@@ -154,10 +154,10 @@ fn an_empty_string_is_not_a_missing_one() {
     let target = Column::integer("y", vec![1, 0, 1, 0, 1, 0]);
     let params = Params { holdout: 0.0, ..Params::default() };
     let scorer = fitted(&frame, &target, params).unwrap().scorer;
-    assert!(scorer.score_row(&[Cell::Text(Some(""))]) > 0.6);
-    assert!(scorer.score_row(&[Cell::Text(None)]) < 0.4);
+    assert!(scorer.score_row(&[Cell::Category(Some(""))]) > 0.6);
+    assert!(scorer.score_row(&[Cell::Category(None)]) < 0.4);
     // Unseen and no level was rare: all zero, the intercept alone.
-    let unseen = scorer.score_row(&[Cell::Text(Some("new"))]);
+    let unseen = scorer.score_row(&[Cell::Category(Some("new"))]);
     assert_eq!(unseen, sigmoid(scorer.learner.linear().unwrap().intercept));
 }
 

@@ -28,7 +28,7 @@ pub struct Training<'a> {
 pub enum Cell<'a> {
     /// NaN is a missing number.
     Number(f64),
-    Text(Option<&'a str>),
+    Category(Option<&'a str>),
 }
 
 /// A row that hands out its cells one after the other, in the order of the inputs, so that nobody has to gather them.
@@ -47,7 +47,7 @@ impl Row for Cells<'_> {
     #[inline]
     fn cells(self, mut each: impl FnMut(usize, Cell)) -> Result<(), Infallible> {
         for input_idx in 0..self.1 {
-            each(input_idx, self.0.get(input_idx).copied().unwrap_or(Cell::Text(None)));
+            each(input_idx, self.0.get(input_idx).copied().unwrap_or(Cell::Category(None)));
         }
         Ok(())
     }

@@ -129,7 +129,7 @@ fn what_is_missing_or_new_says_nothing_that_was_not_learnt() {
     let prior = 37.0 / 60.0;
     let nothing = scorer.score_row(&[]);
     assert!((nothing - prior).abs() < 1e-12, "{nothing}");
-    let new = [Cell::Number(f64::NAN), Cell::Number(f64::NAN), Cell::Text(Some("new"))];
+    let new = [Cell::Number(f64::NAN), Cell::Number(f64::NAN), Cell::Category(Some("new"))];
     assert_eq!(scorer.score_row(&new), nothing);
     // Where the fit saw missing texts it knows whose they are.
     let (frame, target) = sample(true);
@@ -199,7 +199,8 @@ fn a_rare_level_says_less_the_more_it_is_smoothed() {
     let text = Column::text("c", ["a", "a", "a", "b", "b", "b", "b", "c"].map(Some));
     let frame = Frame { n_rows: 8, columns: vec![text] };
     let target = Column::integer("y", vec![0, 1, 0, 1, 0, 1, 0, 1]);
-    let of_c = |alpha| fitted(&frame, &target, params(alpha)).score_row(&[Cell::Text(Some("c"))]);
+    let of_c =
+        |alpha| fitted(&frame, &target, params(alpha)).score_row(&[Cell::Category(Some("c"))]);
     let (sure, default, unsure) = (of_c("1e-10"), of_c("1"), of_c("1e9"));
     assert!(sure > 0.999 && default < sure && unsure < default, "{sure} {default} {unsure}");
     assert!((unsure - 0.5).abs() < 1e-6);
@@ -259,7 +260,7 @@ fn what_comes_back_is_checked() {
             let mut damaged = bytes.clone();
             damaged[position] ^= 1 << bit;
             if let Ok(scorer) = Scorer::from_bytes(&damaged) {
-                let row = [Cell::Number(1.0), Cell::Number(f64::MAX), Cell::Text(None)];
+                let row = [Cell::Number(1.0), Cell::Number(f64::MAX), Cell::Category(None)];
                 assert!((0.0..=1.0).contains(&scorer.score_row(&row)));
             }
         }

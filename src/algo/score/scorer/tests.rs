@@ -53,25 +53,25 @@ fn check_refused(spoil: impl Fn(&mut Scorer), reason: &str) {
 #[test]
 fn a_row_adds_up_its_parts() {
     let (x, y) = (Cell::Number(6.0), Cell::Number(2.0));
-    check_score(&[x, Cell::Text(Some("a")), y], 0.05 + 1.0 + 0.1);
-    check_score(&[x, Cell::Text(Some("")), y], 0.05 + 1.0 + 0.2);
-    check_score(&[x, Cell::Text(None), y], 0.05 + 1.0 + 0.3);
-    check_score(&[x, Cell::Text(Some("unseen")), y], 0.05 + 1.0 + 0.4);
+    check_score(&[x, Cell::Category(Some("a")), y], 0.05 + 1.0 + 0.1);
+    check_score(&[x, Cell::Category(Some("")), y], 0.05 + 1.0 + 0.2);
+    check_score(&[x, Cell::Category(None), y], 0.05 + 1.0 + 0.3);
+    check_score(&[x, Cell::Category(Some("unseen")), y], 0.05 + 1.0 + 0.4);
 }
 
 #[test]
 fn missing_numbers_and_missing_cells_count_as_the_mean() {
-    let level = Cell::Text(Some("a"));
+    let level = Cell::Category(Some("a"));
     check_score(&[Cell::Number(f64::NAN), level, Cell::Number(6.0)], 0.05 + 0.1 - 0.5);
-    check_score(&[Cell::Text(Some("text")), level], 0.05 + 0.1);
+    check_score(&[Cell::Category(Some("text")), level], 0.05 + 0.1);
     check_score(&[], 0.05 + 0.3);
 }
 
 #[test]
 fn huge_values_of_both_signs_still_give_a_probability() {
-    let row = [Cell::Number(f64::MAX), Cell::Text(None), Cell::Number(f64::INFINITY)];
+    let row = [Cell::Number(f64::MAX), Cell::Category(None), Cell::Number(f64::INFINITY)];
     assert_eq!(sample().score_row(&row), 1.0);
-    let row = [Cell::Number(f64::NEG_INFINITY), Cell::Text(None), Cell::Number(f64::MIN)];
+    let row = [Cell::Number(f64::NEG_INFINITY), Cell::Category(None), Cell::Number(f64::MIN)];
     assert_eq!(sample().score_row(&row), 0.0);
 }
 
@@ -91,7 +91,7 @@ fn a_frame_scores_as_its_rows_bit_for_bit_on_any_number_of_threads() {
     let scorer = sample();
     let prepared = scorer.prepare();
     let rows: Vec<f64> = (0..n_rows)
-        .map(|i| [Cell::Number(x(i)), Cell::Text(c(i)), Cell::Number(y(i) as f64)])
+        .map(|i| [Cell::Number(x(i)), Cell::Category(c(i)), Cell::Number(y(i) as f64)])
         .map(|row| prepared.score(Cells(&row, 3)).unwrap())
         .collect();
     for n_threads in [1, 2, 7] {
@@ -170,7 +170,7 @@ fn damaged_bytes_are_refused_or_harmless() {
             let mut damaged = bytes.clone();
             damaged[position] ^= 1 << bit;
             if let Ok(scorer) = Scorer::from_bytes(&damaged) {
-                let score = scorer.score_row(&[Cell::Number(1.0), Cell::Text(None)]);
+                let score = scorer.score_row(&[Cell::Number(1.0), Cell::Category(None)]);
                 assert!((0.0..=1.0).contains(&score));
             }
         }
