@@ -17,7 +17,7 @@ use crate::pg::sys::query::spi_failed;
 use crate::pg::sys::security::with_catalog_names;
 use crate::pg::types::value::Names;
 
-use super::scoring::{ONNX, Scoring, scorer};
+use super::scoring::{ONNX, Scoring};
 use crate::pg::types::options::required;
 
 /// A bytea is in memory several times on its way; a large object comes in pieces.
@@ -182,7 +182,8 @@ const LARGEST_VALUE: usize = 0x3fff_ffff - 4;
 #[pg_extern]
 fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
     let version = registry::active(required(model, "model")?, Scoring::KIND, Privilege::Read)?;
-    if version.algorithm == ONNX {
+    let model = registry::load::<Scoring>(&version)?;
+    let Scoring::Native(native) = &*model else {
         let bytes = registry::payload(&version)?;
         if bytes.len() > LARGEST_VALUE {
             return Err(report(
@@ -195,9 +196,9 @@ fn export_onnx(model: Option<&str>) -> Result<Vec<u8>, Report> {
             .set_hint("It can be scored here, but not be exported as one value."));
         }
         return Ok(bytes);
-    }
-    let scorer = scorer(&version).map_err(|error| error.of(&version))?;
+    };
+    let scorer = &native.scorer;
     // Weights and levels are copied into each of the messages that they lie in.
     memory::probe_decoding(scorer.width().saturating_mul(size_of::<f64>()))?;
-    Ok(export::export(&scorer)?.onnx)
+    Ok(export::export(scorer)?.onnx)
 }

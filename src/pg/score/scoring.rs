@@ -23,15 +23,15 @@ impl Stored for Scoring {
     const KIND: Kind = Kind::Scorer;
 
     fn load(version: &Version) -> Result<Self, LoadError> {
-        if version.algorithm == ONNX {
-            return Ok(Self::Onnx(Box::new(Imported::of(version)?)));
-        }
-        Ok(Self::Native(Box::new(Native::new(scorer(version)?))))
+        Ok(match version.algorithm.as_str() {
+            ONNX => Self::Onnx(Box::new(Imported::of(version)?)),
+            _ => Self::Native(Box::new(Native::new(scorer(version)?))),
+        })
     }
 }
 
 /// The fitted scorer of a version, from the registry.
-pub(super) fn scorer(version: &Version) -> Result<Scorer, LoadError> {
+fn scorer(version: &Version) -> Result<Scorer, LoadError> {
     let bytes = registry::payload(version)?;
     memory::probe_decoding(bytes.len()).map_err(Report::from)?;
     Scorer::from_bytes(&bytes).map_err(|error| LoadError::Corrupt(error.to_string()))
