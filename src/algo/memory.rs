@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use bytemuck::Pod;
 use memmap2::MmapMut;
 
-use super::store::{self, Word};
+use super::store;
 
 /// The system has no room for so many bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -101,7 +102,7 @@ pub fn filled<T: Clone>(value: T, n: usize) -> Result<Vec<T>, Refused> {
 }
 
 /// What `vec![0; n]` makes.
-pub fn zeros<T: Word>(n: usize) -> Result<Vec<T>, Refused> {
+pub fn zeros<T: Pod>(n: usize) -> Result<Vec<T>, Refused> {
     store::zeros(n).map_err(|_| Refused { bytes: n.saturating_mul(size_of::<T>()) })
 }
 

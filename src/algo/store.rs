@@ -2,12 +2,8 @@
 //! by the kernel's cache, which gives memory back when others need it.
 //!
 //! Either way an array is a slice, so a computation knows nothing of it and its result is the same, bit for bit.
-#![allow(
-    unsafe_code,
-    reason = "files are mapped, and words are written to room that was made for them"
-)]
+#![allow(unsafe_code, reason = "files are mapped, and the kernel is asked for huge pages")]
 
-use std::alloc::Layout;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -15,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bytemuck::Pod;
 use memmap2::{MmapMut, RemapOptions};
 
 /// Where the large arrays of a computation lie.
@@ -58,24 +55,7 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-/// A number whose bytes mean one whatever they are, and 0 where all are 0.
-///
-/// # Safety
-/// Any bytes are a valid value, and nothing has to be dropped.
-pub unsafe trait Word: Copy + Send + Sync + 'static {}
-
-// SAFETY: plain numbers.
-unsafe impl Word for u16 {}
-// SAFETY: as above.
-unsafe impl Word for u32 {}
-// SAFETY: as above.
-unsafe impl Word for i64 {}
-// SAFETY: as above.
-unsafe impl Word for f32 {}
-// SAFETY: as above.
-unsafe impl Word for f64 {}
-
-/// An array of words that can grow.
+/// An array of words, which are plain numbers, that can grow.
 pub struct Store<T>(Inner<T>);
 
 enum Inner<T> {
@@ -91,7 +71,7 @@ struct Mapped {
     len: usize,
 }
 
-impl<T: Word> Store<T> {
+impl<T: Pod> Store<T> {
     pub fn new(place: &Place) -> Self {
         Self(match place {
             Place::Memory => Inner::Memory(Vec::new()),
@@ -149,9 +129,11 @@ impl<T: Word> Store<T> {
         match &mut self.0 {
             Inner::Memory(words) => words.push(word),
             Inner::Disk(mapped, _) => {
-                assert!(mapped.len < mapped.capacity() / size_of::<T>(), "no room was made");
-                // SAFETY: the place is within the mapping, as was just checked.
-                unsafe { mapped.pointer::<T>().add(mapped.len).write(word) };
+                let len = mapped.len;
+                let Some(place) = mapped.words_mut().get_mut(len) else {
+                    panic!("no room was made")
+                };
+                *place = word;
                 mapped.len += 1;
             }
         }
@@ -161,7 +143,7 @@ impl<T: Word> Store<T> {
     pub fn as_mut_ptr(&mut self) -> *mut T {
         match &mut self.0 {
             Inner::Memory(words) => words.as_mut_ptr(),
-            Inner::Disk(mapped, _) => mapped.pointer(),
+            Inner::Disk(mapped, _) => mapped.words_mut().as_mut_ptr(),
         }
     }
 
@@ -184,18 +166,9 @@ impl<T: Word> Store<T> {
 }
 
 /// As `vec![0; len]`, and without the memory an error.
-pub(super) fn zeros<T: Word>(len: usize) -> io::Result<Vec<T>> {
-    let layout = Layout::array::<T>(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    if layout.size() == 0 {
-        return Ok(Vec::new());
-    }
-    // SAFETY: the layout is not of size 0.
-    let words: *mut T = unsafe { std::alloc::alloc_zeroed(layout) }.cast();
-    if words.is_null() {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    // SAFETY: allocated as a Vec does it, of this capacity; a word of zeros is one.
-    Ok(unsafe { Vec::from_raw_parts(words, len, len) })
+pub(super) fn zeros<T: Pod>(len: usize) -> io::Result<Vec<T>> {
+    let words = bytemuck::try_zeroed_slice_box(len);
+    words.map(Vec::from).map_err(|()| io::ErrorKind::OutOfMemory.into())
 }
 
 /// Large room is to come in pages of 2 MB where the system has them: making small ones takes four times as long, which is half
@@ -207,7 +180,8 @@ fn ask_for_huge_pages<T>(words: &Vec<T>) {
     if bytes >= LEAST_BYTES {
         let first = words.as_ptr().addr() & !(PAGE - 1);
         let end = (words.as_ptr().addr() + bytes).next_multiple_of(PAGE);
-        // SAFETY: advice changes no memory's contents, and where it cannot be followed it is refused.
+        // No library has a safe form, as other advice empties the pages.
+        // SAFETY: this advice changes no memory's contents, and where it cannot be followed it is refused.
         #[cfg(target_os = "linux")]
         unsafe {
             libc::madvise(first as *mut _, end - first, libc::MADV_HUGEPAGE)
@@ -220,11 +194,15 @@ impl Mapped {
         self.file.as_ref().map_or(0, |(_, map)| map.len())
     }
 
-    fn pointer<T>(&mut self) -> *mut T {
-        match &mut self.file {
-            Some((_, map)) => map.as_mut_ptr().cast(),
-            None => std::ptr::NonNull::dangling().as_ptr(),
-        }
+    /// All that there is room for.
+    #[inline]
+    fn words<T: Pod>(&self) -> &[T] {
+        self.file.as_ref().map_or(&[], |(_, map)| bytemuck::cast_slice(&map[..]))
+    }
+
+    #[inline]
+    fn words_mut<T: Pod>(&mut self) -> &mut [T] {
+        self.file.as_mut().map_or(&mut [], |(_, map)| bytemuck::cast_slice_mut(&mut map[..]))
     }
 
     /// The file has room for so many bytes on the disk, so that no write into the mapping can find it full.
@@ -270,6 +248,7 @@ impl Drop for Mapped {
 pub fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
     loop {
+        // The call of a library is fallocate, which some file systems refuse; the C library then writes the blocks.
         // SAFETY: the descriptor is open.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
             0 => return Ok(()),
@@ -279,37 +258,32 @@ pub fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     }
 }
 
-impl<T> Deref for Store<T> {
+impl<T: Pod> Deref for Store<T> {
     type Target = [T];
 
     #[inline]
     fn deref(&self) -> &[T] {
         match &self.0 {
             Inner::Memory(words) => words,
-            Inner::Disk(Mapped { file: None, .. }, _) => &[],
-            // SAFETY: so many words are within the mapping, whose pages are aligned, and any bytes are words.
-            Inner::Disk(Mapped { file: Some((_, map)), len, .. }, _) => unsafe {
-                std::slice::from_raw_parts(map.as_ptr().cast(), *len)
-            },
+            Inner::Disk(mapped, _) => &mapped.words()[..mapped.len],
         }
     }
 }
 
-impl<T> DerefMut for Store<T> {
+impl<T: Pod> DerefMut for Store<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         match &mut self.0 {
             Inner::Memory(words) => words,
-            Inner::Disk(Mapped { file: None, .. }, _) => &mut [],
-            // SAFETY: as above.
-            Inner::Disk(Mapped { file: Some((_, map)), len, .. }, _) => unsafe {
-                std::slice::from_raw_parts_mut(map.as_mut_ptr().cast(), *len)
-            },
+            Inner::Disk(mapped, _) => {
+                let len = mapped.len;
+                &mut mapped.words_mut()[..len]
+            }
         }
     }
 }
 
-impl<'a, T> IntoIterator for &'a Store<T> {
+impl<'a, T: Pod> IntoIterator for &'a Store<T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;
 
@@ -331,19 +305,19 @@ impl<T> Default for Store<T> {
 }
 
 /// Into memory.
-impl<T: Clone> Clone for Store<T> {
+impl<T: Pod> Clone for Store<T> {
     fn clone(&self) -> Self {
         Self(Inner::Memory(self.to_vec()))
     }
 }
 
-impl<T: PartialEq> PartialEq for Store<T> {
+impl<T: Pod + PartialEq> PartialEq for Store<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
+impl<T: Pod + std::fmt::Debug> std::fmt::Debug for Store<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         (**self).fmt(f)
     }

@@ -44,6 +44,15 @@ fn files_take_no_more_than_the_limit_and_give_it_back() {
 }
 
 #[test]
+fn more_words_than_there_are_addresses_are_refused() {
+    for place in [Place::Memory, disk(1000)] {
+        for n in [usize::MAX, usize::MAX / 8, isize::MAX as usize / 8] {
+            assert!(Store::<f64>::zeroed(&place, n).is_err());
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "no room was made")]
 fn a_push_without_room_is_stopped() {
     Store::<u32>::new(&disk(1000)).push(1);

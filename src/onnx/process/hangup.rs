@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -226,8 +226,9 @@ impl Table {
     fn see_who_left(&mut self) {
         // The table holds the streams, so that no descriptor is closed and given to another connection meanwhile.
         let awaited: Vec<_> =
-            self.at_work.values().map(|one| (one.stream.as_raw_fd(), Awaited::HangUp)).collect();
-        for (one, is_gone) in self.at_work.values_mut().zip(poll(&awaited, Duration::ZERO)) {
+            self.at_work.values().map(|one| (one.stream.as_fd(), Awaited::HangUp)).collect();
+        let are_gone = poll(&awaited, Duration::ZERO);
+        for (one, is_gone) in self.at_work.values_mut().zip(are_gone) {
             if is_gone && one.left.is_none() {
                 one.left = Some(Instant::now());
                 if let Work::Run(options) = &one.work {

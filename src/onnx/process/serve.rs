@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind as IoErrorKind, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -85,9 +85,9 @@ pub(super) fn serve(
     writeln!(ready_pipe, "ready").and_then(|()| ready_pipe.flush()).map_err(system("pipe"))?;
 
     let awaited = [
-        (listener.as_raw_fd(), system::Awaited::Readable),
+        (listener.as_fd(), system::Awaited::Readable),
         // Nobody reads the pipe any more: the supervisor is gone.
-        (ready_pipe.as_raw_fd(), system::Awaited::HangUp),
+        (ready_pipe.as_fd(), system::Awaited::HangUp),
     ];
     loop {
         let ready = system::poll(&awaited, LOOK_EVERY);

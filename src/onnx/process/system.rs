@@ -1,15 +1,19 @@
 //! What the process asks of the kernel: to die with its supervisor, to be limited, who a client is.
-// libc has no safe wrapper for prctl, setrlimit, SO_PEERCRED and poll, and an allocator is unsafe by its nature.
+// Neither std nor rustix has a safe form of signal and _exit, ONNX Runtime is a C library, and an allocator is unsafe by its
+// nature.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ort::AsPointer;
 use ort::value::DynValue;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, Signal};
 
 use super::{Arguments, Error};
 use crate::onnx::wire::slots::SLOTS_BYTES;
@@ -20,11 +24,9 @@ pub(super) const STACK: usize = 1 << 20;
 
 /// The kernel kills this process when the thread that started it ends.
 pub(super) fn die_with_parent(parent: u32) -> Result<(), Error> {
-    // SAFETY: prctl with an integer argument changes only this process.
-    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    check("parent", result)?;
-    // SAFETY: as above. No program started from here can gain rights.
-    check("privileges", unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("parent"))?;
+    // No program started from here can gain rights.
+    rustix::thread::set_no_new_privs(true).map_err(at("privileges"))?;
     // The parent may have ended before the first call.
     if std::os::unix::process::parent_id() != parent {
         return Err(Error::Orphaned);
@@ -43,10 +45,14 @@ pub(super) fn refuse_telemetry() {
 /// Rust's own handlers tell a stack overflow from other faults, and let one signal from outside pass; here every fault
 /// is the end.
 pub(super) fn default_signals() {
-    for signal in [libc::SIGSEGV, libc::SIGBUS] {
-        // SAFETY: the default action runs none of our code.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
+    set_action(libc::SIGSEGV, libc::SIG_DFL);
+    set_action(libc::SIGBUS, libc::SIG_DFL);
+}
+
+/// The action is the default one, or to ignore the signal.
+fn set_action(signal: i32, action: libc::sighandler_t) {
+    // SAFETY: neither action runs code of ours, nor touches memory.
+    unsafe { libc::signal(signal, action) };
 }
 
 /// Tells the supervisor why the process is about to end; it goes into the server's log. Standard error may be the log itself,
@@ -68,13 +74,13 @@ pub(super) fn end_at_once(code: i32) -> ! {
 /// RLIMIT_DATA counts what is written to privately, and not reserved addresses as RLIMIT_AS does: an allocator reserves
 /// 64 MiB a thread, CUDA many gigabytes. What a provider takes for itself (CUDA's context some 600 MiB) is there by now.
 pub(super) fn limit(arguments: &Arguments) -> Result<(), Error> {
-    set_limit(libc::RLIMIT_CORE, 0, 0)?;
+    set_limit(Resource::Core, 0, 0)?;
     let data = data_in_use().saturating_add(arguments.memory);
     LIMIT.store(data, Relaxed);
-    set_limit(libc::RLIMIT_DATA, data, data.saturating_add(RESERVE))?;
-    // SAFETY: ignoring a signal touches no memory. A write past the limit then fails instead of killing.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-    set_limit(libc::RLIMIT_FSIZE, SLOTS_BYTES as u64, SLOTS_BYTES as u64)
+    set_limit(Resource::Data, data, data.saturating_add(RESERVE))?;
+    // A write past the limit then fails instead of killing.
+    set_action(libc::SIGXFSZ, libc::SIG_IGN);
+    set_limit(Resource::Fsize, SLOTS_BYTES as u64, SLOTS_BYTES as u64)
 }
 
 /// Memory for our own small needs when models have taken all that they may.
@@ -129,7 +135,7 @@ fn or_of_reserve(size: usize, allocate: impl Fn() -> *mut u8) -> *mut u8 {
     }
     IS_RESERVE_IN_USE.store(true, Relaxed);
     let raised = limit.saturating_add(RESERVE);
-    match set_limit(libc::RLIMIT_DATA, raised, raised) {
+    match set_limit(Resource::Data, raised, raised) {
         Ok(()) => allocate(),
         Err(_) => block,
     }
@@ -139,7 +145,7 @@ fn or_of_reserve(size: usize, allocate: impl Fn() -> *mut u8) -> *mut u8 {
 pub(super) fn take_back_reserve() {
     if IS_RESERVE_IN_USE.swap(false, Relaxed) {
         let limit = LIMIT.load(Relaxed);
-        let _ = set_limit(libc::RLIMIT_DATA, limit, limit.saturating_add(RESERVE));
+        let _ = set_limit(Resource::Data, limit, limit.saturating_add(RESERVE));
     }
 }
 
@@ -151,18 +157,13 @@ fn data_in_use() -> u64 {
     pages.unwrap_or(16_384) * 4096
 }
 
-fn set_limit(resource: libc::__rlimit_resource_t, bytes: u64, most: u64) -> Result<(), Error> {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: most };
-    // SAFETY: the pointer is to a live rlimit.
-    check("limit", unsafe { libc::setrlimit(resource, &raw const limit) })
+fn set_limit(resource: Resource, bytes: u64, most: u64) -> Result<(), Error> {
+    let limit = Rlimit { current: Some(bytes), maximum: Some(most) };
+    rustix::process::setrlimit(resource, limit).map_err(at("limit"))
 }
 
-fn check(what: &'static str, result: libc::c_int) -> Result<(), Error> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(Error::System { what, source: io::Error::last_os_error() })
-    }
+fn at(what: &'static str) -> impl Fn(Errno) -> Error {
+    move |error| Error::System { what, source: error.into() }
 }
 
 /// The bytes of all strings of a tensor, which the binding takes memory for without asking.
@@ -176,21 +177,9 @@ pub(super) fn strings_length(value: &DynValue) -> Result<u64, ort::Error> {
 }
 
 /// Does the socket's other end belong to this process's user?
-pub(super) fn is_own_user(socket: &impl AsRawFd) -> bool {
-    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
-    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: both pointers are to live values, and size is that of the first.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast(),
-            &raw mut size,
-        )
-    };
-    // SAFETY: geteuid has no preconditions.
-    result == 0 && peer.uid == unsafe { libc::geteuid() }
+pub(super) fn is_own_user(socket: &impl AsFd) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(socket);
+    peer.is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,20 +191,20 @@ pub(super) enum Awaited {
 }
 
 /// What to wait for on each descriptor; the answer has the same order.
-pub(super) fn poll(awaited: &[(RawFd, Awaited)], timeout: Duration) -> Vec<bool> {
-    let mut fds: Vec<libc::pollfd> = awaited
+pub(super) fn poll(awaited: &[(BorrowedFd, Awaited)], timeout: Duration) -> Vec<bool> {
+    let mut fds: Vec<PollFd> = awaited
         .iter()
         .map(|&(fd, awaited)| {
             let events = match awaited {
-                Awaited::Readable => libc::POLLIN,
+                Awaited::Readable => PollFlags::IN,
                 // Told without being asked for.
-                Awaited::HangUp => 0,
+                Awaited::HangUp => PollFlags::empty(),
             };
-            libc::pollfd { fd, events, revents: 0 }
+            PollFd::from_borrowed_fd(fd, events)
         })
         .collect();
-    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the pointer and the count describe one live vector. A signal or a full kernel leaves revents at 0.
-    let n_ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
-    fds.iter().map(|fd| n_ready > 0 && fd.revents != 0).collect()
+    let timeout = Timespec::try_from(timeout).ok();
+    // A signal or a full kernel is an error, after which nothing is ready.
+    let is_any_ready = rustix::event::poll(&mut fds, timeout.as_ref()).is_ok();
+    fds.iter().map(|fd| is_any_ready && !fd.revents().is_empty()).collect()
 }

@@ -1,15 +1,13 @@
 //! Waiting for a socket and for the server's signals at once, and connecting without waiting.
-#![allow(
-    unsafe_code,
-    reason = "the latch of PostgreSQL, and connect(2), which std has only in blocking form"
-)]
+#![allow(unsafe_code, reason = "the latch and variables of PostgreSQL")]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use pgrx::pg_sys;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
@@ -46,35 +44,12 @@ pub(super) fn wait(what: For, timeout: Duration) -> bool {
     ready & (pg_sys::WL_SOCKET_READABLE | pg_sys::WL_SOCKET_WRITEABLE) != 0
 }
 
-/// A connection that neither reading, writing nor connecting blocks. `WouldBlock`: the other side's queue is full.
+/// A connection that neither reading, writing nor connecting blocks, which std has only in blocking form. `WouldBlock`: the
+/// other side's queue is full.
 pub(super) fn connect(path: &str) -> io::Result<UnixStream> {
-    // SAFETY: a sockaddr_un is plain numbers, for which zero is valid.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    // The last byte stays zero.
-    if path.len() >= address.sun_path.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (place, byte) in address.sun_path.iter_mut().zip(path.bytes()) {
-        *place = byte as libc::c_char;
-    }
-    // SAFETY: no pointers; the descriptor that it gives is nobody else's.
-    let socket = unsafe {
-        let fd = libc::socket(
-            libc::AF_UNIX,
-            libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
-            0,
-        );
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        OwnedFd::from_raw_fd(fd)
-    };
-    let size = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-    // SAFETY: the pointer is to a live address of that size.
-    if unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), size) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket.into())
 }
 

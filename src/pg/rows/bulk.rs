@@ -8,9 +8,10 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, PgMemoryContexts};
 
-use crate::algo::memory::{self, Refused};
+use crate::algo::memory::Refused;
 
 use crate::pg::error::{Report, report};
+use crate::pg::sys::raw;
 use crate::pg::types::record::attributes;
 
 /// As many as COPY collects before it writes.
@@ -231,21 +232,13 @@ impl RowWriter {
         if self.how() != How::Text {
             return self.by_input(text);
         }
-        let offset = self.texts.len() * 8;
-        let length = 4 + text.len();
-        let n_words = length.div_ceil(8);
-        if let Err(refused) = memory::room(&mut self.texts, n_words) {
-            self.refused = Some(refused);
-            return self.null();
+        match raw::push_whole(&mut self.texts, text.as_bytes()) {
+            Ok(start) => self.push(Datum::from(8 * start)),
+            Err(refused) => {
+                self.refused = Some(refused);
+                self.null();
+            }
         }
-        self.texts.resize(self.texts.len() + n_words, 0);
-        // SAFETY: the varlena lies within the words that were just added.
-        unsafe {
-            let start = self.texts.as_mut_ptr().cast::<u8>().add(offset);
-            pgrx::set_varsize_4b(start.cast(), length as i32);
-            std::ptr::copy_nonoverlapping(text.as_ptr(), start.add(4), text.len());
-        }
-        self.push(Datum::from(offset));
     }
 
     pub(crate) fn integer(&mut self, value: i64) {

@@ -5,10 +5,10 @@
 //! when it is another value than the one it passed, and frees that one: so a larger state is made in the memory of the row.
 #![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
 
+use pgrx::IntoDatum;
 use pgrx::callconv::{BoxRet, FcInfo};
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
-use pgrx::{IntoDatum, pg_sys::varlena};
 
 use crate::algo::flat_map::{Updated, Word, grown, update};
 
@@ -20,7 +20,8 @@ const MOST_BYTES: usize = 1 << 28;
 
 /// The state of a running call.
 pub(crate) struct State {
-    value: *mut varlena,
+    /// With its full header, in the memory of the call or of its aggregate. A state is not kept beyond its call.
+    value: &'static mut [u8],
 }
 
 impl State {
@@ -33,30 +34,22 @@ impl State {
         // SAFETY: by the caller's promise. What is in place has a full header.
         unsafe {
             match (raw::argument(fcinfo, 0), raw::state_in_place(fcinfo)) {
-                (Some(_), Some(state)) => Self { value: state.as_mut_ptr().cast() },
-                (Some(state), None) => Self::new(bytes_of(state)),
-                (None, _) => Self::new(&empty()),
+                (Some(_), Some(value)) => Self { value },
+                (Some(state), None) => Self::new(bytes_of(state), 0),
+                (None, _) => Self::new(&empty(), 0),
             }
         }
     }
 
-    /// # Safety
-    /// Called in a running function.
-    unsafe fn new(bytes: &[u8]) -> Self {
-        // SAFETY: the copy is within the allocation.
-        unsafe {
-            let value = raw::new_varlena(pg_sys::CurrentMemoryContext, 4 + bytes.len());
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast::<u8>().add(4), bytes.len());
-            Self { value }
-        }
+    /// With room behind the bytes where they are fewer than `least`.
+    fn new(bytes: &[u8], least: usize) -> Self {
+        let value = raw::new_varlena(4 + bytes.len().max(least));
+        value[4..][..bytes.len()].copy_from_slice(bytes);
+        Self { value }
     }
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the value has a full header and is this call's own, or its aggregate's.
-        unsafe {
-            let n = pgrx::varsize_any_exhdr(self.value);
-            std::slice::from_raw_parts_mut(self.value.cast::<u8>().add(4), n)
-        }
+        &mut self.value[4..]
     }
 
     /// Changes the words of a key, and says whether the key is new.
@@ -89,21 +82,14 @@ impl State {
     /// Takes other bytes as this state.
     #[cold]
     pub(crate) fn replace(&mut self, bytes: &[u8]) {
-        // SAFETY: a function is running.
-        *self = unsafe { Self::new(bytes) };
+        *self = Self::new(bytes, 0);
     }
 
     /// Makes room behind the bytes, so that they are `n` with it.
     #[cold]
     pub(crate) fn widen(&mut self, n: usize) -> Result<(), Report> {
         check_length(n)?;
-        let old = self.bytes();
-        // SAFETY: a function is running; the copy is within the allocation.
-        unsafe {
-            let value = raw::new_varlena(pg_sys::CurrentMemoryContext, 4 + n.max(old.len()));
-            std::ptr::copy_nonoverlapping(old.as_ptr(), value.cast::<u8>().add(4), old.len());
-            *self = Self { value };
-        }
+        *self = Self::new(self.bytes(), n);
         Ok(())
     }
 }
@@ -127,7 +113,7 @@ fn check_length(n_bytes: usize) -> Result<(), Report> {
 
 impl From<State> for Datum {
     fn from(state: State) -> Datum {
-        state.value.into()
+        Datum::from(state.value.as_mut_ptr())
     }
 }
 

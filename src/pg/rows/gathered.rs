@@ -64,13 +64,11 @@ pub(crate) struct State<F> {
     len: usize,
     capacity: usize,
     n_features: usize,
-    /// The features' names, a NUL after each; none for arrays.
-    names: *const u8,
-    names_len: usize,
+    /// The features' names, a NUL after each; none for arrays. As the options, they are in the aggregate's memory with the state.
+    names: &'static [u8],
     k: i32,
-    /// The options as they were given at the first row.
-    options: *const u8,
-    options_len: usize,
+    /// As they were given at the first row.
+    options: &'static [u8],
     fit: F,
 }
 
@@ -147,8 +145,7 @@ unsafe fn add<F: Fit>(
         if state.k != k {
             return Err(differs("k"));
         }
-        let known = std::slice::from_raw_parts(state.options, state.options_len);
-        if known != options.unwrap_or_default() {
+        if state.options != options.unwrap_or_default() {
             return Err(differs("options"));
         }
         if row.len() != state.n_features {
@@ -213,10 +210,9 @@ unsafe fn first<F: Fit>(
         let copy = |bytes: &[u8]| {
             let copy = pg_sys::MemoryContextAlloc(context, bytes.len().max(1)).cast::<u8>();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
-            copy.cast_const()
+            std::slice::from_raw_parts(copy, bytes.len())
         };
         let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
-        let options = options.unwrap_or_default();
         let state = pg_sys::MemoryContextAlloc(context, size_of::<Tagged<State<F>>>());
         state.cast::<Tagged<State<F>>>().write(Tagged::new(State {
             context,
@@ -225,10 +221,8 @@ unsafe fn first<F: Fit>(
             capacity: 0,
             n_features: row.len(),
             names: copy(&packed),
-            names_len: packed.len(),
             k,
-            options: copy(options),
-            options_len: options.len(),
+            options: copy(options.unwrap_or_default()),
             fit,
         }));
         Ok(Datum::from(state))
@@ -296,12 +290,10 @@ impl<F: Fit> State<F> {
     }
 
     pub(crate) fn feature_names(&self) -> Vec<String> {
-        if self.names_len == 0 {
+        let Some((_, names)) = self.names.split_last() else {
             return array_names(self.n_features);
-        }
-        // SAFETY: the names were copied with this length, a NUL after each.
-        let names = unsafe { std::slice::from_raw_parts(self.names, self.names_len) };
-        let names = names[..names.len() - 1].split(|byte| *byte == 0);
+        };
+        let names = names.split(|byte| *byte == 0);
         names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 

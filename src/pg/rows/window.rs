@@ -8,6 +8,7 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 use crate::algo::memory::{self, Refused};
 
 use crate::pg::error::{Report, report};
+use crate::pg::sys::raw::{push_whole, varlena_bytes};
 use crate::pg::types::record::Record;
 
 /// The partition that a window function is being computed over.
@@ -385,15 +386,7 @@ impl Records {
             {
                 value = pg_detoast_datum(value);
             }
-            let n = pgrx::varsize_any_exhdr(value);
-            let (start, n_words) = (self.words.len(), (4 + n).div_ceil(8));
-            memory::room(&mut self.words, n_words)?;
-            self.words.resize(start + n_words, 0);
-            let full = self.words.as_mut_ptr().add(start).cast::<pg_sys::varlena>();
-            let body = full.cast::<u8>().add(4);
-            std::ptr::copy_nonoverlapping(pgrx::vardata_any(value).cast::<u8>(), body, n);
-            pgrx::set_varsize_4b(full, (4 + n) as i32);
-            self.starts.push(Some(start));
+            self.starts.push(Some(push_whole(&mut self.words, varlena_bytes(value))?));
         }
         Ok(())
     }

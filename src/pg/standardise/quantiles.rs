@@ -8,7 +8,7 @@
 #![allow(unsafe_code, reason = "the state is appended to in place, in memory of the aggregate")]
 
 use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::encoded;
@@ -118,9 +118,7 @@ fn append(state: &mut [u8], row: &[f64]) -> bool {
         return false;
     }
     let at = buffer_at + 8 * d * n_rows;
-    for (word, x) in state[at..].as_chunks_mut().0.iter_mut().zip(row) {
-        *word = x.to_ne_bytes();
-    }
+    state[at..at + 8 * d].copy_from_slice(bytemuck::cast_slice(row));
     state[16..20].copy_from_slice(&(n_rows as u32 + 1).to_ne_bytes());
     true
 }
@@ -197,22 +195,15 @@ fn new_state(
     let buffer_at = (HEADER + head.len()).next_multiple_of(8);
     let length = buffer_at + 8 * n_features * room.max(n_rows);
     memory::probe(length)?;
-    // SAFETY: the writes are within the length that is allocated, in a live context.
-    unsafe {
-        let state = raw::new_varlena(pg_sys::CurrentMemoryContext, length);
-        let bytes = state.cast::<u8>();
-        bytes.add(4).cast::<u16>().write(FORMAT);
-        let fields = [n_features, head.len(), n_rows, room.max(n_rows)];
-        for (at, field) in (8..HEADER).step_by(4).zip(fields) {
-            bytes.add(at).cast::<u32>().write(field as u32);
-        }
-        std::ptr::copy_nonoverlapping(head.as_ptr(), bytes.add(HEADER), head.len());
-        let buffer = bytes.add(buffer_at).cast::<[u8; 8]>();
-        std::ptr::copy_nonoverlapping(rows.as_ptr(), buffer, rows.len());
-        let next = buffer.add(rows.len()).cast::<f64>();
-        std::ptr::copy_nonoverlapping(row.as_ptr(), next, row.len());
-        Ok(state.into())
-    }
+    let state = raw::new_varlena(length);
+    state[4..6].copy_from_slice(&FORMAT.to_ne_bytes());
+    let fields = [n_features, head.len(), n_rows, room.max(n_rows)].map(|field| field as u32);
+    state[8..HEADER].copy_from_slice(bytemuck::cast_slice(&fields));
+    state[HEADER..HEADER + head.len()].copy_from_slice(head);
+    let (before, next) = state[buffer_at..].split_at_mut(8 * rows.len());
+    before.copy_from_slice(rows.as_flattened());
+    next[..8 * row.len()].copy_from_slice(bytemuck::cast_slice(row));
+    Ok(Datum::from(state.as_mut_ptr()))
 }
 
 /// A state taken apart.

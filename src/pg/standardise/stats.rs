@@ -160,20 +160,16 @@ unsafe fn changeable<'a>(
 
 /// A state in the memory of the current context, and its block; PostgreSQL copies it into the aggregate's memory.
 fn new_state<'a>(block: &[f64], names: &[u8]) -> (pg_sys::Datum, &'a mut [f64]) {
-    // SAFETY: the current context is live; the writes are within the length that is allocated, which nobody else refers to.
-    unsafe {
-        let length = HEADER + 8 * block.len() + names.len();
-        let state = raw::new_varlena(pg_sys::CurrentMemoryContext, length);
-        let bytes = state.cast::<u8>();
-        bytes.add(4).cast::<u16>().write(FORMAT);
-        bytes.add(8).cast::<u32>().write((block.len() / PARTS) as u32);
-        bytes.add(12).cast::<u32>().write(names.len() as u32);
-        let to = std::slice::from_raw_parts_mut(bytes.add(HEADER).cast::<f64>(), block.len());
-        to.copy_from_slice(block);
-        let names_at = bytes.add(HEADER + 8 * block.len());
-        std::ptr::copy_nonoverlapping(names.as_ptr(), names_at, names.len());
-        (state.into(), to)
-    }
+    let names_at = HEADER + 8 * block.len();
+    let state = raw::new_varlena(names_at + names.len());
+    let datum = pg_sys::Datum::from(state.as_mut_ptr());
+    state[4..6].copy_from_slice(&FORMAT.to_ne_bytes());
+    let counts = [(block.len() / PARTS) as u32, names.len() as u32];
+    state[8..HEADER].copy_from_slice(bytemuck::cast_slice(&counts));
+    state[names_at..].copy_from_slice(names);
+    let to = bytemuck::cast_slice_mut(&mut state[HEADER..names_at]);
+    to.copy_from_slice(block);
+    (datum, to)
 }
 
 /// The block of a state, header included; None where its parts do not make up its length.
@@ -186,13 +182,11 @@ fn block_of(state: &mut [u8]) -> Option<&mut [f64]> {
         let n_names = u32::from_ne_bytes([h[12], h[13], h[14], h[15]]);
         (u16::from_ne_bytes([h[4], h[5]]), d as usize, n_names as usize)
     };
-    let length = HEADER + 8 * PARTS * d + n_names;
-    let block = state.as_mut_ptr().wrapping_add(HEADER).cast::<f64>();
-    if format != FORMAT || d == 0 || length != state.len() || !block.is_aligned() {
+    let names_at = HEADER + 8 * PARTS * d;
+    if format != FORMAT || d == 0 || names_at + n_names != state.len() {
         return None;
     }
-    // SAFETY: there are so many bytes behind the header, aligned, and any eight are a number.
-    Some(unsafe { std::slice::from_raw_parts_mut(block, PARTS * d) })
+    bytemuck::try_cast_slice_mut(&mut state[HEADER..names_at]).ok()
 }
 
 /// A summary that came as an argument: copied out, as it may be packed.
@@ -227,10 +221,7 @@ impl<'a> Summary<'a> {
         if format != FORMAT || names.len() != n_names || d == 0 {
             return None;
         }
-        let block = numbers
-            .chunks_exact(8)
-            .map(|word| word.try_into().map(f64::from_ne_bytes).unwrap_or(f64::NAN));
-        Some(Self { block: block.collect(), names })
+        Some(Self { block: bytemuck::pod_collect_to_vec(numbers), names })
     }
 
     /// The same with its features at the places where they are in the other one.

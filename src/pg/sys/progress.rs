@@ -6,11 +6,11 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 use std::time::Instant;
 
+use memmap2::MmapOptions;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -283,22 +283,10 @@ fn map() -> std::io::Result<&'static [Slot]> {
         .open(FILE)?;
     // With all its blocks: a store into a hole of a file on a full disk ends the process, and so the server's sessions.
     allocate(&file, size)?;
-    // SAFETY: a shared mapping of a file of at least this size, which nobody truncates; slots are atomics alone, for
+    let mapped = Box::leak(Box::new(MmapOptions::new().len(size).map_raw(&file)?));
+    // SAFETY: a shared mapping of this size, which stays, of a file that nobody truncates; slots are atomics alone, for
     // which any bytes are valid, and the mapping is page-aligned.
-    unsafe {
-        let address = libc::mmap(
-            std::ptr::null_mut(),
-            size,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        );
-        if address == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(std::slice::from_raw_parts(address.cast::<Slot>(), SLOTS))
-    }
+    Ok(unsafe { std::slice::from_raw_parts(mapped.as_ptr().cast(), SLOTS) })
 }
 
 /// Stores as much of the text as there is room for, cut at a character, and zeros behind it.

@@ -7,6 +7,7 @@ use std::any::TypeId;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
+use crate::algo::memory::{self, Refused};
 use crate::pg::error::{Report, report};
 
 /// Tells PostgreSQL the calling convention of a function, as PG_FUNCTION_INFO_V1 does in C.
@@ -89,10 +90,33 @@ pub(crate) unsafe fn aggregate_context(fcinfo: FunctionCallInfo) -> Option<pg_sy
 pub(crate) unsafe fn state_in_place<'a>(fcinfo: FunctionCallInfo) -> Option<&'a mut [u8]> {
     // SAFETY: by the caller's promise; a full header says how many bytes lie there.
     unsafe {
-        let state = argument(fcinfo, 0)?.cast_mut_ptr::<pg_sys::varlena>();
-        let is_whole = pgrx::varatt_is_4b_u(state) && state.cast::<u64>().is_aligned();
-        (is_whole && in_aggregate(fcinfo))
-            .then(|| std::slice::from_raw_parts_mut(state.cast::<u8>(), pgrx::varsize_4b(state)))
+        let (state, length) = whole(argument(fcinfo, 0)?)?;
+        in_aggregate(fcinfo).then(|| std::slice::from_raw_parts_mut(state, length))
+    }
+}
+
+/// A varlena with its header, as it lies, if that is a full one and aligned to 8.
+///
+/// # Safety
+/// `datum` is of a varlena, not NULL, that outlives the slice.
+#[inline]
+pub(crate) unsafe fn whole_bytes<'a>(datum: Datum) -> Option<&'a [u8]> {
+    // SAFETY: by the caller's promise; a full header says how many bytes lie there.
+    unsafe {
+        let (value, length) = whole(datum)?;
+        Some(std::slice::from_raw_parts(value, length))
+    }
+}
+
+/// # Safety
+/// `datum` is of a varlena, not NULL.
+#[inline]
+unsafe fn whole(datum: Datum) -> Option<(*mut u8, usize)> {
+    let value = datum.cast_mut_ptr::<pg_sys::varlena>();
+    // SAFETY: by the caller's promise there is a header, and a full one has the length.
+    unsafe {
+        let is_whole = pgrx::varatt_is_4b_u(value) && value.cast::<u64>().is_aligned();
+        is_whole.then(|| (value.cast(), pgrx::varsize_4b(value)))
     }
 }
 
@@ -158,20 +182,39 @@ pub(crate) unsafe fn owned_state<T: Default + 'static>(
     }
 }
 
-/// Allocates a varlena of `length` bytes, header included, aligned for f64, zeroed.
-///
-/// # Safety
-/// `context` is a live memory context; `length` is at least 4.
-pub(crate) unsafe fn new_varlena(
-    context: pg_sys::MemoryContext,
-    length: usize,
-) -> *mut pg_sys::varlena {
-    // SAFETY: palloc aligns to 8 bytes; the header is within the allocation.
-    unsafe {
-        let value = pg_sys::MemoryContextAllocZero(context, length).cast::<pg_sys::varlena>();
-        pgrx::set_varsize_4b(value, length as i32);
-        value
+/// A varlena of `length` bytes, header included, zero behind it, aligned to 8: in the memory of the running call, with which it goes.
+pub(crate) fn new_varlena<'a>(length: usize) -> &'a mut [u8] {
+    let length = length.max(4);
+    // SAFETY: so many bytes are allocated, which nobody else refers to; without the memory it is an error.
+    let value = unsafe {
+        let value = pg_sys::MemoryContextAllocZero(pg_sys::CurrentMemoryContext, length);
+        std::slice::from_raw_parts_mut(value.cast::<u8>(), length)
+    };
+    set_length(value);
+    value
+}
+
+/// Writes the full header of a varlena that is all of these bytes, as SET_VARSIZE does in C.
+#[inline]
+pub(crate) fn set_length(value: &mut [u8]) {
+    let length = value.len() as u32;
+    let header = if cfg!(target_endian = "big") { length } else { length << 2 };
+    if let Some(start) = value.first_chunk_mut() {
+        *start = header.to_ne_bytes();
     }
+}
+
+/// Appends a varlena with these contents, a full header and aligned to 8. Returns at which word it begins.
+#[inline]
+pub(crate) fn push_whole(words: &mut Vec<u64>, contents: &[u8]) -> Result<usize, Refused> {
+    let (start, length) = (words.len(), 4 + contents.len());
+    let n_words = length.div_ceil(8);
+    memory::room(words, n_words)?;
+    words.resize(start + n_words, 0);
+    let value = &mut bytemuck::cast_slice_mut(&mut words[start..])[..length];
+    set_length(value);
+    value[4..].copy_from_slice(contents);
+    Ok(start)
 }
 
 /// The contents of a varlena whose header is short or long, and not toasted.
@@ -196,38 +239,31 @@ pub(crate) unsafe fn bytes_of<'a>(datum: Datum) -> &'a [u8] {
     unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) }
 }
 
-/// A float8[] of these numbers; NaN becomes NULL.
+/// A float8[] of these numbers; NaN becomes NULL. Made here, a membership of three takes 0.51 µs a row, of eight 0.75; through
+/// pgrx's `Vec`, which gives PostgreSQL one element after the other, 0.77 and 1.06.
 pub(crate) fn float_array(values: &[f64]) -> Datum {
     let n = values.len();
     let n_nulls = values.iter().filter(|value| value.is_nan()).count();
     // Header, one dimension and its lower bound: 24 bytes; then the bitmap if there is a NULL, padded to 8.
     let data_at = if n_nulls == 0 { 24 } else { (24 + n.div_ceil(8)).next_multiple_of(8) };
-    // SAFETY: every write is within the allocated length, laid out as ArrayType is.
-    unsafe {
-        if n == 0 {
-            return Datum::from(pg_sys::construct_empty_array(pg_sys::FLOAT8OID));
-        }
-        let length = data_at + 8 * (n - n_nulls);
-        let array = new_varlena(pg_sys::CurrentMemoryContext, length).cast::<u8>();
-        let words = array.cast::<i32>();
-        words.add(1).write(1);
-        words.add(2).write(if n_nulls == 0 { 0 } else { data_at as i32 });
-        words.add(3).write(u32::from(pg_sys::FLOAT8OID) as i32);
-        words.add(4).write(n as i32);
-        words.add(5).write(1);
-        let data = array.add(data_at).cast::<f64>();
-        if n_nulls == 0 {
-            std::ptr::copy_nonoverlapping(values.as_ptr(), data, n);
-        } else {
-            let mut written = 0;
-            for (index, value) in values.iter().enumerate() {
-                if !value.is_nan() {
-                    *array.add(24 + index / 8) |= 1 << (index % 8);
-                    data.add(written).write(*value);
-                    written += 1;
-                }
-            }
-        }
-        Datum::from(array)
+    if n == 0 {
+        // SAFETY: a function is running.
+        return Datum::from(unsafe { pg_sys::construct_empty_array(pg_sys::FLOAT8OID) });
     }
+    let array = new_varlena(data_at + 8 * (n - n_nulls));
+    let datum = Datum::from(array.as_mut_ptr());
+    let (head, data) = array.split_at_mut(data_at);
+    let data_offset = if n_nulls == 0 { 0 } else { data_at as u32 };
+    let words = [1, data_offset, u32::from(pg_sys::FLOAT8OID), n as u32, 1];
+    head[4..24].copy_from_slice(bytemuck::cast_slice(&words));
+    if n_nulls == 0 {
+        data.copy_from_slice(bytemuck::cast_slice(values));
+        return datum;
+    }
+    let there = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
+    for (place, (index, value)) in data.as_chunks_mut().0.iter_mut().zip(there) {
+        head[24 + index / 8] |= 1 << (index % 8);
+        *place = value.to_ne_bytes();
+    }
+    datum
 }

@@ -1,7 +1,7 @@
 //! Runs a part of a function with another search_path or as another role, and always puts both back.
 #![allow(unsafe_code, reason = "PostgreSQL keeps the role and the settings in globals")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
@@ -47,6 +47,22 @@ fn with_setting<T>(name: &CStr, value: &CStr, work: impl FnOnce() -> T) -> T {
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
     result
+}
+
+/// The names in a list of identifiers, as a search_path is one; None where it is none.
+pub(crate) fn identifiers(list: &str) -> Option<Vec<String>> {
+    let list = CString::new(list).ok()?;
+    // SAFETY: the copy is cut into the names, which end with a NUL each, and are copied out of it.
+    unsafe {
+        let mut names = std::ptr::null_mut();
+        let copy = pg_sys::pstrdup(list.as_ptr());
+        if !pg_sys::SplitIdentifierString(copy, b',' as _, &mut names) {
+            return None;
+        }
+        let n_names = names.as_ref().map_or(0, |names| names.length);
+        let name = |idx| CStr::from_ptr(pg_sys::list_nth(names, idx).cast());
+        Some((0..n_names).map(|idx| name(idx).to_string_lossy().into_owned()).collect())
+    }
 }
 
 /// Runs `work` as a role, as REFRESH MATERIALIZED VIEW runs its query: forbidden is what could outlive the operation (temporary

@@ -6,7 +6,7 @@
 //! computation, and its threads have ended when the call returns: a backend that goes on to something else has one thread.
 #![allow(
     unsafe_code,
-    reason = "signal masks are set through libc, and PostgreSQL calls back when it exits"
+    reason = "signal masks and the allocator's options are the C library's, and PostgreSQL calls back when it exits"
 )]
 
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
@@ -224,13 +224,9 @@ const ROOM_OF_A_THREAD: usize = 256 << 10;
 /// limited, they are what a fit will want: then all threads share one.
 fn share_one_arena() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: a limit is read into a local, and an option of the allocator set.
-    unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        let is_read = libc::getrlimit(libc::RLIMIT_AS, &mut limit) == 0;
-        if is_read && limit.rlim_cur != libc::RLIM_INFINITY {
-            libc::mallopt(libc::M_ARENA_MAX, 1);
-        }
+    if rustix::process::getrlimit(rustix::process::Resource::As).current.is_some() {
+        // SAFETY: sets an option of the allocator.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     }
 }
 

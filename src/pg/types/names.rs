@@ -51,7 +51,8 @@ pub(crate) fn base_of(sql_type: &str) -> Result<Option<Oid>, Report> {
 }
 
 /// One to three identifiers with dots between, each plain or in double quotes. Asked before `to_regclass`, which raises an
-/// error for anything else on PostgreSQL 15 and answers NULL on later ones.
+/// error for anything else on PostgreSQL 15 and answers NULL on later ones. Of PostgreSQL's own ways SplitIdentifierString takes
+/// all up to a dot or a blank for a name, as `values(1)`, and parse_ident ends in an error.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut rest = text.trim_matches(|c: char| c.is_ascii_whitespace());
     for _ in 0..3 {

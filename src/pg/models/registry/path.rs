@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Report, report};
 use crate::pg::sys::query::{self, Row};
-use crate::pg::sys::security::{is_superuser, with_latest_snapshot, with_search_path};
+use crate::pg::sys::security::{identifiers, is_superuser, with_latest_snapshot, with_search_path};
 
 use super::Version;
 
@@ -53,7 +53,16 @@ impl Path {
     /// none. A schema that is gone is left out, lest somebody make it meanwhile.
     pub(crate) fn setting(&self, version: &Version) -> Result<CString, Report> {
         let mut path = String::new();
-        for (place, schema) in names(&self.schemas).into_iter().enumerate() {
+        let schemas = identifiers(&self.schemas).ok_or_else(|| {
+            report(
+                PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+                format!(
+                    "\"{}\", where the source of model \"{}\" finds its tables, is no list of schemas",
+                    self.schemas, version.name
+                ),
+            )
+        })?;
+        for (place, schema) in schemas.into_iter().enumerate() {
             let Some(owner) = owner_of(&schema)? else { continue };
             let is_known = self.owners.get(place).is_some_and(|known| *known == owner);
             // Of `public`, whose owner is whoever owns the database.
@@ -94,31 +103,4 @@ fn owner_of(schema: &str) -> Result<Option<Oid>, Report> {
         )
     })
     .map(Option::flatten)
-}
-
-/// The names in a list of identifiers as quote_ident writes them.
-fn names(list: &str) -> Vec<String> {
-    let (mut names, mut rest) = (Vec::new(), list);
-    while !rest.is_empty() {
-        let mut name = String::new();
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let mut parts = quoted.char_indices().peekable();
-            let mut end = quoted.len();
-            while let Some((at, one)) = parts.next() {
-                if one == '"' && parts.next_if(|(_, next)| *next == '"').is_none() {
-                    end = at + 1;
-                    break;
-                }
-                name.push(one);
-            }
-            rest = &quoted[end..];
-        } else {
-            let end = rest.find(',').unwrap_or(rest.len());
-            name.push_str(&rest[..end]);
-            rest = &rest[end..];
-        }
-        names.push(name);
-        rest = rest.trim_start_matches([',', ' ']);
-    }
-    names
 }

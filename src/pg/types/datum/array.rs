@@ -1,37 +1,34 @@
 //! Arrays of numbers and pgvector's vectors, read element by element from their bytes as they lie.
 #![allow(unsafe_code, reason = "arrays are laid out as C structures")]
 
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::Datum;
 use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::memory;
 use crate::pg::error::{Error, Report, report};
+use crate::pg::sys::raw;
 
 use super::{Element, numeric};
 
 /// The elements of a float8[] as they lie, if it is one-dimensional, without a NULL, and neither toasted nor short-headed:
-/// what ARRAY[…] makes. None means to read it by [`Kind::numbers`].
+/// what ARRAY[…] makes. None means to read it by [`Kind::numbers`], with which `feature_stats` of 8 numbers takes 241 ns a row
+/// and not 204, of 64 numbers 941 and not 785.
 ///
 /// # Safety
 /// `datum` is a float8[], not NULL, that outlives the slice.
 #[inline]
 pub(crate) unsafe fn plain_floats<'a>(datum: Datum) -> Option<&'a [f64]> {
-    // SAFETY: a datum of a varlena type points to its header, whose length says what lies behind it.
-    unsafe {
-        let array = datum.cast_mut_ptr::<pg_sys::varlena>();
-        if !pgrx::varatt_is_4b_u(array) || !array.cast::<f64>().is_aligned() {
-            return None;
-        }
-        let (words, length) = (array.cast::<i32>(), pgrx::varsize_4b(array));
-        if length < 24 || *words.add(1) != 1 || *words.add(2) != 0 {
-            return None;
-        }
-        let n = usize::try_from(*words.add(4)).ok()?;
-        if length < 24 + 8 * n {
-            return None;
-        }
-        Some(std::slice::from_raw_parts(array.cast::<f64>().add(3), n))
+    // SAFETY: by the caller's promise it is a varlena.
+    let (head, data) = unsafe { raw::whole_bytes(datum) }?.split_first_chunk::<24>()?;
+    let [_, dimensions, data_offset, _, n, _] = bytemuck::try_cast_slice::<u8, i32>(head).ok()?
+    else {
+        return None;
+    };
+    if *dimensions != 1 || *data_offset != 0 {
+        return None;
     }
+    let n = usize::try_from(*n).ok()?;
+    bytemuck::try_cast_slice(data.get(..8 * n)?).ok()
 }
 
 fn read<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -42,6 +39,9 @@ fn read<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     word
 }
 
+/// Read here, `feature_stats` of a stored array of 8 numbers takes 114 ns a row; by deconstruct_array, which makes datums of all
+/// elements first, 209.
+///
 /// Layout after the varlena header: ndim, dataoffset, elemtype, then per dimension its length and lower bound, then the
 /// NULL bitmap if dataoffset is not 0, then the elements. Offsets count from 4 bytes before.
 pub(super) fn array_elements(
@@ -114,11 +114,9 @@ fn numeric_element(data: &[u8], at: &mut usize) -> f64 {
         return f64::NAN;
     };
     let Ok(mut words) = memory::filled(0u64, length.div_ceil(8)) else { return f64::NAN };
-    // SAFETY: `words` holds at least `length` bytes and is aligned for a numeric, which `bytes` is.
-    unsafe {
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), words.as_mut_ptr().cast(), length);
-        numeric(Datum::from(words.as_ptr()))
-    }
+    bytemuck::cast_slice_mut(&mut words)[..length].copy_from_slice(bytes);
+    // SAFETY: `words` are aligned for a numeric, which `bytes` are.
+    unsafe { numeric(Datum::from(words.as_ptr())) }
 }
 
 /// Of a numeric with a long header: the header, and the least that a number takes.

