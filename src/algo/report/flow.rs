@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::svg::{colour, count, escape, open, percent, shorten};
+use maud::{Markup, html};
+
+use super::svg::{colour, count, percent, shorten, tenths};
 use super::{Flow, FlowView, MAX_SEGMENTS, SegmentView, absent, section as framed};
 
 const WIDTH: f64 = 480.0;
@@ -29,7 +31,10 @@ enum Node {
     Nowhere,
 }
 
-pub(super) fn section(view: &FlowView, shown: &[&SegmentView]) -> String {
+/// Rows by where they were and where they are.
+type Bands = BTreeMap<(Node, Node), u64>;
+
+pub(super) fn section(view: &FlowView, shown: &[&SegmentView]) -> Markup {
     let n_all = rows(&view.flows, |_| true);
     if n_all == 0 {
         return absent("flow", "Moves", "No row is there to compare the versions by.");
@@ -40,59 +45,48 @@ pub(super) fn section(view: &FlowView, shown: &[&SegmentView]) -> String {
     let to = Column::new(bands.iter().map(|(&(_, to), &n_rows)| (to, n_rows)), scale);
 
     let before = from.bars(FROM, scale, |node, n_rows, y| {
-        let (x, share) = (FROM - 8.0, percent(n_rows as f64 / n_all as f64));
         let word = if node == Node::Nowhere { "none".to_owned() } else { word(node) };
-        format!("<text class=\"number right\" x=\"{x}\" y=\"{y:.1}\">{word}: {share}</text>")
+        let share = percent(n_rows as f64 / n_all as f64);
+        html! { text .number.right x=(FROM - 8.0) y=(tenths(y)) { (word) ": " (share) } }
     });
     let after = to.bars(TO, scale, |node, _, y| {
         let called = shown.iter().find(|view| Node::Segment(view.segment) == node);
-        let name = called.map_or("", |view| view.called());
-        format!(
-            "<text class=\"number left\" x=\"{}\" y=\"{y:.1}\">{word} {}<title>{word} {}</title></text>",
-            TO + BAR + 8.0,
-            escape(&shorten(name, NAME)),
-            escape(name),
-            word = word(node),
-        )
+        let (word, name) = (word(node), called.map_or("", |view| view.called()));
+        html! {
+            text .number.left x=(TO + BAR + 8.0) y=(tenths(y)) { (word) " " (shorten(name, NAME)) title { (word) " " (name) } }
+        }
     });
-    let picture = format!(
-        "{}{}{before}{after}<text class=\"muted end\" x=\"{}\" y=\"18\">version {}</text>\n\
-         <text class=\"muted\" x=\"{TO}\" y=\"18\">version {}</text>\n</svg>\n",
-        open(
-            WIDTH,
-            from.bottom.max(to.bottom) + 4.0,
-            &format!("Rows by segment in version {} and {}", view.from_version, view.to_version)
-        ),
-        drawn(&bands, &from, &to, n_all),
-        FROM + BAR,
-        view.from_version,
-        view.to_version,
-    );
-    let moved = rows(&view.flows, |flow| flow.from != flow.to);
-    let thin = if bands.values().any(|&n_rows| is_thin(n_rows, n_all)) {
-        format!(" Bands of less than one row in {} are too thin to draw.", count(THINNEST))
-    } else {
-        String::new()
+    let picture = html! {
+        svg viewBox=(format_args!("0 0 {WIDTH} {:.0}", from.bottom.max(to.bottom) + 4.0)) role="img"
+            aria-label={ "Rows by segment in version " (view.from_version) " and " (view.to_version) } {
+            @for band in drawn(&bands, &from, &to, n_all) { (band) }
+            (before)
+            (after)
+            text .muted.end x=(FROM + BAR) y="18" { "version " (view.from_version) }
+            text .muted x=(TO) y="18" { "version " (view.to_version) }
+        }
     };
-    let reading = format!(
-        "Between the versions {} of {} rows, {}, changed their segment. A band\u{2019}s width is the number of rows that \
-         went from the segment at its left to the one at its right; pale bands stayed.{thin}",
-        count(moved),
-        count(n_all),
-        percent(moved as f64 / n_all as f64),
-    );
-    framed("flow", "Moves", &picture, &reading)
+    let moved = rows(&view.flows, |flow| flow.from != flow.to);
+    let reading = html! {
+        "Between the versions " (count(moved)) " of " (count(n_all)) " rows, " (percent(moved as f64 / n_all as f64))
+        ", changed their segment. A band\u{2019}s width is the number of rows that went from the segment at its left to the one \
+         at its right; pale bands stayed."
+        @if bands.values().any(|&n_rows| is_thin(n_rows, n_all)) {
+            " Bands of less than one row in " (count(THINNEST)) " are too thin to draw."
+        }
+    };
+    framed("flow", "Moves", picture, reading)
 }
 
 /// The bands, in each bar one below the other.
-fn drawn(bands: &BTreeMap<(Node, Node), u64>, from: &Column, to: &Column, n_all: u64) -> String {
+fn drawn(bands: &Bands, from: &Column, to: &Column, n_all: u64) -> Vec<Markup> {
     let (mut left, mut right) = (from.tops.clone(), to.tops.clone());
-    let mut drawn = String::new();
+    let mut drawn = Vec::new();
     for (&(source, target), &n_rows) in bands {
         let thick = n_rows as f64 * (BARS / n_all as f64);
         let Some((y0, y1)) = left.get_mut(&source).zip(right.get_mut(&target)) else { continue };
         if !is_thin(n_rows, n_all) {
-            drawn += &band((source, *y0), (target, *y1), thick, n_rows);
+            drawn.push(band((source, *y0), (target, *y1), thick, n_rows));
         }
         *y0 += thick;
         *y1 += thick;
@@ -108,8 +102,8 @@ fn rows(flows: &[Flow], which: impl Fn(&Flow) -> bool) -> u64 {
     flows.iter().filter(|flow| which(flow)).fold(0, |sum, flow| sum.saturating_add(flow.n_rows))
 }
 
-/// Rows by where they were and are, the smaller segments of either side taken together.
-fn bands(flows: &[Flow]) -> BTreeMap<(Node, Node), u64> {
+/// The bands, the smaller segments of either side taken together.
+fn bands(flows: &[Flow]) -> Bands {
     let kept = |side: fn(&Flow) -> Option<u32>| {
         let mut rows = BTreeMap::<u32, u64>::new();
         for flow in flows {
@@ -128,7 +122,7 @@ fn bands(flows: &[Flow]) -> BTreeMap<(Node, Node), u64> {
         None => Node::Nowhere,
     };
     let (sources, targets) = (kept(|flow| flow.from), kept(|flow| flow.to));
-    let mut bands = BTreeMap::<(Node, Node), u64>::new();
+    let mut bands = Bands::new();
     for flow in flows.iter().filter(|flow| flow.n_rows > 0) {
         let rows = bands.entry((node(flow.from, &sources), node(flow.to, &targets))).or_default();
         *rows = rows.saturating_add(flow.n_rows);
@@ -162,33 +156,29 @@ impl Column {
     }
 
     /// Bars at `x`, each with the text for its middle.
-    fn bars(&self, x: f64, scale: f64, text: impl Fn(Node, u64, f64) -> String) -> String {
-        let bars = self.tops.iter().zip(self.rows.values()).map(|((&node, &top), &n_rows)| {
-            let height = n_rows as f64 * scale;
-            format!(
-                "<rect class=\"area {}\" x=\"{x}\" y=\"{top:.1}\" width=\"{BAR}\" height=\"{:.1}\" rx=\"2\"/>{}\n",
-                class(node),
-                height.max(1.0),
-                text(node, n_rows, top + height / 2.0),
-            )
-        });
-        bars.collect()
+    fn bars(&self, x: f64, scale: f64, text: impl Fn(Node, u64, f64) -> Markup) -> Markup {
+        html! {
+            @for ((&node, &top), &n_rows) in self.tops.iter().zip(self.rows.values()) {
+                @let height = n_rows as f64 * scale;
+                rect .area.(class(node)) x=(x) y=(tenths(top)) width=(BAR) height=(tenths(height.max(1.0))) rx="2" {}
+                (text(node, n_rows, top + height / 2.0))
+            }
+        }
     }
 }
 
-fn band((source, y0): (Node, f64), (target, y1): (Node, f64), thick: f64, n_rows: u64) -> String {
+fn band((source, y0): (Node, f64), (target, y1): (Node, f64), thick: f64, n_rows: u64) -> Markup {
     let (x0, x1) = (FROM + BAR, TO);
     let middle = (x0 + x1) / 2.0;
     let (z0, z1) = (y0 + thick, y1 + thick);
     let kind = if source == target { "stayed" } else { "moved" };
-    format!(
-        "<path class=\"{kind} {}\" d=\"M{x0} {y0:.1}C{middle} {y0:.1} {middle} {y1:.1} {x1} {y1:.1}V{z1:.1}\
-         C{middle} {z1:.1} {middle} {z0:.1} {x0} {z0:.1}Z\"><title>{} \u{2192} {}: {}</title></path>\n",
-        class(source),
-        word(source),
-        word(target),
-        count(n_rows),
-    )
+    let outline = format_args!(
+        "M{x0} {y0:.1}C{middle} {y0:.1} {middle} {y1:.1} {x1} {y1:.1}V{z1:.1}\
+         C{middle} {z1:.1} {middle} {z0:.1} {x0} {z0:.1}Z"
+    );
+    html! {
+        path .(kind).(class(source)) d=(outline) { title { (word(source)) " \u{2192} " (word(target)) ": " (count(n_rows)) } }
+    }
 }
 
 fn class(node: Node) -> String {

@@ -1,6 +1,8 @@
 //! The rows seen from where they spread most: a plane of two principal components, one dot a row.
 
-use super::svg::{HUES, colour, count, escape, escape_with_breaks, key, open, percent, shorten};
+use maud::{Markup, html};
+
+use super::svg::{HUES, breakable, colour, count, key, percent, shorten, tenths};
 use super::{MapView, SegmentView, section as framed};
 
 const WIDTH: f64 = 480.0;
@@ -14,87 +16,60 @@ const BEYOND: usize = 5;
 /// Above so many segments their numbers are drawn smaller.
 const CROWD: usize = 16;
 
-pub(super) fn section(view: &MapView, shown: &[&SegmentView]) -> String {
+pub(super) fn section(view: &MapView, shown: &[&SegmentView]) -> Markup {
     let frame = Frame::around(view);
-    let dots = shown.iter().map(|segment| dots(view, &frame, segment));
-    // Segments past the list of centroids have none.
-    let rings = shown.iter().filter_map(|segment| {
-        let idx = (segment.segment as usize).checked_sub(1)?;
-        let (x, y) = frame.place(*view.centroids.get(idx)?)?;
-        let (radius, class) = if shown.len() > CROWD { (9, "small") } else { (12, "") };
-        Some(format!(
-            "<g class=\"ring {}\"><title>{} {}</title><circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"/>\
-             <text class=\"number {class}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text></g>\n",
-            colour(segment.segment),
-            segment.segment,
-            escape(segment.called()),
-            segment.segment,
-        ))
-    });
     let [first, second] = view.explained;
-    let picture = format!(
-        "{}<rect class=\"frame\" x=\"0.5\" y=\"{WORDS}\" width=\"{}\" height=\"{:.1}\" rx=\"6\"/>\n{}{}\
-         <text class=\"muted\" x=\"2\" y=\"{}\">\u{2191} second component, {}</text>\n\
-         <text class=\"muted end\" x=\"{}\" y=\"{:.1}\">first component, {} \u{2192}</text>\n</svg>\n{}",
-        open(
-            WIDTH,
-            frame.height + 2.0 * WORDS,
-            &format!("Map of {} rows in {} segments", count(view.n_rows), shown.len())
-        ),
-        WIDTH - 1.0,
-        frame.height,
-        dots.collect::<String>(),
-        rings.collect::<String>(),
-        WORDS - 8.0,
-        percent(second),
-        WIDTH - 2.0,
-        frame.height + WORDS + 18.0,
-        percent(first),
-        legend(shown),
-    );
-    let far = view.points.iter().filter(|point| frame.is_beyond((point.x, point.y))).count();
-    let far = match far {
-        0 => String::new(),
-        1 => " One row farther out is drawn at the edge.".to_owned(),
-        far => format!(" {} rows farther out are drawn at the edge.", count(far as u64)),
+    let picture = html! {
+        svg viewBox=(format_args!("0 0 {WIDTH} {:.0}", frame.height + 2.0 * WORDS)) role="img"
+            aria-label={ "Map of " (count(view.n_rows)) " rows in " (shown.len()) " segments" } {
+            rect .frame x="0.5" y=(WORDS) width=(WIDTH - 1.0) height=(tenths(frame.height)) rx="6" {}
+            @for segment in shown { (dots(view, &frame, segment)) }
+            @for ring in shown.iter().filter_map(|segment| ring(view, &frame, segment, shown.len() > CROWD)) { (ring) }
+            text .muted x="2" y=(WORDS - 8.0) { "\u{2191} second component, " (percent(second)) }
+            text .muted.end x=(WIDTH - 2.0) y=(tenths(frame.height + WORDS + 18.0)) { "first component, " (percent(first)) " \u{2192}" }
+        }
+        // Where colours repeat, the list would be longer than the map.
+        @if shown.len() <= HUES {
+            ul .legend {
+                @for view in shown { li { (key(view.segment)) " " (breakable(&shorten(view.called(), 40))) } }
+            }
+        }
     };
-    let reading = format!(
-        "Each dot is one of {} rows and each ring the centre of a segment; rows that are alike lie near each other. The \
-         two directions hold {} of the rows\u{2019} variance, so segments that overlap here may be apart in the rest.{far}",
-        count(view.n_rows),
-        percent(first + second),
-    );
-    framed("map", "Map", &picture, &reading)
+    let reading = html! {
+        "Each dot is one of " (count(view.n_rows)) " rows and each ring the centre of a segment; rows that are alike lie near \
+         each other. The two directions hold " (percent(first + second)) " of the rows\u{2019} variance, so segments that overlap \
+         here may be apart in the rest."
+        @match view.points.iter().filter(|point| frame.is_beyond((point.x, point.y))).count() {
+            0 => {}
+            1 => " One row farther out is drawn at the edge.",
+            far => { " " (count(far as u64)) " rows farther out are drawn at the edge." }
+        }
+    };
+    framed("map", "Map", picture, reading)
 }
 
 /// One path a segment: a dot is a line without length, drawn with a round end.
-fn dots(view: &MapView, frame: &Frame, segment: &SegmentView) -> String {
+fn dots(view: &MapView, frame: &Frame, segment: &SegmentView) -> Markup {
     let own = view.points.iter().filter(|point| point.segment == segment.segment);
-    let path: String = own
-        .filter_map(|point| frame.place((point.x, point.y)))
-        .map(|(x, y)| format!("M{x:.1} {y:.1}h0"))
-        .collect();
-    format!(
-        "<path class=\"dots {}\" d=\"{path}\"><title>{} {}</title></path>\n",
-        colour(segment.segment),
-        segment.segment,
-        escape(segment.called()),
-    )
+    let places = own.filter_map(|point| frame.place((point.x, point.y)));
+    html! {
+        path .dots.(colour(segment.segment)) d={ @for (x, y) in places { (format_args!("M{x:.1} {y:.1}h0")) } } {
+            title { (segment.segment) " " (segment.called()) }
+        }
+    }
 }
 
-/// Empty where colours repeat and the list would be longer than the map.
-fn legend(shown: &[&SegmentView]) -> String {
-    if shown.len() > HUES {
-        return String::new();
-    }
-    let entries = shown.iter().map(|view| {
-        format!(
-            "<li>{} {}</li>\n",
-            key(view.segment),
-            escape_with_breaks(&shorten(view.called(), 40))
-        )
-    });
-    format!("<ul class=\"legend\">\n{}</ul>\n", entries.collect::<String>())
+/// Segments past the list of centroids have none.
+fn ring(view: &MapView, frame: &Frame, segment: &SegmentView, is_small: bool) -> Option<Markup> {
+    let centroid = view.centroids.get((segment.segment as usize).checked_sub(1)?)?;
+    let (x, y) = frame.place(*centroid)?;
+    Some(html! {
+        g .ring.(colour(segment.segment)) {
+            title { (segment.segment) " " (segment.called()) }
+            circle cx=(tenths(x)) cy=(tenths(y)) r=(if is_small { 9 } else { 12 }) {}
+            text .number.small[is_small] x=(tenths(x)) y=(tenths(y)) { (segment.segment) }
+        }
+    })
 }
 
 /// From components to the picture, with one scale for both, since distances are what the map is about.

@@ -1,8 +1,8 @@
 //! A page about a model that people open in a browser, print and mail: one HTML text that holds its style and pictures
 //! and loads nothing, so it looks the same wherever it is kept.
 //!
-//! All text in it may be a stranger's (names of models, segments and columns): it goes through `svg::escape`, and the page
-//! forbids scripts to the browser besides. The same report gives the same page, byte for byte.
+//! All text in it may be a stranger's (names of models, segments and columns): `html!` escapes it wherever it stands, and the
+//! page forbids scripts to the browser besides. The same report gives the same page, byte for byte.
 
 mod flow;
 mod heat_map;
@@ -16,7 +16,8 @@ mod tests;
 
 use std::cmp::Reverse;
 
-use svg::{count, escape, escape_with_breaks, percent};
+use maud::{Markup, PreEscaped, html};
+use svg::{breakable, count, percent};
 
 /// What the page tells about a model of segments. Vectors over features are in the order of `features`; a number that is
 /// missing or not finite is printed as a dash.
@@ -116,41 +117,59 @@ const OWNER_ONLY: &str = "the rows of the source, which only the owner may read.
 /// The page as one HTML text.
 pub fn segments_page(report: &SegmentsReport) -> String {
     let shown = largest(&report.segments);
-    let map = match &report.map {
-        Some(view) => map::section(view, &shown),
-        None => absent("map", "Map", &format!("The map needs {OWNER_ONLY}")),
-    };
-    let silhouette = match &report.silhouette {
-        Some(view) => silhouette::section(view, &shown),
-        None if report.segments.len() < 2 => {
-            absent("silhouette", "Silhouettes", "Silhouettes compare segments, and there is one.")
+    let page = html! {
+        (PreEscaped("<!doctype html>"))
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                title { (report.model) ": customer segments" }
+                style { (PreEscaped(include_str!("page.css").replace('\n', " "))) }
+            }
+            body {
+                main {
+                    (header(report))
+                    (sizes::section(report, &shown))
+                    (heat_map::section(report, &shown))
+                    div .pair {
+                        @match &report.map {
+                            Some(view) => (map::section(view, &shown)),
+                            None => (absent("map", "Map", &format!("The map needs {OWNER_ONLY}"))),
+                        }
+                        @match &report.silhouette {
+                            Some(view) => (silhouette::section(view, &shown)),
+                            None if report.segments.len() < 2 =>
+                                (absent("silhouette", "Silhouettes", "Silhouettes compare segments, and there is one.")),
+                            None => (absent("silhouette", "Silhouettes", &format!("Silhouettes need {OWNER_ONLY}"))),
+                        }
+                    }
+                    div .pair {
+                        @match &report.flow {
+                            Some(view) => (flow::section(view, &shown)),
+                            None => (absent("flow", "Moves", "There is no earlier version to compare the segments with.")),
+                        }
+                        (quality::section(&report.quality))
+                    }
+                }
+            }
         }
-        None => absent("silhouette", "Silhouettes", &format!("Silhouettes need {OWNER_ONLY}")),
     };
-    let flow = match &report.flow {
-        Some(view) => flow::section(view, &shown),
-        None => {
-            absent("flow", "Moves", "There is no earlier version to compare the segments with.")
-        }
-    };
-    format!(
-        "<!doctype html>\n\
-         <html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{model}: customer segments</title>\n<style>\n{style}</style>\n</head>\n\
-         <body>\n<main>\n{header}{sizes}{heat_map}\
-         <div class=\"pair\">\n{map}{silhouette}</div>\n\
-         <div class=\"pair\">\n{flow}{quality}</div>\n\
-         </main>\n</body>\n</html>\n",
-        model = escape(&report.model),
-        style = include_str!("page.css"),
-        header = header(report),
-        sizes = sizes::section(report, &shown),
-        heat_map = heat_map::section(report, &shown),
-        quality = quality::section(&report.quality),
-    )
+    let page = page.into_string();
+    let is_hidden = |c| visible(c) != c;
+    if page.contains(is_hidden) { page.chars().map(visible).collect() } else { page }
+}
+
+/// What maud lets through: what no reader can see, control characters and the marks that turn the direction of the text after
+/// them, becomes U+FFFD. The whole page is passed through it, so nothing goes past.
+fn visible(c: char) -> char {
+    match c {
+        '\n' | '\r' | '\t' => ' ',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
 }
 
 impl SegmentView {
@@ -169,46 +188,51 @@ fn largest(segments: &[SegmentView]) -> Vec<&SegmentView> {
     by_size.into_iter().map(|(_, view)| view).collect()
 }
 
-fn header(report: &SegmentsReport) -> String {
+fn header(report: &SegmentsReport) -> Markup {
     let facts = [
         ("Version", report.version.to_string()),
         ("Rows", count(report.n_rows)),
         ("Segments", count(report.segments.len() as u64)),
         ("Features", count(report.features.len() as u64)),
-        ("Fitted", escape(&report.fitted_at)),
+        ("Fitted", report.fitted_at.clone()),
     ];
-    let facts = facts.map(|(what, value)| format!("<div><dt>{what}</dt><dd>{value}</dd></div>\n"));
     let largest = report.segments.iter().max_by_key(|view| (view.size, Reverse(view.segment)));
-    let lead = match largest {
-        Some(largest) if report.segments.len() > 1 => format!(
-            "<p>The largest segment is {} <q>{}</q>, with {} of the rows.</p>\n",
-            largest.segment,
-            escape_with_breaks(largest.called()),
-            percent(largest.share),
-        ),
-        Some(_) => "<p>All rows are in one segment, so nothing sets it apart.</p>\n".to_owned(),
-        None => String::new(),
-    };
-    format!(
-        "<header>\n<p class=\"kicker\">Customer segments</p>\n<h1>{}</h1>\n\
-         <dl class=\"facts\">\n{}</dl>\n{lead}</header>\n",
-        escape_with_breaks(&report.model),
-        facts.concat(),
-    )
+    html! {
+        header {
+            p .kicker { "Customer segments" }
+            h1 { (breakable(&report.model)) }
+            dl .facts {
+                @for (what, value) in facts { div { dt { (what) } dd { (value) } } }
+            }
+            @match largest {
+                Some(largest) if report.segments.len() > 1 => p {
+                    "The largest segment is " (largest.segment) " " q { (breakable(largest.called())) }
+                    ", with " (percent(largest.share)) " of the rows."
+                }
+                Some(_) => p { "All rows are in one segment, so nothing sets it apart." }
+                None => {}
+            }
+        }
+    }
 }
 
-/// One part of the page: a picture and how to read it, both HTML already.
-fn section(id: &str, heading: &str, picture: &str, reading: &str) -> String {
-    format!(
-        "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{heading}</h2>\n{picture}\
-         <p class=\"reading\"><b>How to read it.</b> {reading}</p>\n</section>\n"
-    )
+/// One part of the page: a picture and how to read it.
+fn section(id: &str, heading: &str, picture: Markup, reading: Markup) -> Markup {
+    html! {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (heading) }
+            (picture)
+            p .reading { b { "How to read it." } " " (reading) }
+        }
+    }
 }
 
 /// In place of a picture, why it is not there.
-fn absent(id: &str, heading: &str, why: &str) -> String {
-    format!(
-        "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{heading}</h2>\n\
-         <p class=\"absent\">{why}</p>\n</section>\n"
-    )
+fn absent(id: &str, heading: &str, why: &str) -> Markup {
+    html! {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (heading) }
+            p .absent { (why) }
+        }
+    }
 }

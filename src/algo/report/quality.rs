@@ -1,9 +1,11 @@
 //! Figures of the fit, each with the direction in which it is better.
 
+use maud::{Markup, html};
+
 use super::svg::{count, number};
 use super::{QualityView, section as framed};
 
-pub(super) fn section(view: &QualityView) -> String {
+pub(super) fn section(view: &QualityView) -> Markup {
     let figure = |value: Option<f64>| number(value.unwrap_or(f64::NAN));
     let ended = if view.is_converged {
         "until the segments settled"
@@ -17,21 +19,21 @@ pub(super) fn section(view: &QualityView) -> String {
         ("Inertia", number(view.inertia), "less is better, for the same number of segments"),
         ("Iterations", count(u64::from(view.iterations)), ended),
     ];
-    let rows = rows.map(|(what, value, meaning)| {
-        format!(
-            "<tr><th scope=\"row\">{what}<small>{meaning}</small></th><td class=\"figure\">{value}</td></tr>\n"
-        )
-    });
-    let picture = format!(
-        "<table class=\"quality\">\n<thead><tr><th scope=\"col\">Figure</th><th scope=\"col\" class=\"figure\">Value\
-         </th></tr></thead>\n<tbody>\n{}</tbody>\n</table>\n",
-        rows.concat()
-    );
-    let reading = format!(
-        "{}The figures serve to compare versions of one model; none of them says whether the segments are useful.",
-        view.silhouette.map_or("", verdict)
-    );
-    framed("quality", "Quality", &picture, &reading)
+    let picture = html! {
+        table .quality {
+            thead { tr { th scope="col" { "Figure" } th .figure scope="col" { "Value" } } }
+            tbody {
+                @for (what, value, meaning) in rows {
+                    tr { th scope="row" { (what) small { (meaning) } } td .figure { (value) } }
+                }
+            }
+        }
+    };
+    let reading = html! {
+        (view.silhouette.map_or("", verdict))
+        "The figures serve to compare versions of one model; none of them says whether the segments are useful."
+    };
+    framed("quality", "Quality", picture, reading)
 }
 
 /// Bounds after Kaufman and Rousseeuw, Finding Groups in Data, 1990, chapter 2.

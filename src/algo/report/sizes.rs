@@ -1,43 +1,38 @@
 //! How many rows each segment has: bars of HTML, which wrap on a phone where a drawing would shrink.
 
-use super::svg::{colour, count, escape_with_breaks, key, percent};
+use maud::{Markup, html};
+
+use super::svg::{breakable, colour, count, key, percent};
 use super::{SegmentView, SegmentsReport, section as framed};
 
-pub(super) fn section(report: &SegmentsReport, shown: &[&SegmentView]) -> String {
+pub(super) fn section(report: &SegmentsReport, shown: &[&SegmentView]) -> Markup {
     let largest = shown.iter().map(|view| view.size).max().unwrap_or(0).max(1);
-    let bars: String = shown.iter().map(|view| bar(view, largest)).collect();
     let n_segments = report.segments.len();
-    let rest = if shown.len() < n_segments {
-        format!(
-            "The {} largest of {} segments are shown, here and below. ",
-            shown.len(),
-            count(n_segments as u64)
-        )
-    } else {
-        String::new()
+    let bars = html! { ol .sizes { @for view in shown { (bar(view, largest)) } } };
+    let reading = html! {
+        @if shown.len() < n_segments {
+            "The " (shown.len()) " largest of " (count(n_segments as u64)) " segments are shown, here and below. "
+        }
+        "The longer a bar, the more rows the segment has; the largest fills the width. Shares are of all "
+        (count(report.n_rows)) " rows. A segment keeps its number and colour in every picture."
     };
-    let reading = format!(
-        "{rest}The longer a bar, the more rows the segment has; the largest fills the width. Shares are of all {} rows. \
-         A segment keeps its number and colour in every picture.",
-        count(report.n_rows)
-    );
-    framed("sizes", "Sizes", &format!("<ol class=\"sizes\">\n{bars}</ol>\n"), &reading)
+    framed("sizes", "Sizes", bars, reading)
 }
 
-fn bar(view: &SegmentView, largest: u64) -> String {
-    let words = escape_with_breaks(&view.words);
-    let who = match &view.name {
-        Some(name) => format!("<b>{}</b><small>{words}</small>", escape_with_breaks(name)),
-        None => words,
-    };
-    format!(
-        "<li>{}<span class=\"who\">{who}</span>\
-         <span class=\"bar {}\" style=\"--part:{:.2}%\"></span>\
-         <span class=\"figure\">{}</span><span class=\"figure part\">{}</span></li>\n",
-        key(view.segment),
-        colour(view.segment),
-        100.0 * view.size as f64 / largest as f64,
-        count(view.size),
-        percent(view.share),
-    )
+fn bar(view: &SegmentView, largest: u64) -> Markup {
+    let part = 100.0 * view.size as f64 / largest as f64;
+    html! {
+        li {
+            (key(view.segment))
+            span .who {
+                @match &view.name {
+                    Some(name) => { b { (breakable(name)) } small { (breakable(&view.words)) } }
+                    None => (breakable(&view.words)),
+                }
+            }
+            span .bar.(colour(view.segment)) style=(format_args!("--part:{part:.2}%")) {}
+            span .figure { (count(view.size)) }
+            span .figure.part { (percent(view.share)) }
+        }
+    }
 }

@@ -1,34 +1,18 @@
-//! Text and numbers as they stand on the page. Whatever a user wrote comes in through `escape`.
+//! Text and numbers as they stand on the page.
+
+use std::fmt::{Display, from_fn};
+
+use maud::{Markup, html};
 
 /// Colours that are told apart at a glance.
 pub(super) const HUES: usize = 12;
 
-/// Text between tags and in quoted attributes. What no reader can see, control characters and the marks that turn the
-/// direction of the text after them, becomes U+FFFD.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' | '\r' | '\t' => escaped.push(' '),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.push('\u{fffd}'),
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+/// With places to break a line after underscores.
+pub(super) fn breakable(text: &str) -> Markup {
+    html! { @for part in text.split_inclusive('_') { (part) @if part.ends_with('_') { wbr; } } }
 }
 
-/// Escaped, with places to break a line after underscores.
-pub(super) fn escape_with_breaks(text: &str) -> String {
-    escape(text).replace('_', "_<wbr>")
-}
-
-/// Not escaped yet: the beginning that takes up to `width` letters' room, where letters of the East take two.
+/// The beginning that takes up to `width` letters' room, where letters of the East take two.
 pub(super) fn shorten(text: &str, width: usize) -> String {
     let room = |c: char| if c < '\u{1100}' { 1 } else { 2 };
     if text.chars().map(room).sum::<usize>() <= width {
@@ -95,16 +79,13 @@ pub(super) fn colour(segment: u32) -> String {
 }
 
 /// A segment's number beside its colour.
-pub(super) fn key(segment: u32) -> String {
-    format!("<span class=\"key {}\">{segment}</span>", colour(segment))
+pub(super) fn key(segment: u32) -> Markup {
+    html! { span .key.(colour(segment)) { (segment) } }
 }
 
-/// The opening tag of a picture that is `width` units wide; the label is escaped here.
-pub(super) fn open(width: f64, height: f64, label: &str) -> String {
-    format!(
-        "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{}\">\n",
-        escape(label)
-    )
+/// A place or a length in a picture.
+pub(super) fn tenths(length: f64) -> impl Display {
+    from_fn(move |f| write!(f, "{length:.1}"))
 }
 
 /// Whole digits with a narrow space before each three.

@@ -164,8 +164,38 @@ fn hostile_text_is_inert() {
         view.words = HOSTILE.into();
     }
     let page = check(&report);
-    assert!(page.contains("<h1>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&gt;&lt;img"));
+    assert!(page.contains("<h1>&lt;script&gt;alert('x')&lt;/script&gt;&quot;&gt;&lt;img"));
     assert!(!page.contains('\0') && !page.contains('\u{202e}'));
+}
+
+#[test]
+fn text_changes_no_tag_and_hides_nothing() {
+    let page = |text: &str| {
+        let mut report = report(3, 2);
+        (report.model, report.fitted_at) = (text.into(), text.into());
+        report.features.fill(text.into());
+        for view in &mut report.segments {
+            (view.name, view.words) = ((view.segment > 1).then(|| text.into()), text.into());
+        }
+        check(&report)
+    };
+    let names = |page: &str| -> Vec<String> {
+        tags(page).iter().map(|tag| tag.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let plain = names(&page("plain"));
+    for text in [
+        "\"'`= ' onload='x \" onload=\"x &quot;&lt;&#0;\\\"",
+        "</style><b></title><p>]]></svg>--><!--",
+        "\0\u{1}\u{7f}\u{85}",
+        "a\r\n\tb\u{202a}\u{202e}\u{2066}\u{2069}",
+        "",
+    ] {
+        let page = page(text);
+        assert_eq!(names(&page), plain, "{text:?}");
+        let hidden = |c: char| c.is_control() || "\u{202a}\u{202e}\u{2066}\u{2069}".contains(c);
+        assert!(!page.contains(hidden), "{text:?}");
+    }
+    assert!(page("a\r\n\tb\u{1}c").contains("title=\"a   b\u{fffd}c\""));
 }
 
 #[test]
