@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 import house
+import messages
 import rooms
 import setup
 import sql_parts
@@ -134,6 +135,7 @@ def lint(configs):
     deny = ["--", "-D", "warnings"]
     spot()
     rooms.check()
+    messages.check()
     say("cargo fmt --check")
     cargo(["fmt", "--check"])
     say("clippy: the maths alone")

@@ -276,31 +276,67 @@ COMMENT ON POLICY owners ON persona.refit_run IS 'refits are seen by those who s
 -- The views read the tables with their owner's rights and show what persona.model_privilege says the caller may see.
 
 CREATE VIEW persona.models WITH (security_barrier = true) AS
-SELECT m.name AS model, m.kind, v.algorithm, m.active_version, m.owner::pg_catalog.oid::pg_catalog.regrole AS owner, v.n_rows, v.features, v.metrics,
+SELECT m.name AS model, m.kind, v.algorithm, m.active_version, pg_catalog.pg_get_userbyid(m.owner::pg_catalog.oid) AS owner, v.n_rows, v.features, v.metrics,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source, v.created_at AS fitted_at, m.privilege, m.keep_versions
 FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
 LEFT JOIN (SELECT * FROM persona.model_version v WHERE persona.may(v.model_id, 'use')) v
     ON v.model_id OPERATOR(pg_catalog.=) m.id AND v.version OPERATOR(pg_catalog.=) m.active_version;
 COMMENT ON VIEW persona.models IS 'the models that you may use, each with its active version; source for those who may read it';
+COMMENT ON COLUMN persona.models.model IS 'name of the model';
+COMMENT ON COLUMN persona.models.kind IS 'what it does: segments, scorer or recommender';
+COMMENT ON COLUMN persona.models.algorithm IS 'by what its active version was fitted';
+COMMENT ON COLUMN persona.models.active_version IS 'the version that functions use';
+COMMENT ON COLUMN persona.models.owner IS 'the role that may fit, refit and drop it';
+COMMENT ON COLUMN persona.models.n_rows IS 'rows of the fit of the active version';
+COMMENT ON COLUMN persona.models.features IS 'columns that the active version takes';
+COMMENT ON COLUMN persona.models.metrics IS 'what the fit of the active version found out about it';
+COMMENT ON COLUMN persona.models.source IS 'the query or table that it was fitted from';
+COMMENT ON COLUMN persona.models.fitted_at IS 'when the active version was made';
+COMMENT ON COLUMN persona.models.privilege IS 'what you may do with it: own, read or use';
+COMMENT ON COLUMN persona.models.keep_versions IS 'how many of the newest versions are kept, besides the active one';
 
 CREATE VIEW persona.model_versions WITH (security_barrier = true) AS
 SELECT m.name AS model, m.kind, v.version, v.version OPERATOR(pg_catalog.=) m.active_version AS is_active, v.algorithm,
        v.n_rows, v.features, CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.parameters END AS parameters, v.metrics,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN v.source END AS source,
        pg_catalog.encode(v.sha256, 'hex') AS sha256, v.n_bytes,
-       v.created_by::pg_catalog.oid::pg_catalog.regrole AS created_by, v.created_at
+       pg_catalog.pg_get_userbyid(v.created_by::pg_catalog.oid) AS created_by, v.created_at
 FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
 JOIN (SELECT * FROM persona.model_version v WHERE persona.may(v.model_id, 'use')) v ON v.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW persona.model_versions IS
     'every version of the models that you may use; source and parameters for those who may read them';
+COMMENT ON COLUMN persona.model_versions.model IS 'name of the model';
+COMMENT ON COLUMN persona.model_versions.kind IS 'what it does: segments, scorer or recommender';
+COMMENT ON COLUMN persona.model_versions.version IS 'number of the version; none is given twice';
+COMMENT ON COLUMN persona.model_versions.is_active IS 'whether functions use it';
+COMMENT ON COLUMN persona.model_versions.algorithm IS 'by what it was fitted';
+COMMENT ON COLUMN persona.model_versions.n_rows IS 'rows of its fit';
+COMMENT ON COLUMN persona.model_versions.features IS 'columns that it takes';
+COMMENT ON COLUMN persona.model_versions.parameters IS 'arguments of its fit, by which a refit runs it again';
+COMMENT ON COLUMN persona.model_versions.metrics IS 'what its fit found out about it';
+COMMENT ON COLUMN persona.model_versions.source IS 'the query or table that it was fitted from';
+COMMENT ON COLUMN persona.model_versions.sha256 IS 'digest of its bytes, in hexadecimal digits';
+COMMENT ON COLUMN persona.model_versions.n_bytes IS 'length of its bytes';
+COMMENT ON COLUMN persona.model_versions.created_by IS 'the role that made it';
+COMMENT ON COLUMN persona.model_versions.created_at IS 'when it was made';
 
 CREATE VIEW persona.refit_log WITH (security_barrier = true) AS
-SELECT m.name AS model, r.started_at, r.ended_at, r.run_by::pg_catalog.oid::pg_catalog.regrole AS run_by, r.from_version, r.version, r.n_rows, r.n_changed, r.sqlstate,
+SELECT m.name AS model, r.started_at, r.ended_at, pg_catalog.pg_get_userbyid(r.run_by::pg_catalog.oid) AS run_by, r.from_version, r.version, r.n_rows, r.n_changed, r.sqlstate,
        CASE WHEN m.privilege OPERATOR(pg_catalog.=) ANY (ARRAY['own', 'read']) THEN r.error END AS error
 FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model o WHERE persona.may(o.id, 'use')) m
 JOIN (SELECT * FROM persona.refit_run r WHERE persona.may(r.model_id, 'use')) r ON m.id OPERATOR(pg_catalog.=) r.model_id;
 COMMENT ON VIEW persona.refit_log IS
     'refits of the models that you may use: rows read, rows changed in published tables, or the error of a refit_job';
+COMMENT ON COLUMN persona.refit_log.model IS 'name of the model';
+COMMENT ON COLUMN persona.refit_log.started_at IS 'when the refit began';
+COMMENT ON COLUMN persona.refit_log.ended_at IS 'when it ended';
+COMMENT ON COLUMN persona.refit_log.run_by IS 'the role that asked for it';
+COMMENT ON COLUMN persona.refit_log.from_version IS 'the version that was active before';
+COMMENT ON COLUMN persona.refit_log.version IS 'the version that it made; NULL where it failed';
+COMMENT ON COLUMN persona.refit_log.n_rows IS 'rows that it read';
+COMMENT ON COLUMN persona.refit_log.n_changed IS 'rows that it changed in published tables';
+COMMENT ON COLUMN persona.refit_log.sqlstate IS 'code of the error that ended it';
+COMMENT ON COLUMN persona.refit_log.error IS 'message of that error, for those who may read the source';
 
 CREATE VIEW persona.publications WITH (security_barrier = true) AS
 SELECT m.name AS model, p.target, p.key_column, p.published_version AS version, p.n_rows, p.published_at AS written_at,
@@ -309,6 +345,14 @@ FROM (SELECT o.*, persona.model_privilege(o.id) AS privilege FROM persona.model 
 JOIN (SELECT * FROM persona.publication p WHERE persona.may(p.model_id, 'read')) p ON p.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW persona.publications IS
     'tables that are kept up to date from the models that you may read: the version and the rows of the last writing, and whether another version is active now';
+COMMENT ON COLUMN persona.publications.model IS 'name of the model';
+COMMENT ON COLUMN persona.publications.target IS 'the table that is kept up to date';
+COMMENT ON COLUMN persona.publications.key_column IS 'its column of keys';
+COMMENT ON COLUMN persona.publications.version IS 'the version of the last writing';
+COMMENT ON COLUMN persona.publications.n_rows IS 'rows after the last writing';
+COMMENT ON COLUMN persona.publications.written_at IS 'when it was last written';
+COMMENT ON COLUMN persona.publications.is_stale IS 'whether another version is active now';
+COMMENT ON COLUMN persona.publications.history_table IS 'the table that keeps when each key entered a segment and left it';
 
 GRANT SELECT ON persona.models, persona.model_versions, persona.refit_log, persona.publications TO PUBLIC;
 
@@ -334,6 +378,20 @@ LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) a.database_oi
 COMMENT ON VIEW persona.activity IS
     'fits in progress: phase, rows read, steps done of all, metric so far, rows a second (each step goes over all rows), and the end of '
     'the phase if it takes all its steps; others'' with pg_read_all_stats';
+COMMENT ON COLUMN persona.activity.pid IS 'process that runs it';
+COMMENT ON COLUMN persona.activity.database IS 'database in which it runs';
+COMMENT ON COLUMN persona.activity.role IS 'role that runs it';
+COMMENT ON COLUMN persona.activity.function_name IS 'the function that was called';
+COMMENT ON COLUMN persona.activity.model IS 'name of the model';
+COMMENT ON COLUMN persona.activity.phase IS 'what is being done';
+COMMENT ON COLUMN persona.activity.n_rows IS 'rows read so far';
+COMMENT ON COLUMN persona.activity.done IS 'steps done in this phase';
+COMMENT ON COLUMN persona.activity.total IS 'steps that the phase takes at most';
+COMMENT ON COLUMN persona.activity.metric IS 'value that the fit makes better, so far';
+COMMENT ON COLUMN persona.activity.started_at IS 'when it began';
+COMMENT ON COLUMN persona.activity.phase_started_at IS 'when this phase began';
+COMMENT ON COLUMN persona.activity.rows_per_second IS 'rows a second in this phase';
+COMMENT ON COLUMN persona.activity.ends_by IS 'end of this phase, if it takes all its steps';
 GRANT SELECT ON persona.activity TO PUBLIC;
 
 CREATE FUNCTION persona.algorithm_rows(OUT kind text, OUT algorithm text, OUT parameter text, OUT type text,
@@ -347,4 +405,12 @@ SELECT a.kind, a.algorithm, a.parameter, a.type, a.default_value, a.range, a.mea
 COMMENT ON VIEW persona.algorithms IS
     'what models can be fitted by: a row for each algorithm, whose parameter is NULL, and a row for each of its parameters. '
     'A range is written as that of a numrange, or lists the words';
+COMMENT ON COLUMN persona.algorithms.kind IS 'of which models: segments, scorer or recommender';
+COMMENT ON COLUMN persona.algorithms.algorithm IS 'its name, as a fit takes it';
+COMMENT ON COLUMN persona.algorithms.parameter IS 'name of the parameter; NULL for the algorithm itself';
+COMMENT ON COLUMN persona.algorithms.type IS 'of which type its values are';
+COMMENT ON COLUMN persona.algorithms.default_value IS 'what it is when it is not given';
+COMMENT ON COLUMN persona.algorithms.range IS 'which values it may have';
+COMMENT ON COLUMN persona.algorithms.meaning IS 'what it does';
+COMMENT ON COLUMN persona.algorithms.source IS 'where it is described';
 GRANT SELECT ON persona.algorithms TO PUBLIC;

@@ -252,7 +252,7 @@ impl From<Error> for Report {
             .set_hint(hint),
             MissingValue { column } => {
                 report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("column \"{column}\" has a NULL"))
-                    .set_hint("Leave such rows out with WHERE … IS NOT NULL, or fill them with coalesce().")
+                    .set_hint("Leave such rows out with WHERE ... IS NOT NULL, or fill them with coalesce().")
             }
             NotFinite { column, value } => report(
                 Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -379,7 +379,7 @@ pub(crate) fn disk_failure(kind: ErrorKind, why: impl std::fmt::Display) -> Repo
 
 pub(crate) fn quoted_list(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().take(50).map(|name| format!("\"{name}\"")).collect();
-    let more = if names.len() > 50 { ", …" } else { "" };
+    let more = if names.len() > 50 { ", ..." } else { "" };
     quoted.join(", ") + more
 }
 

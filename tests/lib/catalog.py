@@ -64,6 +64,22 @@ def every_object_has_a_comment(connection):
     assert not found, "no COMMENT on:\n" + "\n".join(name for (name,) in found)
 
 
+def every_column_of_a_view_has_a_comment(connection):
+    found = connection.rows(f"""
+        SELECT c.relname || '.' || a.attname FROM ({MEMBERS}) m JOIN pg_class c ON c.oid = m.objid AND m.classid = 'pg_class'::regclass
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 WHERE c.relkind = 'v' AND col_description(c.oid, a.attnum) IS NULL ORDER BY 1""")
+    assert not found, "no COMMENT on:\n" + "\n".join(name for (name,) in found)
+
+
+def every_client_knows_the_types_of_views(connection):
+    """Of regrole and its like, clients know but the number."""
+    found = connection.rows(f"""
+        SELECT c.relname || '.' || a.attname, a.atttypid::regtype::text FROM ({MEMBERS}) m JOIN pg_class c ON c.oid = m.objid AND m.classid = 'pg_class'::regclass
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 JOIN pg_type t ON t.oid = a.atttypid
+        WHERE c.relkind = 'v' AND (t.typname LIKE 'reg%' OR t.typnamespace <> 'pg_catalog'::regnamespace) ORDER BY 1""")
+    assert not found, "\n".join(f"{column} is {of}" for column, of in found)
+
+
 def volatility_is_as_designed(connection):
     wrong = []
     for name, signature, volatility, parallel, kind, definer, takes_a_model in connection.rows(DECLARATIONS):
@@ -113,7 +129,7 @@ def columns_are_called_as_in_the_code(connection):
     assert not wrong, "\n".join(wrong)
 
 
-CHECKS = [no_reserved_word, every_object_has_a_comment, volatility_is_as_designed, everything_lives_in_persona,
+CHECKS = [no_reserved_word, every_object_has_a_comment, every_column_of_a_view_has_a_comment, every_client_knows_the_types_of_views, volatility_is_as_designed, everything_lives_in_persona,
           public_may_not_write_the_registry, columns_are_called_as_in_the_code]
 
 

@@ -25,7 +25,7 @@ GUESSES = {
     "refit_run": [("n_rows", "n_rows {}", ("= 200", "= 201")), ("run_by", "run_by {}", ("= 'vic'::regrole", "= 'mallory'::regrole"))],
     "models": [("model", "model {}", ("= 'secret'", ">= 'secret'", ">= 'secreu'")), ("n_rows", "n_rows {}", ("= 200", "= 201")), ("algorithm", "algorithm {}", ("= 'kmeans'", "= 'x'")),
                ("fitted_at", "fitted_at {}", ("> '2000-01-01'", "> '2100-01-01'"))],
-    "model_versions": [("model", "model {}", (">= 'secret'", ">= 'secreu'")), ("n_rows", "n_rows {}", ("= 200", "= 201")), ("created_by", "created_by {}", ("= 'vic'::regrole", "= 'mallory'::regrole"))],
+    "model_versions": [("model", "model {}", (">= 'secret'", ">= 'secreu'")), ("n_rows", "n_rows {}", ("= 200", "= 201")), ("created_by", "created_by {}", ("= 'vic'", "= 'mallory'"))],
     "refit_log": [("model", "model {}", (">= 'secret'", ">= 'secreu'")), ("n_rows", "n_rows {}", ("= 200", "= 201"))],
     "publications": [("target", "target {}", ("= 'public.t'", ">= 'public'", ">= 'q'")), ("n_rows", "n_rows {}", ("= 200", "= 201"))],
 }

@@ -6,7 +6,7 @@ SELECT count(*) FROM persona.fit_segments('visits', 'customer', 'id', 4, '{minut
 SELECT persona.refit('visits');
 UPDATE customer SET minutes = 50 WHERE id IN (0, 4, 8);
 SELECT persona.refit('visits');
-SELECT model, from_version, version, n_rows, n_changed, sqlstate, error, ended_at >= started_at AS is_over, run_by = current_user::regrole AS is_mine
+SELECT model, from_version, version, n_rows, n_changed, sqlstate, error, ended_at >= started_at AS is_over, run_by = current_user AS is_mine
 FROM persona.refit_log ORDER BY started_at;
 
 -- The groups are gone: the silhouette would be another one.

@@ -55,12 +55,11 @@ pub struct Numeric {
     pub histogram: Vec<u64>,
 }
 
-/// A histogram as a line of blocks, the highest count as a full one; a count that is not 0 shows.
+/// A histogram as a line of digits, which any client can read: 9 for the highest count, 0 for none, and 1 at least for any other.
 pub fn sparkline(counts: &[u64]) -> String {
-    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    let height = |count: u64| ((count as f64 / most as f64 * 7.0).ceil() as usize).min(7);
-    counts.iter().map(|&count| BLOCKS[height(count)]).collect()
+    let height = |count: u64| ((count as f64 / most as f64 * 9.0).ceil() as u32).min(9);
+    counts.iter().filter_map(|&count| char::from_digit(height(count), 10)).collect()
 }
 
 /// The most frequent first, equal ones by value.
@@ -80,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_sparkline_shows_every_count_that_is_not_zero() {
-        assert_eq!(sparkline(&[0, 1, 50, 100]), "▁▂▅█");
+        assert_eq!(sparkline(&[0, 1, 50, 100]), "0159");
         assert_eq!(sparkline(&[]), "");
-        assert_eq!(sparkline(&[0, 0]), "▁▁");
+        assert_eq!(sparkline(&[0, 0]), "00");
     }
 }

@@ -24,11 +24,11 @@ impl From<Error> for Report {
             Error::MissingKey { column, .. } => error::Error::MissingValue { column }.into(),
             Error::MissingWeight { .. } => {
                 report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, "the weight column has a NULL")
-                    .set_hint("Leave such rows out with WHERE … IS NOT NULL, or fill them with coalesce().")
+                    .set_hint("Leave such rows out with WHERE ... IS NOT NULL, or fill them with coalesce().")
             }
             Error::MissingTime { .. } => {
                 report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, "the time column has a NULL")
-                    .set_hint("Leave such rows out with WHERE … IS NOT NULL.")
+                    .set_hint("Leave such rows out with WHERE ... IS NOT NULL.")
             }
             Error::NegativeWeight { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("A weight says how much a user had of an item; leave returns out, or use greatest(weight, 0)."),

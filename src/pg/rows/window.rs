@@ -115,7 +115,7 @@ pub(crate) fn changing_frame(function: &str, what: &str) -> Report {
         format!("persona.{function} cannot be computed over a frame that changes from row to row"),
     )
     .set_hint(format!(
-        "Leave ORDER BY and the frame out of OVER (…): {what} then sees the whole partition."
+        "Leave ORDER BY and the frame out of OVER (...): {what} then sees the whole partition."
     ))
 }
 

@@ -18,7 +18,7 @@ impl From<Error> for Report {
             Error::NoInputs => error::Error::NoFeatures.into(),
             Error::DuplicateColumn { name } => error::Error::DuplicateColumn { column: name }.into(),
             Error::MissingTarget { .. } => report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, message)
-                .set_hint("Leave such rows out with WHERE … IS NOT NULL."),
+                .set_hint("Leave such rows out with WHERE ... IS NOT NULL."),
             Error::OneClass { .. } | Error::OneClassInTraining { .. } => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                     .set_hint("A scorer learns to tell two classes apart: both must be among the rows to learn from.")

@@ -143,7 +143,7 @@ fn segment_changes(
                     PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                     format!("no history is kept of the segments of model \"{model}\""),
                 )
-                .set_hint("Keep one with persona.publish(…, history_table => 'name')."));
+                .set_hint("Keep one with persona.publish(..., history_table => 'name')."));
             }
             stays.register(client, c"persona_stays")?;
             rowset::answer(client, fcinfo, CHANGES)

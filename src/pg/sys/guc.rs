@@ -73,8 +73,19 @@ static ONNX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(4 << 20);
 static ONNX_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(600);
 static ONNX_LOAD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 
-/// Names the settings to PostgreSQL; once in a process.
+/// Names the settings to PostgreSQL; once in a process. From then on there are no others whose names begin like theirs.
 pub(crate) fn define() {
+    define_all();
+    reserve_prefix();
+}
+
+#[allow(unsafe_code, reason = "pgrx has no word for it")]
+fn reserve_prefix() {
+    // SAFETY: while the library is loaded, after its settings are defined. PostgreSQL copies the name.
+    unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"persona".as_ptr()) };
+}
+
+fn define_all() {
     memory(
         c"persona.max_fit_memory",
         c"Memory that a fit may use for its data.",
