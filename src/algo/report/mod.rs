@@ -156,20 +156,29 @@ pub fn segments_page(report: &SegmentsReport) -> String {
             }
         }
     };
-    let page = page.into_string();
-    let is_hidden = |c| visible(c) != c;
-    if page.contains(is_hidden) { page.chars().map(visible).collect() } else { page }
+    ascii(page.into_string())
 }
 
-/// What maud lets through: what no reader can see, control characters and the marks that turn the direction of the text after
-/// them, becomes U+FFFD. The whole page is passed through it, so nothing goes past.
-fn visible(c: char) -> char {
-    match c {
-        '\n' | '\r' | '\t' => ' ',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
+/// As maud has escaped it, in letters that any encoding of a client has. What no reader can see and maud lets through, control
+/// characters and the marks that turn the direction of the text after them, becomes U+FFFD. The whole page goes through here.
+fn ascii(page: String) -> String {
+    if page.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return page;
     }
+    let mut ascii = String::with_capacity(page.len());
+    for c in page.chars() {
+        let shown = match c {
+            '\n' | '\r' | '\t' => ' ',
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        };
+        match shown {
+            ' '..='~' => ascii.push(shown),
+            _ => ascii.extend(["&#", &u32::from(shown).to_string(), ";"]),
+        }
+    }
+    ascii
 }
 
 impl SegmentView {
