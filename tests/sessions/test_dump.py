@@ -157,7 +157,7 @@ def test_a_dump_restores_where_its_roles_are_not(cluster):
             with restored_elsewhere(cluster, elsewhere, form, "--no-owner", "--no-acl") as admin:
                 for query, rows in before.items():
                     assert admin.rows(query) == rows, f"{form}: {query}"
-                assert admin.rows("SELECT DISTINCT owner::text FROM persona.models") == [("4294967295",)]
+                assert admin.rows("SELECT DISTINCT owner::text FROM persona.models") == [("unknown (OID=4294967295)",)]
                 for statement in ("persona.refit('seg')", "persona.activate('sco', 1)", "persona.publish('seg', 'labels')"):
                     error = admin.error(f"SELECT {statement}")
                     assert error.sqlstate == "55000" and "set_owner" in error.hint, f"{statement}: {error}"
