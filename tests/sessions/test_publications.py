@@ -271,6 +271,20 @@ def test_rows_are_published_alike_from_memory_and_by_a_query(cluster):
             assert found[0][2] == [(20_000, 0, 0)] and found[1][2][0][0] > 0 and found[2][2][0][1] > 0 and None in {row[1] for row in found[0][3]}, key
 
 
+def test_the_rows_of_a_publication_are_those_that_its_table_has(cluster):
+    """Whatever a trigger does beside what is written."""
+    with cluster.connect() as session:
+        session.query("""
+            CREATE TABLE had AS SELECT i AS id, i % 3 * 10.0 AS spend FROM generate_series(1, 100) AS i;
+            SELECT FROM persona.fit_segments('had', 'had', 'id', 3, save_to => 'kept');
+            CREATE FUNCTION spare() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM kept WHERE id = new.id AND id % 2 = 1; RETURN NULL; END';
+            CREATE TRIGGER spare AFTER INSERT ON kept FOR EACH ROW EXECUTE FUNCTION spare()""")
+        for change in ("INSERT INTO had SELECT i, 10 FROM generate_series(201, 230) AS i", "DELETE FROM had WHERE id = 2", "DROP TRIGGER spare ON kept", "SELECT 1"):
+            session.query(change)
+            session.query("SELECT persona.refit('had')")
+            assert session.scalar("SELECT n_rows FROM persona.publications WHERE model = 'had'") == session.scalar("SELECT count(*) FROM kept"), change
+
+
 def test_changes_are_told_from_the_stays_of_a_history(cluster):
     """Who leaves one segment at the moment at which he enters the next moves; who leaves and comes back later does both."""
     stays = "('a', 1, 10, 20), ('a', 2, 20, 30), ('a', 3, 40, NULL), ('b', 1, 20, NULL), ('c', NULL, 15, 35), ('c', 2, 35, 35), ('c', 1, 35, NULL)"

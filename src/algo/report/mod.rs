@@ -148,7 +148,7 @@ pub fn segments_page(report: &SegmentsReport) -> String {
                     div .pair {
                         @match &report.flow {
                             Some(view) => (flow::section(view, &shown)),
-                            None => (absent("flow", "Moves", "There is no earlier version to compare the segments with.")),
+                            None => (absent("flow", "Moves", "There is no earlier version of these columns to compare the segments with.")),
                         }
                         (quality::section(&report.quality))
                     }

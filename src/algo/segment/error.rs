@@ -12,9 +12,9 @@ pub enum Error {
     InvalidK { k: i64 },
     #[error("number of features must be between 1 and {MAX_FEATURES}, not {found}")]
     InvalidFeatures { found: usize },
-    #[error("max_iterations must be between 1 and {}, not {max_iterations}", u32::MAX)]
+    #[error("max_iterations must be between 1 and {}, not {max_iterations}", i32::MAX)]
     InvalidIterations { max_iterations: i64 },
-    #[error("n_init must be between 1 and {}, not {n_init}", u32::MAX)]
+    #[error("n_init must be between 1 and {}, not {n_init}", i32::MAX)]
     InvalidStarts { n_init: i64 },
     #[error("tolerance must be a finite number not below 0, not {tolerance}")]
     InvalidTolerance { tolerance: f64 },

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Candidate, Criterion, Features, Ordered, Params, Rows, Seeding, Weighted, best,
+    self, Candidate, Criterion, Features, MAX_K, Ordered, Params, Rows, Seeding, Weighted, best,
     order_by_content,
 };
 use crate::algo::stop::Watch;
@@ -143,8 +143,9 @@ pub(super) fn pick(candidates: &[Candidate], n_rows: usize) -> Result<i64, segme
 }
 
 fn checked_range(k_min: i64, k_max: i64) -> Result<RangeInclusive<i64>, Report> {
-    for k in [k_min, k_max] {
-        Params::new(k).check_alone()?;
+    let valid = format!("a whole number from 1 to {MAX_K}");
+    for (argument, k) in [("k_min", k_min), ("k_max", k_max)] {
+        within(argument, k, 1..=MAX_K as i64, &valid)?;
     }
     if k_min > k_max || k_max - k_min >= MOST_FITS {
         return Err(report(

@@ -86,6 +86,11 @@ fn add_rows(
         Some(earlier) => Some((registry::load::<Segments>(&earlier)?, earlier.version)),
         None => None,
     };
+    // One of other columns had its segments by what the source may no longer have.
+    let columns = segments.model.columns();
+    let earlier = earlier.filter(|(earlier, _)| {
+        earlier.model.columns().iter().all(|column| columns.contains(column))
+    });
     let mut models = vec![&segments.model];
     models.extend(earlier.iter().map(|(earlier, _)| &earlier.model));
     let frame = read_as_owner(version, &models, &mut progress)?;
@@ -104,6 +109,8 @@ fn add_rows(
     });
     page.silhouette =
         silhouettes.map(|widths| SilhouetteView { n_rows: widths.len() as u64, widths });
+    let earlier =
+        earlier.filter(|(earlier, _)| earlier.model.dimensions().bind(&frame.columns).is_ok());
     if let Some((earlier, from_version)) = earlier {
         let flows = count(&frame, [&earlier, segments], &progress)?;
         let segment = |segment: Option<i32>| segment.map(|segment| segment as u32);

@@ -109,8 +109,9 @@ fn change(
         refuse_twice(table, keys, None)?;
     }
     let n_rows = match before.n_rows {
-        Some(n_rows) => n_rows + written.inserted - written.deleted,
-        None => count(table)?,
+        Some(n_rows) if written.n_changed() == 0 => n_rows,
+        // Triggers and rules may have changed others.
+        _ => count(table)?,
     };
     Ok(Written { n_rows, deleted: written.deleted + before.n_keyless, ..written })
 }
