@@ -17,7 +17,7 @@ use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::raw;
 use crate::pg::sys::reserve;
 use crate::pg::types::any_text::AnyText;
-use crate::pg::types::options::{invalid, within};
+use crate::pg::types::options::within;
 
 raw::declare! {
     copies, pg_finfo_copies;
@@ -57,10 +57,8 @@ fn with_text<T>(
 }
 
 fn folds(k: i32) -> Result<u32, Report> {
-    match k {
-        1..=MOST_FOLDS => Ok(k as u32),
-        _ => Err(invalid("k", k, &format!("a whole number from 1 to {MOST_FOLDS}"))),
-    }
+    let valid = format_args!("a whole number from 1 to {MOST_FOLDS}");
+    within("k", k, 1..=MOST_FOLDS, valid).map(|k| k as u32)
 }
 
 /// (label anyelement) OVER (…): how often to take the row.

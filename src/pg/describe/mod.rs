@@ -240,6 +240,6 @@ fn shown<V>(d: Description<V>, show: impl Fn(V) -> Shown) -> Description<Shown> 
 }
 
 fn checked(option: &'static str, value: Option<i32>, least: i32) -> Result<usize, Report> {
-    let valid = format!("a whole number from {least} to 1000");
-    within(option, required(value, option)?, least..=1000, &valid).map(|value| value as usize)
+    let valid = format_args!("a whole number from {least} to 1000");
+    within(option, required(value, option)?, least..=1000, valid).map(|value| value as usize)
 }

@@ -74,7 +74,7 @@ fn cap(max_levels: Option<Datum>) -> Result<u64, Report> {
     let valid = found.filter(|cap| (1..=MAX_LEVELS as i32).contains(cap));
     valid.map(|cap| cap as u64).ok_or_else(|| {
         let value = found.map_or("NULL".into(), |cap| cap.to_string());
-        invalid("max_levels", value, &format!("a whole number from 1 to {MAX_LEVELS}"))
+        invalid("max_levels", value, format_args!("a whole number from 1 to {MAX_LEVELS}"))
     })
 }
 

@@ -22,6 +22,6 @@ use super::types::options::{required, within};
 const MAX_PLACES: i32 = 10_000;
 
 fn places(n: Option<i32>, argument: &'static str) -> Result<usize, Report> {
-    let (n, valid) = (required(n, argument)?, format!("1 to {MAX_PLACES}"));
-    within(argument, n, 1..=MAX_PLACES, &valid).map(|n| n as usize)
+    let valid = format_args!("1 to {MAX_PLACES}");
+    within(argument, required(n, argument)?, 1..=MAX_PLACES, valid).map(|n| n as usize)
 }

@@ -12,7 +12,7 @@ use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::rows::ingest::{MAX_FEATURES, Work};
+use crate::pg::rows::ingest::{Work, check_width};
 use crate::pg::rows::window::{FrameKind, changing_frame};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::guc;
@@ -188,12 +188,7 @@ unsafe fn first<F: Fit>(
     k: i32,
     options: Option<&[u8]>,
 ) -> Result<Datum, Report> {
-    if row.is_empty() {
-        return Err(Error::NoFeatures.into());
-    }
-    if row.len() > MAX_FEATURES {
-        return Err(Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into());
-    }
+    check_width(row.len())?;
     // SAFETY: the context is live; what is written into it fits what was allocated.
     unsafe {
         let Some(context) = aggregate_context(fcinfo) else {

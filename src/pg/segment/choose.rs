@@ -143,9 +143,8 @@ pub(super) fn pick(candidates: &[Candidate], n_rows: usize) -> Result<i64, segme
 }
 
 fn checked_range(k_min: i64, k_max: i64) -> Result<RangeInclusive<i64>, Report> {
-    let valid = format!("a whole number from 1 to {MAX_K}");
     for (argument, k) in [("k_min", k_min), ("k_max", k_max)] {
-        within(argument, k, 1..=MAX_K as i64, &valid)?;
+        within(argument, k, 1..=MAX_K as i64, format_args!("a whole number from 1 to {MAX_K}"))?;
     }
     if k_min > k_max || k_max - k_min >= MOST_FITS {
         return Err(report(

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use crate::algo::memory;
 use crate::algo::shapes::{DbscanParams, dbscan};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::rows::ingest::{MAX_FEATURES, Work};
+use crate::pg::rows::ingest::{Work, check_width};
 use crate::pg::rows::window::{FrameKind, Partition, changing_frame};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::guc;
@@ -230,12 +230,7 @@ impl Rows {
         self.is_in.push(u32::from(row.is_some()));
         let Some(row) = row else { return Ok(()) };
         let (expected, found) = (*self.n_features.get_or_insert(row.len()), row.len());
-        if found == 0 {
-            return Err(Error::NoFeatures.into());
-        }
-        if found > MAX_FEATURES {
-            return Err(Error::TooManyFeatures { found, limit: MAX_FEATURES }.into());
-        }
+        check_width(found)?;
         if found != expected {
             let column = "the feature array".to_owned();
             return Err(Error::WrongDimension { column, expected, found }.into());

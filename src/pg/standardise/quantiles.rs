@@ -15,7 +15,7 @@ use crate::algo::encoded;
 use crate::algo::memory;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, Quantiles};
 use crate::pg::error::{Error, Report};
-use crate::pg::rows::ingest::MAX_FEATURES;
+use crate::pg::rows::ingest::{MAX_FEATURES, check_width};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::raw::{self, argument, bytes_of, varlena_bytes};
 use crate::pg::types::datum::{Element, Kind, plain_floats};
@@ -141,12 +141,7 @@ unsafe fn add(
     row: &[f64],
     names: Option<&[String]>,
 ) -> Result<Datum, Report> {
-    if row.is_empty() {
-        return Err(Error::NoFeatures.into());
-    }
-    if row.len() > MAX_FEATURES {
-        return Err(Error::TooManyFeatures { found: row.len(), limit: MAX_FEATURES }.into());
-    }
+    check_width(row.len())?;
     // SAFETY: the first argument is NULL or a state.
     unsafe {
         let Some(state) = argument(fcinfo, 0) else {

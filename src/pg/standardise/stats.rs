@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 use crate::algo::memory;
 use crate::algo::standardise::stats::{self, FeatureStats, PARTS};
 use crate::pg::error::{Error, Report};
-use crate::pg::rows::ingest::MAX_FEATURES;
+use crate::pg::rows::ingest::{MAX_FEATURES, check_width};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::raw::{self, argument, bytes_of, varlena_bytes};
 use crate::pg::types::datum::{Element, Kind, plain_floats};
@@ -125,12 +125,7 @@ fn empty<'a>(
     n_features: usize,
     names: &[String],
 ) -> Result<(pg_sys::Datum, &'a mut [f64]), Report> {
-    if n_features == 0 {
-        return Err(Error::NoFeatures.into());
-    }
-    if n_features > MAX_FEATURES {
-        return Err(Error::TooManyFeatures { found: n_features, limit: MAX_FEATURES }.into());
-    }
+    check_width(n_features)?;
     let mut block = vec![0.0; PARTS * n_features];
     stats::clear(&mut block);
     let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();

@@ -112,24 +112,24 @@ pub(crate) fn required<T>(value: Option<T>, argument: &'static str) -> Result<T,
 }
 
 /// That an argument has a value which it cannot have.
-pub(crate) fn invalid(option: &str, value: impl ToString, valid: &str) -> Report {
-    let (option, valid) = (option.to_owned(), valid.to_owned());
-    Error::InvalidOption { option, value: value.to_string(), valid }.into()
+pub(crate) fn invalid(option: &str, value: impl ToString, valid: impl ToString) -> Report {
+    let (value, valid) = (value.to_string(), valid.to_string());
+    Error::InvalidOption { option: option.to_owned(), value, valid }.into()
 }
 
-/// A number that is in a range; `valid` says which.
+/// A number that is in a range; `valid` says which, where it is written only for one that is not.
 pub(crate) fn within<T: PartialOrd + ToString>(
     option: &str,
     value: T,
     range: impl RangeBounds<T>,
-    valid: &str,
+    valid: impl ToString,
 ) -> Result<T, Report> {
     if range.contains(&value) { Ok(value) } else { Err(invalid(option, value, valid)) }
 }
 
 /// What an argument stands for that is one of some words; another one is told with those there are.
 pub(crate) fn one_of<T: Copy>(option: &str, value: &str, valid: &[(&str, T)]) -> Result<T, Report> {
-    meaning(Some(value), valid).ok_or_else(|| invalid(option, value, &words(valid)))
+    meaning(Some(value), valid).ok_or_else(|| invalid(option, value, words(valid)))
 }
 
 /// The algorithm of this name among those of a kind.

@@ -13,7 +13,7 @@ use crate::algo::frame::Frame;
 use crate::algo::key::Form;
 use crate::algo::store::Place;
 
-use crate::pg::error::Report;
+use crate::pg::error::{Error, Report};
 use crate::pg::sys::progress::Progress;
 
 use receiver::{Keep, Receiver};
@@ -98,6 +98,15 @@ pub(crate) struct Ingested {
 }
 
 pub(crate) const MAX_FEATURES: usize = 4096;
+
+/// Refuses rows of no feature, or of more than there may be.
+pub(crate) fn check_width(n_features: usize) -> Result<(), Report> {
+    match n_features {
+        0 => Err(Error::NoFeatures.into()),
+        1..=MAX_FEATURES => Ok(()),
+        found => Err(Error::TooManyFeatures { found, limit: MAX_FEATURES }.into()),
+    }
+}
 
 /// Runs the source and returns the wanted columns. The source is the name of a relation or one SELECT that only reads.
 pub(crate) fn ingest(request: &Request, progress: &mut Progress) -> Result<Ingested, Report> {
