@@ -1,7 +1,9 @@
 """The parts of the install script, and what is written once in them: lines that begin with a backslash are expanded.
 
 `\\value_type name` is a type that Rust declares with `value_type!`: its functions, the type and their comments. `\\scaler_of state name 'what'`
-is the aggregate of a scaler, over arrays and over rows, by the aggregate whose state it is read off.
+is the aggregate of a scaler, over arrays and over rows, by the aggregate whose state it is read off. `\\array_as_text value function
+result` and `\\row_as_json function symbol result 'what'` are further forms of a function of a fitted value and an array, and of one of a
+model and a row; `n` at the end is for one that takes how many, too.
 """
 
 import re
@@ -26,6 +28,20 @@ AGGREGATE = """CREATE AGGREGATE persona.{name}(features {features}) (
 );
 COMMENT ON AGGREGATE persona.{name}({features}) IS
     '{what}, from {whence}';
+"""
+# A literal and an untyped parameter are texts to PostgreSQL wherever one of the forms of a function takes a text.
+ARRAY_AS_TEXT = """CREATE FUNCTION persona.{name}({argument} persona.{argument}, features text) RETURNS {result}
+LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20 RETURN persona.{name}({argument}, features::double precision[]);
+COMMENT ON FUNCTION persona.{name}(persona.{argument}, text) IS 'the same of an array that is written as text: ''{{1,4}}''';
+"""
+ROW_AS_JSON = """CREATE FUNCTION persona.{name}(model text, features text{more}) RETURNS {result}
+LANGUAGE c STABLE{strict} PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', '{symbol}_json_wrapper';
+COMMENT ON FUNCTION persona.{name}(text, text{types}) IS
+    '{what} of a row that is a JSON object, written as text: ''{{"column": 1}}''';
+
+CREATE FUNCTION persona.{name}(model text, features jsonb{more}) RETURNS {result}
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000 RETURN persona.{name}(model, features::text{names});
+COMMENT ON FUNCTION persona.{name}(text, jsonb{types}) IS '{what} of a row that is a JSON object, whose keys are the columns';
 """
 STATE_BYTES = {"feature_stats": 1024, "feature_quantiles": 4096}
 
@@ -54,6 +70,16 @@ def scaler_of(state, name, what):
                      for features, whence in forms)
 
 
+def array_as_text(argument, name, result):
+    return ARRAY_AS_TEXT.format(argument=argument, name=name, result=result)
+
+
+def row_as_json(name, symbol, result, what, takes_n):
+    n = {"more": ", n bigint DEFAULT 3", "types": ", bigint", "names": ", n"} if takes_n else {"more": "", "types": "", "names": ""}
+    strict = " STRICT" if symbol.startswith("model_") else ""
+    return ROW_AS_JSON.format(name=name, symbol=symbol, result=result, what=what, strict=strict, **n)
+
+
 def expanded(line):
     if not line.startswith("\\"):
         return line
@@ -61,6 +87,10 @@ def expanded(line):
         return value_type(found[1])
     if found := re.fullmatch(r"\\scaler_of (\w+) (\w+) '(.*)'", line):
         return scaler_of(*found.groups())
+    if found := re.fullmatch(r"\\array_as_text (\w+) (\w+) (.+)", line):
+        return array_as_text(*found.groups())
+    if found := re.fullmatch(r"\\row_as_json (\w+) (\w+) ([\w ]+) '(.*)'( n)?", line):
+        return row_as_json(*found.groups())
     raise Trouble(f"sql: nothing is known of {line}")
 
 

@@ -87,7 +87,7 @@ CREATE TABLE persona.model (
     readers persona.role[] NOT NULL DEFAULT '{}',
     active_version integer,
     last_version integer NOT NULL DEFAULT 0,
-    keep_versions integer NOT NULL DEFAULT 10 CHECK (keep_versions OPERATOR(pg_catalog.>=) 1),
+    keep_versions bigint NOT NULL DEFAULT 10 CHECK (keep_versions OPERATOR(pg_catalog.>=) 1),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE UNIQUE INDEX model_name_key ON persona.model (persona.hidden(name));
@@ -162,7 +162,7 @@ CREATE TABLE persona.publication (
     source text,
     key_column text NOT NULL,
     key_type text NOT NULL,
-    n integer,
+    n bigint,
     search_path text NOT NULL,
     path_owners persona.role[] NOT NULL DEFAULT '{}',
     published_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -1,15 +1,15 @@
 -- Clean: folds and samples by key, and balanced classes.
 
-CREATE FUNCTION persona.fold(key "any", k integer, seed bigint DEFAULT 0) RETURNS integer
+CREATE FUNCTION persona.fold(key "any", k bigint, seed bigint DEFAULT 0) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'fold_wrapper';
-COMMENT ON FUNCTION persona.fold("any", integer, bigint) IS
+COMMENT ON FUNCTION persona.fold("any", bigint, bigint) IS
     'the fold of a key, 1 to k, each as probable: by a hash of the key''s text (FNV-1a of 64 bits, then SplitMix64) and the seed, which never '
     'changes, so that neither other rows nor their order do; folds of other seeds are independent. A number has the fold of its text, and '
     'equal keys have one: 5 and 5.00, and citext without its case';
 
-CREATE FUNCTION persona.fold(key persona.untyped, k integer, seed bigint DEFAULT 0) RETURNS integer
+CREATE FUNCTION persona.fold(key persona.untyped, k bigint, seed bigint DEFAULT 0) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'fold_wrapper';
-COMMENT ON FUNCTION persona.fold(persona.untyped, integer, bigint) IS 'the fold of a key that is a text';
+COMMENT ON FUNCTION persona.fold(persona.untyped, bigint, bigint) IS 'the fold of a key that is a text';
 
 CREATE FUNCTION persona.keep(key "any", fraction double precision, seed bigint DEFAULT 0) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'keep_wrapper';

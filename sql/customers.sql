@@ -287,23 +287,23 @@ COMMENT ON TYPE persona.rfm_scores IS
     'a customer among the others: days since the last purchase, purchases, amount, a score from 1 for each (more is better), and the '
     'name of the segment';
 
-CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamptz, bins integer DEFAULT 5, refunds text DEFAULT 'count')
+CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamptz, bins bigint DEFAULT 5, refunds text DEFAULT 'count')
 RETURNS persona.rfm_scores LANGUAGE c STABLE WINDOW PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_segment';
-COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamptz, integer, text) IS
+COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamptz, bigint, text) IS
     'window function: the customer''s scores among all rows of the partition, 1 to bins (quintiles when not given), and its segment, '
     'which is named by quintiles whatever bins are: champions, loyal customers, potential loyalists, new customers, promising, need '
     'attention, about to sleep, at risk, cannot lose them, hibernating, lost. Equal values take the middle of their ranks: where all '
     'are equal the score is 3 of 5. What comes after as_of does not count, and who bought nothing until then has no scores. refunds: '
     'what a negative amount is: a purchase (count), less money (net), or nothing (ignore)';
 
-CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamp, bins integer DEFAULT 5, refunds text DEFAULT 'count')
+CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of timestamp, bins bigint DEFAULT 5, refunds text DEFAULT 'count')
 RETURNS persona.rfm_scores LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_segment_timestamp';
-COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamp, integer, text) IS
+COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, timestamp, bigint, text) IS
     'rfm_segment at a timestamp of the clocks of each customer''s time zone';
 
-CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of date, bins integer DEFAULT 5, refunds text DEFAULT 'count')
+CREATE FUNCTION persona.rfm_segment(rfm persona.rfm, as_of date, bins bigint DEFAULT 5, refunds text DEFAULT 'count')
 RETURNS persona.rfm_scores LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_segment_date';
-COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, date, integer, text) IS
+COMMENT ON FUNCTION persona.rfm_segment(persona.rfm, date, bigint, text) IS
     'rfm_segment at a date: its midnight in each customer''s time zone';
 
 -- Behaviour ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 -- Describe: what the columns of any query hold.
 
-CREATE FUNCTION persona.describe(source text, bins integer DEFAULT 10, top integer DEFAULT 5,
+CREATE FUNCTION persona.describe(source text, bins bigint DEFAULT 10, top bigint DEFAULT 5,
     OUT column_name text, OUT data_type text, OUT n bigint, OUT nulls bigint, OUT not_finite bigint, OUT n_distinct bigint,
     OUT mean double precision, OUT sd double precision, OUT min double precision, OUT q25 double precision,
     OUT median double precision, OUT q75 double precision, OUT max double precision, OUT skew double precision,
@@ -9,7 +9,7 @@ CREATE FUNCTION persona.describe(source text, bins integer DEFAULT 10, top integ
     OUT is_exact boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20
 AS 'MODULE_PATHNAME', 'describe_wrapper';
-COMMENT ON FUNCTION persona.describe(text, integer, integer) IS
+COMMENT ON FUNCTION persona.describe(text, bigint, bigint) IS
     'one row per column of a relation or SELECT, from one pass in constant memory (half a megabyte a column). n counts values, NULL '
     'apart; of them not_finite (NaN, infinite) are left out of the rest. Booleans are 0 and 1, dates and times are seconds since 1970 '
     'UTC, intervals seconds, and readable in min_text and max_text (an interval as days of 24 hours); '

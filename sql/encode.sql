@@ -10,9 +10,9 @@ CREATE FUNCTION persona.categories_add(persona.category_levels, value "any") RET
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
 COMMENT ON FUNCTION persona.categories_add(persona.category_levels, "any") IS 'transition function of categories';
 
-CREATE FUNCTION persona.categories_add(persona.category_levels, value "any", max_levels integer) RETURNS persona.category_levels
+CREATE FUNCTION persona.categories_add(persona.category_levels, value "any", max_levels bigint) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_add';
-COMMENT ON FUNCTION persona.categories_add(persona.category_levels, "any", integer) IS 'transition function of categories with a cap';
+COMMENT ON FUNCTION persona.categories_add(persona.category_levels, "any", bigint) IS 'transition function of categories with a cap';
 
 CREATE FUNCTION persona.categories_combine(persona.category_levels, persona.category_levels) RETURNS persona.category_levels
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'categories_combine';
@@ -30,11 +30,11 @@ COMMENT ON AGGREGATE persona.categories("any") IS
     'the levels of a column: every one has a place of its own, and a value that is none of them has no place; NULL is skipped. Equal values '
     'are one level: 5 and 5.00, char(n) without the spaces at its end, citext in lower case. Dates and times are written in ISO and UTC';
 
-CREATE AGGREGATE persona.categories(value "any", max_levels integer) (
+CREATE AGGREGATE persona.categories(value "any", max_levels bigint) (
     SFUNC = persona.categories_add, STYPE = persona.category_levels, FINALFUNC = persona.categories_final,
     COMBINEFUNC = persona.categories_combine, PARALLEL = SAFE, SSPACE = 1024
 );
-COMMENT ON AGGREGATE persona.categories("any", integer) IS
+COMMENT ON AGGREGATE persona.categories("any", bigint) IS
     'the levels of a column, of which the max_levels most frequent have a place of their own; all other values, unknown ones too, share '
     'one more, the last. All levels are counted, so that rollup is exact; NULL is skipped';
 
@@ -164,9 +164,9 @@ COMMENT ON FUNCTION persona.encode_target(persona.target_encoder, persona.untype
 
 -- Without a fit ------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION persona.hash_features(texts text[], n integer) RETURNS double precision[]
+CREATE FUNCTION persona.hash_features(texts text[], n bigint) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'hash_features_wrapper';
-COMMENT ON FUNCTION persona.hash_features(text[], integer) IS
+COMMENT ON FUNCTION persona.hash_features(text[], bigint) IS
     '1 or -1 for each text at one of n places (signed feature hashing, Weinberger et al. 2009), as ARRAY[''city='' || city]; NULL '
     'elements count nothing. The hash is FNV-1a of 64 bits over the UTF-8 bytes, then SplitMix64''s finaliser: the place is '
     'hash * n / 2^64, the sign 1 for an even hash; it never changes';

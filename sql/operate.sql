@@ -1,13 +1,13 @@
 -- Operate: versions and rights of models, refits, and tables that are kept up to date from them.
 
-CREATE FUNCTION persona.activate(model text, version integer, publish boolean DEFAULT true) RETURNS void
+CREATE FUNCTION persona.activate(model text, version bigint, publish boolean DEFAULT true) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'activate_wrapper';
-COMMENT ON FUNCTION persona.activate(text, integer, boolean) IS
+COMMENT ON FUNCTION persona.activate(text, bigint, boolean) IS
     'makes a version the one that is used, from the next statement on, and writes the published tables again';
 
-CREATE FUNCTION persona.drop_version(model text, version integer) RETURNS void
+CREATE FUNCTION persona.drop_version(model text, version bigint) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'drop_version_wrapper';
-COMMENT ON FUNCTION persona.drop_version(text, integer) IS
+COMMENT ON FUNCTION persona.drop_version(text, bigint) IS
     'drops a version that is not the active one, with all that it knows of its rows; the model''s later versions are not numbered so again';
 
 CREATE FUNCTION persona.drop_model(model text) RETURNS void
@@ -88,9 +88,9 @@ COMMENT ON PROCEDURE persona.refit_job(text, boolean, double precision) IS
     'refit for a scheduled job: an error is kept in persona.refit_log before it is raised. CALL it outside a transaction block';
 
 CREATE FUNCTION persona.publish(model text, target_table text, source text DEFAULT NULL, key text DEFAULT NULL,
-    n integer DEFAULT NULL, history_table text DEFAULT NULL, OUT inserted bigint, OUT updated bigint, OUT deleted bigint)
+    n bigint DEFAULT NULL, history_table text DEFAULT NULL, OUT inserted bigint, OUT updated bigint, OUT deleted bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'publish_wrapper';
-COMMENT ON FUNCTION persona.publish(text, text, text, text, integer, text) IS
+COMMENT ON FUNCTION persona.publish(text, text, text, text, bigint, text) IS
     'writes each customer''s segment, score or top n into a table, by difference; a refit publishes again. history_table keeps '
     'when each customer entered a segment (entered_at) and left it (left_at). source, key and n are by default those of the publication, '
     'if the table is one, or else of the fit; n is of a recommender, and source is not. A key of citext is written as citext, so that equal keys have one row. A row''s since and version say when it last changed, and by which version';

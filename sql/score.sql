@@ -5,22 +5,22 @@
 CREATE FUNCTION persona.fit_scorer(model text, source text, target text, algorithm text DEFAULT 'logistic',
     parameters jsonb DEFAULT '{}', positive text DEFAULT NULL, features text[] DEFAULT NULL, key text DEFAULT NULL,
     holdout double precision DEFAULT 0.2, holdout_column text DEFAULT NULL, seed bigint DEFAULT 0, activate boolean DEFAULT true,
-    publish boolean DEFAULT true, refit_on_all boolean DEFAULT false, keep_versions integer DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text,
+    publish boolean DEFAULT true, refit_on_all boolean DEFAULT false, keep_versions bigint DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text,
     OUT positive text, OUT n_rows bigint, OUT n_train bigint, OUT n_holdout bigint, OUT roc_auc double precision, OUT average_precision double precision,
     OUT log_loss double precision, OUT brier double precision, OUT accuracy double precision,
     OUT base_rate double precision, OUT refit_on_all boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'fit_scorer_wrapper';
 COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, jsonb, text, text[], text, double precision, text,
-    bigint, boolean, boolean, boolean, integer) IS
+    bigint, boolean, boolean, boolean, bigint) IS
     'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive. '
     'persona.algorithms lists algorithms and their parameters. The model is the one that '
     'was measured, of the n_train rows; with refit_on_all it learns again from all rows, and nothing has measured that one';
 
-CREATE FUNCTION persona.holdout_scores(model text, version integer DEFAULT NULL, OUT label boolean, OUT score double precision)
+CREATE FUNCTION persona.holdout_scores(model text, version bigint DEFAULT NULL, OUT label boolean, OUT score double precision)
 RETURNS SETOF record LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10000
 AS 'MODULE_PATHNAME', 'holdout_scores_wrapper';
-COMMENT ON FUNCTION persona.holdout_scores(text, integer) IS
+COMMENT ON FUNCTION persona.holdout_scores(text, bigint) IS
     'the rows that fit_scorer held out: whether each is positive, and its score by the model that had not seen it; up to 100,000 of them. '
     'For those who may read the model. An export does not have them';
 
@@ -39,21 +39,24 @@ CREATE FUNCTION persona.predict(model text, features record) RETURNS jsonb
 LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'predict_wrapper';
 COMMENT ON FUNCTION persona.predict(text, record) IS 'every output of the model for a row: label and probabilities';
 
+\row_as_json score score double precision 'the score'
+\row_as_json predict predict jsonb 'every output of the model'
+
 CREATE FUNCTION persona.import_onnx(model text, onnx bytea, output text DEFAULT NULL, features text[] DEFAULT NULL,
-    activate boolean DEFAULT true, publish boolean DEFAULT true, keep_versions integer DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    activate boolean DEFAULT true, publish boolean DEFAULT true, keep_versions bigint DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
     OUT output_name text, OUT output_reason text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'import_onnx_bytes_wrapper';
-COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean, boolean, integer) IS
+COMMENT ON FUNCTION persona.import_onnx(text, bytea, text, text[], boolean, boolean, bigint) IS
     'an ONNX graph as a scorer: one input per column, or one tensor of numbers whose columns are named by features. '
     'The score is the output that output names, else the one that the types, names and nodes of the graph point to; output_reason says why';
 
 CREATE FUNCTION persona.import_onnx(model text, onnx oid, output text DEFAULT NULL, features text[] DEFAULT NULL,
-    activate boolean DEFAULT true, publish boolean DEFAULT true, keep_versions integer DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    activate boolean DEFAULT true, publish boolean DEFAULT true, keep_versions bigint DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
     OUT output_name text, OUT output_reason text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'import_onnx_object_wrapper';
-COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean, boolean, integer) IS
+COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean, boolean, bigint) IS
     'an ONNX graph in a large object as a scorer: up to 1 GB';
 
 CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea

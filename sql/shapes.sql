@@ -1,15 +1,15 @@
 -- Segments of other shapes: dense regions of any outline, over a window; Gaussian mixtures with soft membership.
 
-CREATE FUNCTION persona.dbscan(features double precision[], eps double precision, min_points integer) RETURNS integer
+CREATE FUNCTION persona.dbscan(features double precision[], eps double precision, min_points bigint) RETURNS integer
 LANGUAGE c IMMUTABLE WINDOW PARALLEL RESTRICTED COST 100 AS 'MODULE_PATHNAME', 'persona_dbscan_array';
-COMMENT ON FUNCTION persona.dbscan(double precision[], double precision, integer) IS
+COMMENT ON FUNCTION persona.dbscan(double precision[], double precision, bigint) IS
     'window function: the segment of a row among its partition''s, from 1, the largest first; NULL for noise and where a feature '
     'is NULL. Rows with min_points rows within eps, themselves included, and all rows within eps of these form segments; '
     'a row within reach of two is in that of the nearest such row';
 
-CREATE FUNCTION persona.dbscan(features record, eps double precision, min_points integer) RETURNS integer
+CREATE FUNCTION persona.dbscan(features record, eps double precision, min_points bigint) RETURNS integer
 LANGUAGE c STABLE WINDOW PARALLEL RESTRICTED COST 100 AS 'MODULE_PATHNAME', 'persona_dbscan_record';
-COMMENT ON FUNCTION persona.dbscan(record, double precision, integer) IS
+COMMENT ON FUNCTION persona.dbscan(record, double precision, bigint) IS
     'window function: the segment of a row among its partition''s, one feature per column: dbscan(t, 0.5, 5) OVER () FROM t';
 
 -- Mixtures -----------------------------------------------------------------------------------------------------------
@@ -18,56 +18,56 @@ COMMENT ON FUNCTION persona.dbscan(record, double precision, integer) IS
 COMMENT ON TYPE persona.mixture IS
     'fitted Gaussian mixture: weights, means and covariances of standardised features, log-likelihood, and how the fit ended';
 
-CREATE FUNCTION persona.gaussian_mixture_add(internal, features double precision[], k integer) RETURNS internal
+CREATE FUNCTION persona.gaussian_mixture_add(internal, features double precision[], k bigint) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mixture_add_array';
-COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, double precision[], integer) IS
+COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, double precision[], bigint) IS
     'transition function of gaussian_mixture';
 
-CREATE FUNCTION persona.gaussian_mixture_add(internal, features double precision[], k integer, options jsonb) RETURNS internal
+CREATE FUNCTION persona.gaussian_mixture_add(internal, features double precision[], k bigint, options jsonb) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mixture_add_array';
-COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, double precision[], integer, jsonb) IS
+COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, double precision[], bigint, jsonb) IS
     'transition function of gaussian_mixture';
 
-CREATE FUNCTION persona.gaussian_mixture_add(internal, features record, k integer) RETURNS internal
+CREATE FUNCTION persona.gaussian_mixture_add(internal, features record, k bigint) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mixture_add_record';
-COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, record, integer) IS
+COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, record, bigint) IS
     'transition function of gaussian_mixture';
 
-CREATE FUNCTION persona.gaussian_mixture_add(internal, features record, k integer, options jsonb) RETURNS internal
+CREATE FUNCTION persona.gaussian_mixture_add(internal, features record, k bigint, options jsonb) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mixture_add_record';
-COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, record, integer, jsonb) IS
+COMMENT ON FUNCTION persona.gaussian_mixture_add(internal, record, bigint, jsonb) IS
     'transition function of gaussian_mixture';
 
 CREATE FUNCTION persona.gaussian_mixture_final(internal) RETURNS persona.mixture
 LANGUAGE c IMMUTABLE PARALLEL RESTRICTED COST 100000 AS 'MODULE_PATHNAME', 'mixture_final';
 COMMENT ON FUNCTION persona.gaussian_mixture_final(internal) IS 'final function of gaussian_mixture';
 
-CREATE AGGREGATE persona.gaussian_mixture(features double precision[], k integer) (
+CREATE AGGREGATE persona.gaussian_mixture(features double precision[], k bigint) (
     SFUNC = persona.gaussian_mixture_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.gaussian_mixture_final,
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
-COMMENT ON AGGREGATE persona.gaussian_mixture(double precision[], integer) IS
+COMMENT ON AGGREGATE persona.gaussian_mixture(double precision[], bigint) IS
     'k Gaussian components of feature arrays, which overlap: see membership';
 
-CREATE AGGREGATE persona.gaussian_mixture(features double precision[], k integer, options jsonb) (
+CREATE AGGREGATE persona.gaussian_mixture(features double precision[], k bigint, options jsonb) (
     SFUNC = persona.gaussian_mixture_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.gaussian_mixture_final,
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
-COMMENT ON AGGREGATE persona.gaussian_mixture(double precision[], integer, jsonb) IS
+COMMENT ON AGGREGATE persona.gaussian_mixture(double precision[], bigint, jsonb) IS
     'k Gaussian components of feature arrays; persona.algorithms lists the options';
 
-CREATE AGGREGATE persona.gaussian_mixture(features record, k integer) (
+CREATE AGGREGATE persona.gaussian_mixture(features record, k bigint) (
     SFUNC = persona.gaussian_mixture_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.gaussian_mixture_final,
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
-COMMENT ON AGGREGATE persona.gaussian_mixture(record, integer) IS
+COMMENT ON AGGREGATE persona.gaussian_mixture(record, bigint) IS
     'k Gaussian components of rows, one feature per column, with the columns'' names: gaussian_mixture(t, 3) FROM t';
 
-CREATE AGGREGATE persona.gaussian_mixture(features record, k integer, options jsonb) (
+CREATE AGGREGATE persona.gaussian_mixture(features record, k bigint, options jsonb) (
     SFUNC = persona.gaussian_mixture_add, STYPE = internal, SSPACE = 8192, FINALFUNC = persona.gaussian_mixture_final,
     FINALFUNC_MODIFY = READ_ONLY, PARALLEL = RESTRICTED
 );
-COMMENT ON AGGREGATE persona.gaussian_mixture(record, integer, jsonb) IS
+COMMENT ON AGGREGATE persona.gaussian_mixture(record, bigint, jsonb) IS
     'k Gaussian components of rows; persona.algorithms lists the options';
 
 CREATE FUNCTION persona.membership(mixture persona.mixture, features double precision[]) RETURNS double precision[]
@@ -100,6 +100,10 @@ CREATE FUNCTION persona.log_density(mixture persona.mixture, features record) RE
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'mixture_log_density_record_wrapper';
 COMMENT ON FUNCTION persona.log_density(persona.mixture, record) IS
     'the log of how densely rows lie where this one is, its features found by name: the less, the odder the row';
+
+\array_as_text mixture membership double precision[]
+\array_as_text mixture segment integer
+\array_as_text mixture log_density double precision
 
 CREATE FUNCTION persona.components(mixture persona.mixture, OUT segment integer, OUT weight double precision, OUT feature text,
     OUT mean double precision, OUT stddev double precision)

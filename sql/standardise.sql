@@ -132,10 +132,10 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'median_wrapper'
 COMMENT ON FUNCTION persona.median(persona.feature_quantiles) IS
     'the median of each feature';
 
-CREATE FUNCTION persona.quantile_bins(quantiles persona.feature_quantiles, n integer, OUT feature text,
+CREATE FUNCTION persona.quantile_bins(quantiles persona.feature_quantiles, n bigint, OUT feature text,
     OUT edges double precision[])
 RETURNS SETOF record LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'quantile_bins_wrapper';
-COMMENT ON FUNCTION persona.quantile_bins(persona.feature_quantiles, integer) IS
+COMMENT ON FUNCTION persona.quantile_bins(persona.feature_quantiles, bigint) IS
     'per feature the inner edges of n bins of equally many rows, for width_bucket(x, edges); equal edges are one';
 
 -- Scalers ------------------------------------------------------------------------------------------------------------
@@ -207,6 +207,9 @@ CREATE FUNCTION persona.unscale(scaler persona.scaler, features record) RETURNS 
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'unscale_record_wrapper';
 COMMENT ON FUNCTION persona.unscale(persona.scaler, record) IS
     'scaled features of the row, found by name, in their own units again, in the scaler''s order';
+
+\array_as_text scaler scale double precision[]
+\array_as_text scaler unscale double precision[]
 
 -- Missing values and outliers -----------------------------------------------------------------------------------------
 

@@ -23,11 +23,11 @@ raw::declare! {
     copies, pg_finfo_copies;
 }
 
-const MOST_FOLDS: i32 = 1_000_000;
+const MOST_FOLDS: i64 = 1_000_000;
 
 /// The fold of the key's text: a key may change its type.
 #[pg_extern]
-fn fold(key: AnyElement, k: i32, seed: i64, fcinfo: FunctionCallInfo) -> Result<i32, Report> {
+fn fold(key: AnyElement, k: i64, seed: i64, fcinfo: FunctionCallInfo) -> Result<i32, Report> {
     let k = folds(k)?;
     with_text(key, fcinfo, |key| clean::fold(key.as_bytes(), k, seed) as i32)
 }
@@ -56,7 +56,7 @@ fn with_text<T>(
     }
 }
 
-fn folds(k: i32) -> Result<u32, Report> {
+fn folds(k: i64) -> Result<u32, Report> {
     let valid = format_args!("a whole number from 1 to {MOST_FOLDS}");
     within("k", k, 1..=MOST_FOLDS, valid).map(|k| k as u32)
 }

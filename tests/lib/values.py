@@ -17,7 +17,7 @@ ROW = {
     "anyelement": ("g % 3", "NULL::text"),
     "\"any\"": ("(ARRAY['view', 'cart', 'purchase'])[1 + g % 3]", "5.00 + g % 3"),
     "persona.untyped": ("'view'", "''"),
-    "integer": ("3", "1"),
+    "bigint": ("3", "1"),
     "text[]": ("ARRAY['view', 'cart']", "ARRAY[repeat('x', 63)]"),
     "jsonb": ("'{}'::jsonb", "'{\"folds\": 3}'::jsonb"),
 }

@@ -18,13 +18,19 @@ ALLOWED = {
     "be": {"owner"},
 }
 BLIND = {"stranger", "pg_read_all_data"}
+
+
+def row_forms(function, model):
+    return [f"SELECT persona.{function}('{model}', {row}) FROM customers c LIMIT 1" for row in ("c", "to_jsonb(c)", "to_jsonb(c)::text")]
+
+
 # Functions of a model: what each needs, and calls of it. A fit onto a name that the role may not see says that it is taken.
 CALLS = {
-    "segment": ("use", ["SELECT persona.segment('seg', c) FROM customers c LIMIT 1"]),
-    "distance": ("use", ["SELECT persona.distance('seg', c) FROM customers c LIMIT 1"]),
-    "second_segment": ("use", ["SELECT persona.second_segment('seg', c) FROM customers c LIMIT 1"]),
-    "anomaly": ("use", ["SELECT persona.anomaly('seg', c) FROM customers c LIMIT 1"]),
-    "anomaly_reasons": ("use", ["SELECT persona.anomaly_reasons('seg', c) FROM customers c LIMIT 1"]),
+    "segment": ("use", row_forms("segment", "seg")),
+    "distance": ("use", row_forms("distance", "seg")),
+    "second_segment": ("use", row_forms("second_segment", "seg")),
+    "anomaly": ("use", row_forms("anomaly", "seg")),
+    "anomaly_reasons": ("use", row_forms("anomaly_reasons", "seg")),
     "segments": ("use", ["SELECT * FROM persona.segments('seg')"]),
     "segment_profile": ("use", ["SELECT * FROM persona.segment_profile('seg')"]),
     "segment_quality": ("use", ["SELECT * FROM persona.segment_quality('seg')"]),
@@ -32,14 +38,15 @@ CALLS = {
     "segment_changes": ("read", ["SELECT * FROM persona.segment_changes('seg')"]),
     "segment_flow": ("own", ["SELECT * FROM persona.segment_flow('seg', 1, 1)"]),
     "name_segment": ("own", ["SELECT persona.name_segment('seg', 1, 'x')"]),
-    "score": ("use", ["SELECT persona.score('sco', c) FROM customers c LIMIT 1"]),
+    "score": ("use", row_forms("score", "sco")),
     "score_batch": ("use", ["SELECT persona.score_batch('sco', c) OVER () FROM customers c LIMIT 1"]),
-    "predict": ("use", ["SELECT persona.predict('sco', c) FROM customers c LIMIT 1"]),
+    "predict": ("use", row_forms("predict", "sco")),
     "evaluate": ("use", ["SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"]),
     "export_onnx": ("read", ["SELECT persona.export_onnx('sco')"]),
     "holdout_scores": ("read", ["SELECT * FROM persona.holdout_scores('sco')"]),
     "recommend": ("use", ["SELECT * FROM persona.recommend('rec', 1)", "SELECT * FROM persona.recommend('rec', '1'::text)"]),
-    "recommend_for": ("use", ["SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.recommend_for('rec', '{1}'::text[])"]),
+    "recommend_for": ("use", ["SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.recommend_for('rec', '{1}'::text[])",
+                              "SELECT * FROM persona.recommend_for('rec', '{1}')"]),
     "similar_items": ("use", ["SELECT * FROM persona.similar_items('rec', 1)", "SELECT * FROM persona.similar_items('rec', '1'::text)"]),
     "evaluate_recommender": ("use", ["SELECT * FROM persona.evaluate_recommender('rec', 'events')"]),
     "recommend_all": ("read", ["SELECT * FROM persona.recommend_all('rec', 2)", "SELECT * FROM persona.recommend_all('rec', 'pg_temp.copy', 2)"]),

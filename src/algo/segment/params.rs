@@ -195,7 +195,7 @@ impl Params {
 }
 
 fn count(count: i64) -> Option<u32> {
-    u32::try_from(count).ok().filter(|&count| count >= 1)
+    i32::try_from(count).ok().filter(|&count| count >= 1).map(i32::cast_unsigned)
 }
 
 /// Parameters that a fit takes; made by [`Params::check`] alone.

@@ -27,7 +27,7 @@ raw::declare! {
     rfm_segment_date, pg_finfo_rfm_segment_date;
 }
 
-/// (rfm, as_of timestamptz, bins integer, refunds text) OVER (…): the customer's scores among the whole partition, as
+/// (rfm, as_of timestamptz, bins bigint, refunds text) OVER (…): the customer's scores among the whole partition, as
 /// persona.rfm_scores.
 #[pg_guard]
 #[unsafe(no_mangle)]
@@ -75,7 +75,7 @@ unsafe fn scores(
     partition: Partition,
     time: fn(Datum) -> Result<Time, Report>,
 ) -> Result<Vec<Option<Scored>>, Report> {
-    let bins = partition.argument(2).map(|bins| bins.value() as i32);
+    let bins = partition.argument(2).map(|bins| bins.value() as i64);
     let n_bins = bins.and_then(|bins| u32::try_from(bins).ok()).filter(|bins| BINS.contains(bins));
     let n_bins = n_bins.ok_or_else(|| {
         let valid = format!("a whole number from {} to {}", BINS.start(), BINS.end());

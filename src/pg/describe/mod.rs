@@ -108,8 +108,8 @@ fn exact_below(kind: Kind) -> f64 {
 #[pg_extern]
 fn describe(
     source: Option<&str>,
-    bins: Option<i32>,
-    top: Option<i32>,
+    bins: Option<i64>,
+    top: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,
@@ -239,7 +239,7 @@ fn shown<V>(d: Description<V>, show: impl Fn(V) -> Shown) -> Description<Shown> 
     }
 }
 
-fn checked(option: &'static str, value: Option<i32>, least: i32) -> Result<usize, Report> {
+fn checked(option: &'static str, value: Option<i64>, least: i64) -> Result<usize, Report> {
     let valid = format_args!("a whole number from {least} to 1000");
     within(option, required(value, option)?, least..=1000, valid).map(|value| value as usize)
 }

@@ -24,7 +24,7 @@ raw::declare! {
 
 value_type!(Categories: "category_levels", "levels", flat; categories_in, categories_out, categories_send, categories_recv);
 
-/// Counts a value: (category_levels, value "any" [, max_levels integer]). NULL is skipped.
+/// Counts a value: (category_levels, value "any" [, max_levels bigint]). NULL is skipped.
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn categories_add(fcinfo: FunctionCallInfo) -> Datum {
@@ -70,8 +70,8 @@ unsafe extern "C-unwind" fn categories_combine(fcinfo: FunctionCallInfo) -> Datu
 }
 
 fn cap(max_levels: Option<Datum>) -> Result<u64, Report> {
-    let found = max_levels.map(|cap| cap.value() as i32);
-    let valid = found.filter(|cap| (1..=MAX_LEVELS as i32).contains(cap));
+    let found = max_levels.map(|cap| cap.value() as i64);
+    let valid = found.filter(|cap| (1..=MAX_LEVELS as i64).contains(cap));
     valid.map(|cap| cap as u64).ok_or_else(|| {
         let value = found.map_or("NULL".into(), |cap| cap.to_string());
         invalid("max_levels", value, format_args!("a whole number from 1 to {MAX_LEVELS}"))

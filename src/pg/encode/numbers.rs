@@ -8,9 +8,9 @@ use crate::pg::types::options::{invalid, within};
 use crate::pg::types::value::{Floats, FloatsOut};
 
 #[pg_extern]
-fn hash_features(texts: Array<&str>, n: i32) -> Result<FloatsOut, Report> {
+fn hash_features(texts: Array<&str>, n: i64) -> Result<FloatsOut, Report> {
     let valid = format_args!("a whole number from 1 to {MAX_ELEMENTS}");
-    let n = within("n", n, 1..=MAX_ELEMENTS as i32, valid)?;
+    let n = within("n", n, 1..=MAX_ELEMENTS as i64, valid)?;
     Ok(FloatsOut(numbers::hash_features(texts.iter().flatten(), n as usize)))
 }
 

@@ -118,7 +118,7 @@ pub(crate) struct Wanted<'a> {
     /// A query, where they come from one.
     pub(crate) source: &'a str,
     /// How many there are for a customer.
-    pub(crate) n: Option<i32>,
+    pub(crate) n: Option<i64>,
 }
 
 impl Wanted<'_> {

@@ -12,7 +12,7 @@ use crate::pg::sys::security::{
 use crate::pg::types::options::required;
 
 #[pg_extern]
-fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
+fn activate(model: &str, version: i64, publish: bool) -> Result<(), Report> {
     let model = lock_owned(model)?;
     model.check_owner()?;
     let version = registry::fresh(|| model.version(version))?;
@@ -28,7 +28,7 @@ fn activate(model: &str, version: i32, publish: bool) -> Result<(), Report> {
 
 /// Its number is not given to another version.
 #[pg_extern]
-fn drop_version(model: &str, version: i32) -> Result<(), Report> {
+fn drop_version(model: &str, version: i64) -> Result<(), Report> {
     let model = lock_owned(model)?;
     let version = registry::fresh(|| model.version(version))?;
     if registry::fresh(|| model.active())?.is_some_and(|active| active == version) {

@@ -21,7 +21,7 @@ fn evaluate_recommender(
     user_column: Option<&str>,
     item_column: Option<&str>,
     weight_column: Option<&str>,
-    n: Option<i32>,
+    n: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,

@@ -23,7 +23,7 @@ use crate::pg::types::names::written_type;
 #[pg_extern]
 fn recommend_all(
     model: Option<&str>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<
     TableIterator<
@@ -47,7 +47,7 @@ fn recommend_all(
 fn recommend_all_into(
     model: Option<&str>,
     save_to: Option<&str>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<
     TableIterator<
@@ -150,7 +150,7 @@ fn write(target: &str, served: &Served, pages: &Pages, stamp: &Stamp) -> Result<
 
 fn everyone(
     model: Option<&str>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<(Version, Rc<Served>, Pages), Report> {
     let model = required(model, "model")?;

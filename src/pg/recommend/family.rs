@@ -13,7 +13,7 @@ use super::fit;
 pub(crate) struct Family;
 
 /// Places of a page that nobody gave another number of.
-const PLACES: i32 = 10;
+const PLACES: i64 = 10;
 
 impl family::Family for Family {
     fn fit_again(&self, live: &Version, source: &str, parameters: &Value) -> Result<Fresh, Report> {

@@ -41,7 +41,7 @@ fn fit_recommender(
     activate: Option<bool>,
     publish: Option<bool>,
     refit_on_all: Option<bool>,
-    keep_versions: Option<i32>,
+    keep_versions: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,

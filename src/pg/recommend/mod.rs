@@ -19,9 +19,9 @@ use super::error::Report;
 use super::types::options::{required, within};
 
 /// The most places of a page.
-const MAX_PLACES: i32 = 10_000;
+const MAX_PLACES: i64 = 10_000;
 
-fn places(n: Option<i32>, argument: &'static str) -> Result<usize, Report> {
+fn places(n: Option<i64>, argument: &'static str) -> Result<usize, Report> {
     let valid = format_args!("1 to {MAX_PLACES}");
     within(argument, required(n, argument)?, 1..=MAX_PLACES, valid).map(|n| n as usize)
 }

@@ -18,7 +18,7 @@ use crate::pg::sys::threads;
 fn recommend_bigint(
     model: Option<&str>,
     customer: Option<i64>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<
     TableIterator<
@@ -40,7 +40,7 @@ fn recommend_bigint(
 fn recommend_text(
     model: Option<&str>,
     customer: Option<String>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<
     TableIterator<
@@ -62,7 +62,7 @@ fn recommend_text(
 fn recommend_for_bigint(
     model: Option<&str>,
     items: Option<Array<i64>>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_given: Option<bool>,
 ) -> Result<
     TableIterator<
@@ -85,7 +85,7 @@ fn recommend_for_bigint(
 fn recommend_for_text(
     model: Option<&str>,
     items: Option<Array<&str>>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_given: Option<bool>,
 ) -> Result<
     TableIterator<
@@ -109,7 +109,7 @@ fn recommend_for_text(
 fn similar_items_bigint(
     model: Option<&str>,
     item: Option<i64>,
-    n: Option<i32>,
+    n: Option<i64>,
 ) -> Result<
     TableIterator<'static, (name!(similar_item, i64), name!(similarity, f64), name!(rank, i32))>,
     Report,
@@ -121,7 +121,7 @@ fn similar_items_bigint(
 fn similar_items_text(
     model: Option<&str>,
     item: Option<String>,
-    n: Option<i32>,
+    n: Option<i64>,
 ) -> Result<
     TableIterator<'static, (name!(similar_item, String), name!(similarity, f64), name!(rank, i32))>,
     Report,
@@ -136,7 +136,7 @@ type Place<K> = (K, f64, i32, Option<K>, bool);
 fn recommend<K: Key>(
     model: Option<&str>,
     customer: Option<K>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<impl Iterator<Item = Place<K>> + 'static, Report> {
     let served = with_items_as::<K>(required(model, "model")?, "the user")?;
@@ -174,7 +174,7 @@ fn codes<K: Key>(
 fn recommend_for<K: Key>(
     model: Option<&str>,
     codes: &dyn Fn(&Served) -> Result<Vec<u32>, Report>,
-    n: Option<i32>,
+    n: Option<i64>,
     exclude_given: Option<bool>,
 ) -> Result<impl Iterator<Item = Place<K>> + use<K>, Report> {
     let served = with_items_as::<K>(required(model, "model")?, "the items")?;
@@ -188,7 +188,7 @@ fn recommend_for<K: Key>(
 fn similar_items<K: Key>(
     model: Option<&str>,
     item: Option<K>,
-    n: Option<i32>,
+    n: Option<i64>,
 ) -> Result<impl Iterator<Item = (K, f64, i32)> + 'static, Report> {
     let name = required(model, "model")?;
     let served = with_items_as::<K>(name, "the item")?;

@@ -66,7 +66,7 @@ pub(crate) fn to_record<T: Applied, A>(
             .set_hint("Pass an array with the features in the order of the fit."));
         }
     }
-    Ok(answer(prepared, site.binding.numbers(features, names)?))
+    Ok(answer(prepared, site.binding.numbers(features.into(), names)?))
 }
 
 /// SQL functions of a value and a row, each over an array and over a record.

@@ -66,13 +66,13 @@ pub(crate) struct State<F> {
     n_features: usize,
     /// The features' names, a NUL after each; none for arrays. As the options, they are in the aggregate's memory with the state.
     names: &'static [u8],
-    k: i32,
+    k: i64,
     /// As they were given at the first row.
     options: &'static [u8],
     fit: F,
 }
 
-/// Adds a row given as float8[]: (internal, float8[], k integer [, options jsonb]).
+/// Adds a row given as float8[]: (internal, float8[], k bigint [, options jsonb]).
 ///
 /// # Safety
 /// `fcinfo` is of a call of a function that SQL declares so, as the transition function of an aggregate that fits `F`.
@@ -88,7 +88,7 @@ pub(crate) unsafe fn add_array<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
     }
 }
 
-/// Adds a row given as a record, whose column names are kept: (internal, record, k integer [, options jsonb]).
+/// Adds a row given as a record, whose column names are kept: (internal, record, k bigint [, options jsonb]).
 ///
 /// # Safety
 /// As [`add_array`].
@@ -134,7 +134,7 @@ unsafe fn add<F: Fit>(
     // SAFETY: the arguments are as SQL declares them; the first is NULL or a state that this function made.
     unsafe {
         let k = argument(fcinfo, 2)
-            .map(|k| k.value() as i32)
+            .map(|k| k.value() as i64)
             .ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
         let options = options(fcinfo).map(|options| bytes_of(options));
         let next = match argument(fcinfo, 0) {
@@ -185,7 +185,7 @@ unsafe fn first<F: Fit>(
     fcinfo: FunctionCallInfo,
     row: &[f64],
     names: &[String],
-    k: i32,
+    k: i64,
     options: Option<&[u8]>,
 ) -> Result<Datum, Report> {
     check_width(row.len())?;
@@ -273,7 +273,7 @@ impl<F: Fit> State<F> {
     }
 
     pub(crate) fn k(&self) -> i64 {
-        i64::from(self.k)
+        self.k
     }
 
     /// The rows, for which and for a fit of which the budget has room.

@@ -106,7 +106,7 @@ impl Ahead {
                     let mut scores = std::mem::take(&mut self.scores);
                     self.take(partition, position, |row| {
                         let Row::Copied(record) = row else { return Ok(false) };
-                        let score = record.map(|record| native.score(binding, record));
+                        let score = record.map(|record| native.score(binding, record.into()));
                         scores.push(score.transpose()?.unwrap_or(f64::NAN));
                         Ok(true)
                     })?;
@@ -151,7 +151,7 @@ impl Ahead {
                 let is_taken = match row {
                     Row::InPlace(record) => imported.push_in_place(&mut rows, binding, record),
                     Row::Copied(Some(record)) => {
-                        imported.push(&mut rows, binding, record)?;
+                        imported.push(&mut rows, binding, record.into())?;
                         true
                     }
                     Row::Copied(None) => {

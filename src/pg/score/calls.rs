@@ -10,7 +10,7 @@ use crate::pg::error::{Error, Report};
 use crate::pg::rows::window::Partition;
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::raw::{self, argument, bytes_of};
-use crate::pg::types::record::Record;
+use crate::pg::types::record::{Object, Record, Row};
 
 use super::batch::Ahead;
 use super::scoring::Site;
@@ -31,7 +31,7 @@ unsafe extern "C-unwind" fn persona_score(fcinfo: FunctionCallInfo) -> Datum {
             CallSite::of(fcinfo).remember(|| Ok(Site::default())).unwrap_or_report();
         let Some(record) = argument(fcinfo, 1) else { return raw::null(fcinfo) };
         let model = model_name(argument(fcinfo, 0)).unwrap_or_report();
-        let score = site.find(model).and_then(|by| by.score(Record::from_datum(record)));
+        let score = site.find(model).and_then(|by| by.score(Record::from_datum(record).into()));
         number(fcinfo, score.unwrap_or_report())
     }
 }
@@ -57,7 +57,7 @@ unsafe extern "C-unwind" fn persona_score_batch(fcinfo: FunctionCallInfo) -> Dat
             ahead.read(partition, position, by)
         } else {
             partition.release_before(position);
-            partition.argument(1).map_or(Ok(None), |row| by.score(Record::from_datum(row)))
+            partition.argument(1).map_or(Ok(None), |row| by.score(Record::from_datum(row).into()))
         };
         number(fcinfo, score.unwrap_or_report())
     }
@@ -71,7 +71,32 @@ fn predict(
 ) -> Result<Option<JsonB>, Report> {
     let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
     let Some(record) = features else { return Ok(None) };
-    site.find(required(model, "model")?)?.predict(record).map(|value| Some(JsonB(value)))
+    site.find(required(model, "model")?)?.predict(record.into()).map(|value| Some(JsonB(value)))
+}
+
+/// As `score`, of a JSON object.
+#[pg_extern]
+fn score_json(
+    model: Option<&str>,
+    features: Option<&str>,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<f64>, Report> {
+    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let Some(features) = features else { return Ok(None) };
+    site.find(required(model, "model")?)?.score(Row::Object(&Object::parse(features)?))
+}
+
+/// As `predict`, of a JSON object.
+#[pg_extern]
+fn predict_json(
+    model: Option<&str>,
+    features: Option<&str>,
+    fcinfo: FunctionCallInfo,
+) -> Result<Option<JsonB>, Report> {
+    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let Some(features) = features else { return Ok(None) };
+    let row = Object::parse(features)?;
+    site.find(required(model, "model")?)?.predict(Row::Object(&row)).map(|value| Some(JsonB(value)))
 }
 
 /// # Safety

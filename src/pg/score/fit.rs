@@ -37,7 +37,7 @@ fn fit_scorer(
     activate: Option<bool>,
     publish: Option<bool>,
     refit_on_all: Option<bool>,
-    keep_versions: Option<i32>,
+    keep_versions: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,

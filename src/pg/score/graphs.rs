@@ -43,7 +43,7 @@ fn import_onnx_bytes(
     features: Option<Names>,
     activate: Option<bool>,
     publish: Option<bool>,
-    keep_versions: Option<i32>,
+    keep_versions: Option<i64>,
 ) -> Result<Imported, Report> {
     let onnx = required(onnx, "onnx")?;
     if onnx.len() > LARGEST_BYTEA {
@@ -65,7 +65,7 @@ fn import_onnx_object(
     features: Option<Names>,
     activate: Option<bool>,
     publish: Option<bool>,
-    keep_versions: Option<i32>,
+    keep_versions: Option<i64>,
 ) -> Result<Imported, Report> {
     let model = required(model, "model")?;
     let onnx = large_object(required(onnx, "onnx")?)?;

@@ -15,7 +15,7 @@ use crate::pg::types::options::required;
 #[pg_extern]
 fn holdout_scores(
     model: Option<&str>,
-    version: Option<i32>,
+    version: Option<i64>,
 ) -> Result<TableIterator<'static, (name!(label, bool), name!(score, f64))>, Report> {
     let model = registry::find(required(model, "model")?, Privilege::Read)?;
     model.check_kind(Scoring::KIND)?;

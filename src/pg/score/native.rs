@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::algo::score::{Cell, Kind, Prepared, Row, Scorer};
 use crate::pg::error::Report;
-use crate::pg::types::record::{self, Binding, Record, Wanted};
+use crate::pg::types::record::{self, Binding, Wanted};
 
 pub(super) struct Native {
     pub(super) scorer: Scorer,
@@ -15,7 +15,7 @@ pub(super) struct Native {
 struct Bound<'a> {
     scorer: &'a Scorer,
     binding: &'a mut Binding,
-    record: Record<'a>,
+    row: record::Row<'a>,
 }
 
 impl Row for Bound<'_> {
@@ -30,7 +30,7 @@ impl Row for Bound<'_> {
             };
             (input.name.as_str(), wanted)
         });
-        self.binding.cells(self.record, wanted, |index, cell| {
+        self.binding.cells(self.row, wanted, |index, cell| {
             let cell = match cell {
                 record::Cell::Number(value) => Cell::Number(value),
                 record::Cell::Whole(value) => Cell::Number(value as f64),
@@ -50,17 +50,17 @@ impl Native {
 
     /// The probability of the positive class.
     #[inline]
-    pub(super) fn score(&self, binding: &mut Binding, record: Record) -> Result<f64, Report> {
-        self.prepared.score(Bound { scorer: &self.scorer, binding, record })
+    pub(super) fn score(&self, binding: &mut Binding, row: record::Row) -> Result<f64, Report> {
+        self.prepared.score(Bound { scorer: &self.scorer, binding, row })
     }
 
     /// Everything there is to say of a row.
     pub(super) fn predict(
         &self,
         binding: &mut Binding,
-        record: Record,
+        row: record::Row,
     ) -> Result<serde_json::Value, Report> {
-        let probability = self.score(binding, record)?;
+        let probability = self.score(binding, row)?;
         let [(first, its), (second, others)] = self.scorer.probabilities(probability);
         Ok(json!({
             "label": self.scorer.label(probability),

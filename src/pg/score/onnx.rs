@@ -11,7 +11,7 @@ use crate::onnx::wire::{self, Batch, Data, Output, Tensor, collect, owned, with_
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry::{self, Version};
 use crate::pg::onnx as process;
-use crate::pg::types::record::{Binding, Cell, Record, Wanted};
+use crate::pg::types::record::{Binding, Cell, Record, Row, Wanted};
 
 use super::outputs::{class_name, column_of, json_at, last_class, width, wrong_output};
 
@@ -91,10 +91,10 @@ impl Imported {
         &self,
         rows: &mut Gathered,
         binding: &mut Binding,
-        record: Record,
+        row: Row,
     ) -> Result<(), Report> {
         if let Some(names) = &self.floats {
-            let row = binding.numbers(record, names)?;
+            let row = binding.numbers(row, names)?;
             let start = rows.floats.len();
             rows.floats.extend(row.iter().map(|&value| value as f32));
             // Looked for by itself only when there is one: the test alone is a vector instruction or two.
@@ -108,7 +108,7 @@ impl Imported {
             return Ok(());
         }
         if let Some(names) = &self.doubles {
-            rows.doubles.extend_from_slice(binding.numbers(record, names)?);
+            rows.doubles.extend_from_slice(binding.numbers(row, names)?);
             rows.n_rows += 1;
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl Imported {
             Takes::Whole => (name, Wanted::Whole),
             Takes::Float | Takes::Double => (name, Wanted::Number),
         });
-        binding.cells(record, wanted, |index, cell| match cell {
+        binding.cells(row, wanted, |index, cell| match cell {
             Cell::Number(value) => self.push_number(rows, index, value),
             Cell::Whole(value) => self.push_whole(rows, index, value),
             Cell::Category(text) => self.push_text(rows, index, text),

@@ -5,7 +5,7 @@ use crate::algo::score::Scorer;
 use crate::pg::error::Report;
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{self, Found, LoadError, Stored, Version};
-use crate::pg::types::record::{Binding, Record};
+use crate::pg::types::record::{Binding, Row};
 
 use super::native::Native;
 use super::onnx::Imported;
@@ -74,26 +74,26 @@ impl Site {
 impl By<'_> {
     /// The score of one row.
     #[inline]
-    pub(super) fn score(self, record: Record) -> Result<Option<f64>, Report> {
+    pub(super) fn score(self, row: Row) -> Result<Option<f64>, Report> {
         match self {
-            By::Native(native, binding) => native.score(binding, record).map(Some),
+            By::Native(native, binding) => native.score(binding, row).map(Some),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather(1)?;
-                imported.push(&mut row, binding, record)?;
-                let (scores, _) = imported.scores(imported.ask(row)?)?;
+                let mut rows = imported.gather(1)?;
+                imported.push(&mut rows, binding, row)?;
+                let (scores, _) = imported.scores(imported.ask(rows)?)?;
                 Ok(scores.first().and_then(|score| finite(*score)))
             }
         }
     }
 
     /// Every output for one row.
-    pub(super) fn predict(self, record: Record) -> Result<serde_json::Value, Report> {
+    pub(super) fn predict(self, row: Row) -> Result<serde_json::Value, Report> {
         match self {
-            By::Native(native, binding) => native.predict(binding, record),
+            By::Native(native, binding) => native.predict(binding, row),
             By::Onnx(imported, binding) => {
-                let mut row = imported.gather(1)?;
-                imported.push(&mut row, binding, record)?;
-                imported.predict(row)
+                let mut rows = imported.gather(1)?;
+                imported.push(&mut rows, binding, row)?;
+                imported.predict(rows)
             }
         }
     }

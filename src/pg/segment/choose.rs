@@ -34,12 +34,12 @@ const MOST_FITS: i64 = 1_000;
 )]
 fn choose_k(
     source: Option<&str>,
-    k_min: Option<i32>,
-    k_max: Option<i32>,
+    k_min: Option<i64>,
+    k_max: Option<i64>,
     features: Option<Names>,
     scaling: Option<&str>,
     criterion: Option<&str>,
-    sample_rows: Option<i32>,
+    sample_rows: Option<i64>,
     seed: Option<i64>,
     weights: Option<Json>,
     metric: Option<&str>,
@@ -63,7 +63,7 @@ fn choose_k(
     Report,
 > {
     let source = required(source, "source")?;
-    let range = checked_range(required(k_min, "k_min")?.into(), required(k_max, "k_max")?.into())?;
+    let range = checked_range(required(k_min, "k_min")?, required(k_max, "k_max")?)?;
     let features = features.map(columns).transpose()?;
     let criterion = one_of("criterion", required(criterion, "criterion")?, &Criterion::ALL)?;
     let params = Params {

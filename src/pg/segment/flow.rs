@@ -25,8 +25,8 @@ const ROWS: usize = 4096;
 #[pg_extern]
 fn segment_flow(
     model: Option<&str>,
-    from_version: Option<i32>,
-    to_version: Option<i32>,
+    from_version: Option<i64>,
+    to_version: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,

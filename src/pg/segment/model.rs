@@ -8,11 +8,12 @@ use crate::algo::encode::categories::Encoder;
 use crate::algo::segment::{
     Category, Ended, KMeans, Prepared, Quality, Wanted, in_plain_words, profile,
 };
-use crate::pg::error::{Error, Report};
+use crate::pg::error::Report;
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{self, Found, LoadError, Privilege, Stored, Version, current};
 use crate::pg::sys::call_site::CallSite;
-use crate::pg::types::record::{self, Binding, Cell, Record};
+use crate::pg::types::options::within;
+use crate::pg::types::record::{self, Binding, Cell, Object, Record, Row};
 
 use super::names::{Known, names};
 
@@ -66,7 +67,7 @@ struct Site {
 
 fn with_row<T>(
     model: &str,
-    features: Record,
+    features: Row,
     fcinfo: FunctionCallInfo,
     answer: impl Fn(&Segments, &[f64]) -> T,
 ) -> Result<T, Report> {
@@ -104,65 +105,70 @@ fn with_row<T>(
     Ok(answer(segments, row))
 }
 
-#[pg_extern]
-fn model_segment(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    with_row(model, features, fcinfo, |segments, row| {
-        segments.prepared.segment(row).map(|segment| segment as i32)
-    })
+/// Functions of a model and a row, which is a record or a text that holds a JSON object.
+macro_rules! answers {
+    ($($of_record:ident, $of_json:ident => $answer:ident($($argument:ident: $type:ty)?) -> $answered:ident;)*) => {
+        $(
+            #[pg_extern]
+            fn $of_record(
+                model: &str,
+                features: Record,
+                $($argument: $type,)?
+                fcinfo: FunctionCallInfo,
+            ) -> Result<Option<$answered>, Report> {
+                with_row(model, features.into(), fcinfo, |segments, row| {
+                    $answer(segments, row $(, $argument)?)
+                })?
+            }
+
+            #[pg_extern]
+            fn $of_json(
+                model: &str,
+                features: &str,
+                $($argument: $type,)?
+                fcinfo: FunctionCallInfo,
+            ) -> Result<Option<$answered>, Report> {
+                let features = Object::parse(features)?;
+                with_row(model, Row::Object(&features), fcinfo, |segments, row| {
+                    $answer(segments, row $(, $argument)?)
+                })?
+            }
+        )*
+    };
 }
 
-#[pg_extern]
-fn model_distance(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    with_row(model, features, fcinfo, |segments, row| segments.prepared.distance(row))
+answers! {
+    model_segment, model_segment_json => segment() -> i32;
+    model_distance, model_distance_json => distance() -> f64;
+    model_second_segment, model_second_segment_json => second_segment() -> i32;
+    model_anomaly, model_anomaly_json => anomaly() -> f64;
+    model_anomaly_reasons, model_anomaly_reasons_json => anomaly_reasons(n: i64) -> JsonB;
 }
 
-#[pg_extern]
-fn model_second_segment(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    with_row(model, features, fcinfo, |segments, row| {
-        segments.prepared.second_segment(row).map(|segment| segment as i32)
-    })
+fn segment(segments: &Segments, row: &[f64]) -> Result<Option<i32>, Report> {
+    Ok(segments.prepared.segment(row).map(|segment| segment as i32))
 }
 
-#[pg_extern]
-fn model_anomaly(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    with_row(model, features, fcinfo, |segments, row| segments.prepared.anomaly(row))
+fn distance(segments: &Segments, row: &[f64]) -> Result<Option<f64>, Report> {
+    Ok(segments.prepared.distance(row))
+}
+
+fn second_segment(segments: &Segments, row: &[f64]) -> Result<Option<i32>, Report> {
+    Ok(segments.prepared.second_segment(row).map(|segment| segment as i32))
+}
+
+fn anomaly(segments: &Segments, row: &[f64]) -> Result<Option<f64>, Report> {
+    Ok(segments.prepared.anomaly(row))
 }
 
 /// The features that make a row odd: [{"feature": …, "share": …, "value": …, "expected": …}, …], the first `n`.
-#[pg_extern]
-fn model_anomaly_reasons(
-    model: &str,
-    features: Record,
-    n: i32,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<JsonB>, Report> {
-    let n = usize::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| {
-        Report::from(Error::InvalidOption {
-            option: "n".into(),
-            value: n.to_string(),
-            valid: "1 and more".into(),
-        })
-    })?;
-    with_row(model, features, fcinfo, |segments, row| {
-        let Segments { model, prepared, .. } = segments;
-        let expected = model.centroid(prepared.segment(row)?)?;
-        let reasons = prepared.distance_shares(row)?.into_iter().take(n).map(|(place, share)| {
+fn anomaly_reasons(segments: &Segments, row: &[f64], n: i64) -> Result<Option<JsonB>, Report> {
+    let n = within("n", n, 1.., "1 and more")?;
+    let Segments { model, prepared, .. } = segments;
+    let expected = prepared.segment(row).and_then(|segment| model.centroid(segment));
+    let shares = prepared.distance_shares(row);
+    Ok(expected.zip(shares).map(|(expected, shares)| {
+        let reasons = shares.into_iter().take(n as usize).map(|(place, share)| {
             serde_json::json!({
                 "feature": model.features[place],
                 "share": share,
@@ -170,8 +176,8 @@ fn model_anomaly_reasons(
                 "expected": expected[place],
             })
         });
-        Some(JsonB(reasons.collect()))
-    })
+        JsonB(reasons.collect())
+    }))
 }
 
 /// A segment as people see it.

@@ -46,7 +46,7 @@ pub(super) fn names(model_id: i64, numbering: i32) -> Result<HashMap<i32, String
 #[pg_extern]
 fn name_segment(
     model: Option<&str>,
-    segment: Option<i32>,
+    segment: Option<i64>,
     name: Option<&str>,
 ) -> Result<(), Report> {
     let model = required(model, "model")?;
@@ -61,13 +61,13 @@ fn name_segment(
         let numbering = Known::of(&version)?.numbering;
         Ok::<_, Report>((version, k, numbering))
     })?;
-    if segment < 1 || segment as usize > k {
+    let Some(segment) = (1..=k as i32).find(|one| i64::from(*one) == segment) else {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("model \"{model}\" has no segment {segment}"),
         )
         .set_hint(format!("Its segments are numbered from 1 to {k}.")));
-    }
+    };
     if name == Some("") {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,

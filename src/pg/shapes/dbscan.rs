@@ -31,7 +31,7 @@ const WORK: Work = Work { per_row: 56, per_number: 10 };
 /// Rows between two looks at interrupts.
 const TOGETHER: i64 = 256;
 
-/// (features float8[], eps float8, min_points integer) OVER (…).
+/// (features float8[], eps float8, min_points bigint) OVER (…).
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn persona_dbscan_array(fcinfo: FunctionCallInfo) -> Datum {
@@ -39,7 +39,7 @@ unsafe extern "C-unwind" fn persona_dbscan_array(fcinfo: FunctionCallInfo) -> Da
     unsafe { answer(fcinfo, || Reader::Array(Vec::new())) }
 }
 
-/// (features record, eps float8, min_points integer) OVER (…).
+/// (features record, eps float8, min_points bigint) OVER (…).
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn persona_dbscan_record(fcinfo: FunctionCallInfo) -> Datum {
@@ -174,7 +174,7 @@ fn params_at(partition: Partition, position: i64) -> Result<DbscanParams, Report
         required(datum, argument)
     };
     let eps = f64::from_bits(argument(1, "eps")?.value() as u64);
-    let min_points = i64::from(argument(2, "min_points")?.value() as i32);
+    let min_points = argument(2, "min_points")?.value() as i64;
     let params = DbscanParams { eps, min_points };
     // Before a partition is read in vain.
     params.check()?;

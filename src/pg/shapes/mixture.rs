@@ -46,7 +46,7 @@ impl gathered::Fit for Fit {
     }
 }
 
-/// Adds a row given as float8[]: (internal, float8[], k integer [, options jsonb]).
+/// Adds a row given as float8[]: (internal, float8[], k bigint [, options jsonb]).
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn mixture_add_array(fcinfo: FunctionCallInfo) -> Datum {
@@ -58,7 +58,7 @@ unsafe extern "C-unwind" fn mixture_add_array(fcinfo: FunctionCallInfo) -> Datum
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn mixture_add_record(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (internal, record, integer [, jsonb]), as the transition function of an aggregate.
+    // SAFETY: SQL declares (internal, record, bigint [, jsonb]), as the transition function of an aggregate.
     unsafe { gathered::add_record::<Fit>(fcinfo) }
 }
 

@@ -63,13 +63,13 @@ fn median(sketch: Sketch) -> FloatsOut {
 #[pg_extern]
 fn quantile_bins(
     sketch: Sketch,
-    n: i32,
+    n: i64,
 ) -> Result<TableIterator<'static, (name!(feature, String), name!(edges, Vec<f64>))>, Report> {
     within("n", n, 2..=10_000, "2 to 10000")?;
     let mut rows = Vec::new();
     for (feature, one) in sketch.0.of.iter().enumerate() {
         let ready = one.ready();
-        let edges = (1..n).filter_map(|bin| ready.quantile(f64::from(bin) / f64::from(n)));
+        let edges = (1..n).filter_map(|bin| ready.quantile(bin as f64 / n as f64));
         let mut edges: Vec<f64> = edges.collect();
         edges.dedup();
         rows.push((sketch.0.name(feature), edges));

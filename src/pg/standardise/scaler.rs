@@ -156,7 +156,7 @@ fn with_record(
         )
         .set_hint("Pass an array with the features in the order of the fit."));
     };
-    let mut row = site.binding.numbers(features, names)?.to_vec();
+    let mut row = site.binding.numbers(features.into(), names)?.to_vec();
     change(scaler, &mut row);
     Ok(FloatsOut(row))
 }

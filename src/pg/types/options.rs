@@ -99,7 +99,7 @@ impl Given<'_> {
 }
 
 /// As it was given, unless it is long.
-fn shown(json: &str) -> String {
+pub(crate) fn shown(json: &str) -> String {
     if json.len() <= SHOWN_BYTES {
         return json.to_owned();
     }

@@ -113,7 +113,7 @@ fn publish(
     target_table: Option<&str>,
     source: Option<&str>,
     key: Option<&str>,
-    n: Option<i32>,
+    n: Option<i64>,
     history_table: Option<&str>,
 ) -> Result<
     TableIterator<'static, (name!(inserted, i64), name!(updated, i64), name!(deleted, i64))>,
@@ -165,7 +165,7 @@ fn publish(
 fn check_arguments(
     version: &Version,
     source: Option<&str>,
-    n: Option<i32>,
+    n: Option<i64>,
     history_table: Option<&str>,
 ) -> Result<(), Report> {
     let Version { name, kind, .. } = version;

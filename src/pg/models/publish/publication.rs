@@ -19,7 +19,7 @@ pub(crate) struct Publication {
     pub(crate) key_column: String,
     pub(crate) key_type: String,
     /// Rows per customer, where the model knows its customers.
-    pub(crate) n: Option<i32>,
+    pub(crate) n: Option<i64>,
     /// Qualified and quoted: keeps when each key entered a segment and left it.
     pub(crate) history: Option<String>,
     pub(crate) path: Path,

@@ -62,7 +62,8 @@ pub(crate) struct Version {
 
 impl Model {
     /// A version of it.
-    pub(crate) fn version(&self, version: i32) -> Result<Version, Report> {
+    pub(crate) fn version(&self, version: impl Into<i64>) -> Result<Version, Report> {
+        let version = version.into();
         rows::version(self, version)?.ok_or_else(|| {
             report(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,

@@ -76,7 +76,8 @@ fn hidden(text: &str) -> &str {
 }
 
 /// A version of the model.
-pub(super) fn version(model: &Model, version: i32) -> Result<Option<Version>, Report> {
+pub(super) fn version(model: &Model, version: i64) -> Result<Option<Version>, Report> {
+    let Ok(version) = i32::try_from(version) else { return Ok(None) };
     // SAFETY: as above.
     unsafe {
         let keys =

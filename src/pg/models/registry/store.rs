@@ -34,7 +34,7 @@ pub(crate) struct Filing {
     pub(crate) activate: bool,
     publish: bool,
     /// None for what the model has.
-    keep_versions: Option<i32>,
+    keep_versions: Option<i64>,
 }
 
 impl Filing {
@@ -45,7 +45,7 @@ impl Filing {
     pub(crate) fn of(
         activate: Option<bool>,
         publish: Option<bool>,
-        keep_versions: Option<i32>,
+        keep_versions: Option<i64>,
     ) -> Result<Self, Report> {
         let at_least_one = |n| within("keep_versions", n, 1.., "1 and more");
         let keep_versions = keep_versions.map(at_least_one).transpose()?;

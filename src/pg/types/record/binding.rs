@@ -9,8 +9,8 @@ use crate::pg::types::datum::Kind;
 
 use super::deform::Columns;
 use super::layout::Layout;
-use super::slot::{Slot, array_element, expanded_names, find, number};
-use super::{Attribute, Record, Wanted, attributes, check_names, require_numbers};
+use super::slot::{Slot, array_element, expanded_names, find, number, whole};
+use super::{Attribute, Object, Record, Row, Wanted, attributes, check_names, require_numbers};
 
 /// One bound value of a row.
 pub(crate) enum Cell<'a> {
@@ -97,7 +97,7 @@ impl Binding {
                 self.slots.push(Slot {
                     position: attribute.position,
                     kind: attribute.kind,
-                    is_whole: false,
+                    wanted: Wanted::Number,
                     element: None,
                     attribute: attribute.name.clone(),
                 });
@@ -135,11 +135,11 @@ impl Binding {
     }
 
     /// The features of these names as numbers, NaN for NULL, in the order of the names.
-    pub(crate) fn numbers(&mut self, record: Record, names: &[String]) -> Result<&[f64], Report> {
-        if self.read_in_place(record)? {
+    pub(crate) fn numbers(&mut self, row: Row, names: &[String]) -> Result<&[f64], Report> {
+        if self.row_in_place(row)? {
             return Ok(&self.numbers);
         }
-        if let Some(row_type) = self.load(record)? {
+        if let Some(row_type) = self.load_row(row)? {
             self.bind(row_type, names.iter().map(|name| (name.as_str(), Wanted::Number)))?;
         }
         self.numbers.clear();
@@ -165,15 +165,15 @@ impl Binding {
     /// Calls `each` with the index and value of every wanted feature, in the order wanted.
     pub(crate) fn cells<'w>(
         &mut self,
-        record: Record,
+        row: Row,
         wanted: impl Iterator<Item = (&'w str, Wanted)>,
         mut each: impl FnMut(usize, Cell<'_>) -> Result<(), Report>,
     ) -> Result<(), Report> {
-        if self.read_in_place(record)? {
+        if self.row_in_place(row)? {
             let mut numbers = self.numbers.iter().enumerate();
             return numbers.try_for_each(|(index, &number)| each(index, Cell::Number(number)));
         }
-        if let Some(row_type) = self.load(record)? {
+        if let Some(row_type) = self.load_row(row)? {
             self.bind(row_type, wanted)?;
         }
         let mut loaded_array = None;
@@ -189,7 +189,7 @@ impl Binding {
                     &mut loaded_array,
                 )?;
                 each(index, Cell::Number(number))?;
-            } else if slot.kind.is_category() {
+            } else if slot.wanted == Wanted::Category {
                 if is_null {
                     each(index, Cell::Category(None))?;
                 } else {
@@ -204,9 +204,8 @@ impl Binding {
                     outcome?;
                 }
             } else {
-                // SAFETY: the value is of the column's type.
-                let whole = if slot.is_whole && !is_null {
-                    unsafe { slot.kind.whole(value) }
+                let whole = if slot.wanted == Wanted::Whole && !is_null {
+                    whole(slot, value)
                 } else {
                     None
                 };
@@ -251,7 +250,8 @@ impl Binding {
         self.row_type = Some(row_type);
         self.n_read = self.slots.iter().map(|slot| slot.position + 1).max().unwrap_or(0);
         let wanted = self.slots.iter().map(|slot| (slot.position, slot.kind));
-        let loses_digits = self.slots.iter().any(|slot| slot.is_whole && slot.kind == Kind::Int8);
+        let loses_digits =
+            self.slots.iter().any(|slot| slot.wanted == Wanted::Whole && slot.kind == Kind::Int8);
         self.layout = match &self.descriptor {
             // In place all numbers are doubles.
             _ if loses_digits => None,
@@ -261,11 +261,36 @@ impl Binding {
         };
     }
 
+    #[inline]
+    fn row_in_place(&mut self, row: Row) -> Result<bool, Report> {
+        match row {
+            Row::Record(record) => self.read_in_place(record),
+            Row::Object(_) => Ok(false),
+        }
+    }
+
+    fn load_row(&mut self, row: Row) -> Result<Option<RowType>, Report> {
+        match row {
+            Row::Record(record) => self.load(record),
+            Row::Object(object) => Ok(Some(self.load_object(object))),
+        }
+    }
+
+    /// Names are bound to each object again: which keys it has, and of what types, is its own.
+    fn load_object(&mut self, object: &Object) -> RowType {
+        self.forget();
+        self.descriptor = None;
+        self.attributes.clone_from(&object.attributes);
+        self.values.clone_from(&object.values);
+        self.nulls.clone_from(&object.nulls);
+        (pg_sys::InvalidOid, -1)
+    }
+
     /// Takes the row apart; returns its type if it is new here, so that names must be bound again.
     fn load(&mut self, record: Record) -> Result<Option<RowType>, Report> {
         // SAFETY: the record's datum is a composite value, whose header names its row type.
         unsafe {
-            let row = whole(record.datum.cast_mut_ptr(), &mut self.copy);
+            let row = unpacked(record.datum.cast_mut_ptr(), &mut self.copy);
             let choice = (*row.cast::<pg_sys::HeapTupleHeaderData>()).t_choice.t_datum;
             let row_type = (choice.datum_typeid, choice.datum_typmod);
             if self.row_type == Some(row_type) && self.take_apart(row) {
@@ -352,7 +377,7 @@ impl Binding {
 /// # Safety
 /// `value` points to a composite value; what this returns may point into `copy`.
 #[inline]
-unsafe fn whole(value: *mut pg_sys::varlena, copy: &mut Vec<u64>) -> *mut pg_sys::varlena {
+unsafe fn unpacked(value: *mut pg_sys::varlena, copy: &mut Vec<u64>) -> *mut pg_sys::varlena {
     // SAFETY: by the caller's promise; the copy has room for the full header and the bytes behind the short one.
     unsafe {
         if pgrx::varatt_is_4b_u(value) {

@@ -6,6 +6,7 @@
 
 mod binding;
 mod deform;
+mod json;
 mod layout;
 mod slot;
 
@@ -20,12 +21,26 @@ use crate::pg::sys::raw::argument;
 use crate::pg::types::datum::{Kind, type_name};
 
 pub(crate) use binding::{Binding, Cell};
+pub(crate) use json::Object;
 
 /// A record argument of a SQL function.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'fcx> {
     datum: Datum,
     _call: std::marker::PhantomData<&'fcx ()>,
+}
+
+/// A row to be read by the names of its columns.
+#[derive(Clone, Copy)]
+pub(crate) enum Row<'a> {
+    Record(Record<'a>),
+    Object(&'a Object),
+}
+
+impl<'a> From<Record<'a>> for Row<'a> {
+    fn from(record: Record<'a>) -> Self {
+        Self::Record(record)
+    }
 }
 
 impl Record<'_> {

@@ -2,10 +2,12 @@
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
 use pgrx::pg_sys::Datum;
+use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::frame::element_of;
-use crate::pg::error::{Error, Report};
+use crate::pg::error::{Error, Report, report};
 use crate::pg::types::datum::Kind;
+use crate::pg::types::options::shown;
 
 use super::{Attribute, Wanted, wrong_type};
 
@@ -14,8 +16,8 @@ use super::{Attribute, Wanted, wrong_type};
 pub(super) struct Slot {
     pub(super) position: usize,
     pub(super) kind: Kind,
-    /// A whole number is read as one.
-    pub(super) is_whole: bool,
+    /// As what the value is read.
+    pub(super) wanted: Wanted,
     /// For an array column: its element, counted from 0.
     pub(super) element: Option<usize>,
     pub(super) attribute: String,
@@ -25,13 +27,14 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
     let slot = |attribute: &Attribute, element| Slot {
         position: attribute.position,
         kind: attribute.kind,
-        is_whole: wanted == Wanted::Whole,
+        wanted,
         element,
         attribute: attribute.name.clone(),
     };
     if let Some(attribute) = attributes.iter().find(|attribute| attribute.name == name) {
         let fits = match wanted {
-            Wanted::Number | Wanted::Whole => attribute.kind.is_number(),
+            // An untyped NULL or parameter is a text in a row.
+            Wanted::Number | Wanted::Whole => attribute.kind.is_number() || is_text(attribute.kind),
             Wanted::Category => attribute.kind.is_category(),
         };
         return if fits {
@@ -56,12 +59,50 @@ pub(super) fn number(slot: &Slot, value: Datum, is_null: bool) -> Result<f64, Re
         return Ok(f64::NAN);
     }
     // SAFETY: the value is of the column's type.
-    let number = unsafe { slot.kind.number(value) };
+    let number = unsafe {
+        if is_text(slot.kind) {
+            slot.kind.text(value, &slot.attribute, |text| number_of(slot, text))??
+        } else {
+            slot.kind.number(value)
+        }
+    };
     if number.is_finite() {
         Ok(number)
     } else {
         Err(Error::NotFinite { column: slot.attribute.clone(), value: number }.into())
     }
+}
+
+/// The value as a whole number, with all its digits, if it is one.
+pub(super) fn whole(slot: &Slot, value: Datum) -> Option<i64> {
+    // SAFETY: the value is of the column's type.
+    unsafe {
+        if is_text(slot.kind) {
+            let whole = slot.kind.text(value, &slot.attribute, |text| text.trim().parse().ok());
+            return whole.ok().flatten();
+        }
+        slot.kind.whole(value)
+    }
+}
+
+fn is_text(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::Char)
+}
+
+/// The number that a text is, where a number is wanted.
+#[cold]
+fn number_of(slot: &Slot, text: &str) -> Result<f64, Report> {
+    text.trim().parse().map_err(|_| {
+        report(
+            Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+            format!(
+                "column \"{}\" has the text \"{}\", but a number is needed",
+                slot.attribute,
+                shown(text)
+            ),
+        )
+        .set_hint("Give a number, or NULL where none is known.")
+    })
 }
 
 /// One element of an array column; consecutive elements of one column take it apart once.

@@ -1,0 +1,131 @@
+"""Rows as drivers send them: JSON objects, arrays written as text, parameters and NULLs of no type, which are texts in a row."""
+
+from contextlib import contextmanager
+
+from lib import models
+
+NO_ROWS = [
+    ("{\"spend\": 1", "22P02", "JSON"), ("[1, 2]", "22P02", "no object"), ("7", "22P02", "no object"), ("", "22P02", "JSON"), ("{1,2}", "22P02", "JSON"),
+    ("{\"spend\": {\"a\": 1}, \"visits\": 1, \"city\": \"Graz\"}", "22023", '"spend"'),
+    ("{\"spend\": [\"x\"], \"visits\": 1, \"city\": \"Graz\"}", "22023", '"spend"'),
+    ("{\"spend\": [1], \"visits\": 1, \"city\": \"Graz\"}", "42804", '"spend"'),
+    ("{\"spend\": \"many\", \"visits\": 1, \"city\": \"Graz\"}", "22P02", '"spend" has the text "many"'),
+    ("{\"spend\": \"\", \"visits\": 1, \"city\": \"Graz\"}", "22P02", '"spend"'),
+    ("{\"spend\": \"NaN\", \"visits\": 1, \"city\": \"Graz\"}", "22023", '"spend"'),
+    ("{\"spend\": 1e999, \"visits\": 1, \"city\": \"Graz\"}", "22023", '"spend"'),
+    ("{\"visits\": 1, \"city\": \"Graz\"}", "42703", '"spend"'),
+    ("{}", "42703", '"spend"'),
+]
+QUESTIONS = {"seg": ("segment", "distance", "second_segment", "anomaly", "anomaly_reasons"), "sco": ("score", "predict")}
+
+
+@contextmanager
+def fitted(cluster):
+    with cluster.connect() as session:
+        models.make_models(session)
+        session.query("CREATE TABLE wide AS SELECT i AS id, ARRAY[i % 10, i % 3 * 5]::float8[] AS v, i % 10 > 4 AS good FROM generate_series(1, 300) AS i")
+        session.query("SELECT FROM persona.fit_scorer('arrays', 'SELECT v, good FROM wide', 'good')")
+        session.query("SELECT FROM persona.fit_segments('array_segments', 'SELECT id, v FROM wide', 'id', 3)")
+        yield session
+
+
+def test_a_json_object_answers_as_its_row(cluster):
+    as_text = "(SELECT t FROM (SELECT c.spend::text AS spend, c.visits::text AS visits, c.city::varchar AS city) t)"
+    with fitted(cluster) as session:
+        for model, function in [(model, function) for model, functions in QUESTIONS.items() for function in functions]:
+            differs = session.scalar(f"""
+                SELECT count(*) FROM customers c, LATERAL (SELECT persona.{function}('{model}', c) AS expected) e
+                WHERE expected IS NULL OR expected IS DISTINCT FROM persona.{function}('{model}', to_jsonb(c))
+                   OR expected IS DISTINCT FROM persona.{function}('{model}', to_jsonb(c)::text)
+                   OR expected IS DISTINCT FROM persona.{function}('{model}', {as_text})""")
+            assert differs == 0, (model, function, differs)
+
+
+def test_calls_of_no_type_resolve(cluster):
+    with fitted(cluster) as session:
+        json = '{"spend": 3, "visits": "4.5", "city": "Graz"}'
+        for model, functions in QUESTIONS.items():
+            for function in functions:
+                literal = session.scalar(f"SELECT persona.{function}('{model}', '{json}')")
+                session.query(f"PREPARE asked AS SELECT persona.{function}($1, $2)")
+                assert literal is not None and session.scalar(f"EXECUTE asked ('{model}', '{json}')") == literal
+                assert session.scalar(f"EXECUTE asked ('{model}', NULL)") is None and session.scalar(f"SELECT persona.{function}('{model}', NULL)") is None
+                session.query("DEALLOCATE asked")
+        row = "(SELECT t FROM (SELECT NULL AS spend, $1 AS visits, 'Graz' AS city) t)"
+        session.query(f"PREPARE scored AS SELECT persona.score('sco', {row})")
+        known = session.scalar("SELECT persona.score('sco', (SELECT t FROM (SELECT NULL::float8 AS spend, 5.5 AS visits, 'Graz' AS city) t))")
+        assert session.scalar("EXECUTE scored ('5.5')") == known
+        assert session.scalar("EXECUTE scored (NULL)") is not None
+        session.query("DEALLOCATE scored")
+        assert session.scalar("SELECT count(*) FROM persona.recommend_for('rec', '{1,4}')") == 10
+        session.query("PREPARE basket AS SELECT count(*) FROM persona.recommend_for($1, $2, $3)")
+        assert session.scalar("EXECUTE basket ('rec', '{1,4}', 7)") == 7
+        session.query("DEALLOCATE basket")
+
+
+def test_an_array_is_one_key(cluster):
+    with fitted(cluster) as session:
+        for model, function in (("arrays", "score"), ("array_segments", "segment"), ("array_segments", "distance")):
+            differs = session.scalar(f"""SELECT count(*) FROM wide w
+                WHERE persona.{function}('{model}', w) IS DISTINCT FROM persona.{function}('{model}', jsonb_build_object('v', w.v))""")
+            assert differs == 0, function
+        assert session.scalar("SELECT persona.segment('array_segments', '{\"v\": [1, null]}')") is None
+        assert session.scalar("SELECT persona.score('arrays', '{\"v\": [1, null]}')") is not None
+
+
+def test_fitted_values_take_arrays_that_are_written(cluster):
+    with fitted(cluster) as session:
+        session.query("""CREATE TEMP TABLE kept AS
+            SELECT persona.kmeans(v, 3) AS kmeans, persona.gaussian_mixture(v, 2) AS mixture, persona.standard_scaler(v) AS scaler FROM wide""")
+        asked = [("kmeans", one) for one in ("segment", "distance", "second_segment", "anomaly")]
+        asked += [("mixture", one) for one in ("membership", "segment", "log_density")] + [("scaler", one) for one in ("scale", "unscale")]
+        for value, function in asked:
+            same = session.scalar(f"SELECT persona.{function}({value}, '{{1,4}}') = persona.{function}({value}, '{{1,4}}'::float8[]) FROM kept")
+            assert same is True, (function, same)
+            session.query(f"PREPARE asked AS SELECT persona.{function}({value}, $1) = persona.{function}({value}, ARRAY[1,4]::float8[]) FROM kept")
+            assert session.scalar("EXECUTE asked ('{1,4}')") is True
+            session.query("DEALLOCATE asked")
+        error = session.error("SELECT persona.segment(kmeans, 'one') FROM kept")
+        assert error.sqlstate == "22P02" and '"one"' in error.message, error
+
+
+def test_what_is_no_row_is_told(cluster):
+    with fitted(cluster) as session:
+        for features, sqlstate, words in NO_ROWS:
+            no_row(session, features, sqlstate, words)
+
+
+def no_row(fitted, features, sqlstate, words):
+    for call in (f"persona.score('sco', '{features}')", f"persona.segment('seg', '{features}')"):
+        error = fitted.error(f"SELECT {call}")
+        assert error.sqlstate == sqlstate and words in error.message, (call, error)
+        assert error.hint, error
+
+
+def test_a_text_in_a_row_is_a_number_or_told(cluster):
+    with fitted(cluster) as session:
+        row = "(SELECT t FROM (SELECT '{}' AS spend, 2 AS visits, 'Graz' AS city) t)"
+        assert session.scalar(f"SELECT persona.score('sco', {row.format(' 1.5e1 ')}) = persona.score('sco', {row.format('15')})") is True
+        error = session.error(f"SELECT persona.score('sco', {row.format('much')})")
+        assert (error.sqlstate, error.message) == ("22P02", 'column "spend" has the text "much", but a number is needed'), error
+        # Fits take texts for what they are.
+        error = session.error(f"SELECT persona.kmeans({row.format('15')}, 1)")
+        assert error.sqlstate == "42804", error
+
+
+def test_whole_numbers_may_be_large(cluster):
+    """Public arguments are bigint, as drivers send whole numbers; what is too large is told as any other."""
+    with fitted(cluster) as session:
+        error = session.error("SELECT persona.fit_segments('big', 'customers', 'id', 5000000000)")
+        assert error.sqlstate == "22023" and "5000000000" in error.message, error
+        error = session.error("SELECT persona.kmeans(v, 5000000000) FROM wide")
+        assert error.sqlstate == "22023" and "5000000000" in error.message, error
+        error = session.error("SELECT persona.activate('seg', 5000000001)")
+        assert error.sqlstate == "42704" and "5000000001" in error.message, error
+        session.query("SELECT FROM persona.fit_segments('kept', 'customers', 'id', 2, features => '{spend}', keep_versions => 9223372036854775807)")
+        for call in ("fold(7, 9223372036854775807)", "hash_features('{a}', 9223372036854775807)", "recommend('rec', 1, 9223372036854775807)",
+                     "fit_segments('big', 'customers', 'id', 2, max_iterations => 9223372036854775807)", "name_segment('seg', 9223372036854775807, 'x')",
+                     "fit_segments('big', 'customers', 'id', 2, n_init => 4000000000)", "anomaly_reasons('seg', '{}', -9223372036854775808)",
+                     "choose_k('customers', -9223372036854775808, 9223372036854775807)", "describe('customers', 9223372036854775807)"):
+            error = session.error(f"SELECT persona.{call}")
+            assert error.sqlstate in ("22023", "42703"), (call, error)
