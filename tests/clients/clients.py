@@ -29,9 +29,12 @@ class Client:
     name: str
     # The command, given the files of calls and of answers, and the connection.
     command: Callable
-    # Whether it takes parameters, or the calls in literals; and whether a call may write.
+    # Whether it takes parameters, or the calls in literals; and whether a call may write, and read the views.
     has_parameters: bool = True
     writes: bool = True
+    reads_views: bool = True
+    # It reaches the server through pgbouncer.
+    is_pooled: bool = False
     # Whether a text that it sends is of type text, whatever the function takes.
     types_texts: bool = False
     # What it cannot do itself, by the name of a call: what it says then.
@@ -78,6 +81,8 @@ def odbc(server_side):
     return command
 
 
+# PostgreSQL has no columns of type record.
+NO_RECORDS = {f"{one} in the list of columns": "has pseudo-type record" for one in ("describe", "segments", "recommend")}
 # ADBC takes a value of type record for one with a single field.
 RECORDS_OF_ONE = {f"{one} in the list of columns": "Expected nested record type" for one in ("describe", "segments", "recommend")}
 # psqlODBC writes every time as one without a zone.
@@ -95,6 +100,11 @@ CLIENTS = [
     Client("JDBC, stringtype=unspecified", jdbc("untyped")),
     Client("node-postgres", node("plain")),
     Client("node-postgres, named statements", node("named")),
+    Client("DuckDB", python("client-duckdb", "duckdb_scanner.py"), has_parameters=False, writes=False),
+    *(Client(f"dbt, {made_as}s", python("client-dbt", "dbt_project.py", made_as), has_parameters=False, writes=False, reads_views=False, limits=NO_RECORDS)
+      for made_as in ("view", "table")),
+    Client("psycopg through pgbouncer", python("client-psycopg", "psycopg_3.py", "pooled"), is_pooled=True),
+    Client("node-postgres through pgbouncer", node("plain"), is_pooled=True),
     Client("ODBC", odbc("1")),
     Client("ODBC, without prepared statements", odbc("0"), limits=NO_TIME_ZONES),
 ]

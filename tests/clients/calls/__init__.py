@@ -16,6 +16,8 @@ class Call:
     sql: str
     parameters: tuple
     literal: str
+    # The call itself, its parameters as literals.
+    in_literals: str
     # False for what writes or runs a source: no view is made of it.
     is_query: bool = True
     # A text in it stands for a value of another type: only clients do so that send texts without a type.
@@ -26,7 +28,7 @@ def call(name, sql, *parameters, literal=None, is_query=True, is_untyped=False):
     assert name not in {one.name for one in CALLS}, f"two calls are called {name}"
     places = [sql.find(f"${n}") for n in range(1, len(parameters) + 1)]
     assert -1 not in places and places == sorted(places) and sql.count("$") == len(parameters), f"the parameters of: {sql}"
-    CALLS.append(Call(name, sql, parameters, literal or in_literals(sql, parameters), is_query, is_untyped))
+    CALLS.append(Call(name, sql, parameters, literal or in_literals(sql, parameters), in_literals(sql, parameters), is_query, is_untyped))
 
 
 def in_literals(sql, parameters):

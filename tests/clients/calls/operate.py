@@ -24,4 +24,5 @@ call("changes of segments since a text", "SELECT count(*) > 0 FROM persona.segme
 call("profile, the key as text", "SELECT * FROM persona.profile($1)", "7")
 call("profile, the key as an integer", "SELECT * FROM persona.profile($1)", 7, literal="SELECT * FROM persona.profile('7')")
 call("profile of NULL", "SELECT * FROM persona.profile($1)", None)
+call("a setting of this transaction", "SELECT set_config('persona.threads', $1, $2)", "2", True)
 call("algorithms of a kind", "SELECT algorithm, parameter, default_value FROM persona.algorithms WHERE kind = $1", "scorer")

@@ -11,17 +11,19 @@ import common
 KIND = sys.argv[3]
 
 given = common.connection()
-through_a_pooler = KIND == "pooled"
-session = psycopg.connect(host=given["host"], port=given["port"], dbname=given["database"], user=given["user"],
-                          **({"prepare_threshold": None} if through_a_pooler else {}))
-register_composite(CompositeInfo.fetch(session, "persona.rfm_scores"), session)
-session.rollback()
+# Two sessions of a pooler share one of the server, and take turns; statements are not prepared there.
+options = {"prepare_threshold": None} if KIND == "pooled" else {}
+sessions = [psycopg.connect(host=given["host"], port=given["port"], dbname=given["database"], user=given["user"], **options)
+            for _ in range(2 if KIND == "pooled" else 1)]
+for session in sessions:
+    register_composite(CompositeInfo.fetch(session, "persona.rfm_scores"), session)
+    session.rollback()
 
 
 def cursor():
     if KIND == "client":
-        return psycopg.ClientCursor(session)
-    return session.cursor(binary=KIND == "binary")
+        return psycopg.ClientCursor(sessions[0])
+    return sessions[0].cursor(binary=KIND == "binary")
 
 
 def ask(sql, values, kinds):
@@ -31,4 +33,9 @@ def ask(sql, values, kinds):
         return one.fetchall() if one.description else []
 
 
-common.main(ask, session.rollback)
+def end():
+    sessions[0].rollback()
+    sessions.reverse()
+
+
+common.main(ask, end)
