@@ -37,7 +37,7 @@ class Client:
     is_pooled: bool = False
     # Whether a text that it sends is of type text, whatever the function takes.
     types_texts: bool = False
-    # What it cannot do itself, by the name of a call: what it says then.
+    # What it cannot do itself: what it says then, by a pattern of the names of calls.
     limits: dict = field(default_factory=dict)
 
 
@@ -81,27 +81,29 @@ def odbc(server_side):
     return command
 
 
-# PostgreSQL has no columns of type record.
-NO_RECORDS = {f"{one} in the list of columns": "has pseudo-type record" for one in ("describe", "segments", "recommend")}
-# ADBC takes a value of type record for one with a single field.
-RECORDS_OF_ONE = {f"{one} in the list of columns": "Expected nested record type" for one in ("describe", "segments", "recommend")}
+RECORDS = "in the list of columns$"
+# The server says that a parameter without a type is a text, and then only a text is sent.
+TOLD_TEXT = "untyped number|untyped NULL|a text and a number|score by an imported|(one_hot|keep) of an integer|key as an integer|^recommend(, n.*)?$|^similar items$"
 # psqlODBC writes every time as one without a zone.
-NO_TIME_ZONES = {"rfm, readers at a time": "row 1, column recency", "rfm scores, spread out": "row 1, column recency_days"}
+NO_TIME_ZONES = {"^rfm, readers at a time$": "row 1, column recency", "^rfm scores, spread out$": "row 1, column recency_days"}
 
 CLIENTS = [
     Client("psycopg", python("client-psycopg", "psycopg_3.py", "server")),
     Client("psycopg, binary", python("client-psycopg", "psycopg_3.py", "binary")),
     Client("psycopg, ClientCursor", python("client-psycopg", "psycopg_3.py", "client")),
     Client("psycopg2", python("client-psycopg", "psycopg_2.py")),
+    Client("asyncpg", python("client-asyncpg", "asyncpg_client.py"), types_texts=True, limits={TOLD_TEXT: "expected str, got"}),
     Client("pandas over psycopg", python("client-pandas", "pandas_sqlalchemy.py", "psycopg")),
     Client("pandas over psycopg2", python("client-pandas", "pandas_sqlalchemy.py", "psycopg2")),
-    Client("polars over ADBC", python("client-polars", "polars_adbc.py"), types_texts=True, limits=RECORDS_OF_ONE),
+    Client("polars over ADBC", python("client-polars", "polars_adbc.py"), types_texts=True, limits={RECORDS: "Expected nested record type"}),
+    Client("polars over connectorx", python("client-connectorx", "polars_connectorx.py"), has_parameters=False, writes=False,
+           limits={RECORDS: "not implemented: record", "^rfm scores(, as one value| at a text)$": "not implemented: rfm_scores"}),
     Client("JDBC", jdbc("typed"), types_texts=True),
     Client("JDBC, stringtype=unspecified", jdbc("untyped")),
     Client("node-postgres", node("plain")),
     Client("node-postgres, named statements", node("named")),
     Client("DuckDB", python("client-duckdb", "duckdb_scanner.py"), has_parameters=False, writes=False),
-    *(Client(f"dbt, {made_as}s", python("client-dbt", "dbt_project.py", made_as), has_parameters=False, writes=False, reads_views=False, limits=NO_RECORDS)
+    *(Client(f"dbt, {made_as}s", python("client-dbt", "dbt_project.py", made_as), has_parameters=False, writes=False, reads_views=False, limits={RECORDS: "has pseudo-type record"})
       for made_as in ("view", "table")),
     Client("psycopg through pgbouncer", python("client-psycopg", "psycopg_3.py", "pooled"), is_pooled=True),
     Client("node-postgres through pgbouncer", node("plain"), is_pooled=True),

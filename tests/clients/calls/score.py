@@ -1,6 +1,9 @@
 """Scorers, fitted here and imported, and how good they are."""
 
 from clients.calls import call
+from house import ROOT
+
+GRAPH = (ROOT / "tests" / "fixtures" / "onnx" / "columns_logistic.onnx").read_bytes()
 
 SOURCE = "SELECT spend, orders, days_since, converted FROM customers"
 ROW = "(SELECT 3::float8 AS days_since, 120::float8 AS spend, 9::float8 AS orders) AS r"
@@ -50,5 +53,8 @@ call("measures of a boolean parameter", "SELECT persona.brier($1, $2), persona.l
 call("evaluate", "SELECT * FROM persona.evaluate($1, $2, $3)", "conversion", SOURCE, "converted", is_query=False)
 call("export a model", "SELECT persona.export_onnx($1)", "conversion")
 call("import a model from the server's bytes", "SELECT * FROM persona.import_onnx($1, persona.export_onnx($2))", "new", "conversion", is_query=False)
+call("import a model from a file's bytes", "SELECT version, features, output_name FROM persona.import_onnx($1, $2)", "new", GRAPH, is_query=False)
+call("import a model from a file's bytes, typed", "SELECT version FROM persona.import_onnx($1, $2::bytea)", "new", GRAPH, is_query=False)
+call("import a model from a file's bytes, the rest NULL", "SELECT version FROM persona.import_onnx($1, $2::bytea, $3, $4, keep_versions => $5)", "new", GRAPH, None, None, None, is_query=False)
 call("providers", "SELECT provider, is_wanted, is_available FROM persona.providers()")
 call("the ONNX process", "SELECT state, models >= 0 AS has_models, memory_bytes >= 0 AS has_memory FROM persona.onnx_status()")
