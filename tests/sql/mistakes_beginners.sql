@@ -180,3 +180,6 @@ SELECT persona.score('conversion', customers);
 -- 71. The star instead of the row.
 SELECT persona.score('conversion', c.*) IS NOT NULL AS scored FROM customers AS c LIMIT 1;
 SELECT persona.score('conversion', *) FROM customers LIMIT 1;
+
+DROP OWNED BY mistaken_analyst;
+DROP ROLE mistaken_analyst;

@@ -23,7 +23,7 @@ call("recommend for each customer", "SELECT c.id, r.item FROM customers AS c, pe
 call("recommend in the list of columns", "SELECT persona.recommend('products', 7, 2)")
 call("recommend for a basket", "SELECT * FROM persona.recommend_for($1, $2, $3)", "products", [1, 4], 3)
 call("recommend for a typed basket", "SELECT * FROM persona.recommend_for($1, $2::bigint[], n => $3)", "products", [1, 4], 3)
-call("recommend for a basket given as text", "SELECT * FROM persona.recommend_for($1, $2, $3)", "products", "{1,4}", 3, literal="SELECT * FROM persona.recommend_for('products', ARRAY['1', '4'], 3)", is_untyped=True)
+call("recommend for a basket given as text", "SELECT * FROM persona.recommend_for($1, $2, $3)", "products", "{1,4}", 3, literal="SELECT * FROM persona.recommend_for('products', ARRAY['1', '4'], 3)")
 call("recommend for a basket of texts", "SELECT * FROM persona.recommend_for($1, $2, $3, $4)", "titles", ["i1", "i4"], 3, True)
 call("recommend for a basket, NULL", "SELECT count(*) FROM persona.recommend_for($1, $2)", "products", None,
      literal="SELECT count(*) FROM persona.recommend_for('products', NULL::bigint[])")

@@ -13,7 +13,7 @@ call("label an array by a value", "SELECT persona.segment(kmeans, $1), persona.d
 call("label an array of integers by a value", "SELECT persona.segment(kmeans, $1) FROM fitted", [100, 5], literal="SELECT persona.segment(kmeans, ARRAY[100, 5]::float8[]) FROM fitted")
 call("label an array with a NULL by a value", "SELECT persona.segment(kmeans, $1) FROM fitted", [None, 5.0])
 call("label an array given as text by a value", "SELECT persona.segment(kmeans, $1), persona.distance(kmeans, $2) FROM fitted", "{100,5}", "{100,5}",
-     literal="SELECT persona.segment(kmeans, v), persona.distance(kmeans, v) FROM fitted, (SELECT ARRAY[100, 5]::float8[] AS v) AS t", is_untyped=True)
+     literal="SELECT persona.segment(kmeans, v), persona.distance(kmeans, v) FROM fitted, (SELECT ARRAY[100, 5]::float8[] AS v) AS t")
 call("label JSON by a value", "SELECT persona.segment(kmeans, $1) FROM fitted", {"orders": 5, "spend": 100},
      literal="SELECT persona.segment(kmeans, ARRAY[100, 5]::float8[]) FROM fitted")
 call("label NULL by a value", "SELECT persona.segment(kmeans, $1), persona.distance(kmeans, $2) FROM fitted", None, None, literal="SELECT NULL, NULL FROM fitted")
@@ -22,7 +22,7 @@ call("a mixture of rows", """SELECT c.* FROM (SELECT persona.gaussian_mixture(v,
     persona.components(m) AS c ORDER BY segment, feature""", 2, {"seed": 1})
 call("membership of an array", "SELECT persona.membership(mixture, $1), persona.segment(mixture, $2), persona.log_density(mixture, $3) FROM fitted", [100.0, 5.0], [100.0, 5.0], [100.0, 5.0])
 call("membership of NULL", "SELECT persona.membership(mixture, $1), persona.log_density(mixture, $2) FROM fitted", None, None, literal="SELECT NULL, NULL FROM fitted")
-call("membership of an array given as text", "SELECT persona.membership(mixture, $1) FROM fitted", "{100,5}", literal="SELECT persona.membership(mixture, ARRAY[100, 5]::float8[]) FROM fitted", is_untyped=True)
+call("membership of an array given as text", "SELECT persona.membership(mixture, $1) FROM fitted", "{100,5}", literal="SELECT persona.membership(mixture, ARRAY[100, 5]::float8[]) FROM fitted")
 call("membership of rows", "SELECT id, persona.membership(mixture, c), persona.segment(mixture, c) FROM customers AS c, fitted WHERE id < $1 ORDER BY id", 4)
 call("dense regions", "SELECT segment, count(*) FROM (SELECT persona.dbscan(ARRAY[spend, days_since], $1, $2) OVER () AS segment FROM customers) AS t GROUP BY 1 ORDER BY 1", 6.0, 5)
 call("dense regions, integers", "SELECT count(DISTINCT segment) FROM (SELECT persona.dbscan(v, $1, $2) OVER () AS segment FROM (SELECT spend, days_since FROM customers) AS v) AS t", 6, 5)

@@ -30,7 +30,7 @@ call("every scaler, an array of floats", "SELECT " + ", ".join(f"persona.scale(p
 call("scale an array with a NULL", "SELECT persona.scale(scaler, $1) FROM fitted", [100.0, None])
 call("scale an array of integers", "SELECT persona.scale(scaler, $1) FROM fitted", [100, 5], literal="SELECT persona.scale(scaler, ARRAY[100, 5]::float8[]) FROM fitted")
 call("scale NULL", "SELECT persona.scale(scaler, $1) FROM fitted", None, literal="SELECT NULL FROM fitted")
-call("scale an array given as text", "SELECT persona.scale(scaler, $1) FROM fitted", "{100,5}", literal="SELECT persona.scale(scaler, ARRAY[100, 5]::float8[]) FROM fitted", is_untyped=True)
+call("scale an array given as text", "SELECT persona.scale(scaler, $1) FROM fitted", "{100,5}", literal="SELECT persona.scale(scaler, ARRAY[100, 5]::float8[]) FROM fitted")
 call("scale JSON", "SELECT persona.scale(scaler, $1) FROM fitted", {"spend": 100, "orders": 5},
      literal="SELECT persona.scale(scaler, ARRAY[100, 5]::float8[]) FROM fitted")
 call("scale rows", "SELECT persona.scale(scaler, c) FROM customers AS c, fitted WHERE id = $1", 7)

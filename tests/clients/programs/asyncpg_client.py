@@ -23,7 +23,17 @@ run(session.execute("BEGIN"))
 
 
 def ask(sql, values, kinds):
+    wanted = run(session.prepare(sql)).get_parameters()
+    values = [text_of(value, kind) if type.name == "text" and kind in ("json", "floats", "ints", "texts") else value
+              for value, kind, type in zip(values, kinds, wanted)]
     return [[tuple(value) if isinstance(value, asyncpg.Record) else value for value in row] for row in run(session.fetch(sql, *values))]
+
+
+def text_of(value, kind):
+    """JSON, or an array, where the server asks for a text."""
+    if value is None or kind == "json":
+        return value and json.dumps(value)
+    return "{" + ",".join("NULL" if one is None else f'"{one}"' for one in value) + "}"
 
 
 def end():
