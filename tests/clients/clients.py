@@ -33,6 +33,8 @@ class Client:
     has_parameters: bool = True
     writes: bool = True
     reads_views: bool = True
+    # Whether it makes calls outside of transactions.
+    goes_alone: bool = True
     # It reaches the server through pgbouncer.
     is_pooled: bool = False
     # Whether a text that it sends is of type text, whatever the function takes.
@@ -93,9 +95,9 @@ CLIENTS = [
     Client("psycopg, ClientCursor", python("client-psycopg", "psycopg_3.py", "client")),
     Client("psycopg2", python("client-psycopg", "psycopg_2.py")),
     Client("asyncpg", python("client-asyncpg", "asyncpg_client.py"), types_texts=True, limits={TOLD_TEXT: "expected str, got"}),
-    Client("pandas over psycopg", python("client-pandas", "pandas_sqlalchemy.py", "psycopg")),
-    Client("pandas over psycopg2", python("client-pandas", "pandas_sqlalchemy.py", "psycopg2")),
-    Client("polars over ADBC", python("client-polars", "polars_adbc.py"), types_texts=True, limits={RECORDS: "Expected nested record type"}),
+    Client("pandas over psycopg", python("client-pandas", "pandas_sqlalchemy.py", "psycopg"), goes_alone=False),
+    Client("pandas over psycopg2", python("client-pandas", "pandas_sqlalchemy.py", "psycopg2"), goes_alone=False),
+    Client("polars over ADBC", python("client-polars", "polars_adbc.py"), types_texts=True, goes_alone=False, limits={RECORDS: "Expected nested record type"}),
     Client("polars over connectorx", python("client-connectorx", "polars_connectorx.py"), has_parameters=False, writes=False,
            limits={RECORDS: "not implemented: record", "^rfm scores(, as one value| at a text)$": "not implemented: rfm_scores"}),
     Client("JDBC", jdbc("typed"), types_texts=True),
@@ -153,7 +155,7 @@ def lines(calls, path):
 
     with open(path, "w") as file:
         for call in calls:
-            words = [encoded(call["name"]), encoded(re.sub(r"\$\d+", "?", call["sql"]))]
+            words = [encoded(call["name"]), encoded(re.sub(r"\$\d+", "?", call["sql"])), encoded(str(call["is_alone"]).lower())]
             for one in call["parameters"]:
                 words += [encoded(one["kind"]), "-" if one["value"] is None else encoded(text(one["kind"], one["value"]))]
             file.write("\t".join(words) + "\n")

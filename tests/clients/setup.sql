@@ -48,4 +48,6 @@ SELECT FROM persona.fit_recommender('products', 'bought', weight_column => 'quan
 SELECT FROM persona.publish('products', 'customer_next', n => 3);
 SELECT FROM persona.fit_recommender('titles', 'SELECT ''u'' || user_id AS user_id, ''i'' || item_id AS item_id FROM bought');
 CALL persona.refit_job('conversion');
+-- Of this one the calls make more versions.
+SELECT FROM persona.fit_segments('nightly', 'SELECT id, spend, orders FROM customers', 'id', 3, publish => false);
 CREATE ROLE analyst;

@@ -22,13 +22,15 @@ class Call:
     is_query: bool = True
     # A text in it stands for a value of another type: only clients do so that send texts without a type.
     is_untyped: bool = False
+    # It is made outside of a transaction, and gives no row.
+    is_alone: bool = False
 
 
-def call(name, sql, *parameters, literal=None, is_query=True, is_untyped=False):
+def call(name, sql, *parameters, literal=None, is_query=True, is_untyped=False, is_alone=False):
     assert name not in {one.name for one in CALLS}, f"two calls are called {name}"
     places = [sql.find(f"${n}") for n in range(1, len(parameters) + 1)]
     assert -1 not in places and places == sorted(places) and sql.count("$") == len(parameters), f"the parameters of: {sql}"
-    CALLS.append(Call(name, sql, parameters, literal or in_literals(sql, parameters), in_literals(sql, parameters), is_query, is_untyped))
+    CALLS.append(Call(name, sql, parameters, literal or in_literals(sql, parameters), in_literals(sql, parameters), is_query and not is_alone, is_untyped, is_alone))
 
 
 def in_literals(sql, parameters):

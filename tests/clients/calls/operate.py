@@ -14,6 +14,8 @@ call("set the owner", "SELECT persona.set_owner($1, $2, $3)", "titles", "analyst
 call("refit", "SELECT persona.refit($1)", "titles", is_query=False)
 call("refit, arguments by name", "SELECT persona.refit($1, force => $2, max_loss => $3, wait => $4, publish => $5)", "customers", True, 0.5, True, True, is_query=False)
 call("refit, max_loss as an integer", "SELECT persona.refit($1, max_loss => $2)", "titles", 1, is_query=False)
+call("refit job", "CALL persona.refit_job($1)", "nightly", is_alone=True)
+call("refit job, arguments by name", "CALL persona.refit_job(model => $1, force => $2, max_loss => $3)", "nightly", True, 0.5, is_alone=True)
 call("publish", "SELECT * FROM persona.publish($1, $2, $3, $4)", "conversion", "new_score", "SELECT * FROM customers", "id", is_query=False)
 call("publish, n, the rest NULL", "SELECT * FROM persona.publish($1, $2, $3, n => $4)", "products", "new_next", None, 2, is_query=False)
 call("publish with a history", "SELECT * FROM persona.publish($1, $2, history_table => $3)", "customers", "new_segment", "new_history", is_query=False)

@@ -17,7 +17,8 @@ import java.util.Base64;
 import java.util.List;
 
 /**
- * PostgreSQL's JDBC driver. A line of the first file is a call: name, SQL, and for each parameter its kind and value, all in base64.
+ * PostgreSQL's JDBC driver. A line of the first file is a call: name, SQL, whether it is made outside of a transaction, and for each
+ * parameter its kind and value, all in base64.
  * With "typed" an integer goes by setLong, a text by setString, NULL by setObject; with "untyped" texts have no type (stringtype=unspecified)
  * and NULL goes by setNull.
  */
@@ -28,12 +29,14 @@ class Jdbc {
         String options = "?prepareThreshold=" + (typed ? "5" : "1&stringtype=unspecified");
         try (Connection session = DriverManager.getConnection(arguments[2] + options, "postgres", arguments[3]);
                 PrintWriter answers = new PrintWriter(arguments[1], StandardCharsets.UTF_8)) {
-            session.setAutoCommit(false);
             List<String> answered = new ArrayList<>();
             for (String line : Files.readAllLines(Path.of(arguments[0]))) {
                 String[] parts = line.split("\t", -1);
+                session.setAutoCommit(decoded(parts[2]).equals("true"));
                 answered.add(quoted(decoded(parts[0])) + ": " + answer(session, parts, typed));
-                session.rollback();
+                if (!session.getAutoCommit()) {
+                    session.rollback();
+                }
             }
             answers.println("{" + String.join(",\n", answered) + "}");
         }
@@ -41,7 +44,7 @@ class Jdbc {
 
     static String answer(Connection session, String[] parts, boolean typed) {
         try (PreparedStatement statement = session.prepareStatement(decoded(parts[1]))) {
-            for (int i = 2; i + 1 < parts.length; i += 2) {
+            for (int i = 3; i + 1 < parts.length; i += 2) {
                 set(session, statement, i / 2, decoded(parts[i]), parts[i + 1].equals("-") ? null : decoded(parts[i + 1]), typed);
             }
             if (!statement.execute()) {

@@ -41,4 +41,9 @@ def end():
     run(session.execute("BEGIN"))
 
 
-common.main(ask, end)
+def autocommit(on):
+    if on:
+        run(session.execute("ROLLBACK"))
+
+
+common.main(ask, end, autocommit=autocommit)

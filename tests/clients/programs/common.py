@@ -12,8 +12,8 @@ import re
 import sys
 
 
-def main(ask, end=None, sqlstate_of=None):
-    """`end` ends the transaction of a call: no call sees what another has done."""
+def main(ask, end=None, sqlstate_of=None, autocommit=None):
+    """`end` ends the transaction of a call: no call sees what another has done. `autocommit` is told whether there is to be none."""
     with open(sys.argv[1]) as file:
         given = json.load(file)
     answers = {}
@@ -21,12 +21,16 @@ def main(ask, end=None, sqlstate_of=None):
         kinds = [one["kind"] for one in call["parameters"]]
         values = [value_of(one["kind"], one["value"]) for one in call["parameters"]]
         try:
+            if call["is_alone"]:
+                autocommit(True)
             rows = ask(call["sql"], values, kinds)
             answers[call["name"]] = {"rows": [[plain(value) for value in row] for row in rows]}
         except Exception as error:
             answers[call["name"]] = {"error": told(error, sqlstate_of)}
         if end:
             end()
+        if call["is_alone"]:
+            autocommit(False)
     with open(sys.argv[2], "w") as file:
         json.dump(answers, file)
 

@@ -24,8 +24,8 @@ async function main() {
     const client = new Client({ host: connection.host, port: connection.port, database: connection.database, user: connection.user })
     await client.connect()
     const answers = {}
-    for (const [number, { name, sql, parameters }] of calls.entries()) {
-        await client.query('BEGIN')
+    for (const [number, { name, sql, parameters, is_alone }] of calls.entries()) {
+        if (!is_alone) await client.query('BEGIN')
         try {
             const query = { text: sql, values: parameters.map(given), rowMode: 'array' }
             if (kind === 'named') query.name = 'call' + number
@@ -34,7 +34,7 @@ async function main() {
         } catch (error) {
             answers[name] = { error: `${error.code}: ${error.message}` }
         }
-        await client.query('ROLLBACK')
+        if (!is_alone) await client.query('ROLLBACK')
     }
     await client.end()
     fs.writeFileSync(answersFile, JSON.stringify(answers))

@@ -35,4 +35,8 @@ def sqlstate_of(error):
     return error.args[0] if error.args else None
 
 
-common.main(ask, session.rollback, sqlstate_of)
+def autocommit(on):
+    session.autocommit = on
+
+
+common.main(ask, session.rollback, sqlstate_of, autocommit)

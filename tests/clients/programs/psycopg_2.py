@@ -18,4 +18,8 @@ def ask(sql, values, kinds):
         return one.fetchall() if one.description else []
 
 
-common.main(ask, session.rollback)
+def autocommit(on):
+    session.autocommit = on
+
+
+common.main(ask, session.rollback, autocommit=autocommit)

@@ -38,4 +38,9 @@ def end():
     sessions.reverse()
 
 
-common.main(ask, end)
+def autocommit(on):
+    for session in sessions:
+        session.autocommit = on
+
+
+common.main(ask, end, autocommit=autocommit)
