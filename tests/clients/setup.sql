@@ -21,7 +21,7 @@ SELECT id % 50 AS customer, CASE id % 7 WHEN 0 THEN 'purchase' WHEN 1 THEN 'cart
 FROM generate_series(1, 1000) AS id;
 
 CREATE TABLE bought AS
-SELECT id % 100 AS user_id, (id * id) % 37 AS item_id, 1 + id % 3 AS quantity, date '2025-01-01' + id / 20 AS bought_on
+SELECT id % 100 AS user_id, (id * id) % 101 AS item_id, 1 + id % 3 AS quantity, date '2025-01-01' + id / 20 AS bought_on
 FROM generate_series(1, 2000) AS id;
 
 -- Each fitted value in a row of its own, under a name.
