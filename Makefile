@@ -16,6 +16,8 @@ test:       ## everything, on 18 and 15; narrow with ARGS='--only 18 --filter sq
 	@$(PYTHON) tests/run.py $(ARGS)
 test-all:   ## everything, on PostgreSQL 18, 17, 16 and 15
 	@$(PYTHON) tests/run.py --all $(ARGS)
+test-clients: ## ordinary calls from psycopg, pandas, polars, JDBC, node, ODBC, DuckDB, dbt and through pgbouncer
+	@$(PYTHON) tests/clients/run.py $(ARGS)
 test-long:  ## with the long tests; on every server with ARGS=--all
 	@$(PYTHON) tests/run.py --long $(ARGS)
 bench:      ## side by side with peers; writes benches/RESULTS.md
@@ -28,4 +30,4 @@ package:    ## a tarball per server in dist/, for PostgreSQL 18, 17, 16 and 15
 	@$(PYTHON) scripts/build.py build package
 clean:      ## what was built; downloads and servers stay
 	@rm -rf target dist
-.PHONY: help setup build install demo test test-all test-long bench quality lint package clean
+.PHONY: help setup build install demo test test-all test-clients test-long bench quality lint package clean

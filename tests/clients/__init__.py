@@ -1,0 +1,1 @@
+"""`make test-clients`: ordinary calls, made by ordinary clients."""
