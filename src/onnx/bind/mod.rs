@@ -1,9 +1,11 @@
 //! Which columns go into a graph's inputs, and which of its outputs is the score.
 //!
-//! A graph has either one input per column, named as the column is (the convention of skl2onnx for data frames), or one
-//! tensor of numbers [rows, columns], whose columns the caller names. The score is the last class's probability or the value.
+//! A graph has either one input per column, named as the column is (the convention of skl2onnx for data frames), or inputs of
+//! several columns, all of which the caller names in their order. The score is the last class's probability or the value.
 
 mod output;
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,20 +59,25 @@ pub enum Takes {
     Text,
 }
 
+/// Bytes of the name of a column.
+const LONGEST_NAME: usize = 63;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("model has no inputs")]
     NoInputs,
     #[error("input \"{input}\" is no tensor of numbers or text")]
     UnsupportedInput { input: String },
-    #[error("input \"{input}\" takes several columns beside other inputs")]
-    WideInputAmongOthers { input: String },
+    #[error(
+        "input \"{input}\" takes tensors of {n} dimensions, whose sizes behind the rows are open"
+    )]
+    OpenDimensions { input: String, n: usize },
     #[error("input \"{input}\" takes several columns, which have no names")]
     UnnamedColumns { input: String, n: Option<i64> },
-    #[error("{found} names are given for the {expected} columns of input \"{input}\"")]
-    WrongNumberOfNames { input: String, expected: i64, found: usize },
-    #[error("the model's inputs have names already")]
-    NamesGivenTwice { inputs: Vec<String> },
+    #[error("{found} names are given for the {expected} columns of the model's inputs")]
+    WrongNumberOfNames { inputs: Vec<String>, expected: i64, found: usize },
+    #[error("no column can have the {} bytes of the name \"{name}\"", name.len())]
+    LongName { name: String },
     #[error("a feature has an empty name")]
     EmptyName,
     #[error("feature \"{name}\" is named twice")]
@@ -134,70 +141,95 @@ impl Bound {
 
 fn inputs(summary: &Summary, features: Option<&[String]>) -> Result<Vec<BoundInput>, Error> {
     let ports = &summary.inputs;
-    match (&ports[..], features) {
-        ([], _) => Err(Error::NoInputs),
-        ([port], Some(features)) => named_tensor(port, features).map(|input| vec![input]),
-        ([port], None) if width(port)? != Some(1) => {
-            Err(Error::UnnamedColumns { input: port.name.clone(), n: width(port)? })
+    let widths = ports.iter().map(width).collect::<Result<Vec<_>, _>>()?;
+    let mut features = match features {
+        _ if ports.is_empty() => return Err(Error::NoInputs),
+        Some(features) => named(ports, &widths, features)?,
+        None => {
+            // An open width beside other inputs is one column: some exporters leave all dimensions open.
+            let is_one = |width: &Option<i64>| width.map_or(ports.len() > 1, |n| n == 1);
+            if let Some(wide) = widths.iter().position(|width| !is_one(width)) {
+                let input = ports[wide].name.clone();
+                return Err(Error::UnnamedColumns { input, n: widths[wide] });
+            }
+            let own: Vec<Vec<String>> = ports.iter().map(|port| vec![port.name.clone()]).collect();
+            check_names(own.iter().flatten())?;
+            own
         }
-        (_, Some(_)) => Err(Error::NamesGivenTwice { inputs: names(ports) }),
-        (_, None) => ports.iter().map(|port| column(port, summary)).collect(),
     }
+    .into_iter();
+    let bound = |port: &Port| {
+        let is_mark = |key: &String| key.strip_prefix(MISSING_TEXT_KEY) == Some(&port.name);
+        let mark = summary.metadata.iter().find(|(key, _)| is_mark(key));
+        Ok(BoundInput {
+            name: port.name.clone(),
+            element: takes(port)?,
+            columns: features.next().unwrap_or_default(),
+            missing: mark.map_or(String::new(), |(_, mark)| mark.clone()),
+        })
+    };
+    ports.iter().map(bound).collect()
 }
 
-fn named_tensor(port: &Port, features: &[String]) -> Result<BoundInput, Error> {
-    let wrong = |expected| Error::WrongNumberOfNames {
-        input: port.name.clone(),
-        expected,
-        found: features.len(),
+/// The names for all columns, parted among the inputs. One whose width is open has those that the others leave.
+fn named(
+    ports: &[Port],
+    widths: &[Option<i64>],
+    features: &[String],
+) -> Result<Vec<Vec<String>>, Error> {
+    check_names(features.iter())?;
+    let known: i64 = widths.iter().flatten().fold(0, |sum, n| sum.saturating_add(*n));
+    let n_open = widths.iter().filter(|width| width.is_none()).count() as i64;
+    let found = features.len() as i64;
+    let open = if n_open == 1 { (found - known).max(1) } else { 1 };
+    let expected = known.saturating_add(open * n_open);
+    if found != expected {
+        return Err(Error::WrongNumberOfNames {
+            inputs: names(ports),
+            expected,
+            found: features.len(),
+        });
+    }
+    let mut rest = features;
+    let part = |width: &Option<i64>| {
+        let (here, after) = rest.split_at(width.unwrap_or(open) as usize);
+        rest = after;
+        here.to_vec()
     };
-    match width(port)? {
-        Some(n) if n != features.len() as i64 => return Err(wrong(n)),
-        None if features.is_empty() => return Err(wrong(1)),
-        _ => {}
-    }
-    if features.iter().any(String::is_empty) {
-        return Err(Error::EmptyName);
-    }
-    for (index, name) in features.iter().enumerate() {
-        if features[..index].contains(name) {
+    Ok(widths.iter().map(part).collect())
+}
+
+/// What a column of PostgreSQL can be called, each once.
+fn check_names<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Result<(), Error> {
+    let mut known = HashSet::new();
+    for name in names {
+        if name.is_empty() {
+            return Err(Error::EmptyName);
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(Error::LongName { name: name.clone() });
+        }
+        if !known.insert(name) {
             return Err(Error::DuplicateName { name: name.clone() });
         }
     }
-    Ok(BoundInput {
-        name: port.name.clone(),
-        element: takes(port)?,
-        columns: features.to_vec(),
-        missing: String::new(),
-    })
+    Ok(())
 }
 
-fn column(port: &Port, summary: &Summary) -> Result<BoundInput, Error> {
-    // An open width beside other inputs is one column: some exporters leave all dimensions open.
-    if width(port)?.is_some_and(|n| n != 1) {
-        return Err(Error::WideInputAmongOthers { input: port.name.clone() });
-    }
-    let mark = summary
-        .metadata
-        .iter()
-        .find(|(key, _)| key.strip_prefix(MISSING_TEXT_KEY).is_some_and(|name| name == port.name));
-    Ok(BoundInput {
-        name: port.name.clone(),
-        element: takes(port)?,
-        columns: vec![port.name.clone()],
-        missing: mark.map_or(String::new(), |(_, mark)| mark.clone()),
-    })
-}
-
-/// The columns that an input takes: None where the graph leaves it open.
+/// The columns that an input takes, its dimensions behind the rows multiplied: None where the graph leaves it open.
 fn width(port: &Port) -> Result<Option<i64>, Error> {
     let unsupported = || Error::UnsupportedInput { input: port.name.clone() };
     match &port.kind {
         Kind::Tensor { ranked: false, .. } => Ok(None),
         Kind::Tensor { shape, .. } => match shape[..] {
+            [] => Err(unsupported()),
             [_] => Ok(Some(1)),
             [_, width] => Ok(width),
-            _ => Err(unsupported()),
+            [_, ref sizes @ ..] => {
+                let product = sizes.iter().try_fold(1_i64, |n, size| n.checked_mul((*size)?));
+                let (input, n) = (port.name.clone(), shape.len());
+                product.filter(|n| *n > 0).map(Some).ok_or(Error::OpenDimensions { input, n })
+            }
         },
         _ => Err(unsupported()),
     }
@@ -208,11 +240,11 @@ fn takes(port: &Port) -> Result<Takes, Error> {
         return Err(Error::UnsupportedInput { input: port.name.clone() });
     };
     match element {
-        Element::Float => Ok(Takes::Float),
         Element::Double => Ok(Takes::Double),
-        Element::Int64 | Element::Int32 | Element::Bool => Ok(Takes::Whole),
         Element::String => Ok(Takes::Text),
-        Element::Other => Err(Error::UnsupportedInput { input: port.name.clone() }),
+        element if element.is_fraction() => Ok(Takes::Float),
+        element if element.is_whole() => Ok(Takes::Whole),
+        _ => Err(Error::UnsupportedInput { input: port.name.clone() }),
     }
 }
 
@@ -306,7 +338,8 @@ mod tests {
         assert_eq!(bound.inputs[0].columns, names);
         let unnamed = Error::UnnamedColumns { input: "X".into(), n: Some(2) };
         check_error(input(), None, unnamed);
-        let wrong = Error::WrongNumberOfNames { input: "X".into(), expected: 2, found: 1 };
+        let inputs = strings(&["X"]);
+        let wrong = Error::WrongNumberOfNames { inputs, expected: 2, found: 1 };
         check_error(input(), Some(&["a"]), wrong);
         check_error(input(), Some(&["a", "a"]), Error::DuplicateName { name: "a".into() });
         let open = vec![tensor("X", Element::Float, &[None, None])];
@@ -317,17 +350,39 @@ mod tests {
     #[test]
     fn graphs_that_cannot_be_bound_are_refused() {
         check_error(vec![], None, Error::NoInputs);
-        let wide = tensor("w", Element::Float, &[None, Some(3)]);
-        let narrow = || tensor("n", Element::Float, &[None, Some(1)]);
-        let error = Error::WideInputAmongOthers { input: "w".into() };
-        check_error(vec![wide, narrow()], None, error);
-        let image = tensor("i", Element::Float, &[None, Some(3), Some(8), Some(8)]);
-        check_error(vec![image], None, Error::UnsupportedInput { input: "i".into() });
-        let half = tensor("h", Element::Other, &[None, Some(1)]);
-        check_error(vec![half], None, Error::UnsupportedInput { input: "h".into() });
-        let error = Error::NamesGivenTwice { inputs: strings(&["n", "m"]) };
-        let other = tensor("m", Element::Float, &[None, Some(1)]);
-        check_error(vec![narrow(), other], Some(&["a"]), error);
+        let open = tensor("i", Element::Float, &[None, Some(3), None]);
+        check_error(vec![open], None, Error::OpenDimensions { input: "i".into(), n: 3 });
+        let other = tensor("h", Element::Other, &[None, Some(1)]);
+        check_error(vec![other], None, Error::UnsupportedInput { input: "h".into() });
+        let name = "n".repeat(64);
+        let long = tensor(&name, Element::Float, &[None, Some(1)]);
+        check_error(vec![long], None, Error::LongName { name });
+    }
+
+    #[test]
+    fn names_are_of_the_columns_of_all_inputs_in_their_order() {
+        let wide = || tensor("w", Element::Half, &[None, Some(3)]);
+        let texts = || tensor("t", Element::String, &[None, Some(2)]);
+        let open = || tensor("o", Element::Uint8, &[None, None]);
+        let image = || tensor("i", Element::Float, &[None, Some(2), Some(2)]);
+        let bound = |inputs: Vec<Port>, names: &[&str]| {
+            let bound = bind(&model(inputs, classifier()), None, Some(&strings(names)))?;
+            Ok(bound.inputs.into_iter().map(|input| input.columns).collect::<Vec<_>>())
+        };
+        let wrong = |inputs: &[&str], expected, found| {
+            Err(Error::WrongNumberOfNames { inputs: strings(inputs), expected, found })
+        };
+        let parted = [strings(&["a", "b", "c"]), strings(&["d", "e"])];
+        assert_eq!(bound(vec![wide(), texts()], &["a", "b", "c", "d", "e"]).unwrap(), parted);
+        assert_eq!(bound(vec![wide(), open()], &["a", "b", "c", "d", "e"]).unwrap(), parted);
+        assert_eq!(bound(vec![wide(), open()], &["a", "b"]), wrong(&["w", "o"], 4, 2));
+        assert_eq!(bound(vec![wide(), texts()], &["a"]), wrong(&["w", "t"], 5, 1));
+        assert_eq!(bound(vec![image()], &["a", "b", "c", "d"]).unwrap().len(), 1);
+        // Another name than the graph's own, as one that no column can have.
+        let long = tensor(&"n".repeat(99), Element::Float, &[None, Some(1)]);
+        assert_eq!(bound(vec![long], &["age"]).unwrap(), [strings(&["age"])]);
+        let unnamed = Error::UnnamedColumns { input: "w".into(), n: Some(3) };
+        check_error(vec![wide(), texts()], None, unnamed);
     }
 
     #[test]

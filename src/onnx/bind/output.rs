@@ -8,7 +8,7 @@ mod candidate;
 mod tests;
 
 use super::{Error, names};
-use crate::onnx::scan::{Element, Kind, Machine, Origin, Port, Summary};
+use crate::onnx::scan::{Kind, Machine, Origin, Port, Summary};
 use candidate::{Candidate, candidates};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,10 @@ fn found(outputs: &[Output]) -> Result<Chosen, Error> {
         1 => "; one output repeats inputs".to_owned(),
         n => format!("; {n} outputs repeat inputs"),
     };
+    if let Some(nearest) = left.iter().find(|output| output.is_nearest()) {
+        let reason = format!("it says which of several distances is the least{left_out}");
+        return Ok(Chosen { is_value: true, ..nearest.chosen(reason) });
+    }
     if let Some(map) = left.iter().find(|output| output.is_map()) {
         return map.unscaled(format!("it has a value for each class{left_out}"));
     }
@@ -190,7 +194,7 @@ impl Output<'_> {
     }
 
     fn has_fractions(&self) -> bool {
-        matches!(self.port.kind, Kind::Tensor { element: Element::Float | Element::Double, .. })
+        matches!(self.port.kind, Kind::Tensor { element, .. } if element.is_fraction())
     }
 
     /// ONNX Runtime finds out the type of an output that has none in the graph.
@@ -203,8 +207,7 @@ impl Output<'_> {
     }
 
     fn is_whole(&self) -> bool {
-        let Kind::Tensor { element, .. } = self.port.kind else { return false };
-        matches!(element, Element::Int64 | Element::Int32 | Element::Bool)
+        matches!(self.port.kind, Kind::Tensor { element, .. } if element.is_whole())
     }
 
     fn may_have_numbers(&self) -> bool {
@@ -216,6 +219,12 @@ impl Output<'_> {
         let Kind::Tensor { ranked: true, shape, .. } = &self.port.kind else { return None };
         let columns = shape.get(1..).unwrap_or_default();
         columns.iter().try_fold(1_i64, |n, &dimension| n.checked_mul(dimension?))
+    }
+
+    /// The label of a clustering: the distances are beside it, and none of them is a score.
+    fn is_nearest(&self) -> bool {
+        let operator = self.origin.and_then(|origin| origin.operator.as_deref());
+        self.is_whole() && self.n_columns().is_none_or(|n| n == 1) && operator == Some("ArgMin")
     }
 
     fn is_label(&self) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use half::{bf16, f16};
 use ort::session::SessionInputValue;
 use ort::value::{
     DynMap, DynMapValueType, DynValue, SequenceValueType, TensorElementType, TensorRef, ValueType,
@@ -35,6 +36,10 @@ pub(super) enum Error {
     Nul(String),
     #[error("output \"{0}\" has a type that cannot be read")]
     UnsupportedOutput(String),
+    #[error(
+        "output \"{name}\" has no row for each of the {expected} rows that the model takes at a time"
+    )]
+    OutputRows { name: String, expected: u32 },
     #[error("output \"{0}\" has different classes from row to row")]
     UnevenClasses(String),
     #[error("model gave no output \"{0}\"")]
@@ -97,13 +102,19 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
         (Element::Int64, Data::I64(values)) => {
             TensorRef::from_array_view((shape, values.as_slice()))?.into()
         }
-        (Element::Int32, Data::I64(values)) => {
-            let mut cut = with_room::<i32>(values.len())?;
-            for &value in values {
-                cut.push(i32::try_from(value).map_err(|_| narrow(value))?);
-            }
-            owned(shape, cut)?
+        (Element::Half, Data::F32(values)) => {
+            owned(shape, collect(values.iter().map(|&value| f16::from_f32(value)))?)?
         }
+        (Element::BFloat, Data::F32(values)) => {
+            owned(shape, collect(values.iter().map(|&value| bf16::from_f32(value)))?)?
+        }
+        (Element::Int32, Data::I64(values)) => owned(shape, cut::<i32>(values, narrow)?)?,
+        (Element::Int16, Data::I64(values)) => owned(shape, cut::<i16>(values, narrow)?)?,
+        (Element::Int8, Data::I64(values)) => owned(shape, cut::<i8>(values, narrow)?)?,
+        (Element::Uint64, Data::I64(values)) => owned(shape, cut::<u64>(values, narrow)?)?,
+        (Element::Uint32, Data::I64(values)) => owned(shape, cut::<u32>(values, narrow)?)?,
+        (Element::Uint16, Data::I64(values)) => owned(shape, cut::<u16>(values, narrow)?)?,
+        (Element::Uint8, Data::I64(values)) => owned(shape, cut::<u8>(values, narrow)?)?,
         (Element::Bool, Data::I64(values)) => {
             let mut cut = with_room(values.len())?;
             for &value in values {
@@ -123,13 +134,23 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
             probe(values.iter().map(|value| value.len() as u64 + 64).sum())?;
             ort::value::Tensor::from_string_array((shape, values.as_slice()))?.into()
         }
-        (Element::Int64 | Element::Int32 | Element::Bool, _) => {
+        (Element::Other, _) => return Err(Error::UnsupportedInput(port.name.clone())),
+        (Element::String, _) => return Err(wrong("text", kind(&tensor.data))),
+        (element, _) if element.is_whole() => {
             return Err(wrong("whole numbers", kind(&tensor.data)));
         }
-        (Element::Float | Element::Double, Data::Str(_)) => return Err(wrong("numbers", "text")),
-        (Element::String, _) => return Err(wrong("text", kind(&tensor.data))),
-        (Element::Other, _) => return Err(Error::UnsupportedInput(port.name.clone())),
+        (_, Data::Str(_)) => return Err(wrong("numbers", "text")),
+        (_, other) => return Err(wrong("32-bit fractions", kind(other))),
     })
+}
+
+/// Whole numbers of fewer bits.
+fn cut<T: TryFrom<i64>>(values: &[i64], narrow: impl Fn(i64) -> Error) -> Result<Vec<T>, Error> {
+    let mut cut = with_room(values.len())?;
+    for &value in values {
+        cut.push(T::try_from(value).map_err(|_| narrow(value))?);
+    }
+    Ok(cut)
 }
 
 /// Whether so many bytes are to be had, before the binding takes them without asking.
@@ -150,6 +171,40 @@ where
     T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
 {
     Ok(ort::value::Tensor::from_array((shape, values))?.into())
+}
+
+/// How many rows the model takes at a time, where it says so.
+pub(super) fn rows_at_once(ports: &[Port]) -> Option<u32> {
+    let firsts = ports.iter().filter_map(|port| port.shape.first());
+    firsts.filter_map(|&first| u32::try_from(first).ok()).find(|first| *first > 0)
+}
+
+/// Adds the outputs of further rows, of which each output has `n_rows`.
+pub(super) fn join(all: &mut Vec<Output>, piece: Vec<Output>, n_rows: u32) -> Result<(), Error> {
+    if let Some(output) = piece.iter().find(|one| one.shape.first() != Some(&i64::from(n_rows))) {
+        return Err(Error::OutputRows { name: output.name.clone(), expected: n_rows });
+    }
+    if all.is_empty() {
+        *all = piece;
+        return Ok(());
+    }
+    for (output, piece) in all.iter_mut().zip(piece) {
+        let is_alike = output.shape[1..] == piece.shape[1..] && output.classes == piece.classes;
+        if !is_alike || !output.data.append(piece.data)? {
+            return Err(Error::UnevenClasses(output.name.clone()));
+        }
+        output.shape[0] += i64::from(n_rows);
+    }
+    Ok(())
+}
+
+/// Leaves out the rows behind the first ones: they were there to fill the model's own number.
+pub(super) fn shorten(outputs: &mut [Output], n_rows: u32) {
+    for output in outputs {
+        let width: i64 = output.shape[1..].iter().product();
+        output.shape[0] = i64::from(n_rows);
+        output.data.truncate((i64::from(n_rows) * width) as usize);
+    }
 }
 
 /// The shape to give: the model's own with the first dimension as rows; [rows, width] where it leaves that open.
@@ -211,7 +266,9 @@ fn tensor_size(element: TensorElementType, shape: &[i64], value: &DynValue) -> R
     let n = shape.iter().try_fold(1_u64, |n, &size| n.checked_mul(u64::try_from(size).ok()?));
     let n = n.unwrap_or(u64::MAX);
     Ok(match element {
-        TensorElementType::Float32 => n.saturating_mul(4),
+        TensorElementType::Float32 | TensorElementType::Float16 | TensorElementType::Bfloat16 => {
+            n.saturating_mul(4)
+        }
         // The place of each, too.
         TensorElementType::String => n.saturating_mul(40).saturating_add(strings_length(value)?),
         // Whole numbers of any width become eight bytes.
@@ -230,6 +287,21 @@ fn tensor_data(name: &str, element: TensorElementType, value: &DynValue) -> Resu
     Ok(match element {
         TensorElementType::Float32 => Data::F32(copy(value.try_extract_tensor::<f32>()?.1)?),
         TensorElementType::Float64 => Data::F64(copy(value.try_extract_tensor::<f64>()?.1)?),
+        TensorElementType::Float16 => {
+            let values = value.try_extract_tensor::<f16>()?.1;
+            Data::F32(collect(values.iter().map(|value| value.to_f32()))?)
+        }
+        TensorElementType::Bfloat16 => {
+            let values = value.try_extract_tensor::<bf16>()?.1;
+            Data::F32(collect(values.iter().map(|value| value.to_f32()))?)
+        }
+        // What is beyond the whole numbers of PostgreSQL is no score.
+        TensorElementType::Uint64 => {
+            let values = value.try_extract_tensor::<u64>()?.1;
+            Data::I64(collect(
+                values.iter().map(|&value| i64::try_from(value).unwrap_or(i64::MAX)),
+            )?)
+        }
         TensorElementType::Int64 => Data::I64(copy(value.try_extract_tensor::<i64>()?.1)?),
         TensorElementType::Int32 => whole!(i32),
         TensorElementType::Int16 => whole!(i16),

@@ -1,5 +1,7 @@
 //! What ONNX Runtime says when something fails, for people to read; and whether it was for want of memory.
 
+use std::borrow::Cow;
+
 use super::arguments::Provider;
 use crate::onnx::wire::{ErrorKind, Response};
 
@@ -30,9 +32,55 @@ pub(super) fn first_line(message: &str) -> String {
     // The signatures of C++ stand before these.
     let start = STARTS.iter().find_map(|start| line.find(start));
     let line = start.map_or(line, |at| &line[at..]);
+    let line = without_signature(line);
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let words: Vec<&str> = line.split(' ').map(without_directories).collect();
     words.join(" ").trim().chars().take(300).collect()
+}
+
+/// Without the place in a source file and the signature of the function there, which stand before what is told.
+fn without_signature(line: &str) -> Cow<'_, str> {
+    let is_place = |word: &str| {
+        let Some((file, number)) = word.rsplit_once(':') else { return false };
+        let is_source =
+            [".cc", ".h", ".cpp", ".hpp", ".cu", ".cuh"].iter().any(|end| file.ends_with(end));
+        is_source && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let Some(place) = line.split(' ').find(|word| is_place(word)) else { return line.into() };
+    let Some((before, after)) = line.split_once(place) else { return line.into() };
+    let Some(mut told) = after_group(after, '(', ')') else {
+        return format!("{before}{}", after.trim_start()).into();
+    };
+    // Of operator() there are two.
+    while let Some(further) = told.strip_prefix('(').and_then(|_| after_group(told, '(', ')')) {
+        told = further;
+    }
+    told = told.trim_start();
+    told = told
+        .strip_prefix("const ")
+        .or_else(|| told.strip_prefix("const"))
+        .unwrap_or(told)
+        .trim_start();
+    if told.starts_with("[with ") {
+        told = after_group(told, '[', ']').unwrap_or(told).trim_start();
+    }
+    format!("{before}{told}").into()
+}
+
+/// What stands behind the first group of these brackets, with those in it.
+fn after_group(text: &str, open: char, close: char) -> Option<&str> {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        if c == open {
+            depth += 1;
+        } else if c == close && depth > 0 {
+            depth -= 1;
+            if depth == 0 {
+                return Some(&text[at + c.len_utf8()..]);
+            }
+        }
+    }
+    None
 }
 
 /// `/opt/onnxruntime/lib/libonnxruntime.so:` to `libonnxruntime.so:`.
@@ -106,6 +154,19 @@ mod tests {
              BFCArena::AllocateRawInternal(size_t, bool) Failed to allocate memory for requested buffer of size 9",
             "Failed to allocate memory for requested buffer of size 9",
         );
+        check(
+            "Non-zero status code returned while running Gather node. Name:'g' Status Message: \
+             /onnxruntime_src/onnxruntime/core/providers/cpu/tensor/gather.cc:99 onnxruntime::common::Status \
+             onnxruntime::Gather::Check(const std::function<void(int)>&, int) const indices element out of data bounds, idx=5 must be \
+             within the inclusive range [-3,2]",
+            "Non-zero status code returned while running Gather node. Name:'g' Status Message: indices element out of data bounds, idx=5 \
+             must be within the inclusive range [-3,2]",
+        );
+        check(
+            "/src/a.h:7 auto Foo::operator()(int) [with T = std::vector<int>] wrong size (of two)",
+            "wrong size (of two)",
+        );
+        check("graph.cc:41 it failed", "it failed");
         assert_eq!(first_line(&"long ".repeat(99)).chars().count(), 300);
     }
 

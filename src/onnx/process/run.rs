@@ -12,7 +12,7 @@ use super::problem::{failure, is_out_of_memory, no_memory};
 use super::serve::Shared;
 use super::sessions::Model;
 use super::{convert, system};
-use crate::onnx::wire::{ErrorKind, Output, Response, Run};
+use crate::onnx::wire::{self, ErrorKind, Output, Response, Run};
 
 /// Why there are no outputs.
 struct Problem {
@@ -61,7 +61,24 @@ pub(super) fn score(
     {
         return failure(ErrorKind::InputMismatch, format!("model has no output \"{unknown}\""));
     }
-    let inputs = match convert::inputs(&run.batch, &model.inputs) {
+    // A model that takes so many rows at a time is given them in parts.
+    let at_once = convert::rows_at_once(&model.inputs).filter(|n| *n != run.batch.n_rows);
+    let width: u64 = run.batch.tensors.iter().map(|tensor| u64::from(tensor.width)).sum();
+    if let Some(n) = at_once.filter(|n| 8 * width * u64::from(*n) > shared.max_batch as u64) {
+        let message = format!("model takes {n} rows at a time, more than there is room for");
+        return failure(ErrorKind::InputMismatch, message);
+    }
+    let parts = match at_once.map(|n| run.batch.parts(n)).transpose() {
+        Ok(parts) => parts,
+        Err(error @ wire::Error::NoMemory { .. }) => {
+            shared.runtime.forget_all();
+            return failure(ErrorKind::OutOfMemory, error.to_string());
+        }
+        Err(error) => return failure(ErrorKind::InputMismatch, error.to_string()),
+    };
+    let batches = parts.as_deref().unwrap_or(std::slice::from_ref(&run.batch));
+    let inputs = batches.iter().map(|batch| convert::inputs(batch, &model.inputs));
+    let inputs = match inputs.collect::<Result<Vec<_>, _>>() {
         Ok(inputs) => inputs,
         Err(error @ convert::Error::NoMemory(_)) => {
             shared.runtime.forget_all();
@@ -78,10 +95,24 @@ pub(super) fn score(
     let watched = shared.hang_ups.watch(stream, slot, run.sha256, work);
     let mut session = model.session();
     watched.begin();
-    let result = match session.run_with_options(inputs, &options) {
-        Ok(values) => outputs(&wanted, &values, shared.max_batch as u64),
-        Err(error) => Err(convert::Error::Runtime(error)),
+    let allowed = shared.max_batch as u64;
+    let mut all = Vec::new();
+    let mut step = |inputs| -> Result<(), convert::Error> {
+        let values = session.run_with_options(inputs, &options)?;
+        let left = allowed.saturating_sub(all.iter().map(Output::size).sum());
+        let found = outputs(&wanted, &values, left)?;
+        match at_once {
+            None => all = found,
+            Some(n_rows) => convert::join(&mut all, found, n_rows)?,
+        }
+        Ok(())
     };
+    let result = inputs.into_iter().try_for_each(&mut step).map(|()| {
+        if at_once.is_some() {
+            convert::shorten(&mut all, run.batch.n_rows);
+        }
+        all
+    });
     drop(session);
     let hung_up = watched.hung_up();
     drop(watched);

@@ -69,8 +69,16 @@ pub enum Kind {
 pub enum Element {
     Float,
     Double,
+    Half,
+    BFloat,
     Int64,
     Int32,
+    Int16,
+    Int8,
+    Uint64,
+    Uint32,
+    Uint16,
+    Uint8,
     Bool,
     String,
     /// Any other.
@@ -81,13 +89,29 @@ impl Element {
     fn of(number: u64) -> Self {
         match number {
             1 => Self::Float,
+            2 => Self::Uint8,
+            3 => Self::Int8,
+            4 => Self::Uint16,
+            5 => Self::Int16,
             6 => Self::Int32,
             7 => Self::Int64,
             8 => Self::String,
             9 => Self::Bool,
+            10 => Self::Half,
             11 => Self::Double,
+            12 => Self::Uint32,
+            13 => Self::Uint64,
+            16 => Self::BFloat,
             _ => Self::Other,
         }
+    }
+
+    pub fn is_fraction(self) -> bool {
+        matches!(self, Self::Float | Self::Double | Self::Half | Self::BFloat)
+    }
+
+    pub fn is_whole(self) -> bool {
+        !self.is_fraction() && !matches!(self, Self::String | Self::Other)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Batches and outputs: columns of numbers and text, the bulk of what is sent.
 
-use super::bytes::{Reader, put_text, put_texts, put_words};
+use super::bytes::{Reader, put_text, put_texts, put_words, with_room};
 use super::{Error, MAX_COLUMNS, MAX_ROWS};
 
 /// Rows by columns.
@@ -49,6 +49,42 @@ impl Data {
         self.len() == 0
     }
 
+    /// Adds other values of the same type; false, and nothing added, of another one.
+    pub fn append(&mut self, other: Self) -> Result<bool, Error> {
+        match (self, other) {
+            (Self::F32(values), Self::F32(other)) => extend(values, other),
+            (Self::F64(values), Self::F64(other)) => extend(values, other),
+            (Self::I64(values), Self::I64(other)) => extend(values, other),
+            (Self::Str(values), Self::Str(other)) => extend(values, other),
+            _ => return Ok(false),
+        }?;
+        Ok(true)
+    }
+
+    pub fn truncate(&mut self, n: usize) {
+        match self {
+            Self::F32(values) => values.truncate(n),
+            Self::F64(values) => values.truncate(n),
+            Self::I64(values) => values.truncate(n),
+            Self::Str(values) => values.truncate(n),
+        }
+    }
+
+    /// Some rows of `width` values, the last one again and again where there are fewer than `n_rows` of them.
+    fn rows(&self, first: usize, n_rows: usize, width: usize) -> Result<Self, Error> {
+        let last = (self.len() / width.max(1)).saturating_sub(1);
+        let places = (first..first + n_rows).flat_map(|row| {
+            let start = row.min(last) * width;
+            start..start + width
+        });
+        Ok(match self {
+            Self::F32(values) => Self::F32(collect_rows(places, n_rows * width, values)?),
+            Self::F64(values) => Self::F64(collect_rows(places, n_rows * width, values)?),
+            Self::I64(values) => Self::I64(collect_rows(places, n_rows * width, values)?),
+            Self::Str(values) => Self::Str(collect_rows(places, n_rows * width, values)?),
+        })
+    }
+
     /// The bytes that it has in a frame.
     pub(super) fn size(&self) -> u64 {
         let n = self.len() as u64;
@@ -89,7 +125,37 @@ impl Data {
     }
 }
 
+fn extend<T>(values: &mut Vec<T>, other: Vec<T>) -> Result<(), Error> {
+    let bytes = (other.len() * size_of::<T>()) as u64;
+    values.try_reserve(other.len()).map_err(|_| Error::NoMemory { bytes })?;
+    values.extend(other);
+    Ok(())
+}
+
+fn collect_rows<T: Clone>(
+    places: impl Iterator<Item = usize>,
+    n: usize,
+    values: &[T],
+) -> Result<Vec<T>, Error> {
+    let mut rows = with_room(n)?;
+    rows.extend(places.map(|place| values[place].clone()));
+    Ok(rows)
+}
+
 impl Batch {
+    /// The rows in parts of so many, the last one filled up with its last row.
+    pub fn parts(&self, n_rows: u32) -> Result<Vec<Self>, Error> {
+        limit("rows", n_rows.into(), MAX_ROWS.into())?;
+        let part = |first: u32| {
+            let tensors = self.tensors.iter().map(|Tensor { name, width, data }| {
+                let data = data.rows(first as usize, n_rows as usize, *width as usize)?;
+                Ok(Tensor { name: name.clone(), width: *width, data })
+            });
+            Ok(Self { n_rows, tensors: tensors.collect::<Result<_, Error>>()? })
+        };
+        (0..self.n_rows).step_by(n_rows.max(1) as usize).map(part).collect()
+    }
+
     /// What both sides hold a batch to.
     pub fn check(&self) -> Result<(), Error> {
         limit("rows", self.n_rows.into(), MAX_ROWS.into())?;

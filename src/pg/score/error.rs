@@ -109,23 +109,26 @@ impl From<bind::Error> for Report {
         let message = error.to_string();
         match error {
             NoInputs => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message),
-            UnsupportedInput { .. } | WideInputAmongOthers { .. } => {
-                report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message).set_hint(
-                    "A graph takes one input of width 1 per column, or one tensor of numbers [rows, columns].",
-                )
-            }
+            UnsupportedInput { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("A graph takes tensors of numbers or of texts, whose first dimension is the rows."),
+            OpenDimensions { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Export it with fixed sizes but for the first dimension, the rows."),
             UnnamedColumns { n, .. } => {
                 let n = n.map_or(String::new(), |n| format!(" {n}"));
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
                     "Name its{n} columns in their order, as in features => ARRAY['age', 'income']."
                 ))
             }
-            WrongNumberOfNames { .. } | DuplicateName { .. } | EmptyName => {
-                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
-                    .set_hint("Give one name for each column of the input, in their order.")
+            WrongNumberOfNames { inputs, .. } => {
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
+                    "Give one name for each column, in the order of the inputs {}; where each of them is one column, features may be left out.",
+                    quoted_list(&inputs)
+                ))
             }
-            NamesGivenTwice { inputs } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
-                .set_hint(format!("Leave features out. The inputs are {}.", quoted_list(&inputs))),
+            DuplicateName { .. } | EmptyName => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Give one name for each column of the inputs, in their order."),
+            LongName { .. } => report(Code::ERRCODE_NAME_TOO_LONG, message)
+                .set_hint("Name the columns of all inputs in their order, as in features => ARRAY['age', 'income']."),
             UnknownOutput { outputs, .. } | NoScore { outputs } | SeveralScores { outputs } => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
                     "Pick one with output => 'name'. The outputs are {}.",

@@ -1,6 +1,7 @@
 //! Outputs and origins of the shapes that exporters write, and which of them is the score.
 
 use super::*;
+use crate::onnx::scan::Element;
 
 fn fractions(name: &str, width: Option<i64>) -> Port {
     let shape = vec![None, width];
