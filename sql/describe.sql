@@ -4,15 +4,17 @@ CREATE FUNCTION persona.describe(source text, bins bigint DEFAULT 10, top bigint
     OUT column_name text, OUT data_type text, OUT n bigint, OUT nulls bigint, OUT not_finite bigint, OUT n_distinct bigint,
     OUT mean double precision, OUT sd double precision, OUT min double precision, OUT q25 double precision,
     OUT median double precision, OUT q75 double precision, OUT max double precision, OUT skew double precision,
-    OUT min_text text, OUT max_text text, OUT outliers_z bigint, OUT outliers_iqr bigint,
+    OUT min_text text, OUT q25_text text, OUT median_text text, OUT q75_text text, OUT max_text text, OUT mean_text text,
+    OUT outliers_z bigint, OUT outliers_iqr bigint,
     OUT top_values text[], OUT top_counts bigint[], OUT histogram bigint[], OUT sparkline text,
     OUT is_exact boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20
 AS 'MODULE_PATHNAME', 'describe_wrapper';
 COMMENT ON FUNCTION persona.describe(text, bigint, bigint) IS
     'one row per column of a relation or SELECT, from one pass in constant memory (half a megabyte a column). n counts values, NULL '
-    'apart; of them not_finite (NaN, infinite) are left out of the rest. Booleans are 0 and 1, dates and times are seconds since 1970 '
-    'UTC, intervals seconds, and readable in min_text and max_text (an interval as days of 24 hours); '
+    'apart; of them not_finite (NaN, infinite) are left out of the rest. Booleans are 0 and 1, intervals seconds. Of dates and '
+    'times min_text, q25_text, median_text, q75_text, max_text and mean_text say which (an interval as days of 24 hours); their sd is in seconds, and the '
+    'numbers beside these texts are NULL, but for an interval''s; '
     'arrays have only n and nulls, and all other types are taken as text, compared by '
     'bytes. sd is the sample''s, skew the population''s; outliers_z are beyond 3 sd of the mean, outliers_iqr beyond 1.5 times the '
     'quartiles'' distance. min_text, max_text, top_values and n_distinct tell bigint, numeric and times apart that a double cannot. Of '

@@ -10,7 +10,7 @@ FROM generate_series(1, 1000) AS i;
 
 SELECT column_name, data_type, n, nulls, not_finite, n_distinct FROM persona.describe('visitor');
 SELECT column_name, mean, sd, min, q25, median, q75, max, round(skew::numeric, 6) AS skew FROM persona.describe('visitor') WHERE mean IS NOT NULL;
-SELECT column_name, min_text, max_text FROM persona.describe('visitor');
+SELECT column_name, min_text, q25_text, median_text, q75_text, max_text, mean_text FROM persona.describe('visitor');
 SELECT column_name, top_values, top_counts FROM persona.describe('visitor', top => 3);
 SELECT column_name, outliers_z, outliers_iqr, histogram, sparkline FROM persona.describe('visitor', bins => 5);
 

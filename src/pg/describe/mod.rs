@@ -129,7 +129,11 @@ fn describe(
             name!(max, Option<f64>),
             name!(skew, Option<f64>),
             name!(min_text, Option<String>),
+            name!(q25_text, Option<String>),
+            name!(median_text, Option<String>),
+            name!(q75_text, Option<String>),
             name!(max_text, Option<String>),
+            name!(mean_text, Option<String>),
             name!(outliers_z, Option<i64>),
             name!(outliers_iqr, Option<i64>),
             name!(top_values, Option<Vec<String>>),
@@ -152,7 +156,18 @@ fn describe(
     let rows = columns.into_iter().map(move |(attribute, values)| {
         let d = summary(&attribute, values, n_bins, n_top);
         let numeric = d.numeric.as_ref();
-        let quartile = |j: usize| numeric.map(|numeric| numeric.quartiles[j]);
+        // A point in time is no number to anybody.
+        let is_time = is_point_in_time(attribute.kind);
+        let number = |number: Option<f64>| number.filter(|_| !is_time);
+        let quartiles = numeric.map(|numeric| numeric.quartiles);
+        let [q25, median, q75] = [0, 1, 2].map(|j| quartiles.map(|quartiles| quartiles[j]));
+        let mean = numeric.and_then(|numeric| numeric.mean);
+        let text = |number: Option<f64>| match is_time || attribute.kind == Kind::Interval {
+            true => number.map(|number| written(attribute.kind, attribute.type_oid, number)),
+            false => number.map(|number| written(Kind::Float8, pg_sys::FLOAT8OID, number)),
+        };
+        let texts = [q25, median, q75, mean].map(text);
+        let [q25_text, median_text, q75_text, mean_text] = texts;
         let count = |of: fn(&crate::algo::describe::Numeric) -> u64| {
             numeric.map(|numeric| of(numeric) as i64)
         };
@@ -166,16 +181,20 @@ fn describe(
             d.nulls as i64,
             d.not_finite as i64,
             is_counted.then_some(d.n_distinct as i64),
-            numeric.and_then(|numeric| numeric.mean),
+            number(mean),
             numeric.and_then(|numeric| numeric.sd),
-            d.min.as_ref().and_then(|min| min.0),
-            quartile(0),
-            quartile(1),
-            quartile(2),
-            d.max.as_ref().and_then(|max| max.0),
+            number(d.min.as_ref().and_then(|min| min.0)),
+            number(q25),
+            number(median),
+            number(q75),
+            number(d.max.as_ref().and_then(|max| max.0)),
             numeric.and_then(|numeric| numeric.skew),
             d.min.map(|min| min.1),
+            q25_text,
+            median_text,
+            q75_text,
             d.max.map(|max| max.1),
+            mean_text,
             count(|numeric| numeric.outliers_z),
             count(|numeric| numeric.outliers_iqr),
             is_counted.then_some(values),
@@ -187,6 +206,10 @@ fn describe(
     });
     // Collected, so that the dates are written while the call's own settings hold.
     Ok(TableIterator::new(rows.collect::<Vec<_>>()))
+}
+
+fn is_point_in_time(kind: Kind) -> bool {
+    matches!(kind, Kind::Date | Kind::Timestamp | Kind::Time | Kind::TimeWithZone)
 }
 
 /// A value as a number, if it is one, and as SQL writes it.
