@@ -176,13 +176,7 @@ RETURNS double precision LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PA
 COMMENT ON FUNCTION persona.customer_age(persona.rfm, date, text, text) IS
     'customer_age at a date: its midnight in the purchases'' time zone';
 
-CREATE FUNCTION persona.purchase_span(rfm persona.rfm, unit text DEFAULT 'exact', refunds text DEFAULT 'count')
-RETURNS double precision LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'purchase_span_wrapper';
-COMMENT ON FUNCTION persona.purchase_span(persona.rfm, text, text) IS
-    'days from the first purchase to the last (recency in the literature of customer lifetime value), exact or, with unit day, of the '
-    'calendar';
-
-CREATE FUNCTION persona.purchase_span(rfm persona.rfm, as_of timestamptz, unit text DEFAULT 'exact', refunds text DEFAULT 'count')
+CREATE FUNCTION persona.purchase_span(rfm persona.rfm, as_of timestamptz DEFAULT 'infinity', unit text DEFAULT 'exact', refunds text DEFAULT 'count')
 RETURNS double precision LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'purchase_span_until_wrapper';
 COMMENT ON FUNCTION persona.purchase_span(persona.rfm, timestamptz, text, text) IS
     'days from the first purchase to the last until as_of (recency in the literature of customer lifetime value), exact or, with unit '
@@ -280,7 +274,7 @@ COMMENT ON FUNCTION persona.repeat_amount(persona.rfm, date, text) IS
     'repeat_amount at a date: its midnight in the purchases'' time zone';
 
 CREATE TYPE persona.rfm_scores AS (
-    recency_days double precision, frequency bigint, monetary double precision, r integer, f integer, m integer,
+    recency double precision, frequency bigint, monetary double precision, r integer, f integer, m integer,
     segment text
 );
 COMMENT ON TYPE persona.rfm_scores IS
@@ -356,7 +350,8 @@ CREATE AGGREGATE persona.behaviour(event text, at timestamptz, amount double pre
     COMBINEFUNC = persona.behaviour_combine, PARALLEL = SAFE, SSPACE = 512
 );
 COMMENT ON AGGREGATE persona.behaviour(text, timestamptz, double precision) IS
-    'a customer''s events, one row each, of at most 64 kinds (view, search, cart, purchase, review ...) of at most 63 bytes: '
+    'a customer''s events, one row each, of kinds (view, search, cart, purchase, review ...) of at most 63 bytes, of which the most '
+    'frequent are told apart: beyond 64, the others are of the kind other: '
     'SELECT customer, persona.behaviour(event, at, amount) ... GROUP BY customer; a NULL amount is 0, and a row without a kind or a time '
     'is skipped. Days are those of UTC';
 

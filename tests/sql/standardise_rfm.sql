@@ -14,7 +14,7 @@ FROM (SELECT customer, persona.rfm(at, amount) r FROM purchase GROUP BY customer
 
 -- both meanings of recency and of frequency, exact and by the calendar
 SELECT customer, persona.recency(r, '2024-02-01 12:00') AS exact, persona.recency(r, '2024-02-01 12:00', unit => 'day') AS day, persona.purchase_span(r) AS span,
-       persona.purchase_span(r, 'day') AS span_days, persona.customer_age(r, '2024-02-01 12:00') AS age, persona.customer_age(r, '2024-02-01 12:00', 'day') AS age_days,
+       persona.purchase_span(r, unit => 'day') AS span_days, persona.customer_age(r, '2024-02-01 12:00') AS age, persona.customer_age(r, '2024-02-01 12:00', 'day') AS age_days,
        persona.frequency(r), persona.repeat_days(r), persona.monetary(r), persona.mean_amount(r), persona.repeat_amount(r)
 FROM (SELECT customer, persona.rfm(at, amount) r FROM (SELECT * FROM purchase UNION ALL VALUES ('fay', '2024-01-01 23:00'::timestamptz, 1), ('fay', '2024-01-01 09:00', 2), ('fay', '2024-01-02 01:00', 10)) p
       GROUP BY customer) c ORDER BY customer;
@@ -68,11 +68,11 @@ SELECT * FROM forms \gx
 SELECT persona.recency(dates, date '2024-01-08') AS dates, persona.recency(dates, '2024-01-08') AS literal, persona.recency(dates, timestamp '2024-01-08 12:00') AS noon, persona.repeat_days(dates),
        persona.recency(times, date '2024-01-08', 'day') AS times, persona.repeat_days(times) AS days, persona.recency(dates_in, date '2024-01-08') AS dates_in, persona.recency(times_in, date '2024-01-08', 'day') AS times_in,
        persona.frequency(times_in, timestamp '2024-01-05 23:59') AS at, persona.frequency(times_in, timestamp '2024-01-05 23:58:59.999999') AS before FROM forms;
-SELECT (persona.rfm_segment(dates, date '2024-01-08') OVER ()).recency_days, (persona.rfm_segment(times, timestamp '2024-01-05 01:00') OVER ()).frequency FROM forms;
+SELECT (persona.rfm_segment(dates, date '2024-01-08') OVER ()).recency, (persona.rfm_segment(times, timestamp '2024-01-05 01:00') OVER ()).frequency FROM forms;
 SET timezone = 'UTC';
 
 -- Days are those of the aggregate's time zone: two purchases on either side of midnight in Berlin, one day in UTC; and clocks that are put forward.
-SELECT zone, persona.repeat_days(r), persona.purchase_span(r, 'day') AS span, persona.recency(r, timestamptz '2024-04-01 22:30+00', 'day') AS recency, persona.recency(r, date '2024-04-01') AS exact
+SELECT zone, persona.repeat_days(r), persona.purchase_span(r, unit => 'day') AS span, persona.recency(r, timestamptz '2024-04-01 22:30+00', 'day') AS recency, persona.recency(r, date '2024-04-01') AS exact
 FROM unnest('{UTC,Europe/Berlin,europe/berlin,Asia/Tokyo,NULL}'::text[]) AS zone,
      LATERAL (SELECT persona.rfm(at, 1, zone) AS r FROM unnest('{2024-03-30 22:30+00,2024-03-30 23:30+00,2024-03-31 22:30+00}'::timestamptz[]) AS at) q;
 -- One zone for a rollup, or one that is given.

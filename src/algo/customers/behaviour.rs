@@ -14,7 +14,10 @@ use crate::algo::memory::Refused;
 use super::purchases::Zone;
 use super::{check_zone, total, utc};
 
+/// Kinds of a value: a state has all that it saw, of which the most frequent are left at the end.
 pub const MAX_KINDS: usize = 64;
+/// What all others are called.
+const OTHER: &str = "other";
 pub const MAX_KIND_BYTES: usize = 63;
 /// Words of a value of the flat map, and of its head: the number of kinds and, in its upper half, a hash of the time zone.
 pub const WIDTH: usize = 2;
@@ -156,6 +159,29 @@ impl Behaviour {
             }
         }
         freezer.finish(WIDTH, &[zone_word(self.zone()) + self.events.len() as u64])
+    }
+
+    /// Leaves the most frequent kinds, of equal ones the first by name, and makes one of all others.
+    pub fn fold_rare_kinds(&mut self) {
+        if self.events.len() <= MAX_KINDS {
+            return;
+        }
+        let n_events =
+            |days: &[(i32, u64, f64)]| days.iter().fold(0, |n: u64, day| n.saturating_add(day.1));
+        let mut kinds: Vec<_> =
+            self.events.iter().map(|(kind, days)| (n_events(days), kind.clone())).collect();
+        kinds.retain(|(_, kind)| kind != OTHER);
+        kinds.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let mut others = BTreeMap::new();
+        let rare = kinds.drain(MAX_KINDS - 1..).map(|(_, kind)| kind);
+        for kind in rare.chain([OTHER.to_owned()]) {
+            for (day, n, sum) in self.events.remove(&kind).into_iter().flatten() {
+                let of_day: &mut (u64, f64) = others.entry(day).or_default();
+                *of_day = (of_day.0.saturating_add(n), total(of_day.1, sum));
+            }
+        }
+        let days = others.into_iter().map(|(day, (n, sum))| (day, n, sum)).collect();
+        self.events.insert(OTHER.to_owned(), days);
     }
 
     pub fn zone(&self) -> Zone<'_> {

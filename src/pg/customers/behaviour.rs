@@ -155,13 +155,6 @@ fn add(state: &mut State, day: i32, kind: &str, n: u64, amount: f64) -> Result<(
     let is_new = state.update(of_day, |words| behaviour::add(words, n, amount))?;
     if is_new && state.update(kind_key_in(&mut key, kind), |_| ())? {
         let head = map(state.bytes())?.head(0) + 1;
-        if n_kinds(head) > MAX_KINDS as u64 {
-            return Err(report(
-                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                format!("\"{kind}\" is one more than {MAX_KINDS} kinds of events"),
-            )
-            .set_hint("Give a few kinds, as view, cart and purchase, and not what was viewed."));
-        }
         set_head(state.bytes(), 0, head);
     }
     Ok(())
@@ -176,7 +169,13 @@ fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
 
 #[pg_extern]
 fn behaviour_final(state: Bytes) -> Result<BytesOut, Report> {
-    Ok(BytesOut(frozen(map(state.0)?)?))
+    let map = map(state.0)?;
+    if n_kinds(map.head(0)) <= MAX_KINDS as u64 {
+        return Ok(BytesOut(frozen(map)?));
+    }
+    let mut behaviour = Behaviour::from_flat(state.0).ok_or_else(no_state)?;
+    behaviour.fold_rare_kinds();
+    Ok(BytesOut(behaviour.to_flat()?))
 }
 
 type Features = TableIterator<'static, (name!(feature, String), name!(value, Option<f64>))>;

@@ -37,14 +37,6 @@ forms! {
     repeat_amount repeat_amount_timestamp repeat_amount_date (refunds) -> Option<f64> = repeat_amount_at;
 }
 
-#[pg_extern]
-fn purchase_span(rfm: Bytes, unit: &str, refunds: &str) -> Result<Option<f64>, Report> {
-    span_at(rfm, EVER, unit, refunds)
-}
-
-/// After every purchase.
-const EVER: Time = Time::Wall(i64::MAX);
-
 fn recency_at(rfm: Bytes, as_of: Time, unit: &str, refunds: &str) -> Result<Option<f64>, Report> {
     let (unit, refunds) = (parse_unit(unit)?, parse_refunds(refunds)?);
     until(rfm, as_of, |purchases, as_of, clock| {
