@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::place::{EMPTY, SLOTS, make_directory};
@@ -39,7 +39,7 @@ pub(super) fn spawn(
         |what: &str, error: io::Error| (ErrorKind::Unavailable, format!("{what}: {error}"));
     let data_directory =
         std::env::current_dir().map_err(|error| unavailable("data directory", error))?;
-    let beside = |name: &str| Path::new(&library_directory()).join(name);
+    let beside = |name: &str| library_directory().join(name);
     let path =
         absolute("persona.onnx_path", settings.onnx_path.as_deref(), || beside("persona-onnx"))?;
     let library = settings.library.as_deref();

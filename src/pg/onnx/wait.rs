@@ -1,9 +1,12 @@
 //! Waiting for a socket and for the server's signals at once, and connecting without waiting.
 #![allow(unsafe_code, reason = "the latch and variables of PostgreSQL")]
 
+use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::io;
 use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgrx::pg_sys;
@@ -65,9 +68,28 @@ pub(super) fn reload_configuration() {
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
 
-/// The directory of the server's loadable libraries.
-pub(super) fn library_directory() -> String {
-    // SAFETY: a NUL-terminated array that is filled before any extension is loaded.
-    let path = unsafe { std::ffi::CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) };
-    path.to_string_lossy().into_owned()
+/// The directory that this library was loaded from: it need not be the server's own, but for one that nothing is known of.
+pub(super) fn library_directory() -> PathBuf {
+    let mut found = libc::Dl_info {
+        dli_fname: std::ptr::null(),
+        dli_fbase: std::ptr::null_mut(),
+        dli_sname: std::ptr::null(),
+        dli_saddr: std::ptr::null_mut(),
+    };
+    // SAFETY: the address is of this function; the name is a C string of the loader's, and the array one that PostgreSQL filled
+    // before it loaded any extension.
+    let (library, servers) = unsafe {
+        let is_found = libc::dladdr(library_directory as *const c_void, &mut found) != 0;
+        let library = (is_found && !found.dli_fname.is_null()).then(|| path(found.dli_fname));
+        (library, path((&raw const pg_sys::pkglib_path).cast()))
+    };
+    let directory = library.as_deref().and_then(Path::parent).filter(|path| path.is_absolute());
+    directory.map_or(servers, Path::to_owned)
+}
+
+/// # Safety
+/// `text` is a C string.
+unsafe fn path(text: *const c_char) -> PathBuf {
+    // SAFETY: by the caller's promise.
+    PathBuf::from(OsStr::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()))
 }

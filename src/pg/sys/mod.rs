@@ -3,6 +3,7 @@
 
 pub(crate) mod call_site;
 pub(crate) mod guc;
+pub(crate) mod place;
 pub(crate) mod progress;
 pub(crate) mod query;
 pub(crate) mod raw;

@@ -7,6 +7,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
+use crate::pg::sys::place;
 use crate::pg::types::names::{find_relation, is_name};
 
 /// The SELECT that a source means, checked: one statement, which only reads.
@@ -23,7 +24,7 @@ pub(crate) fn query_of(source: &str) -> Result<String, Report> {
     if !is_query {
         return relation_query(first, first_word);
     }
-    check_one_select(trimmed)?;
+    place::of_errors_in("source", trimmed, || check_one_select(trimmed))?;
     Ok(trimmed.to_owned())
 }
 

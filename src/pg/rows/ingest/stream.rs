@@ -11,7 +11,7 @@ use pgrx::pg_sys::panic::{ErrorReportable, pgrx_extern_c_guard};
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
-use crate::pg::sys::reserve;
+use crate::pg::sys::{place, reserve};
 use crate::pg::types::record::{Attribute, attributes};
 
 use super::source::query_of;
@@ -45,26 +45,32 @@ struct Receiver<'a, S> {
 /// Runs the source, the name of a relation or one SELECT that only reads, and hands its rows to the sink.
 pub(crate) fn stream(source: &str, sink: &mut impl Sink) -> Result<(), Report> {
     reserve::begin();
-    let query = query_of(source)?;
-    let query = CString::new(query).map_err(|_| {
+    let text = query_of(source)?;
+    let query = CString::new(text.as_str()).map_err(|_| {
         report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
     })?;
     let mut receiver = receiver(sink);
-    Spi::connect(|_| {
-        let options = pg_sys::SPIExecuteOptions {
-            read_only: true,
-            must_return_tuples: true,
-            dest: (&raw mut receiver).cast(),
-            ..Default::default()
-        };
-        // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
-        // through here, where it is dropped.
-        let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
-        Spi::check_status(status).map(|_| ())
-    })
-    .map_err(|error| {
-        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("the source cannot be run: {error}"))
-    })?;
+    let run = || {
+        Spi::connect(|_| {
+            let options = pg_sys::SPIExecuteOptions {
+                read_only: true,
+                must_return_tuples: true,
+                dest: (&raw mut receiver).cast(),
+                ..Default::default()
+            };
+            // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
+            // through here, where it is dropped.
+            let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
+            Spi::check_status(status).map(|_| ())
+        })
+        .map_err(|error| {
+            report(
+                PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+                format!("the source cannot be run: {error}"),
+            )
+        })
+    };
+    place::of_errors_in("source", &text, run)?;
     if !receiver.started {
         return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
     }
@@ -97,7 +103,8 @@ unsafe extern "C-unwind" fn start<S: Sink>(
         pgrx_extern_c_guard(|| {
             let receiver = &mut *receiver.cast::<Receiver<S>>();
             let columns = attributes(descriptor);
-            receiver.n_wanted = receiver.sink.start(columns).unwrap_or_report() as i32;
+            receiver.n_wanted =
+                receiver.sink.start(columns).map_err(place::ours).unwrap_or_report() as i32;
             receiver.started = true;
         });
     }
@@ -122,7 +129,8 @@ unsafe extern "C-unwind" fn receive<S: Sink>(
                     pg_sys::slot_getsomeattrs_int(slot, receiver.n_wanted);
                 }
             }
-            receiver.sink.row((*slot).tts_values, (*slot).tts_isnull).unwrap_or_report()
+            let taken = receiver.sink.row((*slot).tts_values, (*slot).tts_isnull);
+            taken.map_err(place::ours).unwrap_or_report()
         })
     }
 }

@@ -1,0 +1,147 @@
+//! Where in a query of the user's an error is: pgrx hands on an error's message, DETAIL and HINT, but neither position nor context.
+#![allow(unsafe_code, reason = "an error context callback is C")]
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::AssertUnwindSafe;
+
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::PgSqlErrorCode as Code;
+use pgrx::{PgLogLevel, PgTryBuilder, pg_sys};
+
+use crate::pg::error::{Report, report};
+
+/// As much of a query as a message repeats.
+const SHOWN_BYTES: usize = 100;
+
+thread_local! {
+    /// Of the error that is on its way; None for one of the extension's own.
+    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks an error that the extension is about to raise while a query runs: it is none of the query's.
+pub(crate) fn ours(report: Report) -> Report {
+    IS_OURS.set(true);
+    report
+}
+
+#[derive(Default)]
+struct Place {
+    /// The query that the position is in; None for the one that is run.
+    query: Option<String>,
+    /// In characters, from 1; 0 where there is none.
+    position: usize,
+    /// What was running inside the query.
+    context: String,
+}
+
+/// Runs `work` on a query of the user's. An error of PostgreSQL's says in its DETAIL where in the query it is; `what` is what the
+/// user calls that.
+pub(crate) fn of_errors_in<T>(
+    what: &str,
+    query: &str,
+    work: impl FnOnce() -> Result<T, Report>,
+) -> Result<T, Report> {
+    let mut callback = pg_sys::ErrorContextCallback {
+        // SAFETY: a pointer that PostgreSQL keeps, read.
+        previous: unsafe { pg_sys::error_context_stack },
+        callback: Some(remember),
+        arg: std::ptr::null_mut(),
+    };
+    PLACE.take();
+    // SAFETY: the callback outlives the work, and is taken off when that is done; an error takes it off as well.
+    unsafe { pg_sys::error_context_stack = &raw mut callback };
+    let before = callback.previous;
+    let done = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+        .catch_others(Err)
+        .catch_rust_panic(Err)
+        .execute();
+    // SAFETY: as it was.
+    unsafe { pg_sys::error_context_stack = before };
+    match done {
+        Ok(done) => done,
+        Err(CaughtError::PostgresError(error)) => {
+            let Some(place) = PLACE.take() else { CaughtError::PostgresError(error).rethrow() };
+            let place = place.words(what, query);
+            let detail = match error.detail() {
+                Some(detail) => format!("{detail}\n{place}"),
+                None => place,
+            };
+            let told = report(error.sql_error_code(), error.message()).set_detail(detail);
+            Err(match error.hint() {
+                Some(hint) => told.set_hint(hint),
+                None => told,
+            })
+        }
+        Err(error) => error.rethrow(),
+    }
+}
+
+impl Place {
+    fn words(&self, what: &str, query: &str) -> String {
+        let (of, text) = match &self.query {
+            Some(inner) if inner != query => (format!("a query that the {what} runs"), &**inner),
+            _ => (format!("the {what}"), query),
+        };
+        let start =
+            text.char_indices().nth(self.position.saturating_sub(1)).map_or(text.len(), |at| at.0);
+        let at = match self.position {
+            0 => format!("In {of}: {}", shown(text)),
+            _ => {
+                let (before, rest) = text.split_at(start);
+                let line = 1 + before.matches('\n').count();
+                let character = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
+                let rest = rest.lines().next().unwrap_or_default();
+                let rest = if rest.is_empty() { "its end" } else { rest };
+                format!("In {of}, at line {line}, character {character}: {}", shown(rest))
+            }
+        };
+        if self.context.is_empty() { at } else { format!("{at}\n{}", self.context) }
+    }
+}
+
+fn shown(text: &str) -> String {
+    match text.len() {
+        0..=SHOWN_BYTES => text.to_owned(),
+        _ => format!("{} ...", &text[..text.floor_char_boundary(SHOWN_BYTES)]),
+    }
+}
+
+/// Called as an error is raised, before anything unwinds.
+unsafe extern "C-unwind" fn remember(_: *mut c_void) {
+    // One that was caught inside the query may have left its own.
+    PLACE.take();
+    if IS_OURS.take() {
+        return;
+    }
+    // SAFETY: an error is being raised, which can be copied into memory of the transaction unless it is that there is none. Its
+    // texts are C strings or null.
+    unsafe {
+        let code = Code::from(pg_sys::geterrcode());
+        let has_no_place =
+            [Code::ERRCODE_OUT_OF_MEMORY, Code::ERRCODE_QUERY_CANCELED].contains(&code);
+        if has_no_place || pg_sys::CurTransactionContext.is_null() {
+            return;
+        }
+        let before = pg_sys::MemoryContextSwitchTo(pg_sys::CurTransactionContext);
+        let error = pg_sys::CopyErrorData();
+        pg_sys::MemoryContextSwitchTo(before);
+        if (*error).elevel >= PgLogLevel::ERROR as i32 {
+            let text = |text: *const c_char| {
+                (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+            };
+            let position = (*error).internalpos.max((*error).cursorpos);
+            // The last line is of SPI, about the query itself.
+            let context = text((*error).context).unwrap_or_default();
+            let lines = context.lines().take_while(|line| !line.starts_with("SQL statement \""));
+            let place = Place {
+                query: text((*error).internalquery),
+                position: usize::try_from(position).unwrap_or(0),
+                context: lines.collect::<Vec<_>>().join("\n"),
+            };
+            PLACE.replace(Some(place));
+        }
+        pg_sys::FreeErrorData(error);
+    }
+}
