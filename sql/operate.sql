@@ -105,9 +105,16 @@ CREATE FUNCTION persona.segment_changes(model text, since timestamptz DEFAULT '-
 RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 1000
 AS 'MODULE_PATHNAME', 'segment_changes_wrapper';
 COMMENT ON FUNCTION persona.segment_changes(text, timestamptz) IS
-    'who moved between the segments of a model from then on, by the history_table of publish: NULL before the first segment '
-    'and after the last';
+    'who moved from one segment of a model to another from then on, or left them (to_segment is NULL), by the history_table of publish. '
+    'Who comes into his first segment, or back into one, has moved from none: the history_table has when';
 
 CREATE FUNCTION persona.profile(customer text, OUT model text, OUT kind text, OUT answer text, OUT details jsonb)
 RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 5 AS 'MODULE_PATHNAME', 'profile_wrapper';
 COMMENT ON FUNCTION persona.profile(text) IS 'a customer''s portrait: what every published model says, one row each';
+
+CREATE FUNCTION persona.profile(customer bigint, OUT model text, OUT kind text, OUT answer text, OUT details jsonb)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED ROWS 5
+BEGIN ATOMIC
+    SELECT p.model, p.kind, p.answer, p.details FROM persona.profile(customer::text) AS p;
+END;
+COMMENT ON FUNCTION persona.profile(bigint) IS 'the portrait of a customer whose key is a whole number';

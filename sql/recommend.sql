@@ -79,12 +79,12 @@ AS 'MODULE_PATHNAME', 'recommend_all_wrapper';
 COMMENT ON FUNCTION persona.recommend_all(text, bigint, boolean) IS
     'the best items for every user of the model, as rows';
 
-CREATE FUNCTION persona.recommend_all(
+CREATE FUNCTION persona.save_recommendations(
     model text, save_to text, n bigint DEFAULT 10, exclude_seen boolean DEFAULT true)
 RETURNS TABLE (n_rows bigint, inserted bigint, updated bigint, deleted bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
-AS 'MODULE_PATHNAME', 'recommend_all_into_wrapper';
-COMMENT ON FUNCTION persona.recommend_all(text, text, bigint, boolean) IS
+AS 'MODULE_PATHNAME', 'save_recommendations_wrapper';
+COMMENT ON FUNCTION persona.save_recommendations(text, text, bigint, boolean) IS
     'writes the best items for every user of the model into a table, by difference, keys in their own type';
 
 CREATE FUNCTION persona.similar_items(model text, item bigint, n bigint DEFAULT 10)

@@ -8,9 +8,9 @@ from house import ROOT
 # changes with the live version, and nothing else, so it is STABLE and safe in parallel plans.
 WRITERS = {"fit_segments", "fit_scorer", "fit_recommender", "import_onnx", "refit", "publish", "activate", "drop_model", "drop_version",
            "rename_model", "set_owner", "unpublish", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "segment_flow",
-           "refit_job", "log_refit_failure", "evaluate", "evaluate_recommender", "report", "recommend_all(text,text"}
+           "refit_job", "log_refit_failure", "evaluate", "evaluate_recommender", "report", "save_recommendations"}
 # Reads that are made by the leader of a parallel plan alone: they have rows of tables in memory, or begin work of their own.
-LED = {"segment_changes", "recommend_all(text,bigint"}
+LED = {"segment_changes", "recommend_all"}
 MEMBERS = """
     SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'pg_persona'

@@ -44,7 +44,7 @@ fn recommend_all(
 }
 
 #[pg_extern]
-fn recommend_all_into(
+fn save_recommendations(
     model: Option<&str>,
     save_to: Option<&str>,
     n: Option<i64>,

@@ -8,12 +8,9 @@ use crate::pg::models::family::{self, Fresh, Headline, Published, Wanted, Whose}
 use crate::pg::models::registry::{self, Version};
 
 use super::everyone::{self, COLUMNS, RANK};
-use super::fit;
+use super::{PLACES, fit};
 
 pub(crate) struct Family;
-
-/// Places of a page that nobody gave another number of.
-const PLACES: i64 = 10;
 
 impl family::Family for Family {
     fn fit_again(&self, live: &Version, source: &str, parameters: &Value) -> Result<Fresh, Report> {

@@ -8,7 +8,7 @@ use crate::pg::types::key::canonical;
 use super::served::KeyColumn;
 
 /// A type of key in a SQL function's arguments and results.
-pub(super) trait Key: Sized + 'static {
+pub(super) trait Key: Sized + ToString + 'static {
     /// Whether every key of the model can be given as this type.
     fn can_read(keys: &Keys) -> bool;
     /// The code of a key that is written in any way that is equal in the column's type.

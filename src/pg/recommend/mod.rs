@@ -20,8 +20,10 @@ use super::types::options::{required, within};
 
 /// The most places of a page.
 const MAX_PLACES: i64 = 10_000;
+/// Places of a page that nobody gave another number of.
+const PLACES: i64 = 10;
 
 fn places(n: Option<i64>, argument: &'static str) -> Result<usize, Report> {
     let valid = format_args!("1 to {MAX_PLACES}");
-    within(argument, required(n, argument)?, 1..=MAX_PLACES, valid).map(|n| n as usize)
+    within(argument, n.unwrap_or(PLACES), 1..=MAX_PLACES, valid).map(|n| n as usize)
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
 
 use super::keys::Key;
 use super::served::Served;
@@ -139,7 +140,7 @@ fn recommend<K: Key>(
     n: Option<i64>,
     exclude_seen: Option<bool>,
 ) -> Result<impl Iterator<Item = Place<K>> + 'static, Report> {
-    let served = with_items_as::<K>(required(model, "model")?, "the user")?;
+    let served = with_items_as::<K>(required(model, "model")?, "recommend", || shown(&customer))?;
     let n = places(n, "n")?;
     let exclude_seen = required(exclude_seen, "exclude_seen")?;
     let recommender = &served.recommender;
@@ -177,7 +178,8 @@ fn recommend_for<K: Key>(
     n: Option<i64>,
     exclude_given: Option<bool>,
 ) -> Result<impl Iterator<Item = Place<K>> + use<K>, Report> {
-    let served = with_items_as::<K>(required(model, "model")?, "the items")?;
+    let served =
+        with_items_as::<K>(required(model, "model")?, "recommend_for", || "'{10,11}'".to_owned())?;
     let n = places(n, "n")?;
     let exclude_given = required(exclude_given, "exclude_given")?;
     let items = codes(&served)?;
@@ -191,7 +193,7 @@ fn similar_items<K: Key>(
     n: Option<i64>,
 ) -> Result<impl Iterator<Item = (K, f64, i32)> + 'static, Report> {
     let name = required(model, "model")?;
-    let served = with_items_as::<K>(name, "the item")?;
+    let served = with_items_as::<K>(name, "similar_items", || shown(&item))?;
     let n = places(n, "n")?;
     let recommender = &served.recommender;
     let code = match item {
@@ -227,8 +229,16 @@ fn rows<K: Key>(
     })
 }
 
-/// The model, if its items can be given as this type of key.
-fn with_items_as<K: Key>(model: &str, argument: &str) -> Result<Rc<Served>, Report> {
+fn shown<K: Key>(key: &Option<K>) -> String {
+    key.as_ref().map_or_else(|| "NULL".to_owned(), K::to_string)
+}
+
+/// The model, if its items can be given as this type of key; the call that works is in the HINT of the error.
+fn with_items_as<K: Key>(
+    model: &str,
+    function: &str,
+    key: impl FnOnce() -> String,
+) -> Result<Rc<Served>, Report> {
     let served = Rc::clone(&current::<Served>(model, Privilege::Use)?.model);
     if K::can_read(&served.recommender.item_keys) {
         return Ok(served);
@@ -240,5 +250,9 @@ fn with_items_as<K: Key>(model: &str, argument: &str) -> Result<Rc<Served>, Repo
             served.columns.item.sql_type
         ),
     )
-    .set_hint(format!("Cast {argument} to text: this form returns items as text.")))
+    .set_hint(format!(
+        "Give the key as text, as in persona.{function}({}, {}::text): that form returns items as text.",
+        quote_literal(model),
+        key(),
+    )))
 }
