@@ -115,7 +115,7 @@ CREATE FUNCTION persona.fit_segments(model text, source text, key text, k bigint
     weights jsonb DEFAULT NULL, storage text DEFAULT 'auto', metric text DEFAULT 'euclidean',
     seeding text DEFAULT 'auto', weight_column text DEFAULT NULL,
     publish boolean DEFAULT true, keep_versions bigint DEFAULT NULL,
-    OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text)
+    OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text, OUT words text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
 COMMENT ON FUNCTION persona.fit_segments(text, text, text, bigint, text[], text, text, bigint, bigint, bigint, boolean, jsonb, text, text, text, text, boolean, bigint)
@@ -175,7 +175,7 @@ COMMENT ON FUNCTION persona.anomaly_reasons(text, record, bigint) IS
 \row_as_json anomaly_reasons model_anomaly_reasons jsonb 'what makes it odd' n
 
 CREATE FUNCTION persona.segments(model text, OUT segment integer, OUT name text, OUT size bigint,
-    OUT share double precision, OUT label text)
+    OUT share double precision, OUT label text, OUT words text)
 RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'model_segments_wrapper';
 COMMENT ON FUNCTION persona.segments(text) IS
     'the segments of a model: the name given by people, size, share of all rows, and what sets it apart in words';

@@ -11,7 +11,7 @@ SELECT persona.name_segment('value', 3, 'whales');
 DELETE FROM customer WHERE id BETWEEN 9 AND 20;
 INSERT INTO customer SELECT 300 + i, 1 + i % 2, 90 + i % 3 FROM generate_series(1, 15) AS i;
 SELECT persona.refit('value');
-SELECT segment, name, size, label FROM persona.segments('value');
+SELECT segment, name, size, label, words FROM persona.segments('value');
 SELECT segment, label, count(*), min(id), max(id) FROM labelled GROUP BY 1, 2 ORDER BY 1;
 SELECT version, is_active, features, parameters FROM persona.model_versions ORDER BY version;
 -- Nothing new: the same version but for its number, and no row is written.

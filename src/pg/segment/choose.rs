@@ -149,7 +149,12 @@ fn checked_range(k_min: i64, k_max: i64) -> Result<RangeInclusive<i64>, Report> 
     if k_min > k_max || k_max - k_min >= MOST_FITS {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("k_min {k_min} and k_max {k_max} are no range of 1 to {MOST_FITS} numbers"),
+            match k_min > k_max {
+                true => format!("k_max {k_max} is less than k_min {k_min}"),
+                false => {
+                    format!("k_min {k_min} to k_max {k_max} are more than {MOST_FITS} numbers")
+                }
+            },
         )
         .set_hint("Give k_min not above k_max, as in k_min => 2, k_max => 12."));
     }

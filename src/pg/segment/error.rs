@@ -41,7 +41,7 @@ impl From<Error> for Report {
                 ),
             Error::TooFewDistinctRows { .. } => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
-                    .set_hint("Give a smaller k, or more rows.")
+                    .set_hint("Fit with a smaller k, or on more rows.")
             }
             Error::MissingValue { feature, .. } => {
                 error::Error::MissingValue { column: feature }.into()

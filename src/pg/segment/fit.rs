@@ -64,6 +64,7 @@ fn fit_segments(
             name!(size, i64),
             name!(share, f64),
             name!(label, String),
+            name!(words, String),
         ),
     >,
     Report,

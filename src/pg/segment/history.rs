@@ -165,7 +165,7 @@ const CHANGES: &str = r#"
         FROM persona_stays WINDOW time AS (PARTITION BY history, folded COLLATE "C" ORDER BY entered_at, left_at)
     )
     SELECT shown, from_segment, to_segment, changed_at
-    FROM (SELECT history, shown, CASE WHEN left_before = entered_at THEN segment_before END, segment, entered_at FROM stay WHERE enters
+    FROM (SELECT history, shown, segment_before, segment, entered_at FROM stay WHERE enters AND left_before = entered_at
           UNION ALL
           SELECT history, shown, segment, NULL, left_at FROM stay WHERE leaves AND enters_next IS DISTINCT FROM left_at
          ) AS change (history, shown, from_segment, to_segment, changed_at)

@@ -48,14 +48,13 @@ impl Labelled {
         described: &[Described],
     ) -> Result<Self, Report> {
         let Keys { column: key, sql_type, form } = keys;
-        let word = |one: &Described| one.name.as_ref().unwrap_or(&one.words).clone();
         Ok(Self {
             key,
             key_type: written_type(&sql_type)?.unwrap_or_else(|| "text".to_owned()),
             form,
             order,
             labels,
-            words: described.iter().map(word).collect(),
+            words: described.iter().map(|one| one.label().to_owned()).collect(),
         })
     }
 

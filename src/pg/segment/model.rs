@@ -214,10 +214,20 @@ pub(super) fn quality(version: &Version) -> Result<Option<Quality>, Report> {
     Ok(serde_json::from_value(registry::metrics(version)?["quality"].take()).unwrap_or_default())
 }
 
-pub(super) type SegmentRow = (i32, Option<String>, i64, f64, String);
+impl Described {
+    /// What a row of the segment is called: by the name that people gave it, else in words.
+    pub(super) fn label(&self) -> &str {
+        self.name.as_ref().unwrap_or(&self.words)
+    }
+}
+
+pub(super) type SegmentRow = (i32, Option<String>, i64, f64, String, String);
 
 pub(super) fn rows(described: Vec<Described>) -> impl Iterator<Item = SegmentRow> {
-    described.into_iter().map(|one| (one.segment, one.name, one.size, one.share, one.words))
+    described.into_iter().map(|one| {
+        let label = one.label().to_owned();
+        (one.segment, one.name, one.size, one.share, label, one.words)
+    })
 }
 
 #[pg_extern]
@@ -232,6 +242,7 @@ fn model_segments(
             name!(size, i64),
             name!(share, f64),
             name!(label, String),
+            name!(words, String),
         ),
     >,
     Report,

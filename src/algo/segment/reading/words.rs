@@ -73,12 +73,15 @@ fn phrase(row: &ProfileRow) -> String {
     }
     let very = if row.z.abs() >= STRIKING { "very " } else { "" };
     let is_high = row.z > 0.0;
-    let name = row.feature.to_lowercase();
+    // Of the same length as the feature's name, whose case is kept.
+    let name = row.feature.to_ascii_lowercase();
     let known = KNOWN.iter().find(|(words, ..)| words.iter().any(|word| has_word(&name, word)));
-    let spoken = name.replace('_', " ");
-    let counted =
-        ["n_", "num_", "number_of_", "count_of_"].iter().find_map(|start| name.strip_prefix(start));
-    match (known, counted.or(name.strip_suffix("_count"))) {
+    let spoken = row.feature.replace('_', " ");
+    let counted = ["n_", "num_", "number_of_", "count_of_"]
+        .iter()
+        .find_map(|start| name.starts_with(start).then(|| &row.feature[start.len()..]))
+        .or_else(|| name.ends_with("_count").then(|| &row.feature[..name.len() - "_count".len()]));
+    match (known, counted) {
         (Some((_, _, high)), _) if is_high => format!("{very}{high}"),
         (Some((_, low, _)), _) => format!("{very}{low}"),
         (None, Some(things)) => {
