@@ -59,6 +59,17 @@ AS 'MODULE_PATHNAME', 'import_onnx_object_wrapper';
 COMMENT ON FUNCTION persona.import_onnx(text, oid, text, text[], boolean, boolean, bigint) IS
     'an ONNX graph in a large object as a scorer: up to 1 GB';
 
+CREATE FUNCTION persona.import_onnx(model text, onnx text, output text DEFAULT NULL, features text[] DEFAULT NULL,
+    activate boolean DEFAULT true, publish boolean DEFAULT true, keep_versions bigint DEFAULT NULL, OUT model text, OUT version integer, OUT algorithm text, OUT features text[],
+    OUT output_name text, OUT output_reason text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+BEGIN ATOMIC
+    SELECT i.model, i.version, i.algorithm, i.features, i.output_name, i.output_reason
+    FROM persona.import_onnx($1, $2::bytea, $3, $4, $5, $6, $7) AS i;
+END;
+COMMENT ON FUNCTION persona.import_onnx(text, text, text, text[], boolean, boolean, bigint) IS
+    'an ONNX graph whose bytes are written as text (''\x08...''), as drivers send a parameter of no type';
+
 CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea
 LANGUAGE c STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'export_onnx_wrapper';
 COMMENT ON FUNCTION persona.export_onnx(text) IS

@@ -175,7 +175,8 @@ impl From<Error> for Report {
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("must be owner of model \"{name}\""),
             )
-            .set_detail(format!("It belongs to role \"{owner}\", whose members may do this, too.")),
+            .set_detail(format!("It belongs to role \"{owner}\", whose members may do this, too."))
+            .set_hint("Ask one of them to do it."),
             NotReader { name, role } => report(
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("permission denied to read model \"{name}\""),
@@ -211,19 +212,26 @@ impl From<Error> for Report {
             )
             .set_hint("Activate another version with persona.activate, or refit the model."),
             InvalidModelName { name } => {
-                report(Code::ERRCODE_INVALID_NAME, format!("invalid model name \"{name}\""))
+                let start: String = name.chars().take(60).collect();
+                let more = if start.len() < name.len() { "..." } else { "" };
+                report(Code::ERRCODE_INVALID_NAME, format!("invalid model name \"{start}{more}\""))
                     .set_hint("A model name has 1 to 200 characters and no control character.")
             }
             UnknownSource { source } => {
                 report(Code::ERRCODE_UNDEFINED_TABLE, format!("relation \"{source}\" does not exist"))
-                    .set_hint("A source is the name of a table or view, or a SELECT.")
+                    .set_hint(
+                        "A source is the name of a table or view, or a SELECT. Write the schema of one that is not in the search_path, \
+                         and a name with capitals or spaces in double quotes, as in 'shop.\"Orders 2025\"'.",
+                    )
             }
             NotOneSelect { statements } => report(
                 Code::ERRCODE_SYNTAX_ERROR,
                 format!("a source must be one SELECT, and this is {statements} statements"),
-            ),
+            )
+            .set_hint("Give one SELECT, or make a view of what several statements do."),
             NotReadOnly { what } => {
                 report(Code::ERRCODE_READ_ONLY_SQL_TRANSACTION, format!("a source must only read: it has {what}"))
+                    .set_hint("Give the name of a table or view, or a SELECT.")
             }
             MissingColumn { column, available } => report(
                 Code::ERRCODE_UNDEFINED_COLUMN,
@@ -242,7 +250,7 @@ impl From<Error> for Report {
                 report(Code::ERRCODE_UNDEFINED_COLUMN, "the columns of a row constructor have no names".to_owned())
                     .set_hint(
                         "Features bind by name: pass the alias of a table or of a subquery, as in \
-                         (SELECT a, b FROM t) AS v, then v. On a distributed table pass the table's alias.",
+                         score('model', v) FROM (SELECT a, b FROM t) AS v.",
                     )
             }
             WrongType { column, type_name, wanted, hint } => report(
@@ -298,7 +306,7 @@ impl From<Error> for Report {
                 format!("a feature array must have one dimension, not {dimensions}"),
             ),
             NoFeatures => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, "there is no feature".to_owned())
-                .set_hint("Give at least one numeric column, or an array with at least one element."),
+                .set_hint("Give a numeric column, or an array with an element; a text column is one where it is named, as in features => '{channel}'."),
             TooManyNames { found } => report(
                 Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 format!("array of {found} names is too large"),
@@ -332,6 +340,7 @@ impl From<Error> for Report {
             }
             NullArgument { argument } => {
                 report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("argument \"{argument}\" must not be NULL"))
+                    .set_hint(format!("Give it a value, as in {argument} => ..., or leave it out where it has a default."))
             }
         }
     }

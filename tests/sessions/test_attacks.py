@@ -94,7 +94,7 @@ def test_a_key_of_another_roles_type_runs_nothing(cluster):
             assert ran_as(mallory) <= {"mallory"}, f"{what}: profile ran it as {ran_as(mallory)}"
         admin.query("SELECT FROM persona.fit_recommender('r', 'mallory.had')")
         for statement in ("SELECT FROM persona.fit_segments('m0', 'mallory.mine0', 'id', 3, features => '{spend,visits}', save_to => 'public.saved')",
-                          "SELECT FROM persona.publish('r', 'public.offers')", "SELECT FROM persona.recommend_all('r', 'public.offers_too', 2)",
+                          "SELECT FROM persona.publish('r', 'public.offers')", "SELECT FROM persona.save_recommendations('r', 'public.offers_too', 2)",
                           "SELECT persona.refit('r')", "SELECT persona.refit('m0')"):
             admin.notices.clear()
             attempt(admin, statement)
@@ -112,7 +112,7 @@ def test_a_type_that_was_added_to_an_extension_runs_nothing(cluster):
                       "ALTER TABLE mallory.t ADD PRIMARY KEY (id); GRANT SELECT ON mallory.t TO PUBLIC;"
                       "SELECT FROM persona.fit_recommender('r', 'SELECT user_id, ROW(item_id::integer)::mallory.holder AS item_id FROM public.events', holdout => 0); SELECT persona.grant_model('r', 'public', 'read');"
                       "ALTER DOMAIN mallory.sly ADD CHECK (mallory.imm(VALUE) IS NOT NULL) NOT VALID")
-        for statement in ("SELECT * FROM persona.profile('(7)')", "SELECT * FROM persona.recommend_all('r', 'public.copy', 2)", "SELECT * FROM persona.recommend_all('r', 'pg_temp.copy', 2)",
+        for statement in ("SELECT * FROM persona.profile('(7)')", "SELECT * FROM persona.save_recommendations('r', 'public.copy', 2)", "SELECT * FROM persona.save_recommendations('r', 'pg_temp.copy', 2)",
                           "SELECT * FROM persona.recommend_all('r', 2)"):
             admin.notices.clear()
             attempt(admin, statement)
@@ -126,7 +126,7 @@ def test_a_type_that_takes_the_name_of_a_keys_runs_nothing(cluster):
                     "SELECT FROM persona.fit_segments('e', 'SELECT col, spend, visits FROM keyed', 'col', 2); SELECT FROM persona.publish('e', 'mallory.epub');"
                     "SELECT FROM persona.fit_recommender('r', 'SELECT col AS user_id, spend::bigint AS item_id FROM keyed', holdout => 0)")
         mallory.query("DROP TABLE mallory.epub; ALTER TYPE mallory.color RENAME TO color_was; CREATE DOMAIN mallory.color AS text CHECK (mallory.imm(1) IS NOT NULL)")
-        for statement in ("SELECT persona.refit('e', force => true)", "SELECT FROM persona.publish('e', 'public.again')", "SELECT FROM persona.recommend_all('r', 'public.offers', 2)"):
+        for statement in ("SELECT persona.refit('e', force => true)", "SELECT FROM persona.publish('e', 'public.again')", "SELECT FROM persona.save_recommendations('r', 'public.offers', 2)"):
             admin.notices.clear()
             attempt(admin, statement)
             assert not ran_as(admin), f"{statement} ran it as {ran_as(admin)}"
@@ -322,7 +322,7 @@ def test_a_temporary_table_is_not_kept_up_to_date(cluster):
     with mallory_and(cluster) as (_, mallory):
         mallory.query(FIT.format(model="m", more="") + "; SELECT FROM persona.fit_recommender('r', 'events')")
         for model, statement in (("m", "SELECT FROM persona.publish('m', 'pg_temp.x')"), ("m", FIT.format(model="m", more=", save_to => 'pg_temp.y'")),
-                                 ("r", "SELECT FROM persona.recommend_all('r', 'pg_temp.z', 2)")):
+                                 ("r", "SELECT FROM persona.save_recommendations('r', 'pg_temp.z', 2)")):
             attempt(mallory, statement)
             with cluster.connect(user="mallory") as another_day:
                 assert attempt(another_day, f"SELECT persona.refit('{model}')") is None, statement

@@ -34,7 +34,7 @@ def test_names_and_sources_never_give_an_internal_error(cluster):
                   f"persona.fit_scorer('new', 'customers', 'bought', holdout_column => {text})",
                   f"persona.fit_recommender('new', 'events', user_column => {text})", f"persona.fit_recommender('new', 'events', item_column => {text})",
                   f"persona.fit_recommender('new', 'events', weight_column => {text})", f"persona.fit_recommender('new', 'events', time_column => {text})",
-                  f"persona.fit_recommender('new', 'events', algorithm => {text})", f"persona.recommend_all('rec', save_to => {text})",
+                  f"persona.fit_recommender('new', 'events', algorithm => {text})", f"persona.save_recommendations('rec', save_to => {text})",
                   f"persona.import_onnx('new', {text}::bytea)", f"persona.evaluate('sco', 'customers', {text})", f"persona.drop_model({text})"]
     for source in SOURCES:
         calls += [f"persona.choose_k({source}, k_max => 3)", f"persona.fit_segments('new', {source}, 'id')", f"persona.fit_segments('new', {source}, 'id', 1)", f"persona.fit_segments('new', {source}, 'id', 1, save_to => 'saved')",
@@ -49,7 +49,7 @@ def test_numbers_and_options_never_give_an_internal_error(cluster):
     calls = []
     for count in COUNTS:
         calls += [f"persona.recommend('rec', 1, {count})", f"persona.recommend_for('rec', '{{1}}'::bigint[], {count})", f"persona.similar_items('rec', 1, {count})",
-                  f"persona.recommend_all('rec', {count})", f"persona.recommend_all('rec', 'everyone', {count})", f"persona.activate('seg', {count})", f"persona.holdout_scores('sco', {count})",
+                  f"persona.recommend_all('rec', {count})", f"persona.save_recommendations('rec', 'everyone', {count})", f"persona.activate('seg', {count})", f"persona.holdout_scores('sco', {count})",
                   f"persona.segment_flow('seg', {count}, 1)", f"persona.segment_flow('seg', 1, {count})",
                   f"persona.name_segment('seg', {count}, 'x')", f"persona.publish('rec', 'offers', n => {count})",
                   f"persona.fit_segments('new', 'customers', 'id', {count}, features => '{{spend}}')",
@@ -189,7 +189,8 @@ WITH_JSON = {
 def test_options_of_any_json_are_refused_by_their_name(cluster):
     with cluster.connect() as session:
         models.make_data(session, 100, 10)
-        found = {name for (name,) in session.rows(f"SELECT DISTINCT p.proname FROM pg_proc p WHERE p.oid IN ({MEMBERS}) AND 'jsonb'::regtype = ANY (p.proargtypes)")}
+        found = {name for (name,) in session.rows(f"""SELECT DISTINCT p.proname FROM pg_proc p WHERE p.oid IN ({MEMBERS}) AND 'jsonb'::regtype = ANY (p.proargtypes)
+            AND p.proargnames[array_position(p.proargtypes::oid[], 'jsonb'::regtype) + 1] IS DISTINCT FROM 'features'""")}
         assert found == {name.split("(")[0] for name in WITH_JSON}, found
         for call, options in WITH_JSON.values():
             # A transition function over a state of type internal is none to be called, which is as well.

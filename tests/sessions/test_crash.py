@@ -59,7 +59,7 @@ WORKS = {
     "a refit of a recommender": ("SELECT change_and_refit('rec', 'events')", "rec"),
     "a refit as a job": ("CALL persona.refit_job('seg', force => true)", "seg"),
     "a first publication": ("SELECT FROM persona.publish('seg', 'again{number}', history_table => 'again_moves{number}')", None),
-    "everyone's page": ("SELECT FROM persona.recommend_all('rec', 'offers', {k})", None),
+    "everyone's page": ("SELECT FROM persona.save_recommendations('rec', 'offers', {k})", None),
 }
 NEWEST = "SELECT m.name, max(v.version) FROM persona.model m JOIN persona.model_version v ON v.model_id = m.id GROUP BY 1"
 
@@ -241,10 +241,10 @@ def statement(kind, chance, number):
 def test_a_prepared_transaction_survives_a_crash_with_its_locks(cluster):
     with cluster.connect() as session:
         models.make_models(session, 200, 30)
-        session.query("SELECT persona.publish('seg', 'labels'); SELECT FROM persona.recommend_all('rec', 'pages', 3)")
+        session.query("SELECT persona.publish('seg', 'labels'); SELECT FROM persona.save_recommendations('rec', 'pages', 3)")
         # Whatever is written: no temporary table is made, without which no transaction could be prepared.
         session.query("BEGIN; SELECT persona.refit('seg');"
-                      "SELECT FROM persona.fit_segments('seg', 'customers', 'id', 2, features => '{visits}', save_to => 'labels'); SELECT FROM persona.recommend_all('rec', 'pages', 2)")
+                      "SELECT FROM persona.fit_segments('seg', 'customers', 'id', 2, features => '{visits}', save_to => 'labels'); SELECT FROM persona.save_recommendations('rec', 'pages', 2)")
         session.query("PREPARE TRANSACTION 'refit'")
         session.query("BEGIN; SELECT FROM persona.fit_segments('first', 'customers', 'id', 2, features => '{spend}')")
         session.query("PREPARE TRANSACTION 'first'")

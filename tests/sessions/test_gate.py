@@ -49,7 +49,7 @@ CALLS = {
                               "SELECT * FROM persona.recommend_for('rec', '{1}')"]),
     "similar_items": ("use", ["SELECT * FROM persona.similar_items('rec', 1)", "SELECT * FROM persona.similar_items('rec', '1'::text)"]),
     "evaluate_recommender": ("use", ["SELECT * FROM persona.evaluate_recommender('rec', 'events')"]),
-    "recommend_all": ("read", ["SELECT * FROM persona.recommend_all('rec', 2)", "SELECT * FROM persona.recommend_all('rec', 'pg_temp.copy', 2)"]),
+    "recommend_all": ("read", ["SELECT * FROM persona.recommend_all('rec', 2)", "SELECT * FROM persona.save_recommendations('rec', 'pg_temp.copy', 2)"]),
     "activate": ("own", ["SELECT persona.activate('seg', 1)", "SELECT persona.activate('sco', 1)"]),
     "drop_version": ("own", ["SELECT persona.drop_version('seg', 2)"]),
     # They name no model: test_versions asks them.
@@ -71,7 +71,7 @@ CALLS = {
     "log_refit_failure": ("nothing", ["SELECT persona.log_refit_failure('seg', now(), 'XX000', 'none')"]),
     # Outside a transaction block alone; it does what refit does.
     "refit_job": (None, []),
-    "profile": ("nothing", ["SELECT * FROM persona.profile('1')"]),
+    "profile": ("nothing", ["SELECT * FROM persona.profile('1')", "SELECT * FROM persona.profile(1)"]),
     "model_privilege": ("nothing", ["SELECT persona.model_privilege(1)"]),
     "may": ("nothing", ["SELECT persona.may(1, 'own')"]),
 }

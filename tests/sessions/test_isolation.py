@@ -222,7 +222,7 @@ WRITES = {
     "publish": "SELECT * FROM persona.publish('seg', '{table}', history_table => '{table}_moves')",
     "publish scores": "SELECT * FROM persona.publish('sco', '{table}', 'SELECT * FROM customers', 'id')",
     "publish items": "SELECT * FROM persona.publish('rec', '{table}', n => 2)",
-    "recommend_all into a table": "SELECT * FROM persona.recommend_all('rec', '{table}', 2)",
+    "recommend_all into a table": "SELECT * FROM persona.save_recommendations('rec', '{table}', 2)",
     "name_segment": "SELECT persona.name_segment('seg', 1, 'one')",
     "log_refit_failure": "SELECT persona.log_refit_failure('seg', now(), '22012', 'none')",
     "refit": "SELECT persona.refit('seg')", "activate": "SELECT persona.activate('sco', 2)", "grant_model": "SELECT persona.grant_model('rec', 'public')",

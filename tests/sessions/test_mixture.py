@@ -93,7 +93,7 @@ def any_statement(chance):
         f"SELECT persona.rename_model('s{model}', 's{other}')", f"SELECT persona.drop_model('p{model}')",
         f"SELECT * FROM persona.publish('{model}', 'published_{other}', history_table => 'history_{model}')",
         f"SELECT * FROM persona.publish('s{model}', 'scores_{other}', key => 'id')", f"SELECT * FROM persona.publish('p{model}', 'offers_{model}', n => {chance.randrange(1, 4)})",
-        f"SELECT * FROM persona.recommend_all('p{model}', 'everyone_{model}', 2)",
+        f"SELECT * FROM persona.save_recommendations('p{model}', 'everyone_{model}', 2)",
         f"SELECT persona.name_segment('{model}', 1, 'name {chance.random()}')", f"SELECT persona.segment('{model}', v) FROM (SELECT a, b FROM shared LIMIT 20) v",
         f"SELECT count(*) FROM persona.segments('{model}')", f"SELECT persona.grant_model('{model}', 'public')", f"SELECT persona.revoke_model('{model}', 'public')",
         "SELECT * FROM persona.profile('7')", f"SELECT count(*) FROM persona.segment_changes('{model}')", f"UPDATE shared SET a = a + 1 WHERE id % 7 = {chance.randrange(7)}",

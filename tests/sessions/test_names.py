@@ -156,7 +156,7 @@ class Trial:
             self.do(self.fit(model, f", save_to => {literal(labels)}" if saved is not None else ""))
         publish = f"SELECT * FROM persona.publish({name}, {literal(labels)}, history_table => {literal(moves)})"
         if self.do(publish, taken) is not None:
-            self.expect(f"SELECT pg_catalog.count(*) FROM persona.segment_changes({name})", [(40,)])
+            self.expect(f"SELECT pg_catalog.count(*) FROM persona.segment_changes({name})", [(0,)])
             self.do(f"UPDATE {source} SET {quoted(self.feature)} = 100 - {quoted(self.feature)} WHERE {key} = 7")
             self.do(f"SELECT persona.refit({name}, force => true)")
             self.expect(publish, [(0, 0, 0)])
@@ -166,7 +166,7 @@ class Trial:
                 self.session.query(f"SET search_path = public, {schema}, pg_catalog")
             self.expect(f"SELECT pg_catalog.count(*) FROM {labels} l JOIN {source} t USING ({key}) WHERE l.segment = persona.segment({name}, t.*)", [(40,)])
             self.expect("SELECT pg_catalog.count(*), pg_catalog.count(history) FROM persona.publication", [(1, 1)])
-            self.expect(f"SELECT pg_catalog.count(*) FROM persona.segment_changes({name})", [(41,)])
+            self.expect(f"SELECT pg_catalog.count(*) FROM persona.segment_changes({name})", [(1,)])
             self.expect(f"SELECT model = {name}, details ? 'segment', details->>'segment' = (SELECT segment::text FROM {labels} WHERE {key} = 7) FROM persona.profile('7')", [(True, True, True)])
             self.do(f"SELECT persona.name_segment({name}, 1, {literal(self.model)})")
             self.do(publish)
@@ -210,7 +210,7 @@ class Trial:
             self.again(name, publish)
         everyone = f"{quoted(self.schema)}.{quoted('e' + self.labels)}"
         for n in (2, 3):
-            self.do(f"SELECT * FROM persona.recommend_all({name}, {literal(everyone)}, {n})")
+            self.do(f"SELECT * FROM persona.save_recommendations({name}, {literal(everyone)}, {n})")
         self.do(f"SELECT persona.refit({name}, force => true)")
         self.do(f"SELECT * FROM persona.recommend({name}, '1'::text)")
 

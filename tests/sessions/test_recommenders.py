@@ -62,7 +62,7 @@ def check_keys(cluster, types, keys):
             found = session.rows(f"SELECT n_users, n_unknown_users, ndcg FROM persona.evaluate_recommender('m', $$SELECT '{asked}'::text AS user_id, '{other}'::{type_name} AS item_id$$)")
             assert found == [(1, 0, 1.0)], (type_name, found)
             # Everyone's pages, in a table whose keys join with those of the source.
-            session.query("SELECT FROM persona.recommend_all('m', save_to => 'pages', n => 2)")
+            session.query("SELECT FROM persona.save_recommendations('m', save_to => 'pages', n => 2)")
             joined = session.scalar(f"SELECT count(DISTINCT p.user_id) FROM pages AS p JOIN had AS h ON h.user_id = p.user_id::{type_name}")
             assert joined == session.scalar("SELECT count(DISTINCT user_id) FROM pages"), type_name
             before = session.scalar("SELECT sha256 FROM persona.model_versions WHERE model = 'm' AND version = 1")

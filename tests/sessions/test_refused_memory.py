@@ -96,7 +96,7 @@ CALLS = {
                         "SELECT persona.fit_recommender('new_recommender', 'SELECT u AS user_id, g AS item_id FROM narrow')",
                         "SELECT persona.fit_recommender('new_recommender', 'SELECT id / 20 AS user_id, id * 7919 % 4999 AS item_id FROM narrow', algorithm => 'user_knn')"],
     "evaluate_recommender": ["SELECT persona.evaluate_recommender('recommender', 'SELECT u AS user_id, g AS item_id FROM narrow LIMIT 50000')"],
-    "recommend_all": ["SELECT count(*) FROM persona.recommend_all('recommender', 10)", "SELECT persona.recommend_all('recommender', 'pages', 10)"],
+    "recommend_all": ["SELECT count(*) FROM persona.recommend_all('recommender', 10)", "SELECT persona.save_recommendations('recommender', 'pages', 10)"],
     "recommend": ["SELECT persona.recommend('recommender', 'nobody')", "SELECT count(p) FROM generate_series(1, 50) AS u, LATERAL persona.recommend('by_users', u, 500) AS p", "SELECT count(p) FROM generate_series(1, 50), LATERAL persona.recommend('recommender', 'nobody', 500) AS p"],
     "recommend_for": ["SELECT count(*) FROM persona.recommend_for('recommender', (SELECT array_agg(u) FROM narrow), 10)"],
     "segment_flow": ["SELECT persona.segment_flow('segments')"],

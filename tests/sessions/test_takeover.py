@@ -75,7 +75,7 @@ def test_a_reader_of_published_tables_runs_nothing_of_their_owners(cluster):
         admin.query("GRANT mallory TO vic WITH INHERIT FALSE" if cluster.server not in ("15",) else "SELECT")
         for number, (what, statement) in enumerate(made.items()):
             mallory.query(f"SET search_path = mallory, public; {FIT.format(model=f'm{number}', more='')};"
-                          f"SELECT FROM persona.publish('m{number}', 'mallory.t{number}', history_table => 'mallory.h{number}');"
+                          f"SELECT FROM persona.publish('m{number}', 'mallory.t{number}', history_table => 'mallory.h{number}'); UPDATE mallory.h{number} SET left_at = entered_at WHERE id = 7;"
                           f"SELECT persona.grant_model('m{number}', 'public', 'read'); GRANT SELECT ON t{number}, h{number} TO PUBLIC;"
                           + statement.format(table=f"t{number}") + ";" + statement.format(table=f"h{number}"))
             for session in (admin, mallory):
@@ -187,7 +187,7 @@ def test_a_temporary_table_of_the_users_is_not_in_the_way(cluster):
         for _ in range(2):
             admin.query(FIT.format(model="m", more=", save_to => 'labels'"))
         assert admin.rows("SELECT mine FROM persona_staging UNION ALL SELECT mine FROM persona_staging_0 ORDER BY 1") == [(1,), (2,)]
-        admin.query("SELECT FROM persona.fit_recommender('r', 'events'); SELECT FROM persona.recommend_all('r', 'offers', 2); SELECT FROM persona.recommend_all('r', 'offers', 3)")
+        admin.query("SELECT FROM persona.fit_recommender('r', 'events'); SELECT FROM persona.save_recommendations('r', 'offers', 2); SELECT FROM persona.save_recommendations('r', 'offers', 3)")
 
 
 # Locks -------------------------------------------------------------------------------------------------------------------

@@ -149,8 +149,8 @@ def test_shadowed_names_are_never_used(cluster):
         statements += [
             "SELECT persona.name_segment('seg', 1, 'first')", "SELECT persona.name_segment('seg', 1, 'again')",
             "SELECT persona.publish('seg', 'public.labels')", "SELECT persona.publish('sco', 'public.scores')",
-            "SELECT persona.publish('rec', 'public.offers')", "SELECT persona.recommend_all('rec', 'public.everyone', 3)",
-            "SELECT persona.recommend_all('rec', 'public.everyone', 4)",
+            "SELECT persona.publish('rec', 'public.offers')", "SELECT persona.save_recommendations('rec', 'public.everyone', 3)",
+            "SELECT persona.save_recommendations('rec', 'public.everyone', 4)",
             "SELECT persona.publish('sco', 'public.scores')", "SELECT persona.publish('rec', 'public.offers', n => 3)",
             "SELECT persona.refit('seg')", "SELECT persona.refit('sco')", "SELECT persona.refit('rec')",
             "SELECT persona.segment('seg', c) FROM public.customers c", "SELECT persona.distance('seg', c) FROM public.customers c",

@@ -10,9 +10,9 @@ SELECT item, because_of FROM persona.recommend('songs', '', 1);
 SELECT item, because_of FROM persona.recommend('songs', 42::text, 1);
 SELECT item, because_of FROM persona.recommend_for('songs', ARRAY[E'line\nbreak'], 2);
 SELECT similar_item FROM persona.similar_items('songs', 'été');
-SELECT * FROM persona.recommend_all('songs', save_to => '"Top Songs"', n => 3);
+SELECT * FROM persona.save_recommendations('songs', save_to => '"Top Songs"', n => 3);
 SELECT listener, rank, item, because_of FROM "Top Songs" WHERE rank = 1 ORDER BY listener COLLATE "C";
-SELECT * FROM persona.recommend_all('songs', save_to => '"Top Songs"', n => 3);
+SELECT * FROM persona.save_recommendations('songs', save_to => '"Top Songs"', n => 3);
 
 CREATE TYPE genre AS ENUM ('rock', 'jazz', 'folk');
 CREATE TABLE tastes (id uuid, genre genre, code char(6), account numeric(20), rank int);
@@ -21,17 +21,17 @@ SELECT ('00000000-0000-0000-0000-00000000000' || u)::uuid, g::genre, 'c' || u, 9
 FROM (VALUES (1, 'rock'), (1, 'jazz'), (2, 'rock'), (2, 'jazz'), (2, 'folk'), (3, 'jazz')) AS v (u, g);
 SELECT n_users, n_items FROM persona.fit_recommender('genres', 'tastes', 'id', 'genre', holdout => 0);
 SELECT item, because_of FROM persona.recommend('genres', '00000000-0000-0000-0000-000000000003'::uuid::text, 1);
-SELECT * FROM persona.recommend_all('genres', save_to => 'top_genres', n => 1);
+SELECT * FROM persona.save_recommendations('genres', save_to => 'top_genres', n => 1);
 SELECT id, item, because_of FROM top_genres ORDER BY id;
 -- The type is found wherever it lives.
 SET search_path = pg_catalog;
-SELECT * FROM persona.recommend_all('genres', save_to => 'public.top_genres', n => 1);
+SELECT * FROM persona.save_recommendations('genres', save_to => 'public.top_genres', n => 1);
 RESET search_path;
 SELECT persona.refit('genres');
 
 SELECT n_users FROM persona.fit_recommender('codes', 'tastes', 'code', 'genre', holdout => 0);
 SELECT t.code, r.item FROM tastes t, LATERAL persona.recommend('codes', t.code, 1) AS r WHERE t.rank = 3;
-SELECT inserted FROM persona.recommend_all('codes', save_to => 'top_codes', n => 1);
+SELECT inserted FROM persona.save_recommendations('codes', save_to => 'top_codes', n => 1);
 SELECT code, item FROM top_codes ORDER BY code;
 SELECT n_users FROM persona.fit_recommender('accounts', 'tastes', 'account', 'genre', holdout => 0);
 SELECT item, is_popular FROM persona.recommend('accounts', 90071992547409933::text, 1);
@@ -45,7 +45,7 @@ SELECT n_users, n_items FROM persona.fit_recommender('written', 'SELECT * FROM (
 SELECT user_key FROM persona.recommend_all('written', 1) ORDER BY user_key COLLATE "C";
 -- A key column whose name the table needs for itself.
 SELECT n_users FROM persona.fit_recommender('ranks', 'tastes', 'rank', 'genre', holdout => 0);
-SELECT inserted FROM persona.recommend_all('ranks', save_to => 'top_ranks', n => 1);
+SELECT inserted FROM persona.save_recommendations('ranks', save_to => 'top_ranks', n => 1);
 SELECT user_key, rank, item FROM top_ranks ORDER BY user_key;
 
 -- Refused.

@@ -46,14 +46,14 @@ SELECT * FROM persona.similar_items('shop', 99);
 SELECT * FROM persona.similar_items('shop', NULL);
 
 -- Into a table, keys in their own type; then by difference.
-SELECT * FROM persona.recommend_all('shop', save_to => 'top_items', n => 2);
+SELECT * FROM persona.save_recommendations('shop', save_to => 'top_items', n => 2);
 SELECT user_id, rank, item, because_of, is_popular FROM top_items ORDER BY 1, 2 LIMIT 4;
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'top_items'::regclass AND attnum > 0 ORDER BY attnum;
-SELECT * FROM persona.recommend_all('shop', save_to => 'top_items', n => 2);
+SELECT * FROM persona.save_recommendations('shop', save_to => 'top_items', n => 2);
 UPDATE top_items SET item = 4 WHERE user_id = 1 AND rank = 1;
 DELETE FROM top_items WHERE user_id = 2;
 INSERT INTO top_items VALUES (77, 1, 1, 1, NULL, true);
-SELECT * FROM persona.recommend_all('shop', 'top_items', 2);
+SELECT * FROM persona.save_recommendations('shop', 'top_items', 2);
 -- A refit writes it again.
 INSERT INTO purchases VALUES (8, 1);
 SELECT persona.refit('shop');
@@ -89,11 +89,11 @@ SELECT * FROM persona.recommend_for('shop', ARRAY[1], 0);
 \echo :SQLSTATE
 SELECT * FROM persona.recommend_all('shop', 0);
 \echo :SQLSTATE
-SELECT * FROM persona.recommend_all('shop', save_to => NULL);
+SELECT * FROM persona.save_recommendations('shop', save_to => NULL);
 \echo :SQLSTATE
-SELECT * FROM persona.recommend_all('shop', save_to => 'no_such_schema.top');
+SELECT * FROM persona.save_recommendations('shop', save_to => 'no_such_schema.top');
 \echo :SQLSTATE
-SELECT * FROM persona.recommend_all('shop', save_to => 'a b');
+SELECT * FROM persona.save_recommendations('shop', save_to => 'a b');
 \echo :SQLSTATE
 SELECT * FROM persona.similar_items('shop', 1, 0);
 \echo :SQLSTATE

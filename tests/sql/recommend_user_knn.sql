@@ -31,7 +31,7 @@ SELECT item, round(score::numeric, 4) AS score FROM persona.recommend('one', 3, 
 
 -- Everyone, and into a table; a refit keeps the parameters and writes the table again.
 SELECT user_key, item, round(score::numeric, 4) AS score, rank, because_of, is_popular FROM persona.recommend_all('shop', 1) ORDER BY user_key;
-SELECT * FROM persona.recommend_all('shop', 'offers', 2);
+SELECT * FROM persona.save_recommendations('shop', 'offers', 2);
 INSERT INTO purchases VALUES (8, 1);
 SELECT persona.refit('shop');
 SELECT version, parameters -> 'parameters' AS parameters FROM persona.model_versions WHERE model = 'shop' ORDER BY version;

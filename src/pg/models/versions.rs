@@ -189,5 +189,6 @@ fn grantee(role: &str) -> Result<i64, Report> {
 fn existing_role(role: &str) -> Result<Oid, Report> {
     role_of_name(role).ok_or_else(|| {
         report(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("role \"{role}\" does not exist"))
+            .set_hint("The view pg_roles lists the roles; in grants, public is everybody.")
     })
 }

@@ -76,6 +76,7 @@ fn not_an_object(error: &serde_json::Error) -> Report {
         format!("the features are no JSON: {error}")
     };
     report(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, message).set_hint(
-        "Give a JSON object whose keys are the columns, as in '{\"orders\": 3, \"channel\": \"shop\"}', or a row.",
+        "Give a JSON object whose keys are the columns, as in '{\"orders\": 3}', or a row, as in \
+         score('model', t) FROM my_table AS t; an alias that is a column's name as well means the column.",
     )
 }
