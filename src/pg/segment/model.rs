@@ -1,7 +1,6 @@
 //! Named models of segments: label a row, describe the segments.
 
 use pgrx::JsonB;
-use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
 use crate::algo::encode::categories::Encoder;
@@ -67,10 +66,10 @@ struct Site {
 fn with_row<T>(
     model: &str,
     features: Record,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
     answer: impl Fn(&Segments, &[f64]) -> T,
 ) -> Result<T, Report> {
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let site: &mut Site = site.remember(|_| Ok(Site::default()))?;
     let (found, is_new) = site.found.get(model)?;
     let segments = &found.model;
     if is_new {
@@ -105,43 +104,31 @@ fn with_row<T>(
 }
 
 #[pg_extern]
-fn model_segment(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<i32>, Report> {
-    with_row(model, features, fcinfo, |segments, row| {
+fn model_segment(model: &str, features: Record, site: CallSite) -> Result<Option<i32>, Report> {
+    with_row(model, features, site, |segments, row| {
         segments.prepared.segment(row).map(|segment| segment as i32)
     })
 }
 
 #[pg_extern]
-fn model_distance(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    with_row(model, features, fcinfo, |segments, row| segments.prepared.distance(row))
+fn model_distance(model: &str, features: Record, site: CallSite) -> Result<Option<f64>, Report> {
+    with_row(model, features, site, |segments, row| segments.prepared.distance(row))
 }
 
 #[pg_extern]
 fn model_second_segment(
     model: &str,
     features: Record,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
 ) -> Result<Option<i32>, Report> {
-    with_row(model, features, fcinfo, |segments, row| {
+    with_row(model, features, site, |segments, row| {
         segments.prepared.second_segment(row).map(|segment| segment as i32)
     })
 }
 
 #[pg_extern]
-fn model_anomaly(
-    model: &str,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    with_row(model, features, fcinfo, |segments, row| segments.prepared.anomaly(row))
+fn model_anomaly(model: &str, features: Record, site: CallSite) -> Result<Option<f64>, Report> {
+    with_row(model, features, site, |segments, row| segments.prepared.anomaly(row))
 }
 
 /// The features that make a row odd: [{"feature": …, "share": …, "value": …, "expected": …}, …], the first `n`.
@@ -150,7 +137,7 @@ fn model_anomaly_reasons(
     model: &str,
     features: Record,
     n: i32,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
 ) -> Result<Option<JsonB>, Report> {
     let n = usize::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| {
         Report::from(Error::InvalidOption {
@@ -159,7 +146,7 @@ fn model_anomaly_reasons(
             valid: "1 and more".into(),
         })
     })?;
-    with_row(model, features, fcinfo, |segments, row| {
+    with_row(model, features, site, |segments, row| {
         let Segments { model, prepared, .. } = segments;
         let expected = model.centroid(prepared.segment(row)?)?;
         let reasons = prepared.distance_shares(row)?.into_iter().take(n).map(|(place, share)| {
