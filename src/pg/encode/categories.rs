@@ -24,6 +24,7 @@ functions! {
     fn ordinal_wrapper(Stored, Any) -> i32 = ordinal;
 }
 
+#[inline]
 fn add<'call>(
     Call { args, site }: Call<'call, (State<Categories>, Any, Maybe<i32>)>,
 ) -> Next<'call> {
@@ -32,9 +33,12 @@ fn add<'call>(
     let text: &mut AnyText = site.remember(|site| AnyText::of(site, 1, "value"))?;
     let mut state = flat::State::of(args, || categories::empty(cap));
     check_cap(state.bytes(), cap)?;
+    // A result in a result would be moved for each row: it is wide.
+    let mut outcome = Ok(false);
     text.text(value, "value", |value| {
-        state.update(value.as_bytes(), |words| categories::add(words, 1))
-    })??;
+        outcome = state.update(value.as_bytes(), |words| categories::add(words, 1));
+    })?;
+    outcome?;
     Ok(state.into())
 }
 
@@ -59,6 +63,7 @@ fn cap(max_levels: Option<i32>) -> Result<u64, Report> {
     })
 }
 
+#[inline]
 fn check_cap(state: &[u8], cap: u64) -> Result<(), Report> {
     if map(state)?.head(0) == cap {
         return Ok(());
@@ -72,6 +77,7 @@ fn check_cap(state: &[u8], cap: u64) -> Result<(), Report> {
     ))
 }
 
+#[inline]
 fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
     FlatMap::read(bytes, WIDTH, HEAD).ok_or_else(|| {
         let why = format!("{} bytes that are not one", bytes.len());

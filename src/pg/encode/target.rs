@@ -44,6 +44,7 @@ functions! {
     fn encode_target_of_key_wrapper(Stored, Any, Any) -> f64 = encode_target_of_key;
 }
 
+#[inline]
 fn add<'call>(
     Call { args, site }: Call<'call, (State<TargetEncoder>, Any, f64, Maybe<Any>, Maybe<Jsonb>)>,
 ) -> Next<'call> {
@@ -71,10 +72,13 @@ fn add<'call>(
     };
     let mut state = flat::State::of(args, || target::empty(&options));
     check_options(state.bytes(), &options)?;
+    // A result in a result would be moved for each row: it is wide.
+    let mut outcome = Ok(false);
     site.category.text(category, "category", |category| {
         let one = Moments::one(target);
-        state.update(category.as_bytes(), |words| target::add(words, fold, &one))
-    })??;
+        outcome = state.update(category.as_bytes(), |words| target::add(words, fold, &one));
+    })?;
+    outcome?;
     Ok(state.into())
 }
 
@@ -149,6 +153,7 @@ fn check_options(state: &[u8], options: &Options) -> Result<(), Report> {
     .set_hint("Give the same options for all rows, and for all encoders that are to be merged."))
 }
 
+#[inline]
 fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
     FlatMap::read_any(bytes, HEAD).ok_or_else(|| {
         let why = format!("{} bytes that are not one", bytes.len());

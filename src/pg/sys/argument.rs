@@ -245,7 +245,7 @@ impl AnyType for Maybe<Any<'_>> {
 impl Any<'_> {
     /// The datum, if the argument is this one of its call site: then it is of the type that the call site's has.
     #[inline]
-    pub(crate) fn of(self, argument: SiteArgument) -> Option<Datum> {
+    pub(crate) fn of(&self, argument: SiteArgument) -> Option<Datum> {
         (self.place.site() == argument).then_some(self.datum)
     }
 

@@ -48,7 +48,7 @@ impl AnyText {
     /// Calls `f` with the one text of all values that are equal to this one, which is of the argument that this was made for.
     #[inline]
     pub(crate) fn text<T>(
-        self,
+        &self,
         value: Any,
         name: &str,
         f: impl FnOnce(&str) -> T,
