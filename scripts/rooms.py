@@ -1,4 +1,4 @@
-"""Circles among the rooms of the source: folders, and files beside them, that import each other. `make lint` allows none."""
+"""Rooms of the source, folders and files beside them: none import each other in a circle, and few have `unsafe`. `make lint` checks it."""
 
 import re
 
@@ -6,6 +6,10 @@ from house import ROOT, Trouble, say
 
 # Where the rooms are, and whether each file in a room counts by itself.
 HOUSES = {"algo": False, "onnx": False, "pg": False, "pg/sys": True, "pg/types": True, "pg/rows": True, "algo/segment": True, "algo/score": False}
+# Where `unsafe` may be: the plumbing that knows PostgreSQL's memory, vector instructions, mapped files, and the calls of the system.
+UNSAFE = ("pg/sys/", "pg/types/", "pg/rows/", "algo/segment/engine/carry.rs", "algo/segment/engine/kernel.rs", "algo/segment/engine/kernel/x86.rs",
+          "algo/standardise/observe.rs", "algo/store.rs", "onnx/process/system.rs")
+IS_UNSAFE = re.compile(r"\bunsafe\s*(?:\{|\(|fn\b|impl\b|extern\b|trait\b)|\bunsafe_code\b")
 PATH = re.compile(r"\b((?:crate|super)(?:::\w+)*)(?:::\{([^}]*)\})?")
 
 
@@ -14,6 +18,17 @@ def check():
     circles = [f"src/{house}: {' <-> '.join(circle)}" for house, by_file in HOUSES.items() for circle in circles_of(house, by_file)]
     if circles:
         raise Trouble("rooms import each other:\n  " + "\n  ".join(circles))
+    say("rooms with unsafe code")
+    found = [f"src/{path}: {line.strip()}" for path, line in unsafe_lines() if not path.startswith(UNSAFE)]
+    if found:
+        raise Trouble("unsafe outside of the plumbing:\n  " + "\n  ".join(found))
+
+
+def unsafe_lines():
+    for file in sorted((ROOT / "src").rglob("*.rs")):
+        for line in re.sub(r"//[^\n]*", "", file.read_text()).splitlines():
+            if IS_UNSAFE.search(line):
+                yield file.relative_to(ROOT / "src").as_posix(), line
 
 
 def circles_of(house, by_file):

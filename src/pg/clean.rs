@@ -1,59 +1,54 @@
 //! `fold` and `keep` of keys of any type, and the window function `copies`.
-#![allow(unsafe_code, reason = "a window function is called as C")]
 
 use std::collections::HashMap;
-
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
-use pgrx::prelude::*;
-use pgrx::{AnyElement, IntoDatum};
 
 use crate::algo::clean;
 use crate::algo::memory::{self, Refused};
 
 use super::error::Report;
-use crate::pg::rows::window::Partition;
+use crate::pg::rows::window::{Partition, Window, window_functions};
+use crate::pg::sys::call::{Any, Call, functions};
 use crate::pg::sys::call_site::CallSite;
-use crate::pg::sys::raw;
 use crate::pg::sys::reserve;
 use crate::pg::types::any_text::AnyText;
 use crate::pg::types::options::within;
 
-raw::declare! {
-    copies, pg_finfo_copies;
+functions! {
+    /// The fold of the key's text: a key may change its type.
+    fn fold_wrapper(Any, i64, i64) -> i32 = fold;
+    fn keep_wrapper(Any, f64, i64) -> bool = keep;
+}
+
+window_functions! {
+    /// How often to take the row of a label.
+    fn copies(Any) -> i64 = copies_of;
 }
 
 const MOST_FOLDS: i64 = 1_000_000;
 
-/// The fold of the key's text: a key may change its type.
-#[pg_extern]
-fn fold(key: AnyElement, k: i64, seed: i64, fcinfo: FunctionCallInfo) -> Result<i32, Report> {
+fn fold(Call { args, site }: Call<(Any, i64, i64)>) -> Result<Option<i32>, Report> {
+    let (Some(key), Some(k), Some(seed)) = (args.any::<0>(), args.get::<1>(), args.get::<2>())
+    else {
+        return Ok(None);
+    };
     let k = folds(k)?;
-    with_text(key, fcinfo, |key| clean::fold(key.as_bytes(), k, seed) as i32)
+    with_text(key, site, |key| clean::fold(key.as_bytes(), k, seed) as i32).map(Some)
 }
 
-#[pg_extern]
-fn keep(
-    key: AnyElement,
-    fraction: f64,
-    seed: i64,
-    fcinfo: FunctionCallInfo,
-) -> Result<bool, Report> {
+fn keep(Call { args, site }: Call<(Any, f64, i64)>) -> Result<Option<bool>, Report> {
+    let (Some(key), Some(fraction), Some(seed)) =
+        (args.any::<0>(), args.get::<1>(), args.get::<2>())
+    else {
+        return Ok(None);
+    };
     within("fraction", fraction, 0.0..=1.0, "a number from 0 to 1")?;
-    with_text(key, fcinfo, |key| clean::keep(key.as_bytes(), fraction, seed))
+    with_text(key, site, |key| clean::keep(key.as_bytes(), fraction, seed)).map(Some)
 }
 
 /// Calls `f` with the text of a call's key, which is its first argument.
-fn with_text<T>(
-    key: AnyElement,
-    fcinfo: FunctionCallInfo,
-    f: impl FnOnce(&str) -> T,
-) -> Result<T, Report> {
-    // SAFETY: SQL declares the key as the first argument.
-    unsafe {
-        let text: &mut AnyText = CallSite::of(fcinfo).remember(|| AnyText::of(fcinfo, 0, "key"))?;
-        text.text(key.datum(), "key", f)
-    }
+fn with_text<T>(key: Any, site: CallSite, f: impl FnOnce(&str) -> T) -> Result<T, Report> {
+    let text: &mut AnyText = site.remember(|site| AnyText::of(site, 0, "key"))?;
+    text.text(key, "key", f)
 }
 
 fn folds(k: i64) -> Result<u32, Report> {
@@ -61,44 +56,28 @@ fn folds(k: i64) -> Result<u32, Report> {
     within("k", k, 1..=MOST_FOLDS, valid).map(|k| k as u32)
 }
 
-/// (label anyelement) OVER (…): how often to take the row.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn copies(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares the function WINDOW, with one argument and bigint as its result.
-    unsafe {
-        let partition = Partition::of(fcinfo);
-        let copies = match partition.kept::<Vec<Option<u64>>>() {
-            Some(copies) => copies,
-            None => {
-                let type_oid = pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 0);
-                partition.keep(all_copies(partition, type_oid).unwrap_or_report())
-            }
-        };
-        let here = copies.get(partition.position() as usize).copied().flatten();
-        here.and_then(|n| (n as i64).into_datum()).unwrap_or_else(|| raw::null(fcinfo))
-    }
+fn copies_of(Window { mut rows, site }: Window<(Any,)>) -> Result<Option<i64>, Report> {
+    let position = rows.position();
+    let text = || AnyText::of_any_type(&site, 0);
+    let copies = rows.remember(|rows| all_copies(rows, text()))?;
+    Ok(copies.get(position as usize).copied().flatten().map(|n| n as i64))
 }
 
 /// The copies of every row of the partition; None where the label is NULL.
-///
-/// # Safety
-/// The partition is of a running call whose argument is of this type.
-unsafe fn all_copies(
-    partition: Partition,
-    type_oid: pg_sys::Oid,
+fn all_copies(
+    partition: &mut Partition<(Any,)>,
+    text: AnyText,
 ) -> Result<Vec<Option<u64>>, Report> {
-    let any_text = AnyText::of_type(type_oid);
     // Each row's class and its number within it.
     reserve::begin();
     let (mut rows, mut counts, mut classes) =
         (Vec::new(), Vec::<u64>::new(), HashMap::<String, usize>::new());
-    while let Some(label) = partition.argument_at(0, rows.len() as i64) {
-        let row = match label {
-            None => None,
-            // SAFETY: by the caller's promise the label is of this type.
-            Some(label) => unsafe {
-                let class = any_text.text(label, "label", |class| {
+    partition.each(|row| {
+        let row = match row.any::<0>() {
+            None => return Ok(false),
+            Some(None) => None,
+            Some(Some(label)) => {
+                let class = text.text(label, "label", |class| {
                     if let Some(class) = classes.get(class) {
                         return Ok(*class);
                     }
@@ -108,11 +87,12 @@ unsafe fn all_copies(
                 })??;
                 counts[class] += 1;
                 Some((class, counts[class] - 1))
-            },
+            }
         };
         memory::push(&mut rows, row)?;
         memory::check()?;
-    }
+        Ok(true)
+    })?;
     drop(classes);
     let most = counts.iter().copied().max().unwrap_or(0);
     let copies = rows.into_iter().map(|row| {

@@ -25,24 +25,11 @@ mod standardise;
 
 use kind::Kind;
 use models::family::Family;
-use sys::{guc, reserve};
 
-pgrx::pg_module_magic!();
+sys::server::library!(start);
 
-/// Runs once in each backend that loads the library.
-#[pgrx::pg_guard]
-#[allow(non_snake_case, unsafe_code, reason = "the name by which PostgreSQL finds it")]
-extern "C-unwind" fn _PG_init() {
-    // A panic's backtrace would reach the client as DETAIL, with paths of this machine: std reads these once, at the first
-    // panic.
-    // SAFETY: a backend has one thread while it loads a library.
-    unsafe {
-        std::env::set_var("RUST_BACKTRACE", "0");
-        std::env::set_var("RUST_LIB_BACKTRACE", "0");
-    }
-    reserve::begin();
-    guc::define();
-    models::registry::watch_memberships();
+/// Once in each process that loads the library.
+fn start() {
     models::family::register(family);
 }
 

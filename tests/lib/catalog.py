@@ -1,8 +1,10 @@
 """What must hold for every object of the extension, read from the catalogue: words, comments, volatility, parallel safety."""
 
+import json
 import re
 
 from house import ROOT
+from lib import declared
 
 # Writes, and whatever runs a user's query: VOLATILE and never in a parallel worker. All else that takes a model reads it: what it returns
 # changes with the live version, and nothing else, so it is STABLE and safe in parallel plans.
@@ -129,8 +131,36 @@ def columns_are_called_as_in_the_code(connection):
     assert not wrong, "\n".join(wrong)
 
 
+def functions_are_declared_as_in_the_code(connection):
+    """Rust takes each argument for what it is declared as there: another one in SQL would be read as what it is not."""
+    calls, ordinary = declared.calls(), declared.ordinary()
+    in_sql = connection.rows(f"""
+        SELECT p.oid::regprocedure::text, p.prosrc, p.prokind = 'w', p.pronargs, array_to_json(p.proargtypes::regtype[]::text[])::text, p.prorettype::regtype::text,
+               p.proretset OR t.typtype = 'c' OR t.typname = 'record'
+        FROM ({MEMBERS}) m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass JOIN pg_type t ON t.oid = p.prorettype
+        JOIN pg_language l ON l.oid = p.prolang WHERE l.lanname = 'c' ORDER BY 1""")
+    wrong = [f"{symbol} is declared, but no function of SQL is it" for symbol in sorted(set(calls) - {row[1] for row in in_sql})]
+    n_compared = 0
+    for function, symbol, is_window, n, types, result, is_row in in_sql:
+        code = calls.get(symbol) or ordinary.get(symbol)
+        if not code:
+            if not symbol.endswith("_wrapper"):
+                wrong.append(f"{function} is {symbol}, which is not declared")
+            continue
+        n_compared += 1
+        types = json.loads(types)
+        if is_window != code.is_window:
+            wrong.append(f"{function} is a window function in {'SQL' if is_window else 'Rust'} alone")
+        if not code.least <= n <= len(code.arguments) or not all(one in may for one, may in zip(types, code.arguments)):
+            wrong.append(f"{function}: Rust takes {code.arguments}, and all but the first {code.least} may be missing")
+        if not (result in code.result or is_row and declared.A_ROW in code.result):
+            wrong.append(f"{function} returns {result}, but Rust {code.result}")
+    assert not wrong, "\n".join(wrong)
+    assert n_compared > 150, f"only {n_compared} functions were found"
+
+
 CHECKS = [no_reserved_word, every_object_has_a_comment, every_column_of_a_view_has_a_comment, every_client_knows_the_types_of_views, volatility_is_as_designed, everything_lives_in_persona,
-          public_may_not_write_the_registry, columns_are_called_as_in_the_code]
+          public_may_not_write_the_registry, columns_are_called_as_in_the_code, functions_are_declared_as_in_the_code]
 
 
 def run(cluster, tally, wanted):

@@ -49,7 +49,8 @@ CALLS = {
                               "SELECT * FROM persona.recommend_for('rec', '{1}')"]),
     "similar_items": ("use", ["SELECT * FROM persona.similar_items('rec', 1)", "SELECT * FROM persona.similar_items('rec', '1'::text)"]),
     "evaluate_recommender": ("use", ["SELECT * FROM persona.evaluate_recommender('rec', 'events')"]),
-    "recommend_all": ("read", ["SELECT * FROM persona.recommend_all('rec', 2)", "SELECT * FROM persona.save_recommendations('rec', 'pg_temp.copy', 2)"]),
+    "recommend_all": ("read", ["SELECT * FROM persona.recommend_all('rec', 2)"]),
+    "save_recommendations": ("read", ["SELECT * FROM persona.save_recommendations('rec', 'pg_temp.copy', 2)"]),
     "activate": ("own", ["SELECT persona.activate('seg', 1)", "SELECT persona.activate('sco', 1)"]),
     "drop_version": ("own", ["SELECT persona.drop_version('seg', 2)"]),
     # They name no model: test_versions asks them.

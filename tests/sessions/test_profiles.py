@@ -57,6 +57,16 @@ def test_what_is_too_long_or_too_much_is_not_read(cluster):
         assert sorted(profiled(admin)) == ["bad", "good"]
 
 
+def test_the_key_of_a_table_may_be_any_of_its_columns(cluster):
+    with mallory_and(cluster) as (admin, mallory):
+        publish_bad(admin, mallory)
+        mallory.query("ALTER TABLE t RENAME TO old; CREATE TABLE t (a text, b text, id integer UNIQUE, segment integer, label text, since timestamptz);"
+                      "INSERT INTO t SELECT 'a', 'b', id, segment, label, since FROM old; GRANT SELECT ON t TO PUBLIC")
+        found = dict(admin.rows("SELECT model, details ->> 'b' FROM persona.profile('7')"))
+        assert found == {"good": None, "bad": "b"}, found
+        assert not admin.rows("SELECT FROM persona.profile('no number')")
+
+
 def test_a_profile_may_be_asked_in_a_parallel_plan(cluster):
     with cluster.connect() as session:
         models.make_models(session, 300, 40)

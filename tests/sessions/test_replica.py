@@ -72,6 +72,7 @@ def fit_everything(connection):
     connection.query("SELECT * FROM persona.fit_scorer('native', 'visitors', 'bought', features => ARRAY['a', 'b'])")
     connection.query("SELECT * FROM persona.fit_recommender('products', 'purchases')")
     connection.query("SELECT * FROM persona.publish('groups', 'published', history_table => 'moves')")
+    connection.query("UPDATE moves SET left_at = entered_at + interval '1 second'")
     connection.query("SELECT persona.refit('groups')")
 
 

@@ -177,7 +177,6 @@ fn named(
     widths: &[Option<i64>],
     features: &[String],
 ) -> Result<Vec<Vec<String>>, Error> {
-    check_names(features.iter())?;
     let known: i64 = widths.iter().flatten().fold(0, |sum, n| sum.saturating_add(*n));
     let n_open = widths.iter().filter(|width| width.is_none()).count() as i64;
     let found = features.len() as i64;
@@ -194,9 +193,11 @@ fn named(
     let part = |width: &Option<i64>| {
         let (here, after) = rest.split_at(width.unwrap_or(open) as usize);
         rest = after;
-        here.to_vec()
+        // A column may go into several inputs.
+        check_names(here.iter())?;
+        Ok(here.to_vec())
     };
-    Ok(widths.iter().map(part).collect())
+    widths.iter().map(part).collect()
 }
 
 /// What a column of PostgreSQL can be called, each once.

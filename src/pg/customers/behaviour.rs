@@ -1,8 +1,5 @@
 //! `behaviour`: an aggregate whose state is its result; its features at any time.
-#![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::customers::behaviour::{
@@ -13,136 +10,98 @@ use crate::algo::customers::day_of;
 use crate::algo::customers::purchases::Zone;
 use crate::algo::flat_map::{FlatMap, frozen, set_head};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::rows::flat::{BytesOut, State, no_state};
-use crate::pg::sys::raw::{self, argument, bytes_of};
-use crate::pg::types::datum::Kind;
+use crate::pg::rows::flat::{self, BytesOut, no_state};
+use crate::pg::sys::argument::Nth;
+use crate::pg::sys::call::{
+    Arguments, Call, Date, Maybe, Next, Of, State, Text, Timestamp, Timestamptz, functions,
+};
 use crate::pg::types::options::{invalid, required};
 use crate::pg::types::value::{Bytes, FloatsOut, Names, SqlType, Value};
 use crate::pg::types::value_type::value_type;
 
 use super::rfm::finite;
-use super::zone::{Clock, Time, finite_time, named, two_zones};
-
-raw::declare! {
-    behaviour_add, pg_finfo_behaviour_add;
-    behaviour_add_timestamp, pg_finfo_behaviour_add_timestamp;
-    behaviour_add_date, pg_finfo_behaviour_add_date;
-    behaviour_combine, pg_finfo_behaviour_combine;
-}
+use super::zone::{Clock, Time, TimeArgument, finite_time, named, two_zones};
 
 value_type!(Behaviour: "behaviour", "a customer's events", flat; behaviour_in, behaviour_out, behaviour_send, behaviour_recv);
 
-/// Adds an event: (behaviour, event text, at timestamptz, amount float8 [, zone text]).
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn behaviour_add(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments.
-    unsafe { add_event(fcinfo, |at| Ok(Time::Instant(at.value() as i64))) }
-}
-
-/// As `behaviour_add`, with a timestamp.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn behaviour_add_timestamp(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: as above.
-    unsafe { add_event(fcinfo, |at| Ok(Time::Wall(at.value() as i64))) }
-}
-
-/// As `behaviour_add`, with a date.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn behaviour_add_date(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: as above.
-    unsafe { add_event(fcinfo, |at| Time::of_date(at.value() as i32)) }
+functions! {
+    /// Adds an event: its kind, its time, its amount, and the time zone.
+    fn behaviour_add(State<Behaviour>, Text, Timestamptz, f64, Maybe<Text>) -> State<Behaviour> = add_event;
+    /// As `behaviour_add`, with a timestamp.
+    fn behaviour_add_timestamp(State<Behaviour>, Text, Timestamp, f64, Maybe<Text>) -> State<Behaviour> = add_event;
+    /// As `behaviour_add`, with a date.
+    fn behaviour_add_date(State<Behaviour>, Text, Date, f64, Maybe<Text>) -> State<Behaviour> = add_event;
+    /// The state of two states; a plain function too, by which `rollup` merges stored ones.
+    fn behaviour_combine(State<Behaviour>, Of<Behaviour>) -> State<Behaviour> = combine;
 }
 
 /// Without a kind or a time the event is skipped.
-///
-/// # Safety
-/// `fcinfo` is of the running call of one of the functions above.
 #[inline]
-unsafe fn add_event(fcinfo: FunctionCallInfo, time: fn(Datum) -> Result<Time, Report>) -> Datum {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let (Some(event), Some(at)) = (argument(fcinfo, 1), argument(fcinfo, 2)) else {
-            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
-        };
-        let amount = argument(fcinfo, 3).map_or(0.0, |amount| Kind::Float8.number(amount));
-        let amount = finite("amount", amount).unwrap_or_report();
-        let time = time(at).unwrap_or_report();
-        let zone = if (*fcinfo).nargs > 4 { argument(fcinfo, 4) } else { None };
-        let add_in = |zone: Zone, clock: Clock| {
-            let day = day_on(clock, finite_time("at", time.on(clock)?)?);
-            let mut state = state_of(fcinfo, zone)?;
-            Kind::Text.text(event, "event", |event| add(&mut state, day, event, 1, amount))??;
-            Ok::<_, Report>(state)
-        };
-        let state = match (zone, time) {
-            (None, Time::Instant(_)) => add_in(Zone::Utc, Clock::Utc),
-            (None, Time::Wall(_)) => add_in(Zone::Wall, Clock::Wall),
-            (Some(zone), _) => {
-                Kind::Text.text(zone, "zone", |name| named(name, add_in)).and_then(|state| state)
-            }
-        };
-        state.unwrap_or_report().into()
-    }
+fn add_event<'call, T: TimeArgument>(
+    Call { args, .. }: Call<'call, (State<Behaviour>, Text, T, f64, Maybe<Text>)>,
+) -> Next<'call> {
+    let (Some(event), Some(at)) = (args.get::<1>(), args.get::<2>()) else {
+        return Ok(args.unchanged());
+    };
+    let amount = finite("amount", args.get::<3>().unwrap_or(0.0))?;
+    let time = at.try_into()?;
+    let (zone, clock) = match (args.get::<4>(), time) {
+        (None, Time::Instant(_)) => (Zone::Utc, Clock::Utc),
+        (None, Time::Wall(_)) => (Zone::Wall, Clock::Wall),
+        (Some(zone), _) => named(zone.read("zone")?)?,
+    };
+    let day = day_on(clock, finite_time("at", time.on(clock)?)?);
+    let mut state = state_of(args, zone)?;
+    add(&mut state, day, event.read("event")?, 1, amount)?;
+    Ok(state.into())
 }
 
 /// The state in the first argument, which is of this zone or has no events, or an empty one.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a function whose first argument is a state.
-unsafe fn state_of(fcinfo: FunctionCallInfo, zone: Zone) -> Result<State, Report> {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let is_new = argument(fcinfo, 0).is_none();
-        let mut state = State::of(fcinfo, || behaviour::empty(zone));
-        let own = map(state.bytes())?;
-        let is_of = behaviour::is_of(own.head(0), zone);
-        if !is_of {
-            let own_zone = behaviour::zone(own).ok_or_else(no_state)?;
-            if n_kinds(own.head(0)) > 0 {
-                return Err(two_zones("behaviour", own_zone, zone));
-            }
-            state.replace(&behaviour::empty(zone));
+fn state_of<'call, A: Nth<0, Type = State<Behaviour>>>(
+    args: Arguments<'call, A>,
+    zone: Zone,
+) -> Result<flat::State<'call>, Report> {
+    let is_new = args.state().is_none();
+    let mut state = flat::State::of(args, || behaviour::empty(zone));
+    let own = map(state.bytes())?;
+    let is_of = behaviour::is_of(own.head(0), zone);
+    if !is_of {
+        let own_zone = behaviour::zone(own).ok_or_else(no_state)?;
+        if n_kinds(own.head(0)) > 0 {
+            return Err(two_zones("behaviour", own_zone, zone));
         }
-        if is_new || !is_of {
-            let mut key = EMPTY_KEY;
-            if let Some(key) = zone_key_in(&mut key, zone) {
-                state.update(key, |_| ())?;
-            }
-        }
-        Ok(state)
+        state.replace(&behaviour::empty(zone));
     }
+    if is_new || !is_of {
+        let mut key = EMPTY_KEY;
+        if let Some(key) = zone_key_in(&mut key, zone) {
+            state.update(key, |_| ())?;
+        }
+    }
+    Ok(state)
 }
 
 fn day_on(clock: Clock, time: i64) -> i32 {
     day_of(clock.wall(time))
 }
 
-/// The state of two states; a plain function too, by which `rollup` merges stored ones.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn behaviour_combine(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (behaviour, behaviour).
-    unsafe {
-        let Some(other) = argument(fcinfo, 1) else {
-            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
-        };
-        let other = map(bytes_of(other)).unwrap_or_report();
-        let zone = behaviour::zone(other).ok_or_else(no_state).unwrap_or_report();
-        if let (Some(state), 0) = (argument(fcinfo, 0), n_kinds(other.head(0))) {
-            return state;
-        }
-        let mut state = state_of(fcinfo, zone).unwrap_or_report();
-        for (day, kind, n, sum) in behaviour::cells(other) {
-            add(&mut state, day, kind, n, sum).unwrap_or_report();
-        }
-        state.into()
+fn combine<'call>(
+    Call { args, .. }: Call<'call, (State<Behaviour>, Of<Behaviour>)>,
+) -> Next<'call> {
+    let Some(other) = args.get::<1>() else { return Ok(args.unchanged()) };
+    let other = map(other)?;
+    let zone = behaviour::zone(other).ok_or_else(no_state)?;
+    if n_kinds(other.head(0)) == 0 && args.state().is_some() {
+        return Ok(args.unchanged());
     }
+    let mut state = state_of(args, zone)?;
+    for (day, kind, n, sum) in behaviour::cells(other) {
+        add(&mut state, day, kind, n, sum)?;
+    }
+    Ok(state.into())
 }
 
-fn add(state: &mut State, day: i32, kind: &str, n: u64, amount: f64) -> Result<(), Report> {
+fn add(state: &mut flat::State, day: i32, kind: &str, n: u64, amount: f64) -> Result<(), Report> {
     if !is_kind(kind) {
         return Err(report(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -205,7 +164,7 @@ macro_rules! forms {
     };
 }
 forms! {
-    features behaviour_vector TimestampWithTimeZone;
+    features behaviour_vector Timestamptz;
     features_timestamp behaviour_vector_timestamp Timestamp;
     features_date behaviour_vector_date Date;
 }

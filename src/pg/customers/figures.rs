@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use crate::algo::customers::purchases::{self, Purchases};
 use crate::algo::customers::rfm::{Refunds, Repeats, Rfm, Totals, Unit};
 use crate::pg::error::{Error, Report};
+use crate::pg::sys::call::{Date, Timestamp, Timestamptz};
 use crate::pg::types::options::one_of;
 use crate::pg::types::value::{Bytes, SqlType};
 
@@ -14,7 +15,7 @@ use super::zone::{Clock, Time, finite_time};
 macro_rules! forms {
     ($($instant:ident $timestamp:ident $date:ident ($($option:ident),*) -> $type:ty = $figure:ident;)*) => {
         $(
-            forms!(@ $instant TimestampWithTimeZone ($($option),*) -> $type = $figure);
+            forms!(@ $instant Timestamptz ($($option),*) -> $type = $figure);
             forms!(@ $timestamp Timestamp ($($option),*) -> $type = $figure);
             forms!(@ $date Date ($($option),*) -> $type = $figure);
         )*

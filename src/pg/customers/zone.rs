@@ -1,15 +1,14 @@
 //! Time zones as PostgreSQL knows them, and the times that functions are given: instants, or what a clock on the wall shows.
 //! The session's zone has a say only where an instant meets times of no zone, as it has in PostgreSQL's own casts.
-#![allow(unsafe_code, reason = "time zones are PostgreSQL's")]
 
-use std::ffi::{CStr, CString};
-
-use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::algo::customers::MICROSECONDS_A_DAY;
 use crate::algo::customers::purchases::{MAX_ZONE_BYTES, UTC, Zone};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::sys::argument::Argument;
+use crate::pg::sys::call::{Date, Timestamp, Timestamptz};
+use crate::pg::sys::time_zone::TimeZone;
 
 /// A time as SQL gives it, in microseconds since 2000; the ends of i64 are the infinities.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +40,9 @@ impl Time {
                 return Ok(time);
             }
             (Self::Instant(instant), Clock::Utc | Clock::Of(_)) => instant,
-            // SAFETY: the session's zone is always one.
-            (Self::Instant(instant), Clock::Wall) => {
-                wall(instant, unsafe { pg_sys::session_timezone })
-            }
+            (Self::Instant(instant), Clock::Wall) => TimeZone::of_session().wall(instant),
             (Self::Wall(time), Clock::Utc | Clock::Wall) => time,
-            (Self::Wall(time), Clock::Of(zone)) => instant(time, zone),
+            (Self::Wall(time), Clock::Of(zone)) => zone.instant(time),
         };
         if is_valid(time) { Ok(time) } else { Err(out_of_range()) }
     }
@@ -57,6 +53,7 @@ macro_rules! time_of {
         $(impl TryFrom<$sql> for Time {
             type Error = Report;
 
+            #[inline]
             fn try_from($time: $sql) -> Result<Self, Report> {
                 $made
             }
@@ -64,9 +61,20 @@ macro_rules! time_of {
     };
 }
 time_of! {
-    TimestampWithTimeZone time => Ok(Self::Instant(time.into_inner()));
-    Timestamp time => Ok(Self::Wall(time.into_inner()));
-    Date date => Self::of_date(date.into_inner());
+    Timestamptz time => Ok(Self::Instant(time.0));
+    Timestamp time => Ok(Self::Wall(time.0));
+    Date date => Self::of_date(date.0);
+}
+
+/// An argument that is a time, of one of the three types.
+pub(super) trait TimeArgument:
+    for<'call> Argument<Value<'call> = Self> + TryInto<Time, Error = Report>
+{
+}
+
+impl<T> TimeArgument for T where
+    T: for<'call> Argument<Value<'call> = Self> + TryInto<Time, Error = Report>
+{
 }
 
 /// How the times of a value are counted, and where their days begin.
@@ -74,8 +82,7 @@ time_of! {
 pub(super) enum Clock {
     Utc,
     Wall,
-    /// A zone, which PostgreSQL keeps as long as the process lives.
-    Of(*mut pg_sys::pg_tz),
+    Of(TimeZone),
 }
 
 impl Clock {
@@ -91,40 +98,28 @@ impl Clock {
     pub(super) fn wall(self, time: i64) -> i64 {
         match self {
             Self::Utc | Self::Wall => time,
-            Self::Of(zone) => wall(time, zone),
+            Self::Of(zone) => zone.wall(time),
         }
     }
 }
 
-/// Hands out the zone of a name that a user gave, with its name as PostgreSQL spells it.
-pub(super) fn named<T>(
-    name: &str,
-    then: impl FnOnce(Zone, Clock) -> Result<T, Report>,
-) -> Result<T, Report> {
+/// The zone of a name that a user gave, with its name as PostgreSQL spells it.
+pub(super) fn named(name: &str) -> Result<(Zone<'static>, Clock), Report> {
     if name == UTC {
-        return then(Zone::Utc, Clock::Utc);
+        return Ok((Zone::Utc, Clock::Utc));
     }
     let found = find(name)?;
-    // SAFETY: the name is a text that lives as long as the zone.
-    let spelled = unsafe { CStr::from_ptr(pg_sys::pg_get_timezone_name(found)) };
-    match spelled.to_str() {
-        Ok(UTC) => then(Zone::Utc, Clock::Utc),
-        Ok(spelled) => then(Zone::Named(spelled), Clock::Of(found)),
+    match found.name().to_str() {
+        Ok(UTC) => Ok((Zone::Utc, Clock::Utc)),
+        Ok(spelled) => Ok((Zone::Named(spelled), Clock::Of(found))),
         Err(_) => Err(unknown(name)),
     }
 }
 
-fn find(name: &str) -> Result<*mut pg_sys::pg_tz, Report> {
-    let c_name = CString::new(name).map_err(|_| unknown(name))?;
-    // SAFETY: the name is a C string; what is found lives as long as the process.
-    unsafe {
-        let zone = pg_sys::pg_tzset(c_name.as_ptr());
-        let is_name = (1..=MAX_ZONE_BYTES).contains(&name.len());
-        if !is_name || zone.is_null() || !pg_sys::pg_tz_acceptable(zone) {
-            return Err(unknown(name));
-        }
-        Ok(zone)
-    }
+fn find(name: &str) -> Result<TimeZone, Report> {
+    let is_name = (1..=MAX_ZONE_BYTES).contains(&name.len());
+    let found = if is_name { TimeZone::named(name) } else { None };
+    found.ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &str) -> Report {
@@ -152,38 +147,6 @@ pub(super) fn finite_time(argument: &str, time: i64) -> Result<i64, Report> {
         _ => return Ok(time),
     };
     Err(Error::NotFiniteArgument { argument: argument.into(), value }.into())
-}
-
-/// As PostgreSQL's `timestamptz AT TIME ZONE zone`.
-fn wall(instant: i64, zone: *mut pg_sys::pg_tz) -> i64 {
-    let (mut offset, mut second) = (0, 0);
-    // SAFETY: a zeroed pg_tm is one, and the zone is PostgreSQL's.
-    unsafe {
-        let mut parts: pg_sys::pg_tm = std::mem::zeroed();
-        let name = std::ptr::null_mut();
-        pg_sys::timestamp2tm(instant, &mut offset, &mut parts, &mut second, name, zone);
-    }
-    instant - i64::from(offset) * 1_000_000
-}
-
-/// As PostgreSQL's `timestamp AT TIME ZONE zone`.
-fn instant(wall: i64, zone: *mut pg_sys::pg_tz) -> i64 {
-    let mut second = 0;
-    // SAFETY: as above.
-    let offset = unsafe {
-        let mut parts: pg_sys::pg_tm = std::mem::zeroed();
-        let none = std::ptr::null_mut();
-        pg_sys::timestamp2tm(
-            wall,
-            none,
-            &mut parts,
-            &mut second,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        );
-        pg_sys::DetermineTimeZoneOffset(&mut parts, zone)
-    };
-    wall.saturating_add(i64::from(offset) * 1_000_000)
 }
 
 fn is_valid(time: i64) -> bool {

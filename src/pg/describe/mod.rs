@@ -1,15 +1,13 @@
 //! `describe(source)`: one row per column of any query, from one pass over its rows in constant memory.
-#![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
-use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 
 use crate::algo::describe::{Description, Exact, Number, Numbers, Texts, sparkline};
 use crate::algo::memory;
 use crate::pg::error::Report;
-use crate::pg::rows::ingest::{Sink, stream};
+use crate::pg::rows::ingest::{Row, Sink, stream};
 use crate::pg::sys::progress::Progress;
-use crate::pg::types::datum::{Kind, is_short_numeric, type_name, written, written_whole};
+use crate::pg::types::datum::{Kind, type_name, written, written_whole};
 use crate::pg::types::options::{required, within};
 use crate::pg::types::record::Attribute;
 
@@ -34,53 +32,45 @@ enum Values {
 const PROGRESS_STEP: u64 = 1 << 16;
 
 impl Sink for Described<'_> {
-    fn start(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report> {
+    fn start(&mut self, attributes: &[Attribute]) -> Result<usize, Report> {
         let n_wanted = attributes.last().map_or(0, |last| last.position + 1);
         self.columns = attributes
-            .into_iter()
+            .iter()
             .map(|attribute| {
                 let values = match attribute.kind {
                     kind if kind.is_number() => Values::Numbers(Box::default()),
                     kind if kind.is_array() => Values::Present { n: 0, nulls: 0 },
                     _ => Values::Texts(Box::default()),
                 };
-                (attribute, values)
+                (attribute.clone(), values)
             })
             .collect();
         Ok(n_wanted)
     }
 
-    // SAFETY: the caller promises what the trait asks for.
-    unsafe fn row(&mut self, values: *const Datum, nulls: *const bool) -> Result<bool, Report> {
-        for (attribute, column) in &mut self.columns {
-            // SAFETY: the caller promises values of these columns; each is of its column's type.
-            unsafe {
-                let is_null = *nulls.add(attribute.position);
-                let value = *values.add(attribute.position);
-                match column {
-                    Values::Numbers(numbers) if is_null => numbers.add_null(),
-                    Values::Numbers(numbers) => {
-                        let number = attribute.kind.number(value);
-                        if number.abs() < exact_below(attribute.kind)
-                            || !number.is_finite()
-                            || attribute.kind == Kind::Numeric && is_short_numeric(value)
-                        {
-                            numbers.add(number);
-                        } else if attribute.kind == Kind::Numeric {
-                            let kind = attribute.kind.as_written(attribute.type_oid);
-                            let add = |text: &str| numbers.add_decimal(number, text);
-                            kind.text(value, &attribute.name, add)?;
-                        } else {
-                            numbers.add_whole(number, value.value() as i64);
-                        }
+    fn row(&mut self, row: Row) -> Result<bool, Report> {
+        for (place, (attribute, column)) in self.columns.iter_mut().enumerate() {
+            match (column, row.get(place)) {
+                (Values::Numbers(numbers), None) => numbers.add_null(),
+                (Values::Numbers(numbers), Some(value)) => {
+                    let number = value.number();
+                    if number.abs() < exact_below(attribute.kind)
+                        || !number.is_finite()
+                        || value.is_short_numeric()
+                    {
+                        numbers.add(number);
+                    } else if attribute.kind == Kind::Numeric {
+                        value.digits(&attribute.name, |text| numbers.add_decimal(number, text))?;
+                    } else {
+                        numbers.add_whole(number, value.whole());
                     }
-                    Values::Texts(texts) if is_null => texts.add_null(),
-                    Values::Texts(texts) => {
-                        attribute.kind.text(value, &attribute.name, |text| texts.add(text))?;
-                    }
-                    Values::Present { nulls, .. } if is_null => *nulls += 1,
-                    Values::Present { n, .. } => *n += 1,
                 }
+                (Values::Texts(texts), None) => texts.add_null(),
+                (Values::Texts(texts), Some(value)) => {
+                    value.text(&attribute.name, |text| texts.add(text))?;
+                }
+                (Values::Present { nulls, .. }, None) => *nulls += 1,
+                (Values::Present { n, .. }, Some(_)) => *n += 1,
             }
         }
         memory::check()?;

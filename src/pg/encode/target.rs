@@ -1,10 +1,6 @@
 //! `target_encoder`: an aggregate whose state is its result; categories encoded by it, in and out of fold.
-#![allow(unsafe_code, reason = "functions that PostgreSQL calls once a row")]
 
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
-use pgrx::{AnyElement, FromDatum};
 
 use crate::algo::clean;
 use crate::algo::encode::target::{
@@ -12,19 +8,13 @@ use crate::algo::encode::target::{
 };
 use crate::algo::flat_map::{FlatMap, frozen};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::rows::flat::{BytesOut, State};
+use crate::pg::rows::flat::{self, BytesOut};
+use crate::pg::sys::call::{Any, Call, Maybe, Next, Of, State, functions};
 use crate::pg::sys::call_site::CallSite;
-use crate::pg::sys::raw::{self, argument, bytes_of};
 use crate::pg::types::any_text::AnyText;
-use crate::pg::types::datum::Kind;
 use crate::pg::types::options::Json;
-use crate::pg::types::value::{Bytes, Kept, SqlType, Stored};
+use crate::pg::types::value::{Bytes, Jsonb, Kept, SqlType, Stored};
 use crate::pg::types::value_type::value_type;
-
-raw::declare! {
-    target_encoder_add, pg_finfo_target_encoder_add;
-    target_encoder_combine, pg_finfo_target_encoder_combine;
-}
 
 /// Folds when there is a key and no option.
 const FOLDS: usize = 5;
@@ -45,114 +35,86 @@ struct Read {
     options: Options,
 }
 
-impl Site {
-    /// # Safety
-    /// `fcinfo` is of the running call of `target_encoder_add`.
-    unsafe fn of(fcinfo: FunctionCallInfo) -> Result<Self, Report> {
-        // SAFETY: by the caller's promise; the key is its fourth argument.
-        unsafe {
-            let has_key = (*fcinfo).nargs > 3;
-            Ok(Self {
-                category: AnyText::of(fcinfo, 1, "category")?,
-                key: has_key.then(|| AnyText::of(fcinfo, 3, "key")).transpose()?,
-                options: None,
-            })
-        }
-    }
+functions! {
+    /// Adds a row: its category, its target, its key, and the options. A NULL target is skipped, and so is a NULL category.
+    fn target_encoder_add(State<TargetEncoder>, Any, f64, Maybe<Any>, Maybe<Jsonb>) -> State<TargetEncoder> = add;
+    /// The state of two states; a plain function too, by which `rollup` merges stored ones.
+    fn target_encoder_combine(State<TargetEncoder>, Of<TargetEncoder>) -> State<TargetEncoder> = combine;
+    fn encode_target_wrapper(Stored, Any) -> f64 = encode_target;
+    fn encode_target_of_key_wrapper(Stored, Any, Any) -> f64 = encode_target_of_key;
 }
 
-/// Adds a row: (target_encoder, category "any", target float8 [, key "any" [, options jsonb]]). A NULL target is skipped, and so is a
-/// NULL category.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn target_encoder_add(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments.
-    unsafe {
-        let (Some(category), Some(target)) = (argument(fcinfo, 1), argument(fcinfo, 2)) else {
-            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
-        };
-        let target = Kind::Float8.number(target);
-        if !target.is_finite() {
-            Err(Report::from(Error::NotFiniteArgument { argument: "target".into(), value: target }))
-                .unwrap_or_report()
-        }
-        let site: &mut Site = CallSite::of(fcinfo).remember(|| Site::of(fcinfo)).unwrap_or_report();
-        let options = options(fcinfo, &mut site.options).unwrap_or_report();
-        let fold = match site.key {
-            None => 0,
-            Some(text) => match argument(fcinfo, 3) {
-                None => {
-                    Err(Report::from(Error::NullArgument { argument: "key" })).unwrap_or_report()
-                }
-                Some(key) => text
-                    .text(key, "key", |key| fold_of(key, options.folds, options.seed))
-                    .unwrap_or_report(),
-            },
-        };
-        let mut state = State::of(fcinfo, || target::empty(&options));
-        check_options(state.bytes(), &options).unwrap_or_report();
-        site.category
-            .text(category, "category", |category| {
-                state.update(category.as_bytes(), |words| {
-                    target::add(words, fold, &Moments::one(target));
-                })
-            })
-            .unwrap_or_report()
-            .unwrap_or_report();
-        state.into()
+#[inline]
+fn add<'call>(
+    Call { args, site }: Call<'call, (State<TargetEncoder>, Any, f64, Maybe<Any>, Maybe<Jsonb>)>,
+) -> Next<'call> {
+    let (Some(category), Some(target)) = (args.any::<1>(), args.get::<2>()) else {
+        return Ok(args.unchanged());
+    };
+    if !target.is_finite() {
+        return Err(Error::NotFiniteArgument { argument: "target".into(), value: target }.into());
     }
+    let has_key = args.has::<3>();
+    let site = site.remember(|site| {
+        Ok(Site {
+            category: AnyText::of(site, 1, "category")?,
+            key: has_key.then(|| AnyText::of(site, 3, "key")).transpose()?,
+            options: None,
+        })
+    })?;
+    let options = options(args.get::<4>(), has_key, &mut site.options)?;
+    let fold = match site.key {
+        None => 0,
+        Some(text) => {
+            let key = args.any::<3>().ok_or(Error::NullArgument { argument: "key" })?;
+            text.text(key, "key", |key| fold_of(key, options.folds, options.seed))?
+        }
+    };
+    let mut state = flat::State::of(args, || target::empty(&options));
+    check_options(state.bytes(), &options)?;
+    // A result in a result would be moved for each row: it is wide.
+    let mut outcome = Ok(false);
+    site.category.text(category, "category", |category| {
+        let one = Moments::one(target);
+        outcome = state.update(category.as_bytes(), |words| target::add(words, fold, &one));
+    })?;
+    outcome?;
+    Ok(state.into())
 }
 
-/// The state of two states; a plain function too, by which `rollup` merges stored ones.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn target_encoder_combine(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (target_encoder, target_encoder).
-    unsafe {
-        let Some(other) = argument(fcinfo, 1) else {
-            return argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo));
-        };
-        let other = map(bytes_of(other)).unwrap_or_report();
-        let options = Options::of(&other);
-        let mut state = State::of(fcinfo, || target::empty(&options));
-        check_options(state.bytes(), &options).unwrap_or_report();
-        for (category, folds) in target::categories(other) {
-            state
-                .update(category, |words| {
-                    for (fold, moments) in folds.iter().enumerate() {
-                        target::add(words, fold, moments);
-                    }
-                })
-                .unwrap_or_report();
-        }
-        state.into()
+fn combine<'call>(
+    Call { args, .. }: Call<'call, (State<TargetEncoder>, Of<TargetEncoder>)>,
+) -> Next<'call> {
+    let Some(other) = args.get::<1>() else { return Ok(args.unchanged()) };
+    let other = map(other)?;
+    let options = Options::of(&other);
+    let mut state = flat::State::of(args, || target::empty(&options));
+    check_options(state.bytes(), &options)?;
+    for (category, folds) in target::categories(other) {
+        state.update(category, |words| {
+            for (fold, moments) in folds.iter().enumerate() {
+                target::add(words, fold, moments);
+            }
+        })?;
     }
+    Ok(state.into())
 }
 
 /// The options of the call, read once for the same bytes.
-///
-/// # Safety
-/// `fcinfo` is of the running call of `target_encoder_add`.
-unsafe fn options(fcinfo: FunctionCallInfo, read: &mut Option<Read>) -> Result<Options, Report> {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let folds = if (*fcinfo).nargs > 3 { FOLDS } else { 1 };
-        let defaults = Options { smoothing: Smoothing::AUTO, folds, seed: 0 };
-        if (*fcinfo).nargs <= 4 {
-            return Ok(defaults);
-        }
-        let Some(given) = argument(fcinfo, 4) else { return Ok(defaults) };
-        let bytes = bytes_of(given);
-        if let Some(read) = read.as_ref().filter(|read| read.bytes == bytes) {
-            return Ok(read.options);
-        }
-        let options = match Json::from_datum(given, false) {
-            Some(json) => parse_options(&json, defaults)?,
-            None => defaults,
-        };
-        *read = Some(Read { bytes: bytes.to_vec(), options });
-        Ok(options)
+fn options(
+    given: Option<Jsonb>,
+    has_key: bool,
+    read: &mut Option<Read>,
+) -> Result<Options, Report> {
+    let folds = if has_key { FOLDS } else { 1 };
+    let defaults = Options { smoothing: Smoothing::AUTO, folds, seed: 0 };
+    let Some(given) = given else { return Ok(defaults) };
+    if let Some(read) = read.as_ref().filter(|read| read.bytes == given.bytes()) {
+        return Ok(read.options);
     }
+    let options = parse_options(&given.read()?, defaults)?;
+    *read = Some(Read { bytes: given.bytes().to_vec(), options });
+    Ok(options)
 }
 
 fn parse_options(json: &Json, mut options: Options) -> Result<Options, Report> {
@@ -191,6 +153,7 @@ fn check_options(state: &[u8], options: &Options) -> Result<(), Report> {
     .set_hint("Give the same options for all rows, and for all encoders that are to be merged."))
 }
 
+#[inline]
 fn map(bytes: &[u8]) -> Result<FlatMap<'_>, Report> {
     FlatMap::read_any(bytes, HEAD).ok_or_else(|| {
         let why = format!("{} bytes that are not one", bytes.len());
@@ -207,30 +170,20 @@ fn target_encoder_final(state: Bytes) -> Result<BytesOut, Report> {
     Ok(BytesOut(frozen(map(state.0)?)?))
 }
 
-#[pg_extern]
-fn encode_target(
-    encoder: Option<Stored>,
-    category: Option<AnyElement>,
-    fcinfo: FunctionCallInfo,
-) -> Result<Option<f64>, Report> {
-    let Some(encoder) = encoder else { return Ok(None) };
-    let Encoding { kept, category: text, .. } =
-        CallSite::of(fcinfo).remember(|| Encoding::of(fcinfo, false))?;
-    encode(encodings(kept, encoder)?, *text, category, None)
+fn encode_target(Call { args, site }: Call<(Stored, Any)>) -> Result<Option<f64>, Report> {
+    let Some(encoder) = args.get::<0>() else { return Ok(None) };
+    let site = site.remember(|site| Encoding::of(site, false))?;
+    let encodings = encodings(&mut site.kept, encoder)?;
+    encode(encodings, site.category, args.any::<1>(), None)
 }
 
-#[pg_extern]
 fn encode_target_of_key(
-    encoder: Option<Stored>,
-    category: Option<AnyElement>,
-    key: Option<AnyElement>,
-    fcinfo: FunctionCallInfo,
+    Call { args, site }: Call<(Stored, Any, Any)>,
 ) -> Result<Option<f64>, Report> {
-    let Some(encoder) = encoder else { return Ok(None) };
-    let Encoding { kept, category: text, key: key_text } =
-        CallSite::of(fcinfo).remember(|| Encoding::of(fcinfo, true))?;
+    let Some(encoder) = args.get::<0>() else { return Ok(None) };
+    let Encoding { kept, category, key: text } = site.remember(|site| Encoding::of(site, true))?;
     let encodings = encodings(kept, encoder)?;
-    let (Some(key_text), Some(key)) = (key_text, key) else {
+    let (Some(text), Some(key)) = (text, args.any::<2>()) else {
         return Err(Error::NullArgument { argument: "key" }.into());
     };
     if encodings.folds < 2 {
@@ -240,11 +193,8 @@ fn encode_target_of_key(
         )
         .set_hint("Fit it with persona.target_encoder(category, target, key)."));
     }
-    // SAFETY: the datum is of this call's third argument.
-    let fold = unsafe {
-        key_text.text(key.datum(), "key", |key| fold_of(key, encodings.folds, encodings.seed))
-    }?;
-    encode(encodings, *text, category, Some(fold))
+    let fold = text.text(key, "key", |key| fold_of(key, encodings.folds, encodings.seed))?;
+    encode(encodings, *category, args.any::<1>(), Some(fold))
 }
 
 /// How a call site encodes: mostly by the same encoder row by row.
@@ -256,16 +206,11 @@ struct Encoding {
 }
 
 impl Encoding {
-    fn of(fcinfo: FunctionCallInfo, has_key: bool) -> Result<Self, Report> {
-        // SAFETY: the callers' SQL declares (encoder, category), and one of them a key behind these.
-        unsafe {
-            let key = has_key.then(|| AnyText::of(fcinfo, 2, "key")).transpose()?;
-            Ok(Self {
-                kept: Kept::of(fcinfo, 0),
-                category: AnyText::of(fcinfo, 1, "category")?,
-                key,
-            })
-        }
+    /// Of a function of an encoder, a category and perhaps a key.
+    fn of(site: &CallSite, has_key: bool) -> Result<Self, Report> {
+        let key = has_key.then(|| AnyText::of(site, 2, "key")).transpose()?;
+        let category = AnyText::of(site, 1, "category")?;
+        Ok(Self { kept: Kept::of(site, 0), category, key })
     }
 }
 
@@ -274,14 +219,12 @@ fn encodings<'a>(kept: &'a mut Kept<Encodings>, encoder: Stored) -> Result<&'a E
     Ok(encodings)
 }
 
-/// `text` reads the call's second argument, the category.
 fn encode(
     encodings: &Encodings,
     text: AnyText,
-    category: Option<AnyElement>,
+    category: Option<Any>,
     fold: Option<usize>,
 ) -> Result<Option<f64>, Report> {
     let Some(category) = category else { return Ok(encodings.encode(None, fold)) };
-    // SAFETY: the datum is of this argument.
-    unsafe { text.text(category.datum(), "category", |text| encodings.encode(Some(text), fold)) }
+    text.text(category, "category", |text| encodings.encode(Some(text), fold))
 }

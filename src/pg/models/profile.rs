@@ -70,7 +70,7 @@ fn answer(
     let is_asked = table.each_of(customer, |row| match object(row, shown()) {
         Ok(row) => rows.push(row),
         Err(error) => failed = Some(error),
-    });
+    })?;
     if let Some(error) = failed {
         return Err(error);
     }

@@ -5,19 +5,17 @@
 //! cast. So the table is locked, the caller's right to each column is checked as it is now, and the rows are read by the key's
 //! index, or one after another, without a query. Only columns whose types are PostgreSQL's own, an extension's or an enum's are
 //! shown.
-#![allow(unsafe_code, reason = "values are read from rows as the types that they have")]
-
-use std::ffi::{CStr, CString};
 
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
+use crate::pg::sys::lock::try_to_read;
 use crate::pg::sys::query::{self, select_one};
-use crate::pg::sys::scan::{Row, Table, equal};
+use crate::pg::sys::scan::{Key, Row, Table};
 use crate::pg::sys::security::{attempt, with_catalog_names, with_latest_snapshot};
-use crate::pg::types::datum::is_citext;
+use crate::pg::types::datum::{base_type, is_built_in, is_citext};
 
 /// A publication has a row of each key, or a page of items.
 const MAX_ROWS_OF_KEY: usize = 1000;
@@ -29,7 +27,8 @@ pub(crate) struct Readable {
     table: Table,
     key: Column,
     columns: Vec<Column>,
-    index: Option<Index>,
+    /// A btree index whose first column is the key.
+    index: Option<Oid>,
 }
 
 /// A column of a type that runs nothing of anybody's.
@@ -39,13 +38,6 @@ pub(crate) struct Column {
     number: i16,
     /// A domain's base.
     type_id: Oid,
-}
-
-/// A btree index whose first column is the key, and its equality.
-struct Index {
-    id: Oid,
-    equal: Oid,
-    collation: Oid,
 }
 
 /// What the catalogue says of a table of this name, as it is now.
@@ -62,7 +54,7 @@ struct Described {
     /// For each column whether its type is an enum or an extension's: one of a superuser's, for whoever made an extension may add types
     /// of his own to it.
     are_known: Vec<bool>,
-    index: Option<(Oid, Oid, Oid)>,
+    index: Option<Oid>,
     /// The relations in which its long values are.
     toast: Vec<Oid>,
 }
@@ -80,13 +72,8 @@ pub(crate) fn readable(
         Ok(None)
     };
     // The table, and what else is opened while it is read: a REINDEX has an index to itself, and the table not.
-    let index = found.index.map(|(index, ..)| index);
-    let mut all = [found.id].into_iter().chain(index).chain(found.toast.iter().copied());
-    // SAFETY: a lock is asked for, without waiting for whoever has the relation.
-    let lock = |relation| unsafe {
-        pg_sys::ConditionalLockRelationOid(relation, pg_sys::AccessShareLock as i32)
-    };
-    if !all.all(lock) {
+    let mut all = [found.id].into_iter().chain(found.index).chain(found.toast.iter().copied());
+    if !all.all(try_to_read) {
         return skip("another session has locked it");
     }
     // While it was not locked yet, it may have become another one.
@@ -113,18 +100,20 @@ pub(crate) fn readable(
             "its column \"{missing}\" is missing, or of a type that is none of PostgreSQL's own"
         ));
     }
-    let index = found.index.map(|(id, equal, collation)| Index { id, equal, collation });
-    Ok(Some(Readable { name: found.name, table: Table::open(found.id), key, columns, index }))
+    let (table, index) = (Table::open(found.id), found.index);
+    Ok(Some(Readable { name: found.name, table, key, columns, index }))
 }
 
 impl Described {
     fn columns(&self) -> impl Iterator<Item = Column> {
         let all = self.numbers.iter().zip(&self.names).zip(&self.types).zip(&self.are_known);
         all.filter_map(|(((&number, name), &type_id), &is_known)| {
-            // SAFETY: a look-up in the catalogue's cache.
-            let base = unsafe { pg_sys::getBaseType(type_id) };
-            let is_own = base.to_u32() < pg_sys::FirstNormalObjectId;
-            (is_own || is_known).then(|| Column { name: name.clone(), number, type_id: base })
+            let base = base_type(type_id);
+            (is_built_in(base) || is_known).then(|| Column {
+                name: name.clone(),
+                number,
+                type_id: base,
+            })
         })
     }
 }
@@ -135,7 +124,7 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
         with_catalog_names(|| {
             select_one(
                 "SELECT c.oid, format('%I.%I', n.nspname, c.relname), row_security_active(c.oid), c.relkind = 'r' AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()), \
-                        k.attnum, a.numbers, a.names, a.types, a.are_known, i.indexrelid, i.equal, i.collation, \
+                        k.attnum, a.numbers, a.names, a.types, a.are_known, i.indexrelid, \
                         ARRAY(SELECT c.reltoastrelid WHERE c.reltoastrelid <> 0 UNION ALL SELECT x.indexrelid FROM pg_index x WHERE x.indrelid = c.reltoastrelid) \
                  FROM parse_ident($1) AS part \
                  JOIN pg_namespace n ON n.nspname = part[1] AND cardinality(part) = 2 \
@@ -151,12 +140,7 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
                      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
                      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.attname = ANY ($3) OR $3 IS NULL)) AS a \
                  LEFT JOIN LATERAL ( \
-                     SELECT i.indexrelid, i.indcollation[0] AS collation, o.oprcode::oid AS equal \
-                     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid AND x.relam = 403 \
-                     JOIN pg_opclass oc ON oc.oid = i.indclass[0] \
-                     JOIN pg_amop m ON m.amopfamily = oc.opcfamily AND m.amopstrategy = 3 \
-                         AND m.amoplefttype = oc.opcintype AND m.amoprighttype = oc.opcintype \
-                     JOIN pg_operator o ON o.oid = m.amopopr \
+                     SELECT i.indexrelid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid AND x.relam = 403 \
                      WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = k.attnum \
                      ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) AS i ON true \
                  WHERE has_schema_privilege(n.oid, 'USAGE') AND a.may_read",
@@ -172,12 +156,8 @@ fn described(name: &str, key: &str, wanted: Option<&[&str]>) -> Result<Option<De
                         names: row.get(7)?,
                         types: row.get(8)?,
                         are_known: row.get(9)?,
-                        index: row
-                            .get(10)
-                            .zip(row.get(11))
-                            .zip(row.get(12))
-                            .map(|((id, equal), collation)| (id, equal, collation)),
-                        toast: row.get(13)?,
+                        index: row.get(10),
+                        toast: row.get(11)?,
                     })
                 },
             )
@@ -209,67 +189,42 @@ impl Readable {
 
     /// The rows of a key, which comes as text, up to a number that no publication has. False where the table cannot be asked: that is
     /// told.
-    pub(crate) fn each_of(&self, key: &str, mut row: impl FnMut(&Row)) -> bool {
+    pub(crate) fn each_of(&self, key: &str, mut row: impl FnMut(&Row)) -> Result<bool, Report> {
         let skip = |why: &str| {
             notice!("table {} is skipped: {why}", self.name);
-            false
+            Ok(false)
         };
-        let Some(index) = &self.index else { return skip("it has no index of its key") };
-        let value = match attempt(|| Ok(input(self.key.type_id, key))) {
+        let Some(index) = self.index else { return skip("it has no index of its key") };
+        let lookup = self.table.by_index(index)?;
+        let value = match attempt(|| lookup.value_of(key)) {
             Ok(value) => value,
             Err(error) => return skip(&error.message),
         };
-        // SAFETY: the index is the table's and its first column the key, whose type has this equality; the value is of it.
-        unsafe {
-            let key = [equal(self.key.number, index.equal, index.collation, value)];
-            let mut n_rows = 0;
-            self.table.rows_of(index.id, key, |one| {
-                row(one);
-                n_rows += 1;
-                n_rows < MAX_ROWS_OF_KEY
-            });
-        }
-        true
-    }
-}
-
-/// A value of the type, from its text; what is none is an error of PostgreSQL's.
-fn input(type_id: Oid, text: &str) -> Datum {
-    let text = CString::new(text).unwrap_or_default();
-    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: the type is there, and runs nothing of anybody's.
-    unsafe {
-        pg_sys::getTypeInputInfo(type_id, &mut function, &mut parameter);
-        pg_sys::OidInputFunctionCall(function, text.as_ptr().cast_mut(), parameter, -1)
+        let mut n_rows = 0;
+        let lookup = lookup.with(Key::Value(value))?;
+        lookup.rows(|one| {
+            row(one);
+            n_rows += 1;
+            n_rows < MAX_ROWS_OF_KEY
+        });
+        Ok(true)
     }
 }
 
 impl Column {
-    pub(crate) fn value(&self, row: &Row) -> Option<Datum> {
-        row.get(self.number)
-    }
-
     /// The value as an integer, in a column that is one.
     pub(crate) fn integer(&self, row: &Row) -> Option<i32> {
-        self.value(row).filter(|_| self.is(pg_sys::INT4OID)).map(|value| value.value() as i32)
+        row.int4(self.number)
     }
 
     /// The value as a time, in a column of times with a zone.
     pub(crate) fn time(&self, row: &Row) -> Option<i64> {
-        self.value(row)
-            .filter(|_| self.is(pg_sys::TIMESTAMPTZOID))
-            .map(|value| value.value() as i64)
+        row.time(self.number)
     }
 
     /// The bytes of a value that is longer than anything that is shown. It is not even unpacked: what it takes is its owner's choice.
-    fn too_long(&self, value: Datum) -> Option<usize> {
-        // SAFETY: a look-up in the catalogue, and the header of a value of the type.
-        unsafe {
-            if pg_sys::get_typlen(self.type_id) != -1 {
-                return None;
-            }
-            Some(pg_sys::toast_raw_datum_size(value)).filter(|&n_bytes| n_bytes > SHOWN_BYTES)
-        }
+    fn too_long(&self, row: &Row) -> Option<usize> {
+        row.n_bytes(self.number).filter(|&n_bytes| n_bytes > SHOWN_BYTES)
     }
 
     pub(crate) fn is(&self, type_id: Oid) -> bool {
@@ -281,16 +236,9 @@ impl Column {
     }
 
     pub(crate) fn text(&self, row: &Row) -> Option<String> {
-        let value = self.value(row)?;
-        if let Some(n_bytes) = self.too_long(value) {
-            return Some(format!("({n_bytes} bytes)"));
-        }
-        let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
-        // SAFETY: the value is of the type, which runs nothing of anybody's; what comes back is a C string of PostgreSQL's.
-        unsafe {
-            pg_sys::getTypeOutputInfo(self.type_id, &mut function, &mut is_varlena);
-            let text = pg_sys::OidOutputFunctionCall(function, value);
-            Some(CStr::from_ptr(text).to_string_lossy().into_owned())
+        match self.too_long(row) {
+            Some(n_bytes) => Some(format!("({n_bytes} bytes)")),
+            None => row.written(self.number),
         }
     }
 }
@@ -329,14 +277,9 @@ fn json<'a>(row: &Row, columns: impl Iterator<Item = &'a Column>) -> Result<Stri
     for column in columns {
         arguments.push(column.name.as_str().into());
         // A cast to json of such a type would be somebody's.
-        let is_own = column.type_id.to_u32() < pg_sys::FirstNormalObjectId;
-        arguments.push(match (column.value(row), is_own) {
-            (None, _) => DatumWithOid::null_oid(pg_sys::TEXTOID),
-            (Some(value), true) if column.too_long(value).is_some() => column.text(row).into(),
-            // SAFETY: the value is of the type, and outlives the query.
-            (Some(value), true) => unsafe { DatumWithOid::new(value, column.type_id) },
-            (Some(_), false) => column.text(row).into(),
-        });
+        let is_shown = is_built_in(column.type_id) && column.too_long(row).is_none();
+        let value = if is_shown { row.argument(column.number) } else { None };
+        arguments.push(value.unwrap_or_else(|| column.text(row).into()));
     }
     let places: Vec<String> = (1..=arguments.len()).map(|place| format!("${place}")).collect();
     let statement =

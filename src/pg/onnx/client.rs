@@ -10,13 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::place::{self, DIRECTORY, SOCKET, START_LOCK};
-use super::wait::{For, connect, wait};
 use super::{Error, supervisor};
 use crate::onnx::wire::{
     self, Batch, CHUNK, Hello, Inbox, Output, Request, Response, Run, Sha256, Status, VERSION,
 };
+use crate::pg::sys::server::{For, wait};
 
 /// From the first knock to the first answer; the supervisor gives the process half of it.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -337,4 +338,13 @@ fn register_supervisor() -> Result<(), Error> {
         .load_dynamic()
         .map(drop)
         .map_err(|_| Error::WorkerSlotsFull)
+}
+
+/// A connection that neither reading, writing nor connecting blocks, which std has only in blocking form. `WouldBlock`: the
+/// other side's queue is full.
+fn connect(path: &str) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
 }

@@ -10,7 +10,6 @@ mod place;
 mod spawn;
 mod status;
 mod supervisor;
-mod wait;
 
 pub(crate) use client::{Sent, load, send_batch, status};
 pub(crate) use error::Error;

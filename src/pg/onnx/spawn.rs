@@ -1,18 +1,17 @@
 //! Starting the process as a clean child: nothing of the server's environment, descriptors or signals goes with it.
-#![allow(unsafe_code, reason = "what a child does between fork and exec has no safe form")]
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::place::{EMPTY, SLOTS, make_directory};
-use super::wait::library_directory;
 use crate::onnx::wire::slots::SLOTS_BYTES;
 use crate::onnx::wire::{ErrorKind, Sha256};
+use crate::pg::sys::child::clean;
 use crate::pg::sys::guc::OnnxSettings;
+use crate::pg::sys::server::library_directory;
 
 /// The process and the pipe on which it says that it is ready, whose end means its own.
 pub(super) struct Process {
@@ -74,8 +73,7 @@ pub(super) fn spawn(
         .current_dir(data_directory.join(EMPTY))
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::piped());
-    // SAFETY: the closure calls only what is allowed between fork and exec: system calls, no allocation, no lock.
-    unsafe { command.pre_exec(clean_child) };
+    clean(&mut command);
     let mut child =
         command.spawn().map_err(|error| unavailable(&format!("\"{}\"", path.display()), error))?;
     match child.stdout.take() {
@@ -99,32 +97,6 @@ fn absolute(
 
 fn hex(sha256: &Sha256) -> String {
     sha256.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The postmaster's descriptors leak into its children, and some signals come blocked or ignored.
-fn clean_child() -> io::Result<()> {
-    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: numbers only. The descriptors close at exec, so that the one on which exec's failure is told still works.
-    let marked =
-        unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, CLOSE_RANGE_CLOEXEC) };
-    if marked != 0 {
-        // A kernel before 5.11.
-        for fd in 3..65_536 {
-            // SAFETY: numbers only; an unused descriptor is an error that does not matter.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
-    }
-    for signal in 1..=64 {
-        // SAFETY: the child has one thread; the two that cannot be changed fail, which does not matter.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-    // SAFETY: the set is initialised by the first call before the second reads it.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
-    Ok(())
 }
 
 impl Process {

@@ -3,7 +3,6 @@
 //! One to a cluster, by a file lock. It must not spin: a process that does not come up is tried again at growing
 //! intervals, and who knocks meanwhile is told the reason at once. It never ends with a code other than 0, so that the
 //! server forgets it and does not restart.
-#![allow(unsafe_code, reason = "the entry's unmangled name")]
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -15,14 +14,15 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
-use pgrx::pg_sys;
 
 use super::place::{self, DIRECTORY, SLOTS, SOCKET, SUPERVISOR_LOCK};
 use super::spawn::{Heard, Process, spawn};
-use super::wait::{For, is_binary_upgrade, reload_configuration, wait};
 use crate::onnx::wire::slots::Blame;
 use crate::onnx::wire::{ErrorKind, Response, Sha256, slots};
 use crate::pg::sys::guc::{OnnxSettings, onnx_settings};
+use crate::pg::sys::server::{
+    For, background_worker, is_binary_upgrade, reload_configuration, wait,
+};
 
 pub(super) const LIBRARY: &str = "pg_persona";
 pub(super) const ENTRY: &str = "persona_onnx_supervisor";
@@ -39,9 +39,9 @@ const REFUSED_ALLOWED: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-#[pgrx::pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn persona_onnx_supervisor(_argument: pg_sys::Datum) {
+background_worker!(persona_onnx_supervisor = work);
+
+fn work() {
     BackgroundWorker::attach_signal_handlers(
         SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGCHLD,
     );

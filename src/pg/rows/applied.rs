@@ -2,7 +2,6 @@
 //!
 //! A call site keeps what it made of the value, so that a constant one is decoded once.
 
-use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
@@ -27,18 +26,18 @@ struct Site<P> {
 
 impl<P> Site<P> {
     /// Of a function whose first argument is the value.
-    fn of(fcinfo: FunctionCallInfo) -> Self {
-        Self { kept: Kept::of(fcinfo, 0), binding: Binding::default() }
+    fn of(site: &CallSite) -> Result<Self, Report> {
+        Ok(Self { kept: Kept::of(site, 0), binding: Binding::default() })
     }
 }
 
 pub(crate) fn to_array<T: Applied, A>(
     value: Stored,
     features: &Floats,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
     answer: fn(&T::Prepared, &[f64]) -> A,
 ) -> Result<A, Report> {
-    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::of(fcinfo)))?;
+    let site: &mut Site<T::Prepared> = site.remember(Site::of)?;
     let ((names, prepared), _) = site.kept.get(value, T::prepared)?;
     let (expected, found) = (names.len(), features.0.len());
     if expected != found {
@@ -51,10 +50,10 @@ pub(crate) fn to_array<T: Applied, A>(
 pub(crate) fn to_record<T: Applied, A>(
     value: Stored,
     features: Record,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
     answer: fn(&T::Prepared, &[f64]) -> A,
 ) -> Result<A, Report> {
-    let site: &mut Site<T::Prepared> = CallSite::of(fcinfo).remember(|| Ok(Site::of(fcinfo)))?;
+    let site: &mut Site<T::Prepared> = site.remember(Site::of)?;
     let ((names, prepared), is_new) = site.kept.get(value, T::prepared)?;
     if is_new {
         site.binding.forget();
@@ -76,18 +75,18 @@ macro_rules! answers {
         fn $array(
             value: crate::pg::types::value::Stored,
             features: crate::pg::types::value::Floats,
-            fcinfo: pgrx::pg_sys::FunctionCallInfo,
+            site: crate::pg::sys::call_site::CallSite,
         ) -> Result<Option<$result>, crate::pg::error::Report> {
-            crate::pg::rows::applied::to_array::<$value, _>(value, &features, fcinfo, $answer)
+            crate::pg::rows::applied::to_array::<$value, _>(value, &features, site, $answer)
         }
 
         #[pgrx::pg_extern]
         fn $record(
             value: crate::pg::types::value::Stored,
             features: crate::pg::types::record::Record,
-            fcinfo: pgrx::pg_sys::FunctionCallInfo,
+            site: crate::pg::sys::call_site::CallSite,
         ) -> Result<Option<$result>, crate::pg::error::Report> {
-            crate::pg::rows::applied::to_record::<$value, _>(value, features, fcinfo, $answer)
+            crate::pg::rows::applied::to_record::<$value, _>(value, features, site, $answer)
         }
     )* };
 }

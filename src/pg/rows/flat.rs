@@ -3,53 +3,47 @@
 //! A state may be any bytes: it is read and changed as a slice of its length. It has room behind its entries, and the
 //! aggregate's final function takes it off. PostgreSQL copies what a transition function returns into the aggregate's memory
 //! when it is another value than the one it passed, and frees that one: so a larger state is made in the memory of the row.
-#![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
+#![allow(unsafe_code, reason = "a result's datum is untyped")]
 
 use pgrx::IntoDatum;
 use pgrx::callconv::{BoxRet, FcInfo};
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::flat_map::{Updated, Word, grown, update};
 
 use crate::pg::error::{Report, report};
-use crate::pg::sys::raw::{self, bytes_of};
+use crate::pg::sys::argument::Nth;
+use crate::pg::sys::call::{self, Arguments, Given, Memory, NextState};
+use crate::pg::sys::raw::Varlena;
 
 /// A state grows no further.
 const MOST_BYTES: usize = 1 << 28;
 
 /// The state of a running call.
-pub(crate) struct State {
-    /// With its full header, in the memory of the call or of its aggregate. A state is not kept beyond its call.
-    value: &'static mut [u8],
+pub(crate) struct State<'call> {
+    value: Varlena<'call>,
+    memory: Memory<'call>,
 }
 
-impl State {
+impl<'call> State<'call> {
     /// The state in the first argument: as it is where it may be changed, else a copy; `empty` when it is NULL.
-    ///
-    /// # Safety
-    /// `fcinfo` is of the running call of a function whose first argument is such a state.
     #[inline]
-    pub(crate) unsafe fn of(fcinfo: FunctionCallInfo, empty: impl FnOnce() -> Vec<u8>) -> Self {
-        // SAFETY: by the caller's promise. What is in place has a full header.
-        unsafe {
-            match (raw::argument(fcinfo, 0), raw::state_in_place(fcinfo)) {
-                (Some(_), Some(value)) => Self { value },
-                (Some(state), None) => Self::new(bytes_of(state), 0),
-                (None, _) => Self::new(&empty(), 0),
-            }
-        }
+    pub(crate) fn of<T, A: Nth<0, Type = call::State<T>>>(
+        args: Arguments<'call, A>,
+        empty: impl FnOnce() -> Vec<u8>,
+    ) -> Self {
+        let memory = args.memory();
+        let value = match args.into_state() {
+            Given::Own(value) => value,
+            Given::Stored(state) => memory.varlena_of(state),
+            Given::Null => memory.varlena_of(&empty()),
+        };
+        Self { value, memory }
     }
 
-    /// With room behind the bytes where they are fewer than `least`.
-    fn new(bytes: &[u8], least: usize) -> Self {
-        let value = raw::new_varlena(4 + bytes.len().max(least));
-        value[4..][..bytes.len()].copy_from_slice(bytes);
-        Self { value }
-    }
-
+    #[inline]
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.value[4..]
+        self.value.contents()
     }
 
     /// Changes the words of a key, and says whether the key is new.
@@ -82,14 +76,16 @@ impl State {
     /// Takes other bytes as this state.
     #[cold]
     pub(crate) fn replace(&mut self, bytes: &[u8]) {
-        *self = Self::new(bytes, 0);
+        self.value = self.memory.varlena_of(bytes);
     }
 
     /// Makes room behind the bytes, so that they are `n` with it.
     #[cold]
     pub(crate) fn widen(&mut self, n: usize) -> Result<(), Report> {
         check_length(n)?;
-        *self = Self::new(self.bytes(), n);
+        let mut wider = self.memory.varlena(4 + n.max(self.bytes().len()));
+        wider.contents()[..self.bytes().len()].copy_from_slice(self.bytes());
+        self.value = wider;
         Ok(())
     }
 }
@@ -111,9 +107,10 @@ fn check_length(n_bytes: usize) -> Result<(), Report> {
     .set_hint("Group the rows, or leave out values that are nearly as many as the rows."))
 }
 
-impl From<State> for Datum {
-    fn from(state: State) -> Datum {
-        Datum::from(state.value.as_mut_ptr())
+impl<'call> From<State<'call>> for NextState<'call> {
+    #[inline]
+    fn from(state: State<'call>) -> Self {
+        state.value.into()
     }
 }
 

@@ -3,23 +3,21 @@
 #![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
 
 use ndarray::ArrayView2;
-use pgrx::FromDatum;
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory;
 
 use crate::pg::error::{Error, Report, report};
+use crate::pg::rows::frame::{FrameKind, changing_frame};
 use crate::pg::rows::ingest::{Work, check_width};
-use crate::pg::rows::window::{FrameKind, changing_frame};
-use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::call::{Arguments, Call, Internal, Maybe, OwnState};
 use crate::pg::sys::guc;
-use crate::pg::sys::raw::{self, Tagged, aggregate_context, argument, bytes_of};
-use crate::pg::types::datum::{Element, Kind};
-use crate::pg::types::options::{Given, Json};
-use crate::pg::types::record;
+use crate::pg::types::datum::FloatArray;
+use crate::pg::types::options::Given;
+use crate::pg::types::record::{self, Record};
+use crate::pg::types::value::Jsonb;
 
 /// What an aggregate fits, by its options: plain memory, for nothing in a state is dropped.
 pub(crate) trait Fit: Copy + 'static {
@@ -72,34 +70,26 @@ pub(crate) struct State<F> {
     fit: F,
 }
 
-/// Adds a row given as float8[]: (internal, float8[], k bigint [, options jsonb]).
-///
-/// # Safety
-/// `fcinfo` is of a call of a function that SQL declares so, as the transition function of an aggregate that fits `F`.
-pub(crate) unsafe fn add_array<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let row: &mut Vec<f64> =
-            CallSite::of(fcinfo).remember(|| Ok(Vec::new())).unwrap_or_report();
-        row.clear();
-        let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        Kind::Numbers(Element::Float8).numbers(array, "features", row).unwrap_or_report();
-        add::<F>(fcinfo, row, &[]).unwrap_or_report()
-    }
+/// What adds a row of the type `R`: its state, the row, k and options.
+type Adding<F, R> = (Internal<State<F>>, R, i64, Maybe<Jsonb<'static>>);
+
+/// Adds a row given as float8[].
+pub(crate) fn add_array<'call, F: Fit>(
+    Call { args, site }: Call<'call, Adding<F, FloatArray>>,
+) -> Result<Option<OwnState<'call, State<F>>>, Report> {
+    let Some(array) = args.get::<1>() else { return args.internal_if_any() };
+    let row: &mut Vec<f64> = site.remember(|_| Ok(Vec::new()))?;
+    array.read(row)?;
+    add(args, row, &[]).map(Some)
 }
 
-/// Adds a row given as a record, whose column names are kept: (internal, record, k bigint [, options jsonb]).
-///
-/// # Safety
-/// As [`add_array`].
-pub(crate) unsafe fn add_record<F: Fit>(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let Some((row, names)) = record::numbers(fcinfo, 1).unwrap_or_report() else {
-            return keep(fcinfo);
-        };
-        add::<F>(fcinfo, row, names).unwrap_or_report()
-    }
+/// Adds a row given as a record, whose column names are kept.
+pub(crate) fn add_record<'call, F: Fit>(
+    Call { args, site }: Call<'call, Adding<F, Record>>,
+) -> Result<Option<OwnState<'call, State<F>>>, Report> {
+    let Some(record) = args.get::<1>() else { return args.internal_if_any() };
+    let (row, names) = record::numbers(site, record)?;
+    add(args, row, names).map(Some)
 }
 
 /// What a fit calls the features of arrays: 1, 2, 3, ….
@@ -107,68 +97,42 @@ pub(crate) fn array_names(n_features: usize) -> Vec<String> {
     (1..=n_features).map(|feature| feature.to_string()).collect()
 }
 
-/// The state unchanged: the row is NULL.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
-unsafe fn keep(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: both callers have a state as their first argument.
-    unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
-}
-
-/// Adds the row to the state in the first argument, made at the first row.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
-unsafe fn add<F: Fit>(
-    fcinfo: FunctionCallInfo,
+/// Adds the row to the state, made at the first row.
+fn add<'call, F: Fit, R>(
+    args: Arguments<'call, Adding<F, R>>,
     row: &[f64],
     names: &[String],
-) -> Result<Datum, Report> {
+) -> Result<OwnState<'call, State<F>>, Report> {
+    let options = args.get::<3>();
     if let Some(missing) = row.iter().position(|value| value.is_nan()) {
         let column =
             names.get(missing).cloned().unwrap_or_else(|| format!("features[{}]", missing + 1));
-        // SAFETY: the options are as SQL declares them.
-        return Err(unsafe { parse::<F>(options(fcinfo)) }?.missing(column));
+        return Err(parse::<F>(options)?.missing(column));
     }
-    // SAFETY: the arguments are as SQL declares them; the first is NULL or a state that this function made.
-    unsafe {
-        let k = argument(fcinfo, 2)
-            .map(|k| k.value() as i64)
-            .ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
-        let options = options(fcinfo).map(|options| bytes_of(options));
-        let next = match argument(fcinfo, 0) {
-            Some(state) => state,
-            None => first::<F>(fcinfo, row, names, k, options)?,
-        };
-        let state = Tagged::<State<F>>::of(next)?;
-        if state.k != k {
-            return Err(differs("k"));
+    let k = args.get::<2>().ok_or(Report::from(Error::NullArgument { argument: "k" }))?;
+    let mut state = args.internal_or(|args, context| {
+        // SAFETY: the window is that of the running node.
+        let frame = args.window().map(|window| unsafe { FrameKind::of(window) });
+        if frame.is_some_and(|frame| frame != FrameKind::Partition) {
+            // A frame that grows would fit again at every row.
+            return Err(changing_frame(F::ALGORITHM.name, "the fit"));
         }
-        if state.options != options.unwrap_or_default() {
-            return Err(differs("options"));
-        }
-        if row.len() != state.n_features {
-            let column = "the feature array".to_owned();
-            let (expected, found) = (state.n_features, row.len());
-            return Err(Error::WrongDimension { column, expected, found }.into());
-        }
-        if state.len + row.len() > state.capacity {
-            state.grow()?;
-        }
-        std::ptr::copy_nonoverlapping(row.as_ptr(), state.values.add(state.len), row.len());
-        state.len += row.len();
-        Ok(next)
+        // SAFETY: the context is that of the state.
+        unsafe { State::first(context, row.len(), names, k, options) }
+    })?;
+    if state.k != k {
+        return Err(differs("k"));
     }
-}
-
-/// The options of a row, if the function takes any.
-///
-/// # Safety
-/// As [`add`].
-unsafe fn options(fcinfo: FunctionCallInfo) -> Option<Datum> {
-    // SAFETY: by the caller's promise.
-    unsafe { if (*fcinfo).nargs > 3 { argument(fcinfo, 3) } else { None } }
+    if state.options != options.map_or(&[][..], Jsonb::bytes) {
+        return Err(differs("options"));
+    }
+    if row.len() != state.n_features {
+        let column = "the feature array".to_owned();
+        let (expected, found) = (state.n_features, row.len());
+        return Err(Error::WrongDimension { column, expected, found }.into());
+    }
+    state.push(row)?;
+    Ok(state)
 }
 
 fn differs(what: &str) -> Report {
@@ -179,72 +143,9 @@ fn differs(what: &str) -> Report {
     .set_hint(format!("Give {what} as a constant."))
 }
 
-/// # Safety
-/// As [`add`].
-unsafe fn first<F: Fit>(
-    fcinfo: FunctionCallInfo,
-    row: &[f64],
-    names: &[String],
-    k: i64,
-    options: Option<&[u8]>,
-) -> Result<Datum, Report> {
-    check_width(row.len())?;
-    // SAFETY: the context is live; what is written into it fits what was allocated.
-    unsafe {
-        let Some(context) = aggregate_context(fcinfo) else {
-            return Err(report(
-                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-                "a transition function can be called by its aggregate alone",
-            ));
-        };
-        if !sees_whole_partition(fcinfo) {
-            return Err(changing_frame(F::ALGORITHM.name, "the fit"));
-        }
-        let fit: F = parse(self::options(fcinfo))?;
-        fit.check_names(names)?;
-        let copy = |bytes: &[u8]| {
-            let copy = pg_sys::MemoryContextAlloc(context, bytes.len().max(1)).cast::<u8>();
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
-            std::slice::from_raw_parts(copy, bytes.len())
-        };
-        let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
-        let state = pg_sys::MemoryContextAlloc(context, size_of::<Tagged<State<F>>>());
-        state.cast::<Tagged<State<F>>>().write(Tagged::new(State {
-            context,
-            values: std::ptr::null_mut(),
-            len: 0,
-            capacity: 0,
-            n_features: row.len(),
-            names: copy(&packed),
-            k,
-            options: copy(options.unwrap_or_default()),
-            fit,
-        }));
-        Ok(Datum::from(state))
-    }
-}
-
-/// Whether the aggregate gets all rows of its group or partition once: a frame that grows would fit again at every row.
-///
-/// # Safety
-/// `fcinfo` is of a transition function's call.
-unsafe fn sees_whole_partition(fcinfo: FunctionCallInfo) -> bool {
-    // SAFETY: the context of an aggregate's call is the executor's node, whose tag says which.
-    unsafe {
-        let node = (*fcinfo).context;
-        if node.is_null() || (*node).type_ != pg_sys::NodeTag::T_WindowAggState {
-            return true;
-        }
-        FrameKind::of(node.cast()) == FrameKind::Partition
-    }
-}
-
-/// # Safety
-/// The datum is a jsonb.
-unsafe fn parse<F: Fit>(options: Option<Datum>) -> Result<F, Report> {
-    // SAFETY: by the caller's promise.
-    let options = options.and_then(|options| unsafe { Json::from_datum(options, false) });
+fn parse<F: Fit>(options: Option<Jsonb>) -> Result<F, Report> {
     let Some(options) = options else { return Ok(F::of(&F::ALGORITHM.defaults())) };
+    let options = options.read()?;
     let (settings, own) = options.options("options", F::ALGORITHM, F::OWN)?;
     let mut fit = F::of(&settings);
     own.iter().try_for_each(|given| fit.set(given))?;
@@ -252,15 +153,40 @@ unsafe fn parse<F: Fit>(options: Option<Datum>) -> Result<F, Report> {
 }
 
 impl<F: Fit> State<F> {
-    /// The state that a final function is given; None when there was no row. It stays as it is: a window may ask for its result
-    /// again.
-    ///
     /// # Safety
-    /// `fcinfo` is of the running call of a final function, of an aggregate that fits `F`.
-    pub(crate) unsafe fn of<'a>(fcinfo: FunctionCallInfo) -> Result<Option<&'a Self>, Report> {
-        // SAFETY: by the caller's promise; the state lives as long as the aggregate's context.
-        let state = unsafe { argument(fcinfo, 0).map(|state| Tagged::of(state)) };
-        Ok(state.transpose()?.map(|state| &*state))
+    /// The context is live, and the state goes with it.
+    unsafe fn first(
+        context: pg_sys::MemoryContext,
+        n_features: usize,
+        names: &[String],
+        k: i64,
+        options: Option<Jsonb>,
+    ) -> Result<Self, Report> {
+        check_width(n_features)?;
+        let fit: F = parse(options)?;
+        fit.check_names(names)?;
+        // SAFETY: by the caller's promise; what is written fits what was allocated.
+        let copy = |bytes: &[u8]| unsafe {
+            let copy = pg_sys::MemoryContextAlloc(context, bytes.len().max(1)).cast::<u8>();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
+            std::slice::from_raw_parts(copy, bytes.len())
+        };
+        let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+        let (names, options) = (copy(&packed), copy(options.map_or(&[], Jsonb::bytes)));
+        let (values, len, capacity) = (std::ptr::null_mut(), 0, 0);
+        Ok(Self { context, values, len, capacity, n_features, names, k, options, fit })
+    }
+
+    fn push(&mut self, row: &[f64]) -> Result<(), Report> {
+        if self.len + row.len() > self.capacity {
+            self.grow()?;
+        }
+        // SAFETY: there is room for a row.
+        unsafe {
+            std::ptr::copy_nonoverlapping(row.as_ptr(), self.values.add(self.len), row.len());
+        }
+        self.len += row.len();
+        Ok(())
     }
 
     pub(crate) fn fit(&self) -> F {

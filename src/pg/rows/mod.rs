@@ -3,7 +3,9 @@
 pub(crate) mod applied;
 pub(crate) mod bulk;
 pub(crate) mod flat;
+pub(crate) mod frame;
 pub(crate) mod gathered;
 pub(crate) mod ingest;
+pub(crate) mod records;
 pub(crate) mod rowset;
 pub(crate) mod window;

@@ -12,6 +12,7 @@ use pgrx::spi::SpiClient;
 
 use crate::pg::error::Report;
 use crate::pg::rows::bulk::SingleRows;
+use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::query::spi_failed;
 
 pub(crate) use crate::pg::rows::bulk::RowWriter;
@@ -90,15 +91,12 @@ impl Drop for Rowset {
 }
 
 /// Answers a call of a function that returns a set: with the rows of a query that only reads, of the function's columns.
-pub(crate) fn answer(
-    _: &SpiClient,
-    fcinfo: pg_sys::FunctionCallInfo,
-    query: &str,
-) -> Result<(), Report> {
-    // SAFETY: the call is of such a function, and its answer's store outlives SPI.
+pub(crate) fn answer(_: &SpiClient, site: &CallSite, query: &str) -> Result<(), Report> {
+    let call = site.call();
+    // SAFETY: the call is running, PostgreSQL refuses one that wants no set, and its answer's store outlives SPI.
     unsafe {
-        pg_sys::InitMaterializedSRF(fcinfo, 0);
-        let answer = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+        pg_sys::InitMaterializedSRF(call, 0);
+        let answer = (*call).resultinfo.cast::<pg_sys::ReturnSetInfo>();
         run(query, true, (*answer).setResult).map(drop)
     }
 }

@@ -1,19 +1,57 @@
 //! PostgreSQL's interface for window functions, which pgrx does not bind: declared by hand, wrapped for the few uses here.
 #![allow(unsafe_code, reason = "functions of PostgreSQL, declared by hand from windowapi.h")]
 
+use std::marker::PhantomData;
+
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
-use pgrx::prelude::PgSqlErrorCode as Code;
+use pgrx::prelude::*;
 
 use crate::algo::memory::{self, Refused};
 
-use crate::pg::error::{Report, report};
-use crate::pg::sys::raw::{push_whole, varlena_bytes};
-use crate::pg::types::record::Record;
+use crate::pg::error::Report;
+use crate::pg::rows::frame::FrameKind;
+use crate::pg::sys::argument::{Any, AnyType, Argument, Nth, Place};
+use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::raw::{Tagged, drop_with};
 
-/// The partition that a window function is being computed over.
-#[derive(Clone, Copy)]
-pub(crate) struct Partition(*mut std::ffi::c_void);
+/// Declares window functions, as `functions!` does others: `window fn symbol(types) -> type = what answers`.
+macro_rules! window_functions {
+    ($($(#[$doc:meta])* fn $name:ident($($argument:ty),*) -> $result:ty = $answer:expr;)*) => { $(
+        crate::pg::sys::call::exported! {
+            $(#[$doc])* $name(crate::pg::rows::window::Window<($($argument,)*)>) -> $result = $answer
+        }
+    )* };
+}
+pub(crate) use window_functions;
+
+/// A running call of a window function with arguments of the types `A`.
+pub(crate) struct Window<'call, A> {
+    pub(crate) rows: Partition<'call, A>,
+    pub(crate) site: CallSite<'call>,
+}
+
+impl<A> Window<'_, A> {
+    /// # Safety
+    /// `fcinfo` is of the running call of a function that SQL declares WINDOW, with these arguments.
+    #[inline]
+    pub(crate) unsafe fn of(fcinfo: FunctionCallInfo) -> Self {
+        // SAFETY: by the caller's promise; for such a call the context is the window object.
+        unsafe {
+            let window = (*fcinfo).context.cast();
+            let rows = Partition { window, fcinfo, of: PhantomData };
+            Self { rows, site: CallSite::of(fcinfo) }
+        }
+    }
+}
+
+/// The partition that a window function is being computed over. What is read of one row is gone when another one is read.
+pub(crate) struct Partition<'call, A> {
+    window: *mut std::ffi::c_void,
+    fcinfo: FunctionCallInfo,
+    of: PhantomData<(&'call mut (), A)>,
+}
 
 unsafe extern "C-unwind" {
     fn WinGetPartitionLocalMemory(
@@ -45,8 +83,6 @@ unsafe extern "C-unwind" {
         argument: i32,
         is_null: *mut bool,
     ) -> Datum;
-    /// pgrx's would set up a second guard within that of [`Partition::copy_records`].
-    fn pg_detoast_datum(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
 }
 
 /// Counted from the start of the partition, or of the frame.
@@ -71,153 +107,79 @@ pub(crate) enum Rows {
     OfFrame(i64),
 }
 
-/// What frames are like in a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FrameKind {
-    /// Every row's frame is the whole partition.
-    Partition,
-    /// From row to row both ends stay or move forward.
-    Moving,
-    /// With an EXCLUDE.
-    Excluding,
-}
+/// Rows between two looks at interrupts.
+const TOGETHER: i64 = 256;
 
-impl FrameKind {
-    /// # Safety
-    /// The state of a node that is running.
-    pub(crate) unsafe fn of(state: *const pg_sys::WindowAggState) -> Self {
-        // SAFETY: such a state is initialised, and its plan is a WindowAgg.
-        let (options, n_order) = unsafe {
-            let plan = (*state).ss.ps.plan.cast::<pg_sys::WindowAgg>();
-            ((*state).frameOptions as u32, (*plan).ordNumCols)
-        };
-        let has = |option: u32| options & option != 0;
-        // Without an order all rows are peers of the current one.
-        let to_current = has(pg_sys::FRAMEOPTION_END_CURRENT_ROW)
-            && !has(pg_sys::FRAMEOPTION_ROWS)
-            && n_order == 0;
-        if has(pg_sys::FRAMEOPTION_EXCLUSION) {
-            Self::Excluding
-        } else if has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING)
-            && (has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING) || to_current)
-        {
-            Self::Partition
-        } else {
-            Self::Moving
-        }
-    }
-}
-
-/// Refuses a frame that is not the whole partition; `what` is what is done once with all of its rows.
-pub(crate) fn changing_frame(function: &str, what: &str) -> Report {
-    report(
-        Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-        format!("persona.{function} cannot be computed over a frame that changes from row to row"),
-    )
-    .set_hint(format!(
-        "Leave ORDER BY and the frame out of OVER (...): {what} then sees the whole partition."
-    ))
-}
-
-impl Partition {
-    /// # Safety
-    /// `fcinfo` is of a running call that SQL made to a function declared WINDOW.
-    pub(crate) unsafe fn of(fcinfo: FunctionCallInfo) -> Self {
-        // SAFETY: for such a call the context is the window object.
-        Self(unsafe { (*fcinfo).context.cast() })
-    }
-
+impl<'call, A> Partition<'call, A> {
     /// The current row, counted from 0.
-    pub(crate) fn position(self) -> i64 {
+    #[inline]
+    pub(crate) fn position(&self) -> i64 {
         // SAFETY: the window object is of the running call. It only reads a number, so the guard of 20 ns against errors would
         // guard nothing.
-        unsafe { WinGetCurrentPosition(self.0) }
+        unsafe { WinGetCurrentPosition(self.window) }
     }
 
     /// Says that rows before this one are not asked for again, so that they need not be kept.
-    pub(crate) fn release_before(self, position: i64) {
+    pub(crate) fn release_before(&self, position: i64) {
         // SAFETY: as above; an error of PostgreSQL's becomes a panic at this boundary.
-        unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.0, position)) }
+        unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.window, position)) }
+    }
+
+    /// As [`Self::release_before`], at every `every`th row: a mark at each would cost more than it gains.
+    #[inline]
+    pub(crate) fn release(&self, position: i64, every: i64) {
+        if position % every == 0 {
+            self.release_before(position);
+        }
+    }
+
+    /// An argument at the current row; None for NULL.
+    pub(crate) fn get<const N: usize>(&self) -> Option<<<A as Nth<N>>::Type as Argument>::Value<'_>>
+    where
+        A: Nth<N, Type: Argument>,
+    {
+        let mut is_null = false;
+        // SAFETY: as above; SQL declares the argument, which is of this type.
+        unsafe {
+            let datum =
+                pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.window, N as i32, &mut is_null));
+            (!is_null).then(|| A::Type::value(datum))
+        }
     }
 
     /// An argument at a row of the partition: None beyond its end; Some(None) for NULL.
-    pub(crate) fn argument_at(self, argument: i32, position: i64) -> Option<Option<Datum>> {
-        let (mut is_null, mut is_out) = (false, false);
-        // SAFETY: as above, into two locals. The position is taken as an int by PostgreSQL.
-        let datum = unsafe {
-            pg_guard_ffi_boundary(|| {
-                WinGetFuncArgInPartition(
-                    self.0,
-                    argument,
-                    position as i32,
-                    WINDOW_SEEK_HEAD,
-                    false,
-                    &mut is_null,
-                    &mut is_out,
-                )
+    fn at(&mut self, argument: usize, position: i64) -> Option<Option<Datum>> {
+        let mut found = None;
+        // SAFETY: nothing panics, and nothing has to be dropped.
+        let n = unsafe {
+            self.visit(argument, Rows::OfPartition(position), 1, |datum| {
+                found = datum;
+                true
             })
         };
-        if is_out { None } else { Some((!is_null).then_some(datum)) }
+        (n > 0).then_some(found)
     }
 
-    /// An argument at the current row.
-    pub(crate) fn argument(self, argument: i32) -> Option<Datum> {
-        let mut is_null = false;
-        // SAFETY: as above.
-        let datum = unsafe {
-            pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.0, argument, &mut is_null))
-        };
-        (!is_null).then_some(datum)
-    }
-
-    /// Copies an argument that is a record at some rows of the partition, from `first` on; fewer where it ends. One guard
-    /// against errors for all of them: it costs 20 ns, a sixth of what such a row costs in all.
-    ///
-    /// # Safety
-    /// SQL declares the argument as a record.
-    pub(crate) unsafe fn copy_records(
-        self,
-        argument: i32,
-        first: i64,
-        n: usize,
-        records: &mut Records,
-    ) -> Result<(), Refused> {
-        records.words.clear();
-        records.starts.clear();
-        memory::room(&mut records.starts, n)?;
-        let mut pushed = Ok(());
-        // SAFETY: a copy of a record has nothing to be dropped when an error jumps over it.
-        unsafe {
-            self.visit(argument, Rows::OfPartition(first), n, |datum| {
-                match datum {
-                    None => records.starts.push(None),
-                    Some(datum) => pushed = records.push(datum.cast_mut_ptr()),
-                }
-                pushed.is_ok()
-            });
+    /// Hands out the rows of the partition, from the first on, until `row` says that it has no more. What the arguments'
+    /// expressions make of many rows would otherwise stay until the function has answered.
+    pub(crate) fn each(
+        &mut self,
+        mut row: impl FnMut(&mut RowAt<'_, 'call, A>) -> Result<bool, Report>,
+    ) -> Result<(), Report> {
+        let mut scratch = PgMemoryContexts::new("pg_persona rows of a window");
+        for position in 0.. {
+            if position % TOGETHER == 0 {
+                check_for_interrupts!();
+                // SAFETY: what was made of the rows before is bound to them.
+                unsafe { scratch.reset() };
+            }
+            // SAFETY: as above.
+            let goes_on = unsafe { scratch.switch_to(|_| row(&mut RowAt(self, position)))? };
+            if !goes_on {
+                break;
+            }
         }
-        pushed
-    }
-
-    /// Hands out an argument that is a record at some rows of the partition, from `first` on, as it lies in the window's
-    /// memory, under one guard. Ends before a NULL and before the first row that `take` refuses; returns how many it took.
-    ///
-    /// # Safety
-    /// SQL declares the argument as a record. `take` neither panics nor calls PostgreSQL: nothing may unwind through the guard.
-    #[inline]
-    pub(crate) unsafe fn take_records(
-        self,
-        argument: i32,
-        first: i64,
-        n: usize,
-        mut take: impl FnMut(Record) -> bool,
-    ) -> usize {
-        // SAFETY: by the caller's promise.
-        unsafe {
-            self.visit(argument, Rows::OfPartition(first), n, |datum| {
-                datum.is_some_and(|datum| take(Record::from_datum(datum)))
-            })
-        }
+        Ok(())
     }
 
     /// Hands an argument at some rows to `take`, None for NULL, under one guard against errors. Ends where the rows do and before
@@ -226,9 +188,9 @@ impl Partition {
     /// # Safety
     /// `take` does not panic, for nothing may unwind through the guard; and what it holds while it calls PostgreSQL needs no drop.
     #[inline]
-    unsafe fn visit(
-        self,
-        argument: i32,
+    pub(super) unsafe fn visit(
+        &mut self,
+        argument: usize,
         rows: Rows,
         n: usize,
         mut take: impl FnMut(Option<Datum>) -> bool,
@@ -242,11 +204,10 @@ impl Partition {
             pg_guard_ffi_boundary(|| {
                 for taken in 0..n {
                     let (mut is_null, mut is_out) = (false, false);
-                    let position = (first + taken as i64) as i32;
                     let datum = get(
-                        self.0,
-                        argument,
-                        position,
+                        self.window,
+                        argument as i32,
+                        (first + taken as i64) as i32,
                         WINDOW_SEEK_HEAD,
                         false,
                         &mut is_null,
@@ -261,28 +222,26 @@ impl Partition {
         }
     }
 
-    /// What [`Self::floats`] gives for NULL.
-    pub(crate) const NULL: f64 = f64::from_bits(0x7ff8_6e75_6c6c_0000);
-
     /// The state of the plan's node: the second word of the window object, behind its tag, in PostgreSQL 15 to 18.
-    fn state(self) -> *const pg_sys::WindowAggState {
+    fn state(&self) -> *const pg_sys::WindowAggState {
         // SAFETY: the window object is of the running call.
-        unsafe { self.0.cast::<*const pg_sys::WindowAggState>().add(1).read() }
+        unsafe { self.window.cast::<*const pg_sys::WindowAggState>().add(1).read() }
     }
 
-    pub(crate) fn frame_kind(self) -> FrameKind {
+    pub(crate) fn frame_kind(&self) -> FrameKind {
         // SAFETY: the state is that of the running node.
         unsafe { FrameKind::of(self.state()) }
     }
 
     /// The positions of the first row of the current row's frame, exclusions apart, and of the one behind its last.
-    pub(crate) fn frame(self) -> (i64, i64) {
+    pub(crate) fn frame(&mut self) -> (i64, i64) {
         let (mut is_null, mut is_out) = (false, false);
         // SAFETY: as above; asking for the first and the last row makes PostgreSQL find both ends.
         unsafe {
             pg_guard_ffi_boundary(|| {
                 for seek_type in [WINDOW_SEEK_HEAD, WINDOW_SEEK_TAIL] {
-                    WinGetFuncArgInFrame(self.0, 0, 0, seek_type, false, &mut is_null, &mut is_out);
+                    let (is_null, is_out) = (&mut is_null, &mut is_out);
+                    WinGetFuncArgInFrame(self.window, 0, 0, seek_type, false, is_null, is_out);
                 }
             });
             let state = self.state();
@@ -290,104 +249,75 @@ impl Partition {
         }
     }
 
-    /// An argument that is a float8 at some rows, at most `n`; fewer where they end.
-    pub(crate) fn floats(
-        self,
-        argument: i32,
+    /// An argument that is a float8 at some rows, at most `n`, [`NULL`] for NULL; fewer where they end.
+    pub(crate) fn floats<const N: usize>(
+        &mut self,
         rows: Rows,
         n: usize,
         out: &mut Vec<f64>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Refused>
+    where
+        A: Nth<N, Type = f64>,
+    {
         memory::room(out, n)?;
         // SAFETY: there is room for n numbers.
         unsafe {
-            self.visit(argument, rows, n, |datum| {
-                out.push(datum.map_or(Self::NULL, |datum| f64::from_bits(datum.value() as u64)));
+            self.visit(N, rows, n, |datum| {
+                out.push(datum.map_or(NULL, |datum| f64::from_bits(datum.value() as u64)));
                 true
             });
         }
         Ok(())
     }
 
-    /// As [`Self::release_before`], at every `every`th row: a mark at each would cost more than it gains.
-    #[inline]
-    pub(crate) fn release(self, position: i64, every: i64) {
-        if position % every == 0 {
-            self.release_before(position);
-        }
-    }
-
-    /// What the function remembers of this partition; None until [`Self::keep`] was called in it. A function always keeps
-    /// the same type.
-    pub(crate) fn kept<T: 'static>(self) -> Option<&'static mut T> {
-        // SAFETY: the memory is zeroed when the partition begins, and holds null or a box that `keep` made; the box lives
+    /// What the function remembers of this partition, until its end; made when it is first asked for.
+    pub(crate) fn remember<T: 'static>(
+        &mut self,
+        make: impl FnOnce(&mut Self) -> Result<T, Report>,
+    ) -> Result<&'call T, Report> {
+        // SAFETY: the memory is zeroed when the partition begins, and holds null or a box that was made here; the box lives
         // until the partition's memory is reset, after its last row.
         unsafe {
-            let slot =
-                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>()));
-            slot.cast::<*mut T>().read().as_mut()
-        }
-    }
-
-    /// Keeps a value until the end of the partition, when it is dropped.
-    pub(crate) fn keep<T: 'static>(self, value: T) -> &'static mut T {
-        unsafe extern "C-unwind" fn drop_box<T>(value: *mut std::ffi::c_void) {
-            // SAFETY: the pointer is the box made below; PostgreSQL calls this once.
-            drop(unsafe { Box::from_raw(value.cast::<T>()) });
-        }
-        // SAFETY: the callback is allocated in the context whose reset calls it: the partition's own.
-        unsafe {
-            let slot =
-                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>()));
-            let context = pg_sys::GetMemoryChunkContext(slot);
-            let callback =
-                pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>())
-                    .cast::<pg_sys::MemoryContextCallback>();
-            let value = Box::into_raw(Box::new(value));
-            (*callback).func = Some(drop_box::<T>);
-            (*callback).arg = value.cast();
-            pg_sys::MemoryContextRegisterResetCallback(context, callback);
-            slot.cast::<*mut T>().write(value);
-            &mut *value
-        }
-    }
-}
-
-/// Records one behind another, each with a full header and aligned, as [`crate::pg::types::record::Binding`] reads them fastest.
-#[derive(Default)]
-pub(crate) struct Records {
-    words: Vec<u64>,
-    /// Where each begins among the words; None for NULL.
-    starts: Vec<Option<usize>>,
-}
-
-impl Records {
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Option<Record<'_>>> {
-        self.starts.iter().map(|start| {
-            // SAFETY: a whole record was written there, and nothing is written while these live.
-            start.map(|start| unsafe {
-                Record::from_datum(Datum::from(self.words.as_ptr().add(start)))
+            let slot = pg_guard_ffi_boundary(|| {
+                WinGetPartitionLocalMemory(self.window, size_of::<*mut Tagged<T>>())
             })
-        })
-    }
-
-    pub(crate) fn n_bytes(&self) -> usize {
-        8 * self.words.len()
-    }
-
-    /// # Safety
-    /// `value` points to a composite value.
-    unsafe fn push(&mut self, mut value: *mut pg_sys::varlena) -> Result<(), Refused> {
-        // SAFETY: by the caller's promise; what is copied has as many bytes as its header says, and room is made for it.
-        unsafe {
-            // Compressed, or apart from its row; a short header is none of these.
-            if !pgrx::varatt_is_4b_u(value)
-                && (!pgrx::varatt_is_1b(value) || pgrx::varatt_is_1b_e(value))
-            {
-                value = pg_detoast_datum(value);
+            .cast::<*mut Tagged<T>>();
+            if slot.read().is_null() {
+                let value = Box::into_raw(Box::new(Tagged::new(make(self)?)));
+                drop_with(pg_sys::GetMemoryChunkContext(slot.cast()), value);
+                slot.write(value);
             }
-            self.starts.push(Some(push_whole(&mut self.words, varlena_bytes(value))?));
+            Ok(&Tagged::of(Datum::from(slot.read()))?.state)
         }
-        Ok(())
+    }
+}
+
+/// What [`Partition::floats`] gives for NULL.
+pub(crate) const NULL: f64 = f64::from_bits(0x7ff8_6e75_6c6c_0000);
+
+/// A row that [`Partition::each`] hands out.
+pub(crate) struct RowAt<'rows, 'call, A>(&'rows mut Partition<'call, A>, i64);
+
+impl<A> RowAt<'_, '_, A> {
+    /// An argument: None where there is no such row, Some(None) for NULL.
+    pub(crate) fn get<const N: usize>(
+        &mut self,
+    ) -> Option<Option<<<A as Nth<N>>::Type as Argument>::Value<'_>>>
+    where
+        A: Nth<N, Type: Argument>,
+    {
+        // SAFETY: SQL declares the argument, and it is of this type.
+        self.0.at(N, self.1).map(|datum| datum.map(|datum| unsafe { A::Type::value(datum) }))
+    }
+
+    /// As [`Self::get`], of an argument of any type.
+    pub(crate) fn any<const N: usize>(&mut self) -> Option<Option<Any<'_>>>
+    where
+        A: Nth<N, Type: AnyType>,
+    {
+        let fcinfo = self.0.fcinfo;
+        // SAFETY: as above.
+        let any = |datum| unsafe { Any::new(datum, Place::of(fcinfo, N)) };
+        self.0.at(N, self.1).map(|datum| datum.map(any))
     }
 }

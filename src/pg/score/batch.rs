@@ -1,18 +1,21 @@
 //! Rows of a partition scored together, ahead of the current one.
 //!
 //! While PostgreSQL hands out the scores of one batch the ONNX process works on the next one.
-#![allow(unsafe_code, reason = "it reads ahead through the window interface")]
 
-use pgrx::PgMemoryContexts;
-use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::pg::error::Report;
-use crate::pg::rows::window::{Partition, Records};
+use crate::pg::rows::records::Records;
+use crate::pg::rows::window::Partition;
+use crate::pg::sys::call::Text;
+use crate::pg::sys::guc;
 use crate::pg::types::record::{Binding, Record};
 
 use super::onnx::{Asked, Imported};
 use super::scoring::{By, finite};
+
+/// The rows of a model's name and the features.
+type Rows<'call> = Partition<'call, (Text<'call>, Record<'call>)>;
 
 /// Scores of a partition's rows from `start` on.
 #[derive(Default)]
@@ -84,12 +87,9 @@ impl Ahead {
     }
 
     /// Scores the current row and some after it.
-    ///
-    /// # Safety
-    /// The partition's second argument is a record.
-    pub(super) unsafe fn read(
+    pub(super) fn read(
         &mut self,
-        partition: Partition,
+        partition: &mut Rows,
         position: i64,
         by: By,
     ) -> Result<Option<f64>, Report> {
@@ -98,33 +98,30 @@ impl Ahead {
         }
         self.start = position;
         self.scores.clear();
-        // SAFETY: by the caller's promise.
-        unsafe {
-            match by {
-                By::Native(native, binding) => {
-                    self.size = (self.size * 4).clamp(FIRST, LARGEST_NATIVE);
-                    let mut scores = std::mem::take(&mut self.scores);
-                    self.take(partition, position, |row| {
-                        let Row::Copied(record) = row else { return Ok(false) };
-                        let score = record.map(|record| native.score(binding, record.into()));
-                        scores.push(score.transpose()?.unwrap_or(f64::NAN));
-                        Ok(true)
-                    })?;
-                    self.scores = scores;
-                }
-                By::Onnx(imported, binding) => {
-                    let batch = match self.next.take() {
-                        Some(batch) => batch,
-                        None => self.send(partition, position, imported, binding)?,
-                    };
-                    let Batch { n_rows, missing, asked } = batch;
-                    let (sent, n_bytes) = imported.scores(asked)?;
-                    self.scores = Batch::scores(n_rows, &missing, sent);
-                    if self.size == LARGEST && n_bytes <= WAITING_BYTES {
-                        let behind = position + n_rows as i64;
-                        let next = self.send(partition, behind, imported, binding)?;
-                        self.next = (next.n_rows > 0).then_some(next);
-                    }
+        match by {
+            By::Native(native, binding) => {
+                self.size = (self.size * 4).clamp(FIRST, LARGEST_NATIVE);
+                let mut scores = std::mem::take(&mut self.scores);
+                self.take(partition, position, |row| {
+                    let Row::Copied(record) = row else { return Ok(false) };
+                    let score = record.map(|record| native.score(binding, record.into()));
+                    scores.push(score.transpose()?.unwrap_or(f64::NAN));
+                    Ok(true)
+                })?;
+                self.scores = scores;
+            }
+            By::Onnx(imported, binding) => {
+                let batch = match self.next.take() {
+                    Some(batch) => batch,
+                    None => self.send(partition, position, imported, binding)?,
+                };
+                let Batch { n_rows, missing, asked } = batch;
+                let (sent, n_bytes) = imported.scores(asked)?;
+                self.scores = Batch::scores(n_rows, &missing, sent);
+                if self.size == LARGEST && n_bytes <= WAITING_BYTES {
+                    let behind = position + n_rows as i64;
+                    let next = self.send(partition, behind, imported, binding)?;
+                    self.next = (next.n_rows > 0).then_some(next);
                 }
             }
         }
@@ -132,12 +129,9 @@ impl Ahead {
     }
 
     /// Sends the rows from `first` on to the ONNX process.
-    ///
-    /// # Safety
-    /// The partition's second argument is a record.
-    unsafe fn send(
+    fn send(
         &mut self,
-        partition: Partition,
+        partition: &mut Rows,
         first: i64,
         imported: &Imported,
         binding: &mut Binding,
@@ -145,69 +139,51 @@ impl Ahead {
         self.size = (self.size * 4).clamp(FIRST, LARGEST);
         let mut rows = imported.gather(self.size)?;
         let (mut n_rows, mut missing) = (0, Vec::new());
-        // SAFETY: by the caller's promise.
-        unsafe {
-            self.take(partition, first, |row| {
-                let is_taken = match row {
-                    Row::InPlace(record) => imported.push_in_place(&mut rows, binding, record),
-                    Row::Copied(Some(record)) => {
-                        imported.push(&mut rows, binding, record.into())?;
-                        true
-                    }
-                    Row::Copied(None) => {
-                        missing.push(n_rows);
-                        true
-                    }
-                };
-                n_rows += usize::from(is_taken);
-                Ok(is_taken)
-            })?;
-        }
+        self.take(partition, first, |row| {
+            let is_taken = match row {
+                Row::InPlace(record) => imported.push_in_place(&mut rows, binding, record),
+                Row::Copied(Some(record)) => {
+                    imported.push(&mut rows, binding, record.into())?;
+                    true
+                }
+                Row::Copied(None) => {
+                    missing.push(n_rows);
+                    true
+                }
+            };
+            n_rows += usize::from(is_taken);
+            Ok(is_taken)
+        })?;
         Ok(Batch { n_rows, missing, asked: imported.ask(rows)? })
     }
 
     /// Hands out `size` rows from `first` on; fewer where the partition ends, or where they are large. Each comes in place, and
     /// copied where that was not taken.
-    ///
-    /// # Safety
-    /// The partition's second argument is a record. Of a row in place `each` neither fails, nor panics, nor calls PostgreSQL.
-    unsafe fn take(
+    fn take(
         &mut self,
-        partition: Partition,
+        partition: &mut Rows,
         first: i64,
         mut each: impl FnMut(Row) -> Result<bool, Report>,
     ) -> Result<(), Report> {
-        // SAFETY: an int that only this thread writes.
-        let budget = unsafe { pg_sys::work_mem } as usize * 1024 / 4;
-        let mut scratch = PgMemoryContexts::new("persona score_batch");
+        let budget = guc::work_mem() / 4;
+        let mut scratch = partition.scratch();
         let (mut n, mut n_bytes) = (0, 0);
         while n < self.size && n_bytes < budget {
             check_for_interrupts!();
             let wanted = IN_PLACE.min(self.size - n);
-            // SAFETY: by the caller's promise.
-            let taken = unsafe {
-                partition.take_records(1, first + n as i64, wanted, |record| {
-                    let is_taken = n_bytes < budget && each(Row::InPlace(record)).unwrap_or(false);
-                    n_bytes += if is_taken { record.n_bytes() } else { 0 };
-                    is_taken
-                })
-            };
+            let taken = partition.take_records::<1>(first + n as i64, wanted, |record| {
+                let is_taken = n_bytes < budget && each(Row::InPlace(record)).unwrap_or(false);
+                n_bytes += if is_taken { record.n_bytes() } else { 0 };
+                is_taken
+            });
             n += taken;
             if taken == wanted || n_bytes >= budget {
                 continue;
             }
             let wanted = TOGETHER.min(self.size - n);
-            // SAFETY: by the caller's promise; nothing of the rows before is in use any more.
-            let taken = unsafe {
-                scratch.reset();
-                scratch.switch_to(|_| {
-                    partition.copy_records(1, first + n as i64, wanted, &mut self.records)?;
-                    self.records
-                        .iter()
-                        .try_for_each(|record| each(Row::Copied(record)).map(drop))?;
-                    Ok::<_, Report>(self.records.iter().len())
-                })?
-            };
+            let (from, copies) = (first + n as i64, &mut self.records);
+            let take = |record: Option<Record>| each(Row::Copied(record)).map(drop);
+            let taken = partition.copy_records::<1>(&mut scratch, from, wanted, copies, take)?;
             n += taken;
             n_bytes += self.records.n_bytes();
             if taken < wanted {

@@ -84,7 +84,7 @@ impl From<scan::Error> for Report {
             | NoOutputs
             | Unnamed
             | Duplicate { .. } => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
-                .set_hint("An ONNX model is expected, as written by onnx.save or skl2onnx."),
+                .set_hint("The bytes of an ONNX model are expected, as written by onnx.save or skl2onnx; pg_read_binary_file reads them from a file of the server."),
             NotOnnx => report(Code::ERRCODE_INVALID_BINARY_REPRESENTATION, message)
                 .set_hint("Import the .onnx file that it was made from."),
             TooLarge { .. }

@@ -1,8 +1,5 @@
 //! How good scores are: `evaluate` of a model on a source, and aggregates over labels and scores.
-#![allow(unsafe_code, reason = "aggregates called once a row, without a layer between")]
 
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
@@ -14,11 +11,11 @@ use crate::onnx::bind::Takes;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry::{self, Privilege, Version};
 use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest};
+use crate::pg::sys::call::{Call, Internal, OwnState, functions};
 use crate::pg::sys::guc;
 use crate::pg::sys::progress::Progress;
-use crate::pg::sys::raw::{self, Tagged, argument};
 use crate::pg::sys::threads;
-use crate::pg::types::datum::plain_floats;
+use crate::pg::types::datum::FloatArray;
 
 use super::data::name_classes;
 use super::holdout;
@@ -195,12 +192,15 @@ fn read(
     Ok((target, frame))
 }
 
-raw::declare! {
-    persona_scored_add, pg_finfo_persona_scored_add;
-    persona_scored_roc_auc, pg_finfo_persona_scored_roc_auc;
-    persona_scored_average_precision, pg_finfo_persona_scored_average_precision;
-    persona_log_loss_add, pg_finfo_persona_log_loss_add;
-    persona_brier_add, pg_finfo_persona_brier_add;
+functions! {
+    /// Adds a row: its label and its score. A NULL label or score is skipped.
+    fn persona_scored_add(Internal<Scored>, bool, f64) -> Internal<Scored> = add;
+    fn persona_scored_roc_auc(Internal<Scored>) -> f64 = |call| finish(call, classification::roc_auc);
+    fn persona_scored_average_precision(Internal<Scored>) -> f64 = |call| finish(call, classification::average_precision);
+    /// Adds the loss of a row to a mean: its label and its score. A NULL label or score is skipped.
+    fn persona_log_loss_add(FloatArray, bool, f64) -> FloatArray = |call| add_loss(call, classification::log_loss_of);
+    /// As `persona_log_loss_add`.
+    fn persona_brier_add(FloatArray, bool, f64) -> FloatArray = |call| add_loss(call, classification::brier_of);
 }
 
 /// The rows of an aggregate: a metric that ranks needs all of them.
@@ -210,19 +210,15 @@ struct Scored {
     scores: Vec<f64>,
 }
 
-/// Adds a row: (internal, label boolean, score float8). A NULL label or score is skipped.
-#[unsafe(no_mangle)]
-#[pg_guard]
-pub unsafe extern "C-unwind" fn persona_scored_add(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments, as the transition function of aggregates with a state of this type.
-    unsafe {
-        let (state, next) = raw::owned_state::<Scored>(fcinfo).unwrap_or_report();
-        if let (Some(label), Some(score)) = (argument(fcinfo, 1), argument(fcinfo, 2)) {
-            let score = f64::from_bits(score.value() as u64);
-            state.add(label.value() as u8 != 0, score).unwrap_or_report();
-        }
-        next
+fn add<'call>(
+    Call { args, .. }: Call<'call, (Internal<Scored>, bool, f64)>,
+) -> Result<OwnState<'call, Scored>, Report> {
+    let row = args.get::<1>().zip(args.get::<2>());
+    let mut state = args.internal_or_default()?;
+    if let Some((label, score)) = row {
+        state.add(label, score)?;
     }
+    Ok(state)
 }
 
 impl Scored {
@@ -245,88 +241,35 @@ impl Scored {
     }
 }
 
-macro_rules! final_functions {
-    ($($name:ident: $metric:expr;)*) => {
-        $(
-            #[unsafe(no_mangle)]
-            #[pg_guard]
-            unsafe extern "C-unwind" fn $name(fcinfo: FunctionCallInfo) -> Datum {
-                // SAFETY: SQL declares (internal) with the state of the transition function above.
-                unsafe { finish(fcinfo, $metric) }
-            }
-        )*
-    };
-}
-
-final_functions! {
-    persona_scored_roc_auc: |labels, scores| Ok(classification::roc_auc(labels, scores)?);
-    persona_scored_average_precision: |labels, scores| Ok(classification::average_precision(labels, scores)?);
-}
-
-/// # Safety
-/// `fcinfo` is of a call with the state as its argument.
-unsafe fn finish(
-    fcinfo: FunctionCallInfo,
-    metric: impl FnOnce(&[bool], &[f64]) -> Result<Option<f64>, Report>,
-) -> Datum {
-    // SAFETY: the argument is NULL or the state of an aggregate, which lives in its memory.
-    unsafe {
-        let state = argument(fcinfo, 0).map(|state| Tagged::<Scored>::of(state).unwrap_or_report());
-        let state = state.filter(|state| !state.labels.is_empty());
-        let value = state.map_or(Ok(None), |state| metric(&state.labels, &state.scores));
-        match value.unwrap_or_report() {
-            Some(value) => Datum::from(value.to_bits()),
-            None => raw::null(fcinfo),
-        }
+fn finish<E: Into<Report>>(
+    Call { args, .. }: Call<(Internal<Scored>,)>,
+    metric: fn(&[bool], &[f64]) -> Result<Option<f64>, E>,
+) -> Result<Option<f64>, Report> {
+    match args.internal()?.filter(|state| !state.labels.is_empty()) {
+        Some(state) => metric(&state.labels, &state.scores).map_err(Into::into),
+        None => Ok(None),
     }
-}
-
-/// Adds a row's loss to a mean: (float8[], label boolean, score float8). A NULL label or score is skipped.
-#[unsafe(no_mangle)]
-#[pg_guard]
-unsafe extern "C-unwind" fn persona_log_loss_add(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments.
-    unsafe { add_loss(fcinfo, classification::log_loss_of).unwrap_or_report() }
-}
-
-/// As `persona_log_loss_add`.
-#[unsafe(no_mangle)]
-#[pg_guard]
-unsafe extern "C-unwind" fn persona_brier_add(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: as above.
-    unsafe { add_loss(fcinfo, classification::brier_of).unwrap_or_report() }
 }
 
 /// The state is that of PostgreSQL's own `avg`, and so are the functions that merge and finish it.
-///
-/// # Safety
-/// `fcinfo` is of a call with (float8[], boolean, float8).
-unsafe fn add_loss(fcinfo: FunctionCallInfo, loss: fn(bool, f64) -> f64) -> Result<Datum, Report> {
-    // SAFETY: by the caller's promise. What PostgreSQL's function is given in the place of the label is put back: a constant stays
-    // there from one call to the next.
-    unsafe {
-        let Some(state) = argument(fcinfo, 0) else { return Ok(raw::null(fcinfo)) };
-        // A state that somebody stored is packed.
-        let state = Datum::from(pg_sys::pg_detoast_datum(state.cast_mut_ptr()));
-        if plain_floats(state).is_none_or(|state| state.len() != 3) {
-            return Err(report(
-                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                "the state of a mean is an array of three numbers",
-            )
-            .set_hint("It is what the aggregate keeps between rows: call the aggregate."));
-        }
-        let (Some(label), Some(score)) = (argument(fcinfo, 1), argument(fcinfo, 2)) else {
-            return Ok(state);
-        };
-        let score = f64::from_bits(score.value() as u64);
-        check_probability(score)?;
-        let place = (*fcinfo).args.as_mut_ptr().add(1);
-        (*place.sub(1)).value = state;
-        (*place).value = Datum::from(loss(label.value() as u8 != 0, score).to_bits());
-        let state = pg_sys::float8_accum(fcinfo);
-        (*place).value = label;
-        Ok(state)
+fn add_loss<'call>(
+    Call { args, site }: Call<'call, (FloatArray, bool, f64)>,
+    loss: fn(bool, f64) -> f64,
+) -> Result<Option<FloatArray<'call>>, Report> {
+    // A state that somebody stored is packed.
+    let Some(state) = args.get::<0>().map(FloatArray::unpacked) else { return Ok(None) };
+    if state.plain().is_none_or(|state| state.len() != 3) {
+        return Err(report(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "the state of a mean is an array of three numbers",
+        )
+        .set_hint("It is what the aggregate keeps between rows: call the aggregate."));
     }
+    let (Some(label), Some(score)) = (args.get::<1>(), args.get::<2>()) else {
+        return Ok(Some(state));
+    };
+    check_probability(score)?;
+    Ok(Some(state.accumulate(&site, loss(label, score))))
 }
 
 fn check_probability(score: f64) -> Result<(), Report> {

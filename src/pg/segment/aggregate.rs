@@ -1,13 +1,9 @@
 //! The `kmeans` aggregate: collects rows and fits at the end.
 //!
 //! The fit reads the rows in the order of their content, so that neither scan order nor a parallel scan below changes it.
-#![allow(unsafe_code, reason = "functions that PostgreSQL calls without a layer between")]
 
 use ndarray::Axis;
-use pgrx::IntoDatum;
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
-use pgrx::prelude::*;
+use pgrx::prelude::PgSqlErrorCode;
 
 use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::memory;
@@ -19,20 +15,24 @@ use crate::algo::segment::{
 use crate::pg::error::{Error, Report, report};
 use crate::pg::rows::gathered::{self, State};
 use crate::pg::rows::ingest::Work;
-use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::call::{Call, Internal, Maybe, Of, functions};
 use crate::pg::sys::guc;
 use crate::pg::sys::progress::Progress;
-use crate::pg::sys::raw;
 use crate::pg::sys::threads::Pool;
+use crate::pg::types::datum::FloatArray;
 use crate::pg::types::options::Given;
-use crate::pg::types::value::Value;
+use crate::pg::types::record::Record;
+use crate::pg::types::value::{Jsonb, Value};
 
 use super::data::WORK;
 
-raw::declare! {
-    kmeans_add_array, pg_finfo_kmeans_add_array;
-    kmeans_add_record, pg_finfo_kmeans_add_record;
-    kmeans_final, pg_finfo_kmeans_final;
+functions! {
+    /// Adds a row given as an array.
+    fn kmeans_add_array(Internal<State<Fit>>, FloatArray, i64, Maybe<Jsonb>) -> Internal<State<Fit>> = gathered::add_array::<Fit>;
+    /// Adds a row given as a record, whose column names are kept.
+    fn kmeans_add_record(Internal<State<Fit>>, Record, i64, Maybe<Jsonb>) -> Internal<State<Fit>> = gathered::add_record::<Fit>;
+    /// Fits; NULL when there was no row.
+    fn kmeans_final(Internal<State<Fit>>) -> Of<segment::KMeans> = finish;
 }
 
 #[derive(Clone, Copy)]
@@ -127,34 +127,11 @@ impl gathered::Fit for Fit {
     }
 }
 
-/// Adds a row given as float8[]: (internal, float8[], k bigint [, options jsonb]).
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn kmeans_add_array(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments, as the transition function of an aggregate.
-    unsafe { gathered::add_array::<Fit>(fcinfo) }
-}
-
-/// Adds a row given as a record, whose column names are kept.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn kmeans_add_record(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (internal, record, bigint [, jsonb]), as the transition function of an aggregate.
-    unsafe { gathered::add_record::<Fit>(fcinfo) }
-}
-
-/// Fits; NULL when there was no row.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn kmeans_final(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (internal), as the final function of the aggregates above.
-    unsafe {
-        let state = State::<Fit>::of(fcinfo).unwrap_or_report();
-        let Some(state) = state else { return raw::null(fcinfo) };
-        let pool: &mut Pool = CallSite::of(fcinfo).remember(Pool::new).unwrap_or_report();
-        let model = fit(state, pool).unwrap_or_report();
-        model.into_datum().unwrap_or_else(|| raw::null(fcinfo))
-    }
+fn finish(
+    Call { args, site }: Call<(Internal<State<Fit>>,)>,
+) -> Result<Option<Value<segment::KMeans>>, Report> {
+    let Some(state) = args.internal()? else { return Ok(None) };
+    fit(state, site.remember(|_| Pool::new())?).map(Some)
 }
 
 fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<segment::KMeans>, Report> {

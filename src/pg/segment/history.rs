@@ -3,7 +3,7 @@
 //! The history is made equal to the published table after each writing of it: rows that it has open and the table no longer
 //! says are closed, and those that it lacks are opened. So it also heals what was changed by hand.
 
-use pgrx::pg_sys::{self, FunctionCallInfo};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
@@ -16,6 +16,7 @@ use crate::pg::models::publish::target::{must_be_own, refuse_temporary};
 use crate::pg::models::readable::{Readable, readable};
 use crate::pg::models::registry::{self, Privilege, Version, select, with_catalog_first};
 use crate::pg::rows::rowset::{self, Rowset};
+use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::query;
 use crate::pg::sys::security::with_latest_snapshot;
 use crate::pg::types::datum::folded;
@@ -103,7 +104,7 @@ fn is_history(table: &str, key: &str) -> Result<bool, Report> {
 fn segment_changes(
     model: &str,
     since: TimestampWithTimeZone,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
 ) -> Result<(), Report> {
     let version = registry::active(model, Kind::Segments, Privilege::Read)?;
     let histories = select(
@@ -146,7 +147,7 @@ fn segment_changes(
                 .set_hint("Keep one with persona.publish(..., history_table => 'name')."));
             }
             stays.register(client, c"persona_stays")?;
-            rowset::answer(client, fcinfo, CHANGES)
+            rowset::answer(client, &site, CHANGES)
         })
     })
 }

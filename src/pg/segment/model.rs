@@ -1,7 +1,6 @@
 //! Named models of segments: label a row, describe the segments.
 
 use pgrx::JsonB;
-use pgrx::pg_sys::FunctionCallInfo;
 use pgrx::prelude::*;
 
 use crate::algo::encode::categories::Encoder;
@@ -68,10 +67,10 @@ struct Site {
 fn with_row<T>(
     model: &str,
     features: Row,
-    fcinfo: FunctionCallInfo,
+    site: CallSite,
     answer: impl Fn(&Segments, &[f64]) -> T,
 ) -> Result<T, Report> {
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| Ok(Site::default()))?;
+    let site: &mut Site = site.remember(|_| Ok(Site::default()))?;
     let (found, is_new) = site.found.get(model)?;
     let segments = &found.model;
     if is_new {
@@ -114,9 +113,9 @@ macro_rules! answers {
                 model: &str,
                 features: Record,
                 $($argument: $type,)?
-                fcinfo: FunctionCallInfo,
+                site: CallSite,
             ) -> Result<Option<$answered>, Report> {
-                with_row(model, features.into(), fcinfo, |segments, row| {
+                with_row(model, features.into(), site, |segments, row| {
                     $answer(segments, row $(, $argument)?)
                 })?
             }
@@ -126,10 +125,10 @@ macro_rules! answers {
                 model: &str,
                 features: &str,
                 $($argument: $type,)?
-                fcinfo: FunctionCallInfo,
+                site: CallSite,
             ) -> Result<Option<$answered>, Report> {
                 let features = Object::parse(features)?;
-                with_row(model, Row::Object(&features), fcinfo, |segments, row| {
+                with_row(model, Row::Object(&features), site, |segments, row| {
                     $answer(segments, row $(, $argument)?)
                 })?
             }

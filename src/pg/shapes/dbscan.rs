@@ -1,106 +1,69 @@
 //! `dbscan(…) OVER (…)`: the whole partition is read and labelled at its first row, and the labels are handed out row by row.
-#![allow(unsafe_code, reason = "it reads the partition through the window interface")]
 
 use ndarray::ArrayView2;
-use pgrx::PgMemoryContexts;
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
-use pgrx::prelude::*;
+use pgrx::prelude::PgSqlErrorCode;
 
 use crate::algo::memory;
 use crate::algo::shapes::{DbscanParams, dbscan};
 use crate::pg::error::{Error, Report, report};
+use crate::pg::rows::frame::{FrameKind, changing_frame};
 use crate::pg::rows::ingest::{Work, check_width};
-use crate::pg::rows::window::{FrameKind, Partition, changing_frame};
-use crate::pg::sys::call_site::CallSite;
+use crate::pg::rows::window::{Partition, RowAt, Window, window_functions};
+use crate::pg::sys::argument::Argument;
 use crate::pg::sys::guc;
 use crate::pg::sys::progress::Progress;
-use crate::pg::sys::raw;
 use crate::pg::sys::threads::Pool;
-use crate::pg::types::datum::{Element, Kind};
+use crate::pg::types::datum::FloatArray;
 use crate::pg::types::options::required;
 use crate::pg::types::record::{Binding, Record};
 
-raw::declare! {
-    persona_dbscan_array, pg_finfo_persona_dbscan_array;
-    persona_dbscan_record, pg_finfo_persona_dbscan_record;
+window_functions! {
+    fn persona_dbscan_array(FloatArray, f64, i64) -> i32 = answer::<_, Vec<f64>>;
+    fn persona_dbscan_record(Record, f64, i64) -> i32 = answer::<_, Binding>;
 }
 
 /// What a run takes beside the rows: an order, points, weights, links, labels; the points once more and their boxes.
 const WORK: Work = Work { per_row: 56, per_number: 10 };
-/// Rows between two looks at interrupts.
+/// Rows between two marks of those that need not be kept.
 const TOGETHER: i64 = 256;
 
-/// (features float8[], eps float8, min_points bigint) OVER (…).
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn persona_dbscan_array(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares the function WINDOW, with these arguments and the result integer.
-    unsafe { answer(fcinfo, || Reader::Array(Vec::new())) }
-}
-
-/// (features record, eps float8, min_points bigint) OVER (…).
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn persona_dbscan_record(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: as above.
-    unsafe { answer(fcinfo, || Reader::Record(Box::default())) }
-}
-
 /// What a call site keeps between rows.
-struct Site {
-    reader: Reader,
+struct Site<R> {
+    reader: R,
+    /// Whether the parameters are the same in all rows.
+    is_constant: bool,
     pool: Pool,
     /// Of the partition's rows: 0 for none.
     labels: Vec<u32>,
 }
 
-/// Reads the features of a row.
-enum Reader {
-    Array(Vec<f64>),
-    Record(Box<Binding>),
-}
-
-/// # Safety
-/// `fcinfo` is of the running call of a function declared WINDOW, with the arguments above.
-unsafe fn answer(fcinfo: FunctionCallInfo, reader: fn() -> Reader) -> Datum {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let partition = Partition::of(fcinfo);
-        let site: &mut Site = CallSite::of(fcinfo)
-            .remember(|| Ok(Site { reader: reader(), pool: Pool::new()?, labels: Vec::new() }))
-            .unwrap_or_report();
-        let position = partition.position();
-        if position == 0 {
-            site.labels = Vec::new();
-            let is_constant =
-                [1, 2].iter().all(|&one| pg_sys::get_fn_expr_arg_stable((*fcinfo).flinfo, one));
-            site.labels =
-                labels(&mut site.reader, &site.pool, partition, is_constant).unwrap_or_report();
-        }
-        partition.release(position, TOGETHER);
-        match site.labels.get(position as usize) {
-            Some(&label) if label > 0 => Datum::from(label as i32),
-            _ => raw::null(fcinfo),
-        }
+fn answer<F: Argument, R: Reader<F>>(
+    Window { mut rows, site }: Window<(F, f64, i64)>,
+) -> Result<Option<i32>, Report> {
+    let position = rows.position();
+    let site: &mut Site<R> = site.remember(|site| {
+        let is_constant = site.is_stable(1) && site.is_stable(2);
+        Ok(Site { reader: R::default(), is_constant, pool: Pool::new()?, labels: Vec::new() })
+    })?;
+    if position == 0 {
+        site.labels = Vec::new();
+        site.labels = labels(site, &mut rows)?;
     }
+    rows.release(position, TOGETHER);
+    let label = site.labels.get(position as usize).filter(|label| **label > 0);
+    Ok(label.map(|label| *label as i32))
 }
 
-/// # Safety
-/// As [`answer`].
-unsafe fn labels(
-    reader: &mut Reader,
-    pool: &Pool,
-    partition: Partition,
-    is_constant: bool,
+fn labels<F: Argument, R: Reader<F>>(
+    site: &mut Site<R>,
+    partition: &mut Partition<(F, f64, i64)>,
 ) -> Result<Vec<u32>, Report> {
     if partition.frame_kind() != FrameKind::Partition {
         return Err(changing_frame("dbscan", "it"));
     }
     let progress = Progress::start("dbscan", "");
     progress.phase("reading");
-    // SAFETY: by the caller's promise.
-    let (rows, params) = unsafe { read(reader, partition, is_constant)? };
+    let (rows, params) = read(&mut site.reader, partition, site.is_constant)?;
     progress.rows(rows.n_rows as u64);
     progress.phase("finding segments");
     let n_features = rows.n_features.unwrap_or(1);
@@ -108,7 +71,7 @@ unsafe fn labels(
         .map_err(|_| Report::from(Error::NoFeatures))?;
     let params = params.check()?;
     memory::probe(rows.work())?;
-    let found = pool.run(&progress, |watch| dbscan(view, &params, watch))??;
+    let found = site.pool.run(&progress, |watch| dbscan(view, &params, watch))??;
     let mut found = found.into_iter();
     let mut labels = rows.is_in;
     for label in labels.iter_mut().filter(|is_in| **is_in > 0) {
@@ -127,58 +90,35 @@ struct Rows {
     is_in: Vec<u32>,
 }
 
-/// # Safety
-/// As [`answer`].
-unsafe fn read(
-    reader: &mut Reader,
-    partition: Partition,
+fn read<F: Argument, R: Reader<F>>(
+    reader: &mut R,
+    partition: &mut Partition<(F, f64, i64)>,
     is_constant: bool,
 ) -> Result<(Rows, DbscanParams), Report> {
     let mut rows = Rows::default();
     let mut known = None;
-    // What the arguments' expressions make of many rows would otherwise stay until the first row is done.
-    let mut scratch = PgMemoryContexts::new("persona dbscan");
-    for position in 0.. {
-        if position % TOGETHER == 0 {
-            check_for_interrupts!();
-            // SAFETY: nothing that was made of the rows before is in use.
-            unsafe { scratch.reset() };
+    partition.each(|row| {
+        if known.is_none() || !is_constant {
+            let Some(params) = params_at(row)? else { return Ok(false) };
+            check_same(*known.get_or_insert(params), params)?;
         }
-        // SAFETY: by the caller's promise.
-        let is_there = unsafe {
-            scratch.switch_to(|_| {
-                let Some(features) = partition.argument_at(0, position) else { return Ok(false) };
-                if known.is_none() || !is_constant {
-                    let params = params_at(partition, position)?;
-                    check_same(*known.get_or_insert(params), params)?;
-                }
-                let row = match features {
-                    Some(features) => reader.row(features)?,
-                    None => None,
-                };
-                rows.push(row)?;
-                Ok::<_, Report>(true)
-            })?
-        };
-        if !is_there {
-            break;
-        }
-    }
+        let Some(features) = row.get::<0>() else { return Ok(false) };
+        rows.push(features.map(|features| reader.row(features)).transpose()?.flatten())?;
+        Ok(true)
+    })?;
     let params = known.unwrap_or(DbscanParams { eps: 1.0, min_points: 1 });
     Ok((rows, params))
 }
 
-fn params_at(partition: Partition, position: i64) -> Result<DbscanParams, Report> {
-    let argument = |index: i32, argument: &'static str| {
-        let datum = partition.argument_at(index, position).flatten();
-        required(datum, argument)
-    };
-    let eps = f64::from_bits(argument(1, "eps")?.value() as u64);
-    let min_points = argument(2, "min_points")?.value() as i64;
+/// None where there is no such row.
+fn params_at<F>(row: &mut RowAt<(F, f64, i64)>) -> Result<Option<DbscanParams>, Report> {
+    let Some(eps) = row.get::<1>() else { return Ok(None) };
+    let eps = required(eps, "eps")?;
+    let min_points = i64::from(required(row.get::<2>().flatten(), "min_points")?);
     let params = DbscanParams { eps, min_points };
     // Before a partition is read in vain.
     params.check()?;
-    Ok(params)
+    Ok(Some(params))
 }
 
 fn check_same(known: DbscanParams, params: DbscanParams) -> Result<(), Report> {
@@ -194,23 +134,22 @@ fn check_same(known: DbscanParams, params: DbscanParams) -> Result<(), Report> {
     .set_hint(format!("Give {what} as a constant, or divide the rows by it with PARTITION BY.")))
 }
 
-impl Reader {
+/// Reads the features of a row, given as `F`.
+trait Reader<F: Argument>: Default + 'static {
     /// None where a feature is NULL.
-    ///
-    /// # Safety
-    /// The datum is of the type that this reads.
-    unsafe fn row(&mut self, features: Datum) -> Result<Option<&[f64]>, Report> {
-        // SAFETY: by the caller's promise.
-        unsafe {
-            match self {
-                Self::Array(row) => {
-                    row.clear();
-                    Kind::Numbers(Element::Float8).numbers(features, "features", row)?;
-                    Ok((row.is_empty() || !row.iter().any(|x| x.is_nan())).then_some(row))
-                }
-                Self::Record(binding) => binding.whole_row(Record::from_datum(features)),
-            }
-        }
+    fn row(&mut self, features: F::Value<'_>) -> Result<Option<&[f64]>, Report>;
+}
+
+impl Reader<FloatArray<'_>> for Vec<f64> {
+    fn row(&mut self, features: FloatArray) -> Result<Option<&[f64]>, Report> {
+        features.read(self)?;
+        Ok((self.is_empty() || !self.iter().any(|x| x.is_nan())).then_some(self))
+    }
+}
+
+impl Reader<Record<'_>> for Binding {
+    fn row(&mut self, features: Record) -> Result<Option<&[f64]>, Report> {
+        self.whole_row(features)
     }
 }
 

@@ -1,10 +1,4 @@
 //! The `gaussian_mixture` aggregate: collects rows and fits at the end, in the order of the rows' content.
-#![allow(unsafe_code, reason = "functions that PostgreSQL calls without a layer between")]
-
-use pgrx::IntoDatum;
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
-use pgrx::prelude::*;
 
 use crate::algo::declared::{Algorithm, Settings};
 use crate::algo::segment::{Ordered, order_by_content};
@@ -12,16 +6,20 @@ use crate::algo::shapes::{GAUSSIAN_MIXTURE, Mixture, MixtureParams, fit_mixture,
 use crate::pg::error::Report;
 use crate::pg::rows::gathered::{self, State};
 use crate::pg::rows::ingest::Work;
-use crate::pg::sys::call_site::CallSite;
+use crate::pg::sys::call::{Call, Internal, Maybe, Of, functions};
 use crate::pg::sys::progress::Progress;
-use crate::pg::sys::raw;
 use crate::pg::sys::threads::Pool;
-use crate::pg::types::value::Value;
+use crate::pg::types::datum::FloatArray;
+use crate::pg::types::record::Record;
+use crate::pg::types::value::{Jsonb, Value};
 
-raw::declare! {
-    mixture_add_array, pg_finfo_mixture_add_array;
-    mixture_add_record, pg_finfo_mixture_add_record;
-    mixture_final, pg_finfo_mixture_final;
+functions! {
+    /// Adds a row given as an array.
+    fn mixture_add_array(Internal<State<Fit>>, FloatArray, i64, Maybe<Jsonb>) -> Internal<State<Fit>> = gathered::add_array::<Fit>;
+    /// Adds a row given as a record, whose column names are kept.
+    fn mixture_add_record(Internal<State<Fit>>, Record, i64, Maybe<Jsonb>) -> Internal<State<Fit>> = gathered::add_record::<Fit>;
+    /// Fits; NULL when there was no row.
+    fn mixture_final(Internal<State<Fit>>) -> Of<Mixture> = finish;
 }
 
 #[derive(Clone, Copy)]
@@ -46,34 +44,11 @@ impl gathered::Fit for Fit {
     }
 }
 
-/// Adds a row given as float8[]: (internal, float8[], k bigint [, options jsonb]).
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn mixture_add_array(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares these arguments, as the transition function of an aggregate.
-    unsafe { gathered::add_array::<Fit>(fcinfo) }
-}
-
-/// Adds a row given as a record, whose column names are kept.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn mixture_add_record(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (internal, record, bigint [, jsonb]), as the transition function of an aggregate.
-    unsafe { gathered::add_record::<Fit>(fcinfo) }
-}
-
-/// Fits; NULL when there was no row.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn mixture_final(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (internal), as the final function of the aggregates above.
-    unsafe {
-        let state = State::<Fit>::of(fcinfo).unwrap_or_report();
-        let Some(state) = state else { return raw::null(fcinfo) };
-        let pool: &mut Pool = CallSite::of(fcinfo).remember(Pool::new).unwrap_or_report();
-        let mixture = fit(state, pool).unwrap_or_report();
-        mixture.into_datum().unwrap_or_else(|| raw::null(fcinfo))
-    }
+fn finish(
+    Call { args, site }: Call<(Internal<State<Fit>>,)>,
+) -> Result<Option<Value<Mixture>>, Report> {
+    let Some(state) = args.internal()? else { return Ok(None) };
+    fit(state, site.remember(|_| Pool::new())?).map(Some)
 }
 
 fn fit(state: &State<Fit>, pool: &Pool) -> Result<Value<Mixture>, Report> {

@@ -95,10 +95,9 @@ fn zscore_outliers(
     features: Floats,
     stats: Stored,
     threshold: f64,
-    fcinfo: pg_sys::FunctionCallInfo,
+    site: CallSite,
 ) -> Result<Vec<Option<bool>>, Report> {
-    let site: &mut Kept<FeatureStats> =
-        CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
+    let site: &mut Kept<FeatureStats> = site.remember(|site| Ok(Kept::of(site, 1)))?;
     let (stats, _) = site.get(stats, Ok)?;
     check_width(features.0.len(), stats.n.len())?;
     check_positive("threshold", threshold)?;
@@ -110,9 +109,9 @@ fn iqr_outliers(
     features: Floats,
     quantiles: Stored,
     factor: f64,
-    fcinfo: pg_sys::FunctionCallInfo,
+    site: CallSite,
 ) -> Result<Vec<Option<bool>>, Report> {
-    let site: &mut Kept<Vec<_>> = CallSite::of(fcinfo).remember(|| Ok(Kept::of(fcinfo, 1)))?;
+    let site: &mut Kept<Vec<_>> = site.remember(|site| Ok(Kept::of(site, 1)))?;
     let quartiles = |quantiles: FeatureQuantiles| Ok(outliers::quartiles(&quantiles));
     let (quartiles, _) = site.get(quantiles, quartiles)?;
     check_width(features.0.len(), quartiles.len())?;

@@ -1,14 +1,10 @@
 //! `feature_quantiles`: an aggregate whose state is its result, flat and appended to in place.
 //!
-//! Layout of the varlena, aligned to 8: header, format u16, unused u16, number of features u32, bytes of the head u32, rows in
-//! the buffer u32, rows that it has room for u32; then the head, which is the algorithm's structure; then, from a multiple of 8
-//! on, the buffer: rows of f64 that the head has not yet, NaN for a missing value. A row is copied behind the last one; a full
-//! buffer makes a new state, four times as large or with the rows taken into the head. PostgreSQL copies that into the
-//! aggregate's memory and frees the old one. A stored value has no buffer.
-#![allow(unsafe_code, reason = "the state is appended to in place, in memory of the aggregate")]
+//! Layout of the varlena, aligned to 8, behind its header: format u16, unused u16, number of features u32, bytes of the head u32,
+//! rows in the buffer u32, rows that it has room for u32; then the head, which is the algorithm's structure; then, from a multiple
+//! of 8 on, the buffer: rows of f64 that the head has not yet, NaN for a missing value. A row is copied behind the last one; a
+//! full buffer makes a new state, four times as large or with the rows taken into the head. A stored value has no buffer.
 
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::encoded;
@@ -16,110 +12,88 @@ use crate::algo::memory;
 use crate::algo::standardise::quantiles::{FeatureQuantiles, Quantiles};
 use crate::pg::error::{Error, Report};
 use crate::pg::rows::ingest::{MAX_FEATURES, check_width};
-use crate::pg::sys::call_site::CallSite;
-use crate::pg::sys::raw::{self, argument, bytes_of, varlena_bytes};
-use crate::pg::types::datum::{Element, Kind, plain_floats};
-use crate::pg::types::record;
+use crate::pg::sys::call::{Arguments, Call, Next, Of, State, functions};
+use crate::pg::types::datum::FloatArray;
+use crate::pg::types::record::{self, Record};
 use crate::pg::types::value::{SqlType, Value};
 use crate::pg::types::value_type::value_type;
 
 use super::aligned;
 
-const HEADER: usize = 24;
+const HEADER: usize = 20;
 const FORMAT: u16 = 2;
 /// Rows that are taken into the head together.
 const BATCH: usize = 1024;
 /// Rows that a new state has room for; it grows fourfold.
 const FIRST_ROWS: usize = 4;
 
-raw::declare! {
-    feature_quantiles_add_array, pg_finfo_feature_quantiles_add_array;
-    feature_quantiles_add_record, pg_finfo_feature_quantiles_add_record;
-    feature_quantiles_combine, pg_finfo_feature_quantiles_combine;
+functions! {
+    /// Adds a row given as an array.
+    fn feature_quantiles_add_array(State<FeatureQuantiles>, FloatArray) -> State<FeatureQuantiles> = add_array;
+    /// Adds a row given as a record, whose column names are kept.
+    fn feature_quantiles_add_record(State<FeatureQuantiles>, Record) -> State<FeatureQuantiles> = add_record;
+    /// The state of two states; a plain function too, by which `rollup` merges stored ones.
+    fn feature_quantiles_combine(State<FeatureQuantiles>, Of<FeatureQuantiles>) -> State<FeatureQuantiles> = combine;
 }
 
-/// Adds a row given as float8[].
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_quantiles_add_array(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (feature_quantiles, float8[]), as the transition function of an aggregate.
-    unsafe {
-        let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        if let Some(state) = argument(fcinfo, 0)
-            && let Some(bytes) = raw::state_in_place(fcinfo)
-            && let Some(row) = plain_floats(array)
-            && row.iter().all(|x| x.is_finite())
-            && append(bytes, row)
-        {
-            return state;
-        }
-        let row: &mut Vec<f64> =
-            CallSite::of(fcinfo).remember(|| Ok(Vec::new())).unwrap_or_report();
-        row.clear();
-        Kind::Numbers(Element::Float8).numbers(array, "features", row).unwrap_or_report();
-        add(fcinfo, row, None).unwrap_or_report()
+/// What adds a row of the type `R`.
+type Adding<R> = (State<FeatureQuantiles>, R);
+
+#[inline]
+fn add_array<'call>(Call { mut args, site }: Call<'call, Adding<FloatArray>>) -> Next<'call> {
+    let Some(array) = args.get::<1>() else { return Ok(args.unchanged()) };
+    if let Some(mut state) = args.state_in_place()
+        && let Some(row) = array.plain()
+        && row.iter().all(|x| x.is_finite())
+        && append(state.contents(), row)
+    {
+        return Ok(args.unchanged());
     }
+    let row: &mut Vec<f64> = site.remember(|_| Ok(Vec::new()))?;
+    array.read(row)?;
+    add(args, row, None)
 }
 
-/// Adds a row given as a record, whose column names are kept.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_quantiles_add_record(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (feature_quantiles, record), as the transition function of an aggregate.
-    unsafe {
-        let Some((row, names)) = record::numbers(fcinfo, 1).unwrap_or_report() else {
-            return keep(fcinfo);
-        };
-        add(fcinfo, row, Some(names)).unwrap_or_report()
+fn add_record<'call>(Call { args, site }: Call<'call, Adding<Record>>) -> Next<'call> {
+    let Some(record) = args.get::<1>() else { return Ok(args.unchanged()) };
+    let (row, names) = record::numbers(site, record)?;
+    add(args, row, Some(names))
+}
+
+fn combine<'call>(
+    Call { args, .. }: Call<'call, (State<FeatureQuantiles>, Of<FeatureQuantiles>)>,
+) -> Next<'call> {
+    let Some(other) = args.get::<1>() else { return Ok(args.unchanged()) };
+    let mut other = from_bytes(other)?;
+    let Some(state) = args.state() else {
+        return Ok(args.memory().varlena_of(&to_bytes(&other)?).into());
+    };
+    let mut state = from_bytes(state)?;
+    let of = |one: &FeatureQuantiles| (one.of.len(), one.features.clone());
+    let ((expected, wanted), (found, given)) = (of(&state), of(&other));
+    if let Some(places) = aligned((expected, wanted.as_deref()), (found, given.as_deref()))? {
+        other.of = places.iter().map(|&place| other.of[place].clone()).collect();
     }
+    memory::probe(2 * (held(&state) + held(&other)))?;
+    state.merge(&other).map_err(invalid)?;
+    Ok(args.memory().varlena_of(&to_bytes(&state)?).into())
 }
 
-/// The state of two states; a plain function too, by which `rollup` merges stored ones.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_quantiles_combine(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: SQL declares (feature_quantiles, feature_quantiles), as the transition and combine function of aggregates.
-    unsafe {
-        let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        let mut other = read(other).unwrap_or_report();
-        let Some(state) = argument(fcinfo, 0) else {
-            return stored(&other).unwrap_or_report();
-        };
-        let mut state = read(state).unwrap_or_report();
-        let of = |one: &FeatureQuantiles| (one.of.len(), one.features.clone());
-        let ((expected, wanted), (found, given)) = (of(&state), of(&other));
-        let places = aligned((expected, wanted.as_deref()), (found, given.as_deref()));
-        if let Some(places) = places.unwrap_or_report() {
-            other.of = places.iter().map(|&place| other.of[place].clone()).collect();
-        }
-        memory::probe(2 * (held(&state) + held(&other))).map_err(Report::from).unwrap_or_report();
-        state.merge(&other).map_err(invalid).unwrap_or_report();
-        stored(&state).unwrap_or_report()
-    }
-}
-
-/// # Safety
-/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
-unsafe fn keep(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the caller's promise.
-    unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
-}
-
-/// Appends a row to the buffer of a state, header included; false where it is full, has another number of features, or its parts
+/// Appends a row to the buffer of a state; false where it is full, has another number of features, or its parts
 /// do not make up its length.
 #[inline]
 fn append(state: &mut [u8], row: &[f64]) -> bool {
-    let fields = state.get(8..HEADER).and_then(fields);
+    let fields = state.get(4..HEADER).and_then(fields);
     let Some([d, n_head, n_rows, room]) = fields else { return false };
-    let buffer_at = (HEADER + n_head).next_multiple_of(8);
+    let buffer_at = buffer_at(n_head);
     let is_ours =
-        state[4..6] == FORMAT.to_ne_bytes() && buffer_at + 8 * d * room == state.len() && d > 0;
+        state[..2] == FORMAT.to_ne_bytes() && buffer_at + 8 * d * room == state.len() && d > 0;
     if !is_ours || d != row.len() || n_rows >= room.min(BATCH) {
         return false;
     }
     let at = buffer_at + 8 * d * n_rows;
     state[at..at + 8 * d].copy_from_slice(bytemuck::cast_slice(row));
-    state[16..20].copy_from_slice(&(n_rows as u32 + 1).to_ne_bytes());
+    state[12..16].copy_from_slice(&(n_rows as u32 + 1).to_ne_bytes());
     true
 }
 
@@ -132,39 +106,45 @@ fn fields(words: &[u8]) -> Option<[usize; 4]> {
     Some([number(d), number(n_head), number(n_rows), number(room)])
 }
 
-/// Adds a row to the state in the first argument, made at the first row.
-///
-/// # Safety
-/// As [`keep`].
-unsafe fn add(
-    fcinfo: FunctionCallInfo,
+/// Where the buffer begins behind a head of so many bytes: a multiple of 8 with the varlena's header.
+#[inline]
+fn buffer_at(n_head: usize) -> usize {
+    (4 + HEADER + n_head).next_multiple_of(8) - 4
+}
+
+/// Adds a row to the state, made at the first row.
+fn add<'call, R>(
+    mut args: Arguments<'call, Adding<R>>,
     row: &[f64],
     names: Option<&[String]>,
-) -> Result<Datum, Report> {
+) -> Next<'call> {
     check_width(row.len())?;
-    // SAFETY: the first argument is NULL or a state.
-    unsafe {
-        let Some(state) = argument(fcinfo, 0) else {
-            let all = FeatureQuantiles::new(names.map(<[String]>::to_vec), row.len());
-            return new_state(&encoded::to_bytes(&all)?, row.len(), &[], row, FIRST_ROWS);
-        };
-        if raw::state_in_place(fcinfo).is_some_and(|bytes| append(bytes, row)) {
-            return Ok(state);
-        }
-        let bytes = bytes_of(state);
-        let parts = Parts::of(bytes)?;
-        if parts.n_features != row.len() {
-            let (column, expected) = ("the feature array".to_owned(), parts.n_features);
-            return Err(Error::WrongDimension { column, expected, found: row.len() }.into());
-        }
-        let n_rows = parts.rows.len() / row.len();
-        if n_rows < BATCH {
-            let room = (4 * n_rows).clamp(FIRST_ROWS, BATCH);
-            return new_state(parts.head, row.len(), parts.rows, row, room);
-        }
-        let head = encoded::to_bytes(&parts.decoded()?)?;
-        new_state(&head, row.len(), &[], row, BATCH)
+    if args.state_in_place().is_some_and(|mut state| append(state.contents(), row)) {
+        return Ok(args.unchanged());
     }
+    let state = match args.state() {
+        None => {
+            let all = FeatureQuantiles::new(names.map(<[String]>::to_vec), row.len());
+            contents(&encoded::to_bytes(&all)?, row.len(), &[], row, FIRST_ROWS)?
+        }
+        Some(bytes) => with_row(&Parts::of(bytes)?, row)?,
+    };
+    Ok(args.memory().varlena_of(&state).into())
+}
+
+/// A larger state with one row more.
+fn with_row(parts: &Parts, row: &[f64]) -> Result<Vec<u8>, Report> {
+    if parts.n_features != row.len() {
+        let (column, expected) = ("the feature array".to_owned(), parts.n_features);
+        return Err(Error::WrongDimension { column, expected, found: row.len() }.into());
+    }
+    let n_rows = parts.rows.len() / row.len();
+    if n_rows < BATCH {
+        let room = (4 * n_rows).clamp(FIRST_ROWS, BATCH);
+        return contents(parts.head, row.len(), parts.rows, row, room);
+    }
+    let head = encoded::to_bytes(&parts.decoded()?)?;
+    contents(&head, row.len(), &[], row, BATCH)
 }
 
 /// The bytes of the values that are kept one by one.
@@ -173,32 +153,27 @@ fn held(all: &FeatureQuantiles) -> usize {
     n_items * size_of::<(f64, u64)>()
 }
 
-/// A state with nothing in its buffer, and no room for more.
-fn stored(all: &FeatureQuantiles) -> Result<Datum, Report> {
-    new_state(&encoded::to_bytes(all)?, all.of.len(), &[], &[], 0)
-}
-
-/// A state in the current memory context, whose buffer has these rows, then one more, and room for so many.
-fn new_state(
+/// What is behind the header of a state whose buffer has these rows, then one more, and room for so many.
+fn contents(
     head: &[u8],
     n_features: usize,
     rows: &[[u8; 8]],
     row: &[f64],
     room: usize,
-) -> Result<Datum, Report> {
+) -> Result<Vec<u8>, Report> {
     let n_rows = (rows.len() + row.len()) / n_features.max(1);
-    let buffer_at = (HEADER + head.len()).next_multiple_of(8);
+    let buffer_at = buffer_at(head.len());
     let length = buffer_at + 8 * n_features * room.max(n_rows);
-    memory::probe(length)?;
-    let state = raw::new_varlena(length);
-    state[4..6].copy_from_slice(&FORMAT.to_ne_bytes());
+    memory::probe(2 * length)?;
+    let mut state = memory::filled(0, length)?;
+    state[..2].copy_from_slice(&FORMAT.to_ne_bytes());
     let fields = [n_features, head.len(), n_rows, room.max(n_rows)].map(|field| field as u32);
-    state[8..HEADER].copy_from_slice(bytemuck::cast_slice(&fields));
+    state[4..HEADER].copy_from_slice(bytemuck::cast_slice(&fields));
     state[HEADER..HEADER + head.len()].copy_from_slice(head);
     let (before, next) = state[buffer_at..].split_at_mut(8 * rows.len());
     before.copy_from_slice(rows.as_flattened());
     next[..8 * row.len()].copy_from_slice(bytemuck::cast_slice(row));
-    Ok(Datum::from(state.as_mut_ptr()))
+    Ok(state)
 }
 
 /// A state taken apart.
@@ -213,14 +188,13 @@ impl<'a> Parts<'a> {
     /// `bytes` begin after the varlena header, and may come from anywhere.
     fn of(bytes: &'a [u8]) -> Result<Self, Report> {
         let broken = || invalid(format!("{} bytes that are none", bytes.len()));
-        let fields = bytes.get(4..HEADER - 4).and_then(fields);
+        let fields = bytes.get(4..HEADER).and_then(fields);
         let [n_features, n_head, n_rows, room] = fields.ok_or_else(broken)?;
         if bytes[..2] != FORMAT.to_ne_bytes() || n_rows > room.min(BATCH) || n_features == 0 {
             return Err(broken());
         }
-        let head =
-            bytes.get(HEADER - 4..).and_then(|rest| rest.get(..n_head)).ok_or_else(broken)?;
-        let buffer_at = (HEADER + n_head).next_multiple_of(8) - 4;
+        let head = bytes.get(HEADER..).and_then(|rest| rest.get(..n_head)).ok_or_else(broken)?;
+        let buffer_at = buffer_at(n_head);
         let n_bytes = n_features.checked_mul(8 * n_rows).ok_or_else(broken)?;
         let buffer = bytes.get(buffer_at..buffer_at + n_bytes).unwrap_or_default();
         if buffer.len() != n_bytes {
@@ -257,21 +231,14 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// # Safety
-/// `datum` is a feature_quantiles, not NULL.
-unsafe fn read(datum: Datum) -> Result<FeatureQuantiles, Report> {
-    // SAFETY: by the caller's promise it is a varlena.
-    from_bytes(unsafe { bytes_of(datum) })
-}
-
 /// `bytes` begin after the varlena header, and may come from anywhere.
 fn from_bytes(bytes: &[u8]) -> Result<FeatureQuantiles, Report> {
     Parts::of(bytes)?.decoded()
 }
 
+/// With nothing in its buffer, and no room for more.
 fn to_bytes(all: &FeatureQuantiles) -> Result<Vec<u8>, Report> {
-    // SAFETY: it is a varlena, which is just made.
-    Ok(memory::copied(unsafe { varlena_bytes(stored(all)?.cast_mut_ptr()) })?)
+    contents(&encoded::to_bytes(all)?, all.of.len(), &[], &[], 0)
 }
 
 fn check(all: &FeatureQuantiles) -> Result<(), String> {

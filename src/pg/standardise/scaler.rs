@@ -1,6 +1,5 @@
 //! `persona.scaler`: fitted from a summary, used on arrays and records.
 
-use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::standardise::scaler::{Kind, Overflow, Scaler};
@@ -78,50 +77,39 @@ struct Site {
     binding: Binding,
 }
 
-#[pg_extern]
-fn scale_array(
-    scaler: Stored,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<FloatsOut, Report> {
-    with_array(scaler, features, fcinfo, Scaler::scale)
+impl Site {
+    fn of(site: &CallSite) -> Result<Self, Report> {
+        Ok(Self { scaler: Kept::of(site, 0), binding: Binding::default() })
+    }
 }
 
 #[pg_extern]
-fn unscale_array(
-    scaler: Stored,
-    features: Floats,
-    fcinfo: FunctionCallInfo,
-) -> Result<FloatsOut, Report> {
-    with_array(scaler, features, fcinfo, Scaler::unscale)
+fn scale_array(scaler: Stored, features: Floats, site: CallSite) -> Result<FloatsOut, Report> {
+    with_array(scaler, features, site, Scaler::scale)
 }
 
 #[pg_extern]
-fn scale_record(
-    scaler: Stored,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<FloatsOut, Report> {
-    with_record(scaler, features, fcinfo, Scaler::scale)
+fn unscale_array(scaler: Stored, features: Floats, site: CallSite) -> Result<FloatsOut, Report> {
+    with_array(scaler, features, site, Scaler::unscale)
 }
 
 #[pg_extern]
-fn unscale_record(
-    scaler: Stored,
-    features: Record,
-    fcinfo: FunctionCallInfo,
-) -> Result<FloatsOut, Report> {
-    with_record(scaler, features, fcinfo, Scaler::unscale)
+fn scale_record(scaler: Stored, features: Record, site: CallSite) -> Result<FloatsOut, Report> {
+    with_record(scaler, features, site, Scaler::scale)
+}
+
+#[pg_extern]
+fn unscale_record(scaler: Stored, features: Record, site: CallSite) -> Result<FloatsOut, Report> {
+    with_record(scaler, features, site, Scaler::unscale)
 }
 
 fn with_array(
     scaler: Stored,
     features: Floats,
-    fcinfo: pg_sys::FunctionCallInfo,
+    site: CallSite,
     change: fn(&Scaler, &mut [f64]),
 ) -> Result<FloatsOut, Report> {
-    let site: &mut Site = CallSite::of(fcinfo)
-        .remember(|| Ok(Site { scaler: Kept::of(fcinfo, 0), binding: Binding::default() }))?;
+    let site = site.remember(Site::of)?;
     let (scaler, _) = site.scaler.get(scaler, Ok)?;
     let Floats(mut row) = features;
     if row.len() != scaler.n_features() {
@@ -140,11 +128,10 @@ fn with_array(
 fn with_record(
     scaler: Stored,
     features: Record,
-    fcinfo: pg_sys::FunctionCallInfo,
+    site: CallSite,
     change: fn(&Scaler, &mut [f64]),
 ) -> Result<FloatsOut, Report> {
-    let site: &mut Site = CallSite::of(fcinfo)
-        .remember(|| Ok(Site { scaler: Kept::of(fcinfo, 0), binding: Binding::default() }))?;
+    let site = site.remember(Site::of)?;
     let (scaler, is_new) = site.scaler.get(scaler, Ok)?;
     if is_new {
         site.binding.forget();

@@ -1,187 +1,167 @@
 //! `feature_stats`: an aggregate whose state is its result, a flat block changed in place.
 //!
-//! Layout of the varlena, aligned to 8: header, format u16, unused u16, number of features u32, bytes of names u32; then the
-//! block of f64 that `algo::standardise::stats` describes; then the names, a NUL after each (none for arrays).
-#![allow(unsafe_code, reason = "the state is changed in place, in memory of the aggregate")]
+//! Layout of the varlena, aligned to 8, behind its header: format u16, unused u16, number of features u32, bytes of names u32; then
+//! the block of f64 that `algo::standardise::stats` describes; then the names, a NUL after each (none for arrays).
 
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, FunctionCallInfo};
 use pgrx::prelude::*;
 
-use crate::algo::memory;
 use crate::algo::standardise::stats::{self, FeatureStats, PARTS};
 use crate::pg::error::{Error, Report};
 use crate::pg::rows::ingest::{MAX_FEATURES, check_width};
-use crate::pg::sys::call_site::CallSite;
-use crate::pg::sys::raw::{self, argument, bytes_of, varlena_bytes};
-use crate::pg::types::datum::{Element, Kind, plain_floats};
-use crate::pg::types::record;
+use crate::pg::sys::call::{Arguments, Call, Given, Memory, Next, Of, State, functions};
+use crate::pg::sys::raw::Varlena;
+use crate::pg::types::datum::FloatArray;
+use crate::pg::types::record::{self, Record};
 use crate::pg::types::value::{SqlType, Value, decode};
 use crate::pg::types::value_type::value_type;
 
 use super::aligned;
 
-const HEADER: usize = 16;
+const HEADER: usize = 12;
 const FORMAT: u16 = 2;
 
-raw::declare! {
-    feature_stats_add_array, pg_finfo_feature_stats_add_array;
-    feature_stats_add_record, pg_finfo_feature_stats_add_record;
-    feature_stats_combine, pg_finfo_feature_stats_combine;
+functions! {
+    /// Adds a row given as an array.
+    fn feature_stats_add_array(State<FeatureStats>, FloatArray) -> State<FeatureStats> = add_array;
+    /// Adds a row given as a record, whose column names are kept.
+    fn feature_stats_add_record(State<FeatureStats>, Record) -> State<FeatureStats> = add_record;
+    /// The state of two states; a plain function too, by which `rollup` merges stored summaries.
+    fn feature_stats_combine(State<FeatureStats>, Of<FeatureStats>) -> State<FeatureStats> = combine;
 }
 
-/// Adds a row given as float8[].
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_stats_add_array(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: SQL declares (feature_stats, float8[]), as the transition function of an aggregate.
-    unsafe {
-        // A million rows a second pass here: what ARRAY[…] made is read where it lies.
-        if let (Some(state), Some(array)) = (argument(fcinfo, 0), argument(fcinfo, 1))
-            && let Some(block) = raw::state_in_place(fcinfo).and_then(block_of)
-            && let Some(row) = plain_floats(array)
-            && stats::observe_finite(block, row)
-        {
-            return state;
-        }
-        let row: &mut Vec<f64> =
-            CallSite::of(fcinfo).remember(|| Ok(Vec::new())).unwrap_or_report();
-        row.clear();
-        let Some(array) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        Kind::Numbers(Element::Float8).numbers(array, "features", row).unwrap_or_report();
-        add(fcinfo, row, &[]).unwrap_or_report()
+/// What adds a row of the type `R`.
+type Adding<R> = (State<FeatureStats>, R);
+
+#[inline]
+fn add_array<'call>(Call { mut args, site }: Call<'call, Adding<FloatArray>>) -> Next<'call> {
+    let Some(array) = args.get::<1>() else { return Ok(args.unchanged()) };
+    // A million rows a second pass here: what ARRAY[…] made is read where it lies.
+    if let Some(mut state) = args.state_in_place()
+        && let Some(block) = block_of(state.contents())
+        && let Some(row) = array.plain()
+        && stats::observe_finite(block, row)
+    {
+        return Ok(args.unchanged());
     }
+    let row: &mut Vec<f64> = site.remember(|_| Ok(Vec::new()))?;
+    array.read(row)?;
+    add(args, row, &[])
 }
 
-/// Adds a row given as a record, whose column names are kept.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_stats_add_record(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: SQL declares (feature_stats, record), as the transition function of an aggregate.
-    unsafe {
-        let Some((row, names)) = record::numbers(fcinfo, 1).unwrap_or_report() else {
-            return keep(fcinfo);
-        };
-        add(fcinfo, row, names).unwrap_or_report()
-    }
+fn add_record<'call>(Call { args, site }: Call<'call, Adding<Record>>) -> Next<'call> {
+    let Some(record) = args.get::<1>() else { return Ok(args.unchanged()) };
+    let (row, names) = record::numbers(site, record)?;
+    add(args, row, names)
 }
 
-/// The state of two states; a plain function too, by which `rollup` merges stored summaries.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn feature_stats_combine(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: SQL declares (feature_stats, feature_stats), as the transition and combine function of aggregates.
-    unsafe {
-        let Some(other) = argument(fcinfo, 1) else { return keep(fcinfo) };
-        let other = Summary::of(other).unwrap_or_report();
-        let Some(state) = argument(fcinfo, 0) else {
-            // A copy of our own: the argument may be short-headed, and is not ours to change.
-            return new_state(&other.block, other.names).0;
-        };
-        let other =
-            other.in_the_order_of(&Summary::of(state).unwrap_or_report()).unwrap_or_report();
-        let (state, block) = changeable(fcinfo, state).unwrap_or_report();
-        stats::merge(block, &other.block);
-        state
-    }
+fn combine<'call>(
+    Call { args, .. }: Call<'call, (State<FeatureStats>, Of<FeatureStats>)>,
+) -> Next<'call> {
+    let Some(other) = args.get::<1>() else { return Ok(args.unchanged()) };
+    let other = Summary::of_bytes(other)?;
+    let Some(state) = args.state() else {
+        // A copy of our own: the argument may be short-headed, and is not ours to change.
+        return Ok(new_state(args.memory(), &other.block, other.names).into());
+    };
+    let other = other.in_the_order_of(&Summary::of_bytes(state)?)?;
+    change(
+        args,
+        || Err(no_state(0)),
+        |block| {
+            stats::merge(block, &other.block);
+            Ok(())
+        },
+    )
 }
 
-/// The state unchanged: the row is NULL.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
-unsafe fn keep(fcinfo: FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: both callers have a state as their first argument.
-    unsafe { argument(fcinfo, 0).unwrap_or_else(|| raw::null(fcinfo)) }
-}
-
-/// Adds the row to the state in the first argument, made at the first row.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a transition function, whose first argument is the state.
-unsafe fn add(
-    fcinfo: FunctionCallInfo,
-    row: &[f64],
-    names: &[String],
-) -> Result<pg_sys::Datum, Report> {
-    // SAFETY: the first argument is NULL or a feature_stats.
-    unsafe {
-        let (state, block) = match argument(fcinfo, 0) {
-            Some(state) => changeable(fcinfo, state)?,
-            None => empty(row.len(), names)?,
-        };
-        if block.len() != PARTS * row.len() {
-            let column = "the feature array".to_owned();
-            let (expected, found) = (block.len() / PARTS, row.len());
-            return Err(Error::WrongDimension { column, expected, found }.into());
-        }
-        stats::observe(block, row);
-        Ok(state)
-    }
+/// Adds the row to the state, made at the first row.
+fn add<'call, R>(args: Arguments<'call, Adding<R>>, row: &[f64], names: &[String]) -> Next<'call> {
+    let memory = args.memory();
+    change(
+        args,
+        || empty(memory, row.len(), names),
+        |block| {
+            if block.len() != PARTS * row.len() {
+                let column = "the feature array".to_owned();
+                let (expected, found) = (block.len() / PARTS, row.len());
+                return Err(Error::WrongDimension { column, expected, found }.into());
+            }
+            stats::observe(block, row);
+            Ok(())
+        },
+    )
 }
 
 /// A state of no rows.
-fn empty<'a>(
+fn empty<'call>(
+    memory: Memory<'call>,
     n_features: usize,
     names: &[String],
-) -> Result<(pg_sys::Datum, &'a mut [f64]), Report> {
+) -> Result<Varlena<'call>, Report> {
     check_width(n_features)?;
     let mut block = vec![0.0; PARTS * n_features];
     stats::clear(&mut block);
     let packed: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
-    Ok(new_state(&block, &packed))
+    Ok(new_state(memory, &block, &packed))
 }
 
-/// A state that may be changed, and its block: the one in the first argument itself where it is the aggregate's and whole, else a
-/// copy.
-///
-/// # Safety
-/// `state` is the first argument of the running call, a feature_stats.
-unsafe fn changeable<'a>(
-    fcinfo: FunctionCallInfo,
-    state: pg_sys::Datum,
-) -> Result<(pg_sys::Datum, &'a mut [f64]), Report> {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        if let Some(block) = raw::state_in_place(fcinfo).and_then(block_of) {
-            return Ok((state, block));
-        }
-        let bytes = bytes_of(state);
+/// Changes the block of the state: of the one in the first argument itself where it is the aggregate's and whole, else of a copy.
+#[inline]
+fn change<'call, A>(
+    args: Arguments<'call, (State<FeatureStats>, A)>,
+    empty: impl FnOnce() -> Result<Varlena<'call>, Report>,
+    change: impl FnOnce(&mut [f64]) -> Result<(), Report>,
+) -> Next<'call> {
+    let memory = args.memory();
+    let copied = |bytes: &[u8]| {
         decode::<FeatureStats>(bytes)?;
         let copy = Summary::of_bytes(bytes)?;
-        Ok(new_state(&copy.block, copy.names))
+        Ok::<_, Report>(new_state(memory, &copy.block, copy.names))
+    };
+    let mut state = match args.into_state() {
+        Given::Own(state) => state,
+        Given::Stored(bytes) => copied(bytes)?,
+        Given::Null => empty()?,
+    };
+    match block_of(state.contents()) {
+        Some(block) => change(block)?,
+        None => return Err(no_state(state.contents().len())),
     }
+    Ok(state.into())
 }
 
-/// A state in the memory of the current context, and its block; PostgreSQL copies it into the aggregate's memory.
-fn new_state<'a>(block: &[f64], names: &[u8]) -> (pg_sys::Datum, &'a mut [f64]) {
-    let names_at = HEADER + 8 * block.len();
-    let state = raw::new_varlena(names_at + names.len());
-    let datum = pg_sys::Datum::from(state.as_mut_ptr());
-    state[4..6].copy_from_slice(&FORMAT.to_ne_bytes());
+/// A state in the memory of the call; PostgreSQL copies it into the aggregate's.
+fn new_state<'call>(memory: Memory<'call>, block: &[f64], names: &[u8]) -> Varlena<'call> {
+    memory.varlena_of(&contents(block, names))
+}
+
+/// What is behind the header of a state.
+fn contents(block: &[f64], names: &[u8]) -> Vec<u8> {
+    let format = [FORMAT, 0];
     let counts = [(block.len() / PARTS) as u32, names.len() as u32];
-    state[8..HEADER].copy_from_slice(bytemuck::cast_slice(&counts));
-    state[names_at..].copy_from_slice(names);
-    let to = bytemuck::cast_slice_mut(&mut state[HEADER..names_at]);
-    to.copy_from_slice(block);
-    (datum, to)
+    let (format, counts) = (bytemuck::cast_slice(&format), bytemuck::cast_slice(&counts));
+    [format, counts, bytemuck::cast_slice(block), names].concat()
 }
 
-/// The block of a state, header included; None where its parts do not make up its length.
+/// The block of a state; None where its parts do not make up its length.
 #[inline]
 fn block_of(state: &mut [u8]) -> Option<&mut [f64]> {
     // Written out, as this is done for every row: mapped over the two words it is a call.
     let (format, d, n_names) = {
         let h: &[u8; HEADER] = state.first_chunk()?;
-        let d = u32::from_ne_bytes([h[8], h[9], h[10], h[11]]);
-        let n_names = u32::from_ne_bytes([h[12], h[13], h[14], h[15]]);
-        (u16::from_ne_bytes([h[4], h[5]]), d as usize, n_names as usize)
+        let d = u32::from_ne_bytes([h[4], h[5], h[6], h[7]]);
+        let n_names = u32::from_ne_bytes([h[8], h[9], h[10], h[11]]);
+        (u16::from_ne_bytes([h[0], h[1]]), d as usize, n_names as usize)
     };
     let names_at = HEADER + 8 * PARTS * d;
     if format != FORMAT || d == 0 || names_at + n_names != state.len() {
         return None;
     }
     bytemuck::try_cast_slice_mut(&mut state[HEADER..names_at]).ok()
+}
+
+fn no_state(n_bytes: usize) -> Report {
+    FeatureStats::invalid(format!("{n_bytes} bytes that are not a summary"))
 }
 
 /// A summary that came as an argument: copied out, as it may be packed.
@@ -191,19 +171,9 @@ struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    /// # Safety
-    /// `datum` is a feature_stats, not NULL, that outlives the summary.
-    unsafe fn of(datum: pg_sys::Datum) -> Result<Self, Report> {
-        // SAFETY: by the caller's promise it is a varlena.
-        Self::of_bytes(unsafe { bytes_of(datum) })
-    }
-
     /// `bytes` begin after the varlena header.
     fn of_bytes(bytes: &'a [u8]) -> Result<Self, Report> {
-        Self::parse(bytes).ok_or_else(|| {
-            let why = format!("{} bytes that are not a summary", bytes.len());
-            FeatureStats::invalid(why)
-        })
+        Self::parse(bytes).ok_or_else(|| no_state(bytes.len()))
     }
 
     fn parse(bytes: &'a [u8]) -> Option<Self> {
@@ -211,8 +181,8 @@ impl<'a> Summary<'a> {
             |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
         let format = u16::from_ne_bytes(bytes.get(0..2)?.try_into().ok()?);
         let (d, n_names) = (word(4)?, word(8)?);
-        let numbers = bytes.get(HEADER - 4..HEADER - 4 + 8 * PARTS * d)?;
-        let names = bytes.get(HEADER - 4 + 8 * PARTS * d..)?;
+        let numbers = bytes.get(HEADER..HEADER + 8 * PARTS * d)?;
+        let names = bytes.get(HEADER + 8 * PARTS * d..)?;
         if format != FORMAT || names.len() != n_names || d == 0 {
             return None;
         }
@@ -260,9 +230,7 @@ fn from_bytes(bytes: &[u8]) -> Result<FeatureStats, Report> {
 fn to_bytes(stats: &FeatureStats) -> Result<Vec<u8>, Report> {
     let names: Vec<u8> =
         stats.features.iter().flatten().flat_map(|name| name.bytes().chain([0])).collect();
-    let (state, _) = new_state(&stats.to_block(), &names);
-    // SAFETY: it is a varlena, which was just made.
-    Ok(memory::copied(unsafe { varlena_bytes(state.cast_mut_ptr()) })?)
+    Ok(contents(&stats.to_block(), &names))
 }
 
 fn check(stats: &FeatureStats) -> Result<(), String> {

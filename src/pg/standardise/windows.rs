@@ -3,61 +3,26 @@
 //! Where every frame is the whole partition its values are read once, at the first row. Any other frame without an EXCLUDE
 //! moves forward only, so the values that enter are added and those that leave are taken off; with an EXCLUDE the frame of
 //! each row is read anew.
-#![allow(unsafe_code, reason = "it reads frames through the window interface")]
 
-use pgrx::pg_sys::panic::ErrorReportable;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::*;
 
 use crate::algo::memory;
 use crate::algo::standardise::frames::{Answer, Frame};
 use crate::pg::error::{Error, Report, report};
-use crate::pg::rows::window::{FrameKind, Partition, Rows};
-use crate::pg::sys::call_site::CallSite;
-use crate::pg::sys::raw;
+use crate::pg::rows::frame::FrameKind;
+use crate::pg::rows::window::{NULL, Partition, Rows, Window, window_functions};
+use crate::pg::sys::argument::Nth;
+use crate::pg::sys::guc;
 
-raw::declare! {
-    persona_zscore, pg_finfo_persona_zscore;
-    persona_minmax, pg_finfo_persona_minmax;
-    persona_robust, pg_finfo_persona_robust;
-    persona_winsorize, pg_finfo_persona_winsorize;
+window_functions! {
+    fn persona_zscore(f64) -> f64 = |window| answer(window, Answer::Zscore, |_| Ok(WHOLE));
+    fn persona_minmax(f64) -> f64 = |window| answer(window, Answer::Minmax, |_| Ok(WHOLE));
+    fn persona_robust(f64) -> f64 = |window| answer(window, Answer::Robust, |_| Ok(WHOLE));
+    fn persona_winsorize(f64, f64, f64) -> f64 = |window| answer(window, Answer::Winsorize, limits);
 }
 
-/// # Safety
-/// SQL declares the function WINDOW, with the argument float8 and the result float8.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn persona_zscore(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the declaration.
-    unsafe { answer(fcinfo, Answer::Zscore) }
-}
-
-/// # Safety
-/// As [`persona_zscore`].
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn persona_minmax(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the declaration.
-    unsafe { answer(fcinfo, Answer::Minmax) }
-}
-
-/// # Safety
-/// As [`persona_zscore`].
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn persona_robust(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the declaration.
-    unsafe { answer(fcinfo, Answer::Robust) }
-}
-
-/// # Safety
-/// As [`persona_zscore`], with two more arguments float8.
-#[pg_guard]
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn persona_winsorize(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the declaration.
-    unsafe { answer(fcinfo, Answer::Winsorize) }
-}
+/// The quantiles within which all values are.
+const WHOLE: Option<(f64, f64)> = Some((0.0, 1.0));
 
 /// What a call site keeps between the rows of a partition.
 struct Site {
@@ -73,28 +38,14 @@ struct Site {
 /// Rows that are read under one guard against errors.
 const TOGETHER: usize = 256;
 
-/// # Safety
-/// `fcinfo` is of the running call of a function declared WINDOW, whose arguments are float8.
-unsafe fn answer(fcinfo: FunctionCallInfo, answer: Answer) -> Datum {
-    // SAFETY: by the caller's promise.
-    let value = unsafe { answered(Partition::of(fcinfo), fcinfo, answer).unwrap_or_report() };
-    match value {
-        Some(value) => Datum::from(value.to_bits()),
-        // SAFETY: by the caller's promise.
-        None => unsafe { raw::null(fcinfo) },
-    }
-}
-
-/// # Safety
-/// As [`answer`].
-unsafe fn answered(
-    partition: Partition,
-    fcinfo: FunctionCallInfo,
+fn answer<A: Nth<0, Type = f64>>(
+    Window { mut rows, site }: Window<A>,
     answer: Answer,
+    limits: fn(&Partition<A>) -> Result<Option<(f64, f64)>, Report>,
 ) -> Result<Option<f64>, Report> {
-    let position = partition.position();
-    let site: &mut Site = CallSite::of(fcinfo).remember(|| {
-        let kind = partition.frame_kind();
+    let position = rows.position();
+    let site: &mut Site = site.remember(|_| {
+        let kind = rows.frame_kind();
         let shrinks = kind != FrameKind::Partition;
         let (frame, values) = (Frame::new(answer, shrinks), Vec::new());
         Ok(Site { kind, frame, values, head: 0, tail: 0 })
@@ -104,23 +55,19 @@ unsafe fn answered(
         site.values.clear();
         (site.head, site.tail) = (0, 0);
         if site.kind == FrameKind::Partition {
-            site.read_partition(partition, answer)?;
+            site.read_partition(&mut rows, answer)?;
         }
     }
     let x = match site.values.get(position as usize) {
         Some(&x) => x,
-        None => number(partition.argument(0), answer)?,
+        None => number(rows.get::<0>(), answer)?,
     };
     match site.kind {
-        FrameKind::Partition => partition.release(position, TOGETHER as i64),
-        FrameKind::Moving => site.move_frame(partition, answer)?,
-        FrameKind::Excluding => site.read_frame(partition, answer)?,
+        FrameKind::Partition => rows.release(position, TOGETHER as i64),
+        FrameKind::Moving => site.move_frame(&mut rows, answer)?,
+        FrameKind::Excluding => site.read_frame(&mut rows, answer)?,
     }
-    let limits = match answer {
-        Answer::Winsorize => limits(partition)?,
-        _ => Some((0.0, 1.0)),
-    };
-    let Some(limits) = limits else { return Ok(None) };
+    let Some(limits) = limits(&rows)? else { return Ok(None) };
     let found = site.frame.answer(x, limits);
     if found.is_infinite() {
         return Err(report(
@@ -134,16 +81,19 @@ unsafe fn answered(
 
 impl Site {
     /// Reads the partition once.
-    fn read_partition(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
-        // SAFETY: an int that only this thread writes.
-        let kept = unsafe { pg_sys::work_mem } as usize * 1024 / size_of::<f64>();
+    fn read_partition<A: Nth<0, Type = f64>>(
+        &mut self,
+        partition: &mut Partition<A>,
+        answer: Answer,
+    ) -> Result<(), Report> {
+        let kept = guc::work_mem() / size_of::<f64>();
         let mut keeps = true;
         let mut position = 0;
         let mut part = Vec::with_capacity(TOGETHER);
         loop {
             check_for_interrupts!();
             part.clear();
-            partition.floats(0, Rows::OfPartition(position), TOGETHER, &mut part)?;
+            partition.floats::<0>(Rows::OfPartition(position), TOGETHER, &mut part)?;
             check_finite(&part, answer)?;
             self.frame.extend_unordered(&part)?;
             if keeps && self.values.len() + part.len() > kept {
@@ -162,14 +112,18 @@ impl Site {
     }
 
     /// Brings the frame to that of the current row.
-    fn move_frame(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
+    fn move_frame<A: Nth<0, Type = f64>>(
+        &mut self,
+        partition: &mut Partition<A>,
+        answer: Answer,
+    ) -> Result<(), Report> {
         let (head, tail) = partition.frame();
         let mut part = Vec::new();
         while self.tail < tail {
             check_for_interrupts!();
             let wanted = (tail - self.tail).min(TOGETHER as i64) as usize;
             part.clear();
-            partition.floats(0, Rows::OfPartition(self.tail), wanted, &mut part)?;
+            partition.floats::<0>(Rows::OfPartition(self.tail), wanted, &mut part)?;
             check_finite(&part, answer)?;
             self.frame.extend(&part)?;
             self.tail += part.len() as i64;
@@ -185,12 +139,16 @@ impl Site {
     }
 
     /// Reads the frame of the current row, without the rows that it excludes.
-    fn read_frame(&mut self, partition: Partition, answer: Answer) -> Result<(), Report> {
+    fn read_frame<A: Nth<0, Type = f64>>(
+        &mut self,
+        partition: &mut Partition<A>,
+        answer: Answer,
+    ) -> Result<(), Report> {
         let mut values = Vec::new();
         loop {
             check_for_interrupts!();
             let before = values.len();
-            partition.floats(0, Rows::OfFrame(before as i64), TOGETHER, &mut values)?;
+            partition.floats::<0>(Rows::OfFrame(before as i64), TOGETHER, &mut values)?;
             if values.len() < before + TOGETHER {
                 break;
             }
@@ -203,10 +161,8 @@ impl Site {
 }
 
 /// The quantiles of a winsorisation; None where one is NULL.
-fn limits(partition: Partition) -> Result<Option<(f64, f64)>, Report> {
-    let limit =
-        |argument| partition.argument(argument).map(|datum| f64::from_bits(datum.value() as u64));
-    let (Some(lower), Some(upper)) = (limit(1), limit(2)) else { return Ok(None) };
+fn limits(rows: &Partition<(f64, f64, f64)>) -> Result<Option<(f64, f64)>, Report> {
+    let (Some(lower), Some(upper)) = (rows.get::<1>(), rows.get::<2>()) else { return Ok(None) };
     if 0.0 <= lower && lower <= upper && upper <= 1.0 {
         return Ok(Some((lower, upper)));
     }
@@ -218,15 +174,17 @@ fn limits(partition: Partition) -> Result<Option<(f64, f64)>, Report> {
 }
 
 /// NaN for NULL.
-fn number(datum: Option<Datum>, answer: Answer) -> Result<f64, Report> {
-    let Some(datum) = datum else { return Ok(f64::NAN) };
-    let x = f64::from_bits(datum.value() as u64);
-    if x.is_finite() { Ok(x) } else { Err(not_finite(x, answer)) }
+fn number(x: Option<f64>, answer: Answer) -> Result<f64, Report> {
+    match x {
+        None => Ok(f64::NAN),
+        Some(x) if x.is_finite() => Ok(x),
+        Some(x) => Err(not_finite(x, answer)),
+    }
 }
 
 /// Values as [`Partition::floats`] gives them: NULL is a NaN of its own, and any other NaN is the user's.
 fn check_finite(values: &[f64], answer: Answer) -> Result<(), Report> {
-    let is_wrong = |x: &&f64| !x.is_finite() && x.to_bits() != Partition::NULL.to_bits();
+    let is_wrong = |x: &&f64| !x.is_finite() && x.to_bits() != NULL.to_bits();
     match values.iter().find(is_wrong) {
         Some(&x) => Err(not_finite(x, answer)),
         None => Ok(()),

@@ -216,6 +216,13 @@ fn file_text(
     );
 }
 
+/// Bytes that one operation of a query may take.
+#[allow(unsafe_code, reason = "a setting of PostgreSQL's own")]
+pub(crate) fn work_mem() -> usize {
+    // SAFETY: an int that only this thread writes.
+    unsafe { pgrx::pg_sys::work_mem.max(0) as usize * 1024 }
+}
+
 #[allow(unsafe_code, reason = "a setting of PostgreSQL's own")]
 fn max_parallel_maintenance_workers() -> usize {
     // SAFETY: an int that only this thread writes.

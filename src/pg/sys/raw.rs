@@ -1,8 +1,8 @@
-//! Functions that PostgreSQL calls once a row, without a layer between: a bare C function costs nothing where a wrapper
-//! costs 30 ns. Here is also what aggregates and window functions need of their caller.
-#![allow(unsafe_code, reason = "the calling convention of PostgreSQL")]
+//! Varlenas as they lie in memory, and what aggregates need of their caller.
+#![allow(unsafe_code, reason = "the memory of PostgreSQL")]
 
 use std::any::TypeId;
+use std::marker::PhantomData;
 
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::prelude::PgSqlErrorCode as Code;
@@ -10,49 +10,13 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 use crate::algo::memory::{self, Refused};
 use crate::pg::error::{Report, report};
 
-/// Tells PostgreSQL the calling convention of a function, as PG_FUNCTION_INFO_V1 does in C.
-macro_rules! declare {
-    ($($name:ident, $info:ident;)*) => {
-        $(
-            #[allow(unsafe_code, reason = "the name by which PostgreSQL finds it")]
-            #[unsafe(no_mangle)]
-            extern "C" fn $info() -> &'static pgrx::pg_sys::Pg_finfo_record {
-                &pgrx::pg_sys::Pg_finfo_record { api_version: 1 }
-            }
-        )*
-    };
-}
-pub(crate) use declare;
-
-/// The argument, or None for NULL.
-///
-/// # Safety
-/// `fcinfo` is of the running call, which has this argument.
-#[inline]
-pub(crate) unsafe fn argument(fcinfo: FunctionCallInfo, index: usize) -> Option<Datum> {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let argument = *(*fcinfo).args.as_ptr().add(index);
-        (!argument.isnull).then_some(argument.value)
-    }
-}
-
-/// # Safety
-/// `fcinfo` is of the running call.
-#[inline]
-pub(crate) unsafe fn null(fcinfo: FunctionCallInfo) -> Datum {
-    // SAFETY: by the caller's promise.
-    unsafe { (*fcinfo).isnull = true };
-    Datum::null()
-}
-
 /// Whether the function runs as part of an aggregate: what AggCheckCallContext looks at, without the cost of a call into
 /// PostgreSQL.
 ///
 /// # Safety
 /// `fcinfo` is of the running call.
 #[inline]
-unsafe fn in_aggregate(fcinfo: FunctionCallInfo) -> bool {
+pub(super) unsafe fn in_aggregate(fcinfo: FunctionCallInfo) -> bool {
     // SAFETY: by the caller's promise; a context is a node, which begins with its tag.
     unsafe {
         let context = (*fcinfo).context;
@@ -64,34 +28,43 @@ unsafe fn in_aggregate(fcinfo: FunctionCallInfo) -> bool {
     }
 }
 
-/// The memory context of the running aggregate's state, or None when the function is called by itself.
-///
-/// # Safety
-/// `fcinfo` is of the running call.
-#[inline]
-pub(crate) unsafe fn aggregate_context(fcinfo: FunctionCallInfo) -> Option<pg_sys::MemoryContext> {
-    let mut context = std::ptr::null_mut();
-    // SAFETY: by the caller's promise.
-    let kind = unsafe { pg_sys::AggCheckCallContext(fcinfo, &mut context) };
-    (kind != 0).then_some(context)
+/// A varlena with its full header, aligned to 8.
+pub(crate) struct Varlena<'a> {
+    start: *mut u8,
+    /// With the header.
+    length: usize,
+    of: PhantomData<&'a mut [u8]>,
 }
 
-/// The state in the first argument, header included, where it may be changed in place; its first byte is aligned to 8.
-///
-/// That a function runs in an aggregate proves only that the memory is the aggregate's. PostgreSQL copies there whatever the
-/// functions of the aggregate return. In an aggregate of a user's own (with a MINVFUNC, an INITCOND or another transition
-/// function) that is any stored value as it is stored: short-headed, compressed, or a pointer to where it is kept. Only a value
-/// with a full header has all its bytes here; None means to copy. What the bytes say is compared with their number by the
-/// caller.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a function whose first argument is a varlena; nothing else reads it meanwhile.
-#[inline]
-pub(crate) unsafe fn state_in_place<'a>(fcinfo: FunctionCallInfo) -> Option<&'a mut [u8]> {
-    // SAFETY: by the caller's promise; a full header says how many bytes lie there.
-    unsafe {
-        let (state, length) = whole(argument(fcinfo, 0)?)?;
-        in_aggregate(fcinfo).then(|| std::slice::from_raw_parts_mut(state, length))
+impl Varlena<'_> {
+    /// The varlena as it lies, if it has a full header and is aligned.
+    ///
+    /// # Safety
+    /// `datum` is of a varlena, not NULL, that lives as long as this, and is reached through this alone.
+    #[inline]
+    pub(super) unsafe fn whole(datum: Datum) -> Option<Self> {
+        // SAFETY: by the caller's promise.
+        let (start, length) = unsafe { whole(datum)? };
+        Some(Self { start, length, of: PhantomData })
+    }
+
+    /// What is behind the header.
+    #[inline]
+    pub(crate) fn contents(&mut self) -> &mut [u8] {
+        // SAFETY: so many bytes lie there, which nothing else reaches.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(4), self.length.saturating_sub(4)) }
+    }
+
+    /// # Safety
+    /// It lives so long, and is reached through nothing else.
+    #[inline]
+    pub(super) unsafe fn outliving<'b>(self) -> Varlena<'b> {
+        Varlena { start: self.start, length: self.length, of: PhantomData }
+    }
+
+    #[inline]
+    pub(super) fn into_datum(self) -> Datum {
+        Datum::from(self.start)
     }
 }
 
@@ -125,7 +98,7 @@ unsafe fn whole(datum: Datum) -> Option<(*mut u8, usize)> {
 #[repr(C)]
 pub(crate) struct Tagged<T> {
     tag: TypeId,
-    state: T,
+    pub(crate) state: T,
 }
 
 impl<T: 'static> Tagged<T> {
@@ -136,62 +109,47 @@ impl<T: 'static> Tagged<T> {
     /// # Safety
     /// The datum is of a state that was made by [`Self::new`], for some type, and lives as long as what this returns.
     #[inline]
-    pub(crate) unsafe fn of<'a>(datum: Datum) -> Result<&'a mut T, Report> {
+    pub(crate) unsafe fn of<'a>(datum: Datum) -> Result<&'a mut Self, Report> {
         // SAFETY: by the caller's promise there is a tag, whatever is behind it.
         let state = datum.cast_mut_ptr::<Self>();
         unsafe {
             if *state.cast::<TypeId>() == TypeId::of::<T>() {
-                return Ok(&mut (*state).state);
+                return Ok(&mut *state);
             }
         }
         Err(report(Code::ERRCODE_DATATYPE_MISMATCH, "the state is that of another aggregate"))
     }
 }
 
-/// The state of an aggregate whose state type is `internal`: the first argument, made when it is NULL and dropped with the
-/// aggregate's memory. The second is the argument for the next call.
+/// Drops a box together with a memory context.
 ///
 /// # Safety
-/// `fcinfo` is of the running call of a transition function, whose first argument is NULL or what this returned before.
-pub(crate) unsafe fn owned_state<T: Default + 'static>(
-    fcinfo: FunctionCallInfo,
-) -> Result<(&'static mut T, Datum), Report> {
+/// The pointer is of a box, and the context live.
+pub(crate) unsafe fn drop_with<T>(context: pg_sys::MemoryContext, value: *mut T) {
     unsafe extern "C-unwind" fn drop_box<T>(value: *mut std::ffi::c_void) {
-        // SAFETY: the pointer is the box made below; PostgreSQL calls this once.
-        drop(unsafe { Box::from_raw(value.cast::<Tagged<T>>()) });
+        // SAFETY: the pointer is of a box, and PostgreSQL calls this once.
+        drop(unsafe { Box::from_raw(value.cast::<T>()) });
     }
-    // SAFETY: the box lives until the aggregate's context is reset, whose callback drops it; the callback is allocated there.
+    // SAFETY: the callback is allocated in the context whose reset calls it.
     unsafe {
-        let Some(context) = aggregate_context(fcinfo) else {
-            return Err(report(
-                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-                "this function can only be called as part of an aggregate",
-            ));
-        };
-        if let Some(state) = argument(fcinfo, 0) {
-            return Ok((Tagged::of(state)?, state));
-        }
         let callback =
             pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>())
                 .cast::<pg_sys::MemoryContextCallback>();
-        let state = Box::into_raw(Box::new(Tagged::new(T::default())));
         (*callback).func = Some(drop_box::<T>);
-        (*callback).arg = state.cast();
+        (*callback).arg = value.cast();
         pg_sys::MemoryContextRegisterResetCallback(context, callback);
-        Ok((&mut (*state).state, Datum::from(state)))
     }
 }
 
-/// A varlena of `length` bytes, header included, zero behind it, aligned to 8: in the memory of the running call, with which it goes.
-pub(crate) fn new_varlena<'a>(length: usize) -> &'a mut [u8] {
+/// A varlena of `length` bytes, header included, zero behind it: in the memory of the running call, with which it goes.
+pub(super) fn new_varlena<'a>(length: usize) -> Varlena<'a> {
     let length = length.max(4);
-    // SAFETY: so many bytes are allocated, which nobody else refers to; without the memory it is an error.
-    let value = unsafe {
-        let value = pg_sys::MemoryContextAllocZero(pg_sys::CurrentMemoryContext, length);
-        std::slice::from_raw_parts_mut(value.cast::<u8>(), length)
-    };
-    set_length(value);
-    value
+    // SAFETY: so many bytes are allocated, aligned to 8, which nobody else refers to; without the memory it is an error.
+    unsafe {
+        let start = pg_sys::MemoryContextAllocZero(pg_sys::CurrentMemoryContext, length).cast();
+        set_length(std::slice::from_raw_parts_mut(start, length));
+        Varlena { start, length, of: PhantomData }
+    }
 }
 
 /// Writes the full header of a varlena that is all of these bytes, as SET_VARSIZE does in C.
@@ -236,7 +194,24 @@ pub(crate) unsafe fn varlena_bytes<'a>(value: *const pg_sys::varlena) -> &'a [u8
 #[inline]
 pub(crate) unsafe fn bytes_of<'a>(datum: Datum) -> &'a [u8] {
     // SAFETY: by the caller's promise.
-    unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) }
+    unsafe { varlena_bytes(detoasted(datum.cast_mut_ptr())) }
+}
+
+/// The value itself unless it is toasted: the call into PostgreSQL costs 20 ns.
+///
+/// # Safety
+/// `value` points to a varlena.
+#[inline]
+pub(crate) unsafe fn detoasted(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if pgrx::varatt_is_4b_u(value)
+            || (pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value))
+        {
+            return value;
+        }
+        pg_sys::pg_detoast_datum_packed(value)
+    }
 }
 
 /// A float8[] of these numbers; NaN becomes NULL. Made here, a membership of three takes 0.51 µs a row, of eight 0.75; through
@@ -250,20 +225,19 @@ pub(crate) fn float_array(values: &[f64]) -> Datum {
         // SAFETY: a function is running.
         return Datum::from(unsafe { pg_sys::construct_empty_array(pg_sys::FLOAT8OID) });
     }
-    let array = new_varlena(data_at + 8 * (n - n_nulls));
-    let datum = Datum::from(array.as_mut_ptr());
-    let (head, data) = array.split_at_mut(data_at);
+    let mut array = new_varlena(data_at + 8 * (n - n_nulls));
+    let (head, data) = array.contents().split_at_mut(data_at - 4);
     let data_offset = if n_nulls == 0 { 0 } else { data_at as u32 };
     let words = [1, data_offset, u32::from(pg_sys::FLOAT8OID), n as u32, 1];
-    head[4..24].copy_from_slice(bytemuck::cast_slice(&words));
+    head[..20].copy_from_slice(bytemuck::cast_slice(&words));
     if n_nulls == 0 {
         data.copy_from_slice(bytemuck::cast_slice(values));
-        return datum;
+        return array.into_datum();
     }
     let there = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
     for (place, (index, value)) in data.as_chunks_mut().0.iter_mut().zip(there) {
-        head[24 + index / 8] |= 1 << (index % 8);
+        head[20 + index / 8] |= 1 << (index % 8);
         *place = value.to_ne_bytes();
     }
-    datum
+    array.into_datum()
 }

@@ -1,6 +1,7 @@
 //! Runs a part of a function with another search_path or as another role, and always puts both back.
 #![allow(unsafe_code, reason = "PostgreSQL keeps the role and the settings in globals")]
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 
@@ -259,4 +260,33 @@ pub(crate) fn can_become(member: Oid, role: Oid) -> bool {
 pub(crate) fn has_rights_of(member: Oid, role: Oid) -> bool {
     // SAFETY: catalogue look-ups.
     unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+thread_local! {
+    static MEMBERSHIPS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often roles or their memberships have changed, which no snapshot of a transaction shows.
+#[inline]
+pub(crate) fn memberships() -> u64 {
+    MEMBERSHIPS.get()
+}
+
+/// Has this backend told of it. Called once.
+pub(crate) fn watch_memberships() {
+    use pg_sys::SysCacheIdentifier::*;
+    extern "C-unwind" fn changed(_: pg_sys::Datum, _: i32, _: u32) {
+        MEMBERSHIPS.set(MEMBERSHIPS.get().wrapping_add(1));
+    }
+    // Who owns the database is a membership, too: that of pg_database_owner.
+    for cache in [AUTHOID, AUTHMEMROLEMEM, DATABASEOID] {
+        // SAFETY: the library stays loaded as long as the backend lives; the callback touches its own memory alone.
+        unsafe {
+            pg_sys::CacheRegisterSyscacheCallback(
+                cache as i32,
+                Some(changed),
+                pg_sys::Datum::null(),
+            );
+        }
+    }
 }

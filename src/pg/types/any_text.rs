@@ -2,36 +2,31 @@
 //!
 //! Only types are read whose texts no setting of the session changes: what a value is encoded as, and which fold it is in, is not
 //! to hang on `bytea_output`. Dates and times are written in one style and in UTC.
-#![allow(unsafe_code, reason = "the type of an argument is asked of the running call")]
+#![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::key::Form;
 
 use crate::pg::error::{Report, report};
+use crate::pg::sys::argument::{Any, SiteArgument};
+use crate::pg::sys::call_site::CallSite;
 use crate::pg::types::datum::{Kind, base_type, type_name};
 use crate::pg::types::key::{form_of, one_text};
 
-/// How an argument is read: of one type as long as the query runs.
+/// How an argument of a call site is read: of one type as long as the query runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AnyText {
+    of: SiteArgument,
     kind: Kind,
     form: Form,
 }
 
 impl AnyText {
     /// Of the argument at this place; `name` is what it is called.
-    ///
-    /// # Safety
-    /// `fcinfo` is of a running call, which has this argument.
-    pub(crate) unsafe fn of(
-        fcinfo: FunctionCallInfo,
-        argument: i32,
-        name: &str,
-    ) -> Result<Self, Report> {
-        // SAFETY: by the caller's promise.
-        let type_oid = unsafe { pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, argument) };
+    pub(crate) fn of(site: &CallSite, argument: usize, name: &str) -> Result<Self, Report> {
+        let (_, type_oid) = site.argument(argument);
         if type_oid == pg_sys::InvalidOid {
             let why = format!("could not determine the type of {name}");
             return Err(report(Code::ERRCODE_INDETERMINATE_DATATYPE, why));
@@ -41,27 +36,35 @@ impl AnyText {
             return Err(report(Code::ERRCODE_DATATYPE_MISMATCH, why)
                 .set_hint("Cast it to text, in a form that no setting of the session changes."));
         }
-        Ok(Self::of_type(type_oid))
+        Ok(Self::of_any_type(site, argument))
     }
 
     /// Of a type that may have several texts, where they are not kept.
-    pub(crate) fn of_type(type_oid: Oid) -> Self {
-        Self { kind: Kind::of(type_oid).as_key(type_oid), form: form_of(type_oid) }
+    pub(crate) fn of_any_type(site: &CallSite, argument: usize) -> Self {
+        let (of, type_oid) = site.argument(argument);
+        Self { of, kind: Kind::of(type_oid).as_key(type_oid), form: form_of(type_oid) }
     }
 
-    /// Calls `f` with the one text of all values that are equal to this one.
-    ///
-    /// # Safety
-    /// `datum` is a value, not NULL, of the argument that this was made for.
-    pub(crate) unsafe fn text<T>(
-        self,
-        datum: Datum,
+    /// Calls `f` with the one text of all values that are equal to this one, which is of the argument that this was made for.
+    #[inline]
+    pub(crate) fn text<T>(
+        &self,
+        value: Any,
         name: &str,
         f: impl FnOnce(&str) -> T,
     ) -> Result<T, Report> {
-        // SAFETY: by the caller's promise.
-        unsafe { self.kind.text(datum, name, |text| f(&one_text(self.form, text))) }
+        let Some(value) = value.of(self.of) else { return Err(another(name)) };
+        // SAFETY: the value is of the argument's type.
+        unsafe { self.kind.text(value, name, |text| f(&one_text(self.form, text))) }
     }
+}
+
+#[cold]
+fn another(name: &str) -> Report {
+    report(
+        Code::ERRCODE_INTERNAL_ERROR,
+        format!("the {name} is another argument than the one of its reader"),
+    )
 }
 
 /// Whether a value of the type has one text, whoever reads it. A text of the server's own is one; so is each word of an enum.

@@ -1,6 +1,7 @@
 //! Values as they come in and go out: datums of PostgreSQL's types, rows, jsonb, and the value types of our own.
 
 pub(crate) mod any_text;
+pub(crate) mod composite;
 pub(crate) mod datum;
 pub(crate) mod key;
 pub(crate) mod names;

@@ -2,8 +2,9 @@
 #![allow(unsafe_code, reason = "a value is a varlena of PostgreSQL")]
 
 use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
 
-use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::pg_sys::{self, Oid};
@@ -14,9 +15,10 @@ use crate::algo::encoded;
 use crate::algo::memory;
 
 use crate::pg::error::{Error, Report};
+use crate::pg::sys::argument::{Of, Returned, arguments, ordinary_arguments};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::sys::raw::{bytes_of, float_array};
-use crate::pg::types::datum::{Element, Kind};
+use crate::pg::types::datum::{FloatArray, Kind};
 use crate::pg::types::options::Json;
 
 /// A structure that is a SQL type of the same name in schema persona.
@@ -53,7 +55,7 @@ pub(crate) struct Bytes<'fcx>(pub(crate) &'fcx [u8]);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'fcx> {
     value: *mut pg_sys::varlena,
-    _call: std::marker::PhantomData<&'fcx ()>,
+    _call: PhantomData<&'fcx ()>,
 }
 
 impl<'fcx> Stored<'fcx> {
@@ -93,9 +95,8 @@ pub(crate) struct Kept<P> {
 
 impl<P> Kept<P> {
     /// Of this argument of the call, counted from 0.
-    pub(crate) fn of(fcinfo: pg_sys::FunctionCallInfo, argument: usize) -> Self {
-        let is_constant = CallSite::of(fcinfo).is_constant(argument);
-        Self { is_constant, lying: Vec::new(), prepared: None }
+    pub(crate) fn of(site: &CallSite, argument: usize) -> Self {
+        Self { is_constant: site.is_constant(argument), lying: Vec::new(), prepared: None }
     }
 
     /// What `prepare` makes of the value, and whether it was made now because the value is another one.
@@ -194,94 +195,34 @@ unsafe impl<T: SqlType> BoxRet for Value<T> {
     }
 }
 
-impl FromDatum for Stored<'_> {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
-        let value = datum.cast_mut_ptr();
-        (!is_null).then_some(Stored { value, _call: std::marker::PhantomData })
-    }
-}
-
-// SAFETY: a SQL function with such an argument declares one of our value types.
-unsafe impl<'fcx> ArgAbi<'fcx> for Stored<'fcx> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        let value = unsafe { arg.unbox_arg_using_from_datum() };
-        value.unwrap_or(Stored { value: std::ptr::null_mut(), _call: std::marker::PhantomData })
-    }
-}
-
-impl FromDatum for Bytes<'_> {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
-        if is_null {
-            return None;
-        }
-        // SAFETY: the datum is a varlena; what is detoasted lives in the calling context, as long as the arguments.
-        Some(Bytes(unsafe { bytes_of(datum) }))
-    }
-}
-
-// SAFETY: a SQL function with such an argument declares one of our value types.
-unsafe impl<'fcx> ArgAbi<'fcx> for Bytes<'fcx> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Bytes(&[]))
-    }
-}
-
-// SAFETY: as above. Values of a type were checked by its input function; bytes that are not one are refused by `decode`.
-unsafe impl<'fcx, T: SqlType> ArgAbi<'fcx> for Value<T> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: as above.
-        let Bytes(bytes) = unsafe { Bytes::unbox_arg_unchecked(arg) };
-        Value(decode(bytes).unwrap_or_report())
+// SAFETY: a value's datum is a varlena that palloc gave.
+unsafe impl<T: SqlType> Returned<Of<T>> for Option<Value<T>> {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        self.and_then(IntoDatum::into_datum)
     }
 }
 
 /// A float8[] argument: NaN for a NULL element; NaN and infinity themselves are refused.
 pub(crate) struct Floats(pub(crate) Vec<f64>);
 
-impl FromDatum for Floats {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
-        if is_null {
-            return None;
-        }
-        let mut values = Vec::new();
-        // SAFETY: SQL declares the argument as float8[].
-        unsafe { Kind::Numbers(Element::Float8).numbers(datum, "features", &mut values) }
-            .unwrap_or_report();
-        Some(Floats(values))
-    }
+/// A jsonb as an argument of a function that most often does not read it.
+#[derive(Clone, Copy)]
+pub(crate) struct Jsonb<'call> {
+    datum: pg_sys::Datum,
+    _call: PhantomData<&'call ()>,
 }
 
-// SAFETY: a SQL function with such an argument declares float8[].
-unsafe impl<'fcx> ArgAbi<'fcx> for Floats {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Floats(Vec::new()))
+impl<'call> Jsonb<'call> {
+    /// As it is stored: equal bytes say the same.
+    #[inline]
+    pub(crate) fn bytes(self) -> &'call [u8] {
+        // SAFETY: a jsonb is a varlena.
+        unsafe { bytes_of(self.datum) }
     }
-}
 
-impl FromDatum for Json {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: Oid) -> Option<Self> {
-        use pgrx::pg_sys::panic::ErrorReportable;
-        if is_null {
-            return None;
-        }
+    pub(crate) fn read(self) -> Result<Json, Report> {
         // SAFETY: the datum is a jsonb.
-        let text = unsafe { Kind::of(pg_sys::JSONBOID).text(datum, "options", str::to_owned) };
-        Some(Json(text.unwrap_or_report()))
-    }
-}
-
-// SAFETY: a SQL function with such an argument declares jsonb.
-unsafe impl<'fcx> ArgAbi<'fcx> for Json {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Json(String::new()))
+        unsafe { Kind::of(pg_sys::JSONBOID).text(self.datum, "options", str::to_owned).map(Json) }
     }
 }
 
@@ -292,33 +233,51 @@ pub(crate) struct Names(pub(crate) Vec<Option<String>>);
 const MAX_NAMES: usize = 10_000;
 const MAX_NAMES_BYTES: usize = 1 << 20;
 
-impl FromDatum for Names {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(
-        datum: pg_sys::Datum,
-        is_null: bool,
-        oid: Oid,
-    ) -> Option<Self> {
-        // SAFETY: SQL declares the argument as text[].
-        let array = unsafe { Array::<&str>::from_polymorphic_datum(datum, is_null, oid) }?;
+impl Names {
+    fn read(array: &Array<&str>) -> Result<Self, Report> {
         let n_bytes = || array.iter().flatten().map(str::len).sum::<usize>();
         if array.len() > MAX_NAMES || n_bytes() > MAX_NAMES_BYTES {
-            Err(Report::from(Error::TooManyNames { found: array.len() })).unwrap_or_report()
+            return Err(Error::TooManyNames { found: array.len() }.into());
         }
-        Some(Names(array.iter().map(|name| name.map(str::to_owned)).collect()))
+        Ok(Self(array.iter().map(|name| name.map(str::to_owned)).collect()))
     }
 }
 
-// SAFETY: a SQL function with such an argument declares text[].
-unsafe impl<'fcx> ArgAbi<'fcx> for Names {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this only for an argument that is not NULL.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Names(Vec::new()))
-    }
+arguments! {
+    // Values of our types are varlenas: they were checked when they came in, and bytes that are none are refused by `decode`.
+    [] Stored<'_> as Stored<'call> = |datum| Stored { value: datum.cast_mut_ptr(), _call: PhantomData };
+    [] Bytes<'_> as Bytes<'call> = |datum| Bytes(bytes_of(datum));
+    [T: SqlType] Value<T> as Value<T> = |datum| Value(decode(bytes_of(datum)).unwrap_or_report());
+    [] Jsonb<'_> as Jsonb<'call> = |datum| Jsonb { datum, _call: PhantomData };
+    [] Json as Json = |datum| Jsonb::value(datum).read().unwrap_or_report();
+    [] Floats as Floats = |datum| {
+        let mut values = Vec::new();
+        FloatArray::value(datum).read(&mut values).unwrap_or_report();
+        Floats(values)
+    };
+    [] Names as Names = |datum| {
+        let array = Array::from_polymorphic_datum(datum, false, pg_sys::TEXTARRAYOID);
+        array.map_or(Ok(Names(Vec::new())), |array| Names::read(&array)).unwrap_or_report()
+    };
+}
+ordinary_arguments! {
+    [] Stored<'fcx>;
+    [] Bytes<'fcx>;
+    [T: SqlType] Value<T>;
+    [] Json;
+    [] Floats;
+    [] Names;
 }
 
 /// A float8[] result: NULL for NaN.
 pub(crate) struct FloatsOut(pub(crate) Vec<f64>);
+
+// SAFETY: the datum is a float8[].
+unsafe impl Returned<FloatsOut> for Option<FloatsOut> {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        self.map(|floats| float_array(&floats.0))
+    }
+}
 
 // SAFETY: the datum is a float8[], as SQL declares.
 unsafe impl BoxRet for FloatsOut {

@@ -4,13 +4,14 @@
 //! memberships. Grants are in the model's row, so the snapshot covers them.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::Oid;
 
 use crate::pg::error::{Error, Report};
-use crate::pg::sys::security::current_role;
+use crate::pg::sys::security::{current_role, memberships};
+use crate::pg::sys::snapshot::{SnapshotKey, transaction_of_one_snapshot};
 
 use super::load::{Stored, load};
 use super::{Model, Privilege, Version, rows};
@@ -101,27 +102,6 @@ const NAMES: usize = 16;
 
 thread_local! {
     static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
-    static MEMBERSHIPS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Has this backend told when roles or their memberships change, which no snapshot of a transaction shows. Called once.
-#[allow(unsafe_code, reason = "a callback of PostgreSQL's caches")]
-pub(crate) fn watch_memberships() {
-    use pg_sys::SysCacheIdentifier::*;
-    extern "C-unwind" fn changed(_: pg_sys::Datum, _: i32, _: u32) {
-        MEMBERSHIPS.set(MEMBERSHIPS.get().wrapping_add(1));
-    }
-    // Who owns the database is a membership, too: that of pg_database_owner.
-    for cache in [AUTHOID, AUTHMEMROLEMEM, DATABASEOID] {
-        // SAFETY: the library stays loaded as long as the backend lives; the callback touches its own memory alone.
-        unsafe {
-            pg_sys::CacheRegisterSyscacheCallback(
-                cache as i32,
-                Some(changed),
-                pg_sys::Datum::null(),
-            );
-        }
-    }
 }
 
 /// All on which the answer to a name depends.
@@ -138,58 +118,11 @@ struct Key {
 impl Key {
     #[inline]
     fn now() -> Self {
-        let (snapshot, role) = (SnapshotKey::now(), current_role());
-        Self { snapshot, role, memberships: MEMBERSHIPS.get(), transaction: with_one_snapshot() }
-    }
-}
-
-/// When the transaction began, if it keeps its snapshot.
-#[inline]
-#[allow(unsafe_code, reason = "the isolation level is a global of PostgreSQL")]
-fn with_one_snapshot() -> i64 {
-    // SAFETY: reads globals.
-    unsafe {
-        if pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 {
-            pg_sys::GetCurrentTransactionStartTimestamp()
-        } else {
-            0
-        }
-    }
-}
-
-/// What a snapshot sees, in seven numbers: two snapshots of a session with equal keys see the same rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct SnapshotKey {
-    xmin: u32,
-    xmax: u32,
-    /// Transactions and subtransactions in progress: of those below one xmax they only ever become fewer. An imported
-    /// snapshot has no count of completions, and is told apart by these.
-    in_progress: (u32, i32),
-    command: u32,
-    /// A rollback to a savepoint takes rows back and leaves all the other numbers as they are in a transaction that keeps its
-    /// snapshot.
-    subtransaction: u32,
-    completions: u64,
-}
-
-impl SnapshotKey {
-    #[inline]
-    #[allow(unsafe_code, reason = "the active snapshot is a global of PostgreSQL")]
-    fn now() -> Self {
-        // SAFETY: a function runs with an active snapshot; a null one is answered below.
-        unsafe {
-            if !pg_sys::ActiveSnapshotSet() {
-                return Self::default();
-            }
-            let snapshot = &*pg_sys::GetActiveSnapshot();
-            Self {
-                xmin: u32::from(snapshot.xmin),
-                xmax: u32::from(snapshot.xmax),
-                in_progress: (snapshot.xcnt, snapshot.subxcnt),
-                subtransaction: pg_sys::GetCurrentSubTransactionId(),
-                command: snapshot.curcid,
-                completions: snapshot.snapXactCompletionCount,
-            }
+        Self {
+            snapshot: SnapshotKey::now(),
+            role: current_role(),
+            memberships: memberships(),
+            transaction: transaction_of_one_snapshot(),
         }
     }
 }

@@ -4,13 +4,11 @@
 //! hold it up, as an advisory lock let anybody do. A model is locked by its id. A name that is not taken yet is locked by its
 //! hash. Single statements cannot deadlock: a name is waited for by one that holds no model but, in a
 //! rename, its own, and it is given back before a model is waited for.
-#![allow(unsafe_code, reason = "PostgreSQL's lock manager")]
-
-use pgrx::pg_sys;
 
 use crate::algo::hash::stable_hash;
 use crate::pg::error::{Error, Report};
 use crate::pg::kind::Kind;
+use crate::pg::sys::lock::Lock;
 use crate::pg::sys::security::{refuse_read_only, with_fresh_snapshot, with_latest_snapshot};
 
 use super::gate::change;
@@ -34,7 +32,7 @@ pub(crate) fn lock_for_fit(name: &str, kind: Kind) -> Result<Option<Model>, Repo
     };
     loop {
         let Some(model) = look(name)?.map(check).transpose()? else {
-            let lock = Lock::of_name(name)?;
+            let lock = of_name(name)?;
             lock.wait();
             if look(name)?.is_none() {
                 return Ok(None);
@@ -42,7 +40,7 @@ pub(crate) fn lock_for_fit(name: &str, kind: Kind) -> Result<Option<Model>, Repo
             lock.release();
             continue;
         };
-        let lock = Lock::of_model(&model)?;
+        let lock = of_model(&model)?;
         lock.wait();
         // While this waited the model may have been dropped, renamed or replaced.
         match look(name)?.map(check).transpose()? {
@@ -88,7 +86,7 @@ fn lock_model(
     loop {
         let model = checked()?;
         check_writable(name)?;
-        let lock = Lock::of_model(&model)?;
+        let lock = of_model(&model)?;
         if !take(&lock) {
             return Ok(None);
         }
@@ -113,7 +111,7 @@ pub(crate) fn lock_free_name(name: &str) -> Result<(), Report> {
         }
     };
     taken()?;
-    Lock::of_name(name)?.wait();
+    of_name(name)?.wait();
     taken()
 }
 
@@ -141,59 +139,12 @@ fn check_writable(name: &str) -> Result<(), Report> {
     refuse_read_only(|| format!("model \"{name}\""))
 }
 
-/// A lock until the end of the transaction.
-struct Lock(pg_sys::LOCKTAG);
+/// The model's lock. The last number tells a model from a name.
+fn of_model(model: &Model) -> Result<Lock, Report> {
+    let id = model.id as u64;
+    Ok(Lock::of(rows::table_of_models()?, id as u32, 1 + (id >> 32) as u16))
+}
 
-const MODE: i32 = pg_sys::ExclusiveLock as i32;
-
-impl Lock {
-    fn of_model(model: &Model) -> Result<Self, Report> {
-        let id = model.id as u64;
-        // The last number tells a model from a name.
-        Self::new(id as u32, 1 + (id >> 32) as u16)
-    }
-
-    fn of_name(name: &str) -> Result<Self, Report> {
-        Self::new(stable_hash(name.as_bytes()) as u32, 0)
-    }
-
-    fn new(object: u32, part: u16) -> Result<Self, Report> {
-        Ok(Self(pg_sys::LOCKTAG {
-            // SAFETY: reads a global.
-            locktag_field1: unsafe { pg_sys::MyDatabaseId.to_u32() },
-            locktag_field2: rows::table_of_models()?.to_u32(),
-            locktag_field3: object,
-            locktag_field4: part,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        }))
-    }
-
-    /// Waits until no other session has it.
-    fn wait(&self) {
-        self.take(false);
-    }
-
-    /// Whether it could be had without waiting.
-    fn try_now(&self) -> bool {
-        self.take(true)
-    }
-
-    fn take(&self, at_once: bool) -> bool {
-        // SAFETY: a well-formed tag; PostgreSQL gives the lock back when the transaction ends. With a transaction id, queries of
-        // this function see what others have committed while it waited.
-        unsafe {
-            let taken = pg_sys::LockAcquire(&self.0, MODE, false, at_once);
-            if taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
-                return false;
-            }
-            pg_sys::GetCurrentTransactionId();
-            true
-        }
-    }
-
-    fn release(&self) {
-        // SAFETY: the lock is held by this transaction.
-        unsafe { pg_sys::LockRelease(&self.0, MODE, false) };
-    }
+fn of_name(name: &str) -> Result<Lock, Report> {
+    Ok(Lock::of(rows::table_of_models()?, stable_hash(name.as_bytes()) as u32, 0))
 }

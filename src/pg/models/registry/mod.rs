@@ -25,7 +25,7 @@ use crate::pg::kind::Kind;
 use crate::pg::sys::query::Row;
 
 pub(crate) use gate::{change, n_changed, select, select_one};
-pub(crate) use keep::{Found, current, watch_memberships};
+pub(crate) use keep::{Found, current};
 pub(crate) use load::{LoadError, Stored, decode, encode, load, payload};
 pub(crate) use lock::{lock_existing, lock_for_fit, lock_free_name, try_lock_existing};
 pub(crate) use path::{Path, with_catalog_first};

@@ -18,7 +18,7 @@ use crate::pg::sys::progress::Progress;
 
 use receiver::{Keep, Receiver};
 pub(crate) use source::query_of;
-pub(crate) use stream::{Sink, stream};
+pub(crate) use stream::{Row, Sink, stream};
 
 /// What a fit wants of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::pg::types::record::{Attribute, check_names};
 use super::column::{Builder, Building, builder};
 
 mod room;
-use super::stream::Sink;
+use super::stream::{Row, Sink};
 use super::{Ingested, MAX_FEATURES, Others, Request, Role, Work};
 
 /// Text is counted as it comes, and held against the budget every so many bytes.
@@ -86,19 +86,14 @@ enum How {
 }
 
 impl Sink for Receiver<'_> {
-    fn start(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report> {
+    fn start(&mut self, attributes: &[Attribute]) -> Result<usize, Report> {
         self.choose(attributes)
     }
 
-    // SAFETY: the caller promises what the trait asks for.
     #[inline]
-    unsafe fn row(
-        &mut self,
-        values: *const pg_sys::Datum,
-        nulls: *const bool,
-    ) -> Result<bool, Report> {
-        // SAFETY: as the caller promises.
-        match unsafe { self.receive(values, nulls) } {
+    fn row(&mut self, row: Row) -> Result<bool, Report> {
+        // SAFETY: both point to the values that `start` asked for.
+        match unsafe { self.receive(row.values, row.nulls) } {
             Ok(()) => Ok(true),
             Err(_) if self.is_full && self.ends_when_full => Ok(false),
             Err(error) => Err(error),
@@ -133,8 +128,8 @@ impl<'a> Receiver<'a> {
     }
 
     /// As of [`Sink::start`].
-    fn choose(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report> {
-        check_names(&attributes, false)?;
+    fn choose(&mut self, attributes: &[Attribute]) -> Result<usize, Report> {
+        check_names(attributes, false)?;
         for (name, role) in &self.request.columns {
             let attribute =
                 attributes.iter().find(|attribute| attribute.name == *name).ok_or_else(|| {

@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::sys::{place, reserve};
+use crate::pg::types::datum::Typed;
 use crate::pg::types::record::{Attribute, attributes};
 
 use super::source::query_of;
@@ -19,17 +20,36 @@ use super::source::query_of;
 /// Takes the rows of a query.
 pub(crate) trait Sink {
     /// The columns, before the first row. Returns how many of the columns, dropped ones included, are to be taken apart.
-    fn start(&mut self, attributes: Vec<Attribute>) -> Result<usize, Report>;
+    fn start(&mut self, attributes: &[Attribute]) -> Result<usize, Report>;
 
     /// Takes a row; false when no more are wanted, and then this one was not taken.
-    ///
-    /// # Safety
-    /// Both point to the values of a row of the columns that `start` saw, as many as it asked for.
-    unsafe fn row(
-        &mut self,
-        values: *const pg_sys::Datum,
-        nulls: *const bool,
-    ) -> Result<bool, Report>;
+    fn row(&mut self, row: Row) -> Result<bool, Report>;
+}
+
+/// A row of the columns that [`Sink::start`] saw, with the values that it asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(super) values: *const pg_sys::Datum,
+    pub(super) nulls: *const bool,
+    attributes: &'a [Attribute],
+    n_wanted: usize,
+}
+
+impl<'a> Row<'a> {
+    /// The value of a column, counted as `start` saw them, which is one of those that it asked for; None for NULL.
+    #[inline]
+    pub(crate) fn get(self, column: usize) -> Option<Typed<'a>> {
+        let attribute = self.attributes.get(column)?;
+        if attribute.position >= self.n_wanted {
+            return None;
+        }
+        // SAFETY: so many values were taken apart, each of its column's type.
+        unsafe {
+            let value = *self.values.add(attribute.position);
+            let is_null = *self.nulls.add(attribute.position);
+            (!is_null).then(|| Typed::new(attribute.kind, value))
+        }
+    }
 }
 
 /// PostgreSQL's receiver of rows, with what takes them.
@@ -38,8 +58,9 @@ struct Receiver<'a, S> {
     /// First, as PostgreSQL takes the whole for it.
     callbacks: pg_sys::DestReceiver,
     sink: &'a mut S,
+    /// None before the query has begun.
+    attributes: Option<Vec<Attribute>>,
     n_wanted: i32,
-    started: bool,
 }
 
 /// Runs the source, the name of a relation or one SELECT that only reads, and hands its rows to the sink.
@@ -50,28 +71,23 @@ pub(crate) fn stream(source: &str, sink: &mut impl Sink) -> Result<(), Report> {
         report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, "a source must not contain a NUL byte")
     })?;
     let mut receiver = receiver(sink);
-    let run = || {
-        Spi::connect(|_| {
-            let options = pg_sys::SPIExecuteOptions {
-                read_only: true,
-                must_return_tuples: true,
-                dest: (&raw mut receiver).cast(),
-                ..Default::default()
-            };
-            // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
-            // through here, where it is dropped.
-            let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
-            Spi::check_status(status).map(|_| ())
-        })
-        .map_err(|error| {
-            report(
-                PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
-                format!("the source cannot be run: {error}"),
-            )
-        })
+    let mut run = || {
+        let options = pg_sys::SPIExecuteOptions {
+            read_only: true,
+            must_return_tuples: true,
+            dest: (&raw mut receiver).cast(),
+            ..Default::default()
+        };
+        // SAFETY: SPI is connected; the query is a C string; the receiver outlives the call, and an error unwinds
+        // through here, where it is dropped.
+        let status = unsafe { pg_sys::SPI_execute_extended(query.as_ptr(), &options) };
+        Spi::check_status(status).map(|_| ())
     };
-    place::of_errors_in("source", &text, run)?;
-    if !receiver.started {
+    let failed = |error| {
+        report(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("the source cannot be run: {error}"))
+    };
+    place::of_errors_in("source", &text, || Spi::connect(|_| run()).map_err(failed))?;
+    if receiver.attributes.is_none() {
         return Err(Error::NotReadOnly { what: "a statement that returns no rows" }.into());
     }
     Ok(())
@@ -87,8 +103,8 @@ fn receiver<S: Sink>(sink: &mut S) -> Receiver<'_, S> {
             mydest: pg_sys::CommandDest::DestNone,
         },
         sink,
+        attributes: None,
         n_wanted: 0,
-        started: false,
     }
 }
 
@@ -104,8 +120,8 @@ unsafe extern "C-unwind" fn start<S: Sink>(
             let receiver = &mut *receiver.cast::<Receiver<S>>();
             let columns = attributes(descriptor);
             receiver.n_wanted =
-                receiver.sink.start(columns).map_err(place::ours).unwrap_or_report() as i32;
-            receiver.started = true;
+                receiver.sink.start(&columns).map_err(place::ours).unwrap_or_report() as i32;
+            receiver.attributes = Some(columns);
         });
     }
 }
@@ -129,8 +145,13 @@ unsafe extern "C-unwind" fn receive<S: Sink>(
                     pg_sys::slot_getsomeattrs_int(slot, receiver.n_wanted);
                 }
             }
-            let taken = receiver.sink.row((*slot).tts_values, (*slot).tts_isnull);
-            taken.map_err(place::ours).unwrap_or_report()
+            let row = Row {
+                values: (*slot).tts_values,
+                nulls: (*slot).tts_isnull,
+                attributes: receiver.attributes.as_deref().unwrap_or_default(),
+                n_wanted: receiver.n_wanted as usize,
+            };
+            receiver.sink.row(row).map_err(place::ours).unwrap_or_report()
         })
     }
 }

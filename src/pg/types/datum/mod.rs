@@ -7,6 +7,7 @@
 
 mod array;
 mod asked;
+mod typed;
 mod types;
 mod written;
 
@@ -15,14 +16,15 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use crate::pg::error::{Error, Report};
-use crate::pg::sys::raw::varlena_bytes;
-pub(crate) use array::plain_floats;
+use crate::pg::sys::raw::{detoasted, varlena_bytes};
+pub(crate) use array::FloatArray;
 use array::{array_elements, vector_elements};
 pub(crate) use asked::folded;
 pub(crate) use asked::read_and_written;
 use asked::{
     extension_type, interval_seconds, interval_text, moment, money, numeric, time_seconds,
 };
+pub(crate) use typed::Typed;
 pub(crate) use types::{
     any_length, base_type, has_order, holds, is_built_in, is_citext, qualified_type, type_name,
 };
@@ -308,40 +310,6 @@ impl Kind {
 fn whole_of(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
-}
-
-/// Whether a numeric has at most twelve digits, so that its nearest float is that of no other such numeric.
-///
-/// # Safety
-/// `datum` is a numeric, not NULL.
-#[inline]
-pub(crate) unsafe fn is_short_numeric(datum: Datum) -> bool {
-    /// A header of two bytes, and three digits of base 10,000.
-    const SHORT: usize = 8;
-    let value = datum.cast_mut_ptr::<pg_sys::varlena>();
-    // SAFETY: by the caller's promise; a value that is compressed or kept elsewhere is not looked into.
-    unsafe {
-        let is_here = pgrx::varatt_is_4b_u(value)
-            || pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value);
-        is_here && varlena_bytes(value).len() <= SHORT
-    }
-}
-
-/// The value itself unless it is toasted: the call into PostgreSQL costs 20 ns.
-///
-/// # Safety
-/// `value` points to a varlena.
-#[inline]
-unsafe fn detoasted(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        if pgrx::varatt_is_4b_u(value)
-            || (pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value))
-        {
-            return value;
-        }
-        pg_sys::pg_detoast_datum_packed(value)
-    }
 }
 
 /// What a name takes, its end included.

@@ -6,7 +6,7 @@
 
 use pgrx::pg_sys::{self, Datum};
 
-use super::attribute_at;
+use crate::pg::sys::scan::attribute_at;
 
 /// Where the columns of a row type lie.
 #[derive(Default)]

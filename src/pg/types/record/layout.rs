@@ -6,9 +6,9 @@ use std::ptr::addr_of;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
+use crate::pg::sys::scan::attribute_at;
 use crate::pg::types::datum::Kind;
 
-use super::attribute_at;
 use super::deform::{Width, alignment};
 
 pub(super) struct Layout {

@@ -12,12 +12,12 @@ mod slot;
 
 use std::ffi::CStr;
 
-use pgrx::callconv::{Arg, ArgAbi};
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
+use pgrx::pg_sys::{self, Datum, Oid};
 
 use crate::pg::error::{Error, Report};
+use crate::pg::sys::argument::{arguments, ordinary_arguments};
 use crate::pg::sys::call_site::CallSite;
-use crate::pg::sys::raw::argument;
+use crate::pg::sys::scan::attribute_at;
 use crate::pg::types::datum::{Kind, type_name};
 
 pub(crate) use binding::{Binding, Cell};
@@ -58,41 +58,23 @@ impl Record<'_> {
     }
 }
 
-/// The numbers of a record argument, NaN for NULL, and their names; None for NULL. They last until the call site's next row.
-///
-/// # Safety
-/// `fcinfo` is of the running call of a function that SQL declares with a record as this argument.
+/// The numbers of a record argument, NaN for NULL, and their names.
 #[inline]
-pub(crate) unsafe fn numbers(
-    fcinfo: FunctionCallInfo,
-    index: usize,
-) -> Result<Option<(&'static [f64], &'static [String])>, Report> {
-    let binding: &mut Binding = CallSite::of(fcinfo).remember(|| Ok(Binding::default()))?;
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let Some(record) = argument(fcinfo, index) else { return Ok(None) };
-        binding.all_numbers(Record::from_datum(record))?;
-    }
-    Ok(Some(binding.row()))
+pub(crate) fn numbers<'call>(
+    site: CallSite<'call>,
+    record: Record,
+) -> Result<(&'call [f64], &'call [String]), Report> {
+    let binding: &mut Binding = site.remember(|_| Ok(Binding::default()))?;
+    binding.all_numbers(record)?;
+    Ok(binding.row())
 }
 
-// SAFETY: the argument's type is a pseudo-type `record`, so its datum is a composite value.
-unsafe impl<'fcx> ArgAbi<'fcx> for Record<'fcx> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: the datum is read as a word; pgrx calls this only for an argument that is not NULL.
-        let datum = unsafe { arg.unbox_arg_using_from_datum::<RawDatum>() };
-        Self { datum: datum.map_or(Datum::null(), |raw| raw.0), _call: std::marker::PhantomData }
-    }
+arguments! {
+    // A value of the pseudo-type `record` is a composite value.
+    [] Record<'_> as Record<'call> = |datum| Record::from_datum(datum);
 }
-
-/// A datum taken as it is.
-struct RawDatum(Datum);
-
-impl pgrx::FromDatum for RawDatum {
-    // SAFETY: the trait asks that the datum be of the type that this is declared for.
-    unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _: Oid) -> Option<Self> {
-        (!is_null).then_some(RawDatum(datum))
-    }
+ordinary_arguments! {
+    [] Record<'fcx>;
 }
 
 /// One column of a row type.
@@ -128,22 +110,6 @@ pub(crate) unsafe fn attributes(descriptor: pg_sys::TupleDesc) -> Vec<Attribute>
                 Some(Attribute { name, kind, type_oid, type_modifier, position })
             })
             .collect()
-    }
-}
-
-/// # Safety
-/// `descriptor` is a valid row descriptor with a column at this position.
-unsafe fn attribute_at(
-    descriptor: pg_sys::TupleDesc,
-    position: usize,
-) -> *const pg_sys::FormData_pg_attribute {
-    // SAFETY: by the caller's promise. Up to PostgreSQL 17 the function is a macro, and the attributes lie in the descriptor.
-    unsafe {
-        #[cfg(feature = "pg18")]
-        let attribute = pg_sys::TupleDescAttr(descriptor, position as i32);
-        #[cfg(not(feature = "pg18"))]
-        let attribute = (*descriptor).attrs.as_ptr().add(position);
-        attribute
     }
 }
 

@@ -1,19 +1,63 @@
-//! Waiting for a socket and for the server's signals at once, and connecting without waiting.
+//! What a process of the server asks of it: as it loads the library, and as a background worker.
 #![allow(unsafe_code, reason = "the latch and variables of PostgreSQL")]
 
 use std::ffi::{CStr, OsStr, c_char, c_void};
-use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgrx::pg_sys;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
+use crate::pg::sys::{guc, reserve, security};
+
+/// Declares what runs once in each process that loads the library.
+macro_rules! library {
+    ($start:path) => {
+        pgrx::pg_module_magic!();
+
+        #[pgrx::pg_guard]
+        #[allow(non_snake_case, unsafe_code, reason = "the name by which PostgreSQL finds it")]
+        extern "C-unwind" fn _PG_init() {
+            crate::pg::sys::server::start();
+            $start();
+        }
+    };
+}
+pub(crate) use library;
+
+/// Declares a background worker: the name by which it is started, and what it does.
+macro_rules! background_worker {
+    ($name:ident = $work:path) => {
+        #[allow(unsafe_code, reason = "the name by which PostgreSQL finds it")]
+        const _: () = {
+            #[pgrx::pg_guard]
+            #[unsafe(no_mangle)]
+            extern "C-unwind" fn $name(_argument: pgrx::pg_sys::Datum) {
+                $work();
+            }
+        };
+    };
+}
+pub(crate) use background_worker;
+
+/// Once in a process.
+pub(crate) fn start() {
+    // A panic's backtrace would reach the client as DETAIL, with paths of this machine: std reads these once, at the first
+    // panic.
+    // SAFETY: a process of the server has one thread while it loads a library.
+    unsafe {
+        std::env::set_var("RUST_BACKTRACE", "0");
+        std::env::set_var("RUST_LIB_BACKTRACE", "0");
+    }
+    reserve::begin();
+    guc::define();
+    security::watch_memberships();
+}
+
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(crate) enum For {
     Latch,
     Readable(RawFd),
     Writable(RawFd),
@@ -21,7 +65,7 @@ pub(super) enum For {
 
 /// Waits for the socket, the latch or the timeout, then lets PostgreSQL handle its interrupts: a cancel raises its
 /// error from here. Ends the process when the postmaster is gone. Says whether the socket is ready.
-pub(super) fn wait(what: For, timeout: Duration) -> bool {
+pub(crate) fn wait(what: For, timeout: Duration) -> bool {
     let (socket, events) = match what {
         For::Latch => (pg_sys::PGINVALID_SOCKET, 0),
         For::Readable(fd) => (fd, pg_sys::WL_SOCKET_READABLE),
@@ -47,29 +91,20 @@ pub(super) fn wait(what: For, timeout: Duration) -> bool {
     ready & (pg_sys::WL_SOCKET_READABLE | pg_sys::WL_SOCKET_WRITEABLE) != 0
 }
 
-/// A connection that neither reading, writing nor connecting blocks, which std has only in blocking form. `WouldBlock`: the
-/// other side's queue is full.
-pub(super) fn connect(path: &str) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket.into())
-}
-
 /// Is the server running for pg_upgrade?
-pub(super) fn is_binary_upgrade() -> bool {
+pub(crate) fn is_binary_upgrade() -> bool {
     // SAFETY: set once before any extension is loaded.
     unsafe { pg_sys::IsBinaryUpgrade }
 }
 
 /// Reads the configuration file again; a background worker must do so itself.
-pub(super) fn reload_configuration() {
+pub(crate) fn reload_configuration() {
     // SAFETY: on the main thread, outside any transaction.
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
 
-/// The directory that this library was loaded from: it need not be the server's own, but for one that nothing is known of.
-pub(super) fn library_directory() -> PathBuf {
+/// The directory that this library was loaded from, which need not be the server's own; that one where nothing is known.
+pub(crate) fn library_directory() -> PathBuf {
     let mut found = libc::Dl_info {
         dli_fname: std::ptr::null(),
         dli_fbase: std::ptr::null_mut(),
