@@ -215,6 +215,11 @@ pub struct ValidParams {
 }
 
 impl ValidParams {
+    /// The same fit from another seed.
+    pub fn with_seed(&self, seed: i64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// What a fit takes for its segments: centroids, and sums on each thread.
     pub fn segment_bytes(&self, n_threads: usize) -> usize {
         (self.k * self.n_features * size_of::<f64>()).saturating_mul(2 * n_threads + 4)
