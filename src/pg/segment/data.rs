@@ -8,8 +8,8 @@ use pgrx::spi::quote_identifier;
 use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::key::Form;
 use crate::algo::segment::{
-    self, Columns, Features, KMeans, MAX_LEVELS, Ordered, RowWeights, Rows, Weighted,
-    order_by_integer, order_by_text, original,
+    self, Columns, Features, KMeans, MAX_LEVELS, Missing, Ordered, RowWeights, Rows, Weighted,
+    check_present, order_by_integer, order_by_text, original, whole_rows,
 };
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
@@ -23,7 +23,7 @@ use crate::pg::sys::{temporary, threads};
 use crate::pg::types::key::folded_words;
 use crate::pg::types::names::base_of;
 
-use super::arguments::{Arguments, Storage};
+use super::arguments::{Arguments, Scaled, Storage};
 use super::choose;
 
 /// Types of numbers that are measured, and no names of anything.
@@ -55,6 +55,7 @@ pub(super) struct Data {
     pub(super) columns: Vec<Column>,
     weights: Option<Column>,
     pub(super) features: Features,
+    missing: Missing,
     pub(super) place: Place,
 }
 
@@ -123,7 +124,7 @@ pub(super) fn read(
         }
         .into());
     }
-    let features = dimensions(&columns, &arguments.weights)?;
+    let features = dimensions(&columns, &arguments.weights, &arguments.scaling, arguments.missing)?;
     let form = forms.first().copied().unwrap_or_default();
     let mut folded = match form {
         Form::Folded => folded_words(&key)?.unwrap_or_default(),
@@ -133,7 +134,10 @@ pub(super) fn read(
     let written_twice = folded.windows(2).find(|two| two[0] == two[1]).map(|two| two[0].clone());
     let n_rows = frame.n_rows;
     let keys = Keys { column: key, sql_type: key_type, form };
-    Ok(Data { n_rows, keys, written_twice, columns, weights, features, place })
+    let missing = arguments.missing;
+    let mut data = Data { n_rows, keys, written_twice, columns, weights, features, missing, place };
+    data.fill(progress)?;
+    Ok(data)
 }
 
 /// The key and the features of rows that a model is to label. None where the budget has no room for them.
@@ -188,10 +192,18 @@ pub(super) fn row_weights(column: Option<&Column>) -> Result<RowWeights<'_>, Rep
 pub(super) fn dimensions(
     columns: &[Column],
     weights: &BTreeMap<String, f64>,
+    scaling: &Scaled,
+    missing: Missing,
 ) -> Result<Features, Report> {
-    let features = Features::of(columns, weights)?;
+    if missing != Missing::Error {
+        check_present(columns)?;
+    }
+    let mut features = Features::of(columns, weights)?;
     if features.is_empty() {
         return Err(Error::NoFeatures.into());
+    }
+    if let Scaled::ByColumn(ways) = scaling {
+        features = features.scaled_by(ways)?;
     }
     for category in features.categories.iter().filter(|one| one.levels.max_levels.is_some()) {
         notice!(
@@ -225,15 +237,43 @@ impl Data {
     ) -> Result<i64, Report> {
         let rows = self.rows()?;
         progress.phase("choosing k");
-        let candidates = threads::run(progress, |watch: &Watch| {
-            let rows = Ordered { order: self.order(&rows), rows };
-            choose::candidates(&rows, &self.features, &arguments.params(&Place::Memory), watch)
+        let (candidates, n_rows) = threads::run(progress, |watch: &Watch| {
+            let order = self.order(&rows);
+            let order = self.whole(&rows, order.as_deref(), watch)?.or(order);
+            let rows = Ordered { order, rows };
+            let params = arguments.params(&Place::Memory);
+            let found = choose::candidates(&rows, &self.features, &params, watch)?;
+            Ok::<_, segment::Error>((found, rows.n_rows()))
         })??;
-        Ok(choose::pick(&candidates, self.n_rows)?)
+        Ok(choose::pick(&candidates, n_rows)?)
     }
 
     pub(super) fn order(&self, rows: &impl Rows) -> Option<Vec<u32>> {
         order_by_key(&self.keys.column, rows)
+    }
+
+    /// Has the features know what stands for their missing values, where something is to.
+    fn fill(&mut self, progress: &mut Progress) -> Result<(), Report> {
+        if self.missing == Missing::Impute {
+            let (rows, features) = (self.rows()?, self.features.clone());
+            self.features = threads::run(progress, |watch: &Watch| {
+                features.filled(&Ordered { order: self.order(&rows), rows }, watch)
+            })??;
+        }
+        Ok(())
+    }
+
+    /// The rows that a fit takes, in this order; None where it takes all.
+    pub(super) fn whole(
+        &self,
+        rows: &impl Rows,
+        order: Option<&[u32]>,
+        watch: &Watch,
+    ) -> Result<Option<Vec<u32>>, segment::Error> {
+        match self.missing {
+            Missing::Skip => whole_rows(rows, order, watch),
+            Missing::Error | Missing::Impute => Ok(None),
+        }
     }
 
     pub(super) fn check_distinct(&self, order: Option<&[u32]>) -> Result<(), Failure> {
