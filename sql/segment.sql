@@ -127,7 +127,7 @@ IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a sourc
     'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same. metric: cosine compares directions, whatever the lengths of the rows. seeding: auto '
     'draws k-means++ seeds from a sample and refines them there, k-means++ and k-means|| draw them from all rows. keep_versions is how many '
     'of the newest versions the model keeps from now on, besides the active one (10 for a new model). missing is of rows with a NULL feature: error '
-    'refuses them; impute takes the mean of the rows that have it (of a level the share of rows), also in every function of the model; skip leaves the rows out, without a segment';
+    'refuses them; impute takes the mean of the rows that have it (of a level the share of rows), also in every function of the model; skip leaves the rows out, without a segment. A warning names features that look like identifiers';
 
 CREATE FUNCTION persona.choose_k(source text, k_min bigint DEFAULT 2, k_max bigint DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',

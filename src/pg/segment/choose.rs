@@ -10,7 +10,7 @@ use crate::algo::segment::{
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Report, report};
-use crate::pg::fitting::columns;
+use crate::pg::fitting::{columns, refuse_among, warn_of_suspects_in};
 use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest_for};
 use crate::pg::sys::progress::Progress;
 use crate::pg::sys::threads;
@@ -79,6 +79,7 @@ fn choose_k(
     let missing = one_of("missing", required(missing, "missing")?, &Missing::ALL)?;
     let sample_rows = required(sample_rows, "sample_rows")?;
     let n_sample = within("sample_rows", sample_rows, 1.., "a whole number from 1")? as usize;
+    refuse_among(features.as_ref(), &[("key", key), ("weight column", weight_column)])?;
     let mut progress = Progress::start("choose_k", "");
     let mut wanted: Vec<_> = key.map(|name| (name, Role::Key)).into_iter().collect();
     wanted.extend(weight_column.map(|name| (name, Role::Weight)));
@@ -88,7 +89,9 @@ fn choose_k(
         None => Others::Numbers { except: &[] },
     };
     let request = Request { source, columns: wanted, others };
-    let Ingested { frame, .. } = ingest_for(work(weight_column), &request, &mut progress)?;
+    let Ingested { frame, natures, .. } = ingest_for(work(weight_column), &request, &mut progress)?;
+    let n_others = usize::from(key.is_some()) + usize::from(weight_column.is_some());
+    warn_of_suspects_in(&frame, n_others, &natures)?;
     let (key, columns) = frame.columns.split_at(usize::from(key.is_some()));
     let (row_weights_column, columns) = columns.split_at(usize::from(weight_column.is_some()));
     let weights = weights.map(parse_weights).transpose()?.unwrap_or_default();

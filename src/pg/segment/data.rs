@@ -14,6 +14,7 @@ use crate::algo::segment::{
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
+use crate::pg::fitting::warn_of_suspects;
 use crate::pg::models::publish::is_twice;
 use crate::pg::rows::ingest::{
     Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
@@ -83,6 +84,7 @@ impl From<Failure> for Report {
 pub(super) fn read(
     source: &str,
     arguments: &Arguments,
+    is_again: bool,
     progress: &mut Progress,
 ) -> Result<Data, Report> {
     let key = arguments.key.as_str();
@@ -102,7 +104,7 @@ pub(super) fn read(
         Storage::Auto => ingest_if_it_fits(work, &request, progress)?,
         Storage::Disk => None,
     };
-    let (Ingested { frame, mut types, forms }, place) = match in_memory {
+    let (Ingested { frame, mut types, forms, natures }, place) = match in_memory {
         Some(ingested) => (ingested, Place::Memory),
         None => {
             let place = temporary::place();
@@ -125,6 +127,10 @@ pub(super) fn read(
         .into());
     }
     let features = dimensions(&columns, &arguments.weights, &arguments.scaling, arguments.missing)?;
+    // Who fits again has been told.
+    if !is_again {
+        warn_of_suspects(&columns, &natures, &place)?;
+    }
     let form = forms.first().copied().unwrap_or_default();
     let mut folded = match form {
         Form::Folded => folded_words(&key)?.unwrap_or_default(),
@@ -151,7 +157,7 @@ pub(super) fn read_for(
     let mut columns = vec![(key, Role::Key)];
     columns.extend(features.iter().map(|name| (name.as_str(), Role::Feature)));
     let request = Request { source, columns, others: Others::Ignore };
-    let Some(Ingested { mut frame, mut types, forms }) =
+    let Some(Ingested { mut frame, mut types, forms, .. }) =
         ingest_if_it_fits(WORK, &request, progress)?
     else {
         return Ok(None);

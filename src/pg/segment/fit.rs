@@ -11,7 +11,7 @@ use crate::algo::segment::{self, Fit, Missing, Ordered, Seeding, original};
 use crate::algo::stop::Watch;
 use crate::algo::store::{Place, Store};
 use crate::pg::error::{Report, report};
-use crate::pg::fitting::{Done, Filed, Fitting, Run, columns, run, stored};
+use crate::pg::fitting::{Done, Filed, Fitting, Run, columns, refuse_among, run, stored};
 use crate::pg::kind::Kind;
 use crate::pg::models::family::Fresh;
 use crate::pg::models::publish;
@@ -94,6 +94,11 @@ fn fit_segments(
         weight_column: weight_column.map(str::to_owned),
     };
     arguments.params(&Place::Memory).check_alone()?;
+    let taken = [
+        ("key", Some(arguments.key.as_str())),
+        ("weight column", arguments.weight_column.as_deref()),
+    ];
+    refuse_among(arguments.features.as_ref(), &taken)?;
     let mut fit = SegmentFit { arguments, chooses_k: k.is_none(), save_to, earlier: None };
     let done = run(&mut fit, &Run::new("fit_segments", model, source, filing))?;
     let Done { version, learnt, replaced, mut progress } = done;
@@ -179,7 +184,7 @@ impl Fitting for SegmentFit<'_> {
         if let Some(target) = self.save_to {
             target::must_be_own(run.model, target)?;
         }
-        read(run.source, &self.arguments, progress)
+        read(run.source, &self.arguments, self.earlier.is_some(), progress)
     }
 
     fn learn(&mut self, data: Data, progress: &mut Progress) -> Result<Learnt, Report> {
