@@ -104,6 +104,8 @@ fn start_model(features: &Features, centroids: &[f32]) -> KMeans {
         scaling: Scaling::None,
         metric: Metric::Euclidean,
         means: None,
+        curves: Vec::new(),
+        fill: Vec::new(),
         center: vec![0.0; d],
         scale: vec![1.0; d],
         unit: 1.0,

@@ -15,7 +15,8 @@ COMMENT ON FUNCTION persona.fit_scorer(text, text, text, text, jsonb, text, text
     bigint, boolean, boolean, boolean, bigint) IS
     'learns from a source how probable the target''s positive class is; holdout metrics, and which class is positive. '
     'persona.algorithms lists algorithms and their parameters. The model is the one that '
-    'was measured, of the n_train rows; with refit_on_all it learns again from all rows, and nothing has measured that one';
+    'was measured, of the n_train rows; with refit_on_all it learns again from all rows, and nothing has measured that one. '
+    'A warning names features that look like identifiers, and one that alone tells the classes of the holdout apart';
 
 CREATE FUNCTION persona.holdout_scores(model text, version bigint DEFAULT NULL, OUT label boolean, OUT score double precision)
 RETURNS SETOF record LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 10000

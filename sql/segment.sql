@@ -114,37 +114,39 @@ CREATE FUNCTION persona.fit_segments(model text, source text, key text, k bigint
     max_iterations bigint DEFAULT 100, n_init bigint DEFAULT 1, activate boolean DEFAULT true,
     weights jsonb DEFAULT NULL, storage text DEFAULT 'auto', metric text DEFAULT 'euclidean',
     seeding text DEFAULT 'auto', weight_column text DEFAULT NULL,
-    publish boolean DEFAULT true, keep_versions bigint DEFAULT NULL,
+    publish boolean DEFAULT true, keep_versions bigint DEFAULT NULL, missing text DEFAULT 'error',
     OUT segment integer, OUT name text, OUT size bigint, OUT share double precision, OUT label text, OUT words text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
-COMMENT ON FUNCTION persona.fit_segments(text, text, text, bigint, text[], text, text, bigint, bigint, bigint, boolean, jsonb, text, text, text, text, boolean, bigint)
+COMMENT ON FUNCTION persona.fit_segments(text, text, text, bigint, text[], text, text, bigint, bigint, bigint, boolean, jsonb, text, text, text, text, boolean, bigint, text)
 IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
     'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers but key and weight_column. '
-    'weights, as {"monetary": 2}, are of columns and multiply their squared differences; weight_column is of rows: it has the number, from '
+    'scaling is standard, none, minmax, maxabs, robust, log1p or yeo_johnson (the last two bring in heavy tails before they standardise), or a JSON '
+    'object of these by column, as {"monetary": "log1p"}, with the others as standard; indicators of levels stay as they are. weights, as {"monetary": 2}, are of columns and multiply their squared differences; weight_column is of rows: it has the number, from '
     '0, of equal rows that a row counts as, while sizes and shares are of rows as they are. save_to writes key, segment and label of each row. storage: '
     'auto goes to temporary files beyond persona.max_fit_memory, memory fails there, disk goes at once; the result is the same. metric: cosine compares directions, whatever the lengths of the rows. seeding: auto '
     'draws k-means++ seeds from a sample and refines them there, k-means++ and k-means|| draw them from all rows. keep_versions is how many '
-    'of the newest versions the model keeps from now on, besides the active one (10 for a new model)';
+    'of the newest versions the model keeps from now on, besides the active one (10 for a new model). missing is of rows with a NULL feature: error '
+    'refuses them; impute takes the mean of the rows that have it (of a level the share of rows), also in every function of the model; skip leaves the rows out, without a segment. A warning names features that look like identifiers';
 
 CREATE FUNCTION persona.choose_k(source text, k_min bigint DEFAULT 2, k_max bigint DEFAULT 10,
     features text[] DEFAULT NULL, scaling text DEFAULT 'standard', criterion text DEFAULT 'silhouette',
     sample_rows bigint DEFAULT 10000, seed bigint DEFAULT 0, weights jsonb DEFAULT NULL,
     metric text DEFAULT 'euclidean', seeding text DEFAULT 'auto', weight_column text DEFAULT NULL, key text DEFAULT NULL,
-    OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT silhouette_error double precision, OUT davies_bouldin double precision,
+    missing text DEFAULT 'error', OUT k integer, OUT inertia double precision, OUT silhouette double precision, OUT silhouette_error double precision, OUT davies_bouldin double precision,
     OUT calinski_harabasz double precision, OUT stability double precision, OUT is_best boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 9
 AS 'MODULE_PATHNAME', 'choose_k_wrapper';
-COMMENT ON FUNCTION persona.choose_k(text, bigint, bigint, text[], text, text, bigint, bigint, jsonb, text, text, text, text) IS
+COMMENT ON FUNCTION persona.choose_k(text, bigint, bigint, text[], text, text, bigint, bigint, jsonb, text, text, text, text, text) IS
     'fits an even sample of a source with each k, from five starts: silhouette (more is better; of at most 6,000 rows, with its standard error), Davies-Bouldin (less), Calinski-Harabasz (more), '
-    'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four. Weights of columns '
+    'and stability, the adjusted Rand index with fits of random halves; is_best is by the criterion, one of these four. scaling, missing, weights of columns '
     'and a weight_column of rows are as in fit_segments; silhouette and stability count each row once. key is no feature, and orders the rows: with the key of '
     'fit_segments the sample is the one by which that chooses k where it is given none';
 
 CREATE FUNCTION persona.segment(model text, features record) RETURNS integer
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_segment_wrapper';
 COMMENT ON FUNCTION persona.segment(text, record) IS
-    'the segment of a row by the model''s active version, from 1; NULL where a feature is NULL';
+    'the segment of a row by the model''s active version, from 1; NULL where a feature is NULL, unless it was fitted with missing => ''impute''';
 
 CREATE FUNCTION persona.distance(model text, features record) RETURNS double precision
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'model_distance_wrapper';

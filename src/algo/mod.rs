@@ -4,6 +4,7 @@ mod cholesky;
 pub mod declared;
 pub mod dictionary;
 pub mod difference;
+pub mod distinct;
 pub mod encoded;
 pub mod flat_map;
 pub mod float_order;

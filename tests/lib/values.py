@@ -43,7 +43,8 @@ SAMPLES = {
                   "persona.behaviour('view', timestamptz '2025-01-01' + g * interval '7 hours', NULL, 'America/New_York') FROM {rows}",
                   "persona.behaviour((ARRAY['view', 'cart', 'purchase'])[1 + g % 3], timestamptz '2025-01-01' + g * interval '7 hours', sqrt(g)) FROM {rows}"],
     "kmeans": ["persona.kmeans(v, 3) FROM (SELECT (g % 7) * 1.5::float8 AS spend, g % 11 AS orders, ln(g)::float8 AS days FROM {rows}) v",
-               "persona.kmeans(ARRAY[g % 7, g % 11, ln(g)]::float8[], 2, '{{\"scaling\": \"standard\", \"metric\": \"cosine\"}}') FROM {rows}"],
+               "persona.kmeans(ARRAY[g % 7, g % 11, ln(g)]::float8[], 2, '{{\"scaling\": \"standard\", \"metric\": \"cosine\"}}') FROM {rows}",
+               "persona.kmeans(ARRAY[g % 7, exp(g % 11)]::float8[], 2, '{{\"scaling\": \"yeo_johnson\"}}') FROM {rows}"],
     "mixture": ["persona.gaussian_mixture(v, 2) FROM (SELECT (g % 7) * 1.5::float8 AS spend, g % 11 AS orders, ln(g)::float8 AS days FROM {rows}) v",
                 "persona.gaussian_mixture(ARRAY[g % 7, g % 11, ln(g)]::float8[], 2, '{{\"covariance\": \"diagonal\"}}') FROM {rows}"],
 }

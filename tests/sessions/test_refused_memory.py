@@ -82,7 +82,7 @@ WINDOWS = {
 }
 CALLS = {
     "fit_segments": ["SELECT persona.fit_segments('new_segments', 'SELECT id, a, b, c FROM narrow', 'id', 3)",
-                     "SELECT persona.fit_segments('new_segments', 'SELECT u, a, b FROM narrow', 'u', 3, features => ARRAY['a', 'b', 'u'])",
+                     "SELECT persona.fit_segments('new_segments', 'SELECT u, u AS word, a, b FROM narrow', 'u', 3, features => ARRAY['a', 'b', 'word'])",
                      "SELECT persona.fit_segments('saved_segments', 'SELECT u, a, b FROM narrow', 'u', 3, save_to => 'saved')",
                      "SELECT persona.fit_segments('new_segments', 'SELECT id, a, b, c FROM narrow', 'id', 3, storage => 'disk')",
                      "SELECT persona.fit_segments('new_segments', 'SELECT id, a, b, c FROM narrow', 'id', 3, storage => 'memory')",

@@ -29,7 +29,7 @@ SELECT array_agg(persona.segment(k, v) ORDER BY id) FROM (SELECT id, ARRAY[petal
 SELECT (persona.kmeans(ARRAY[petal_length, sepal_length], 3, '{"scaling": "standard", "n_init": 3, "seed": 7, "max_iterations": 20}')::text::json)
     ->> 'scaling' AS scaling FROM flower;
 SELECT persona.kmeans(ARRAY[petal_length], 2, '{"sclaing": "none"}') FROM flower;
-SELECT persona.kmeans(ARRAY[petal_length], 2, '{"scaling": "robust"}') FROM flower;
+SELECT persona.kmeans(ARRAY[petal_length], 2, '{"scaling": "quantile"}') FROM flower;
 SELECT persona.kmeans(ARRAY[petal_length], 2, '{"n_init": 0}') FROM flower;
 SELECT persona.kmeans(ARRAY[petal_length], 2, '{"seed": 1.5}') FROM flower;
 SELECT persona.kmeans(ARRAY[petal_length], 2, '[1]') FROM flower;

@@ -84,7 +84,7 @@ SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 31);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 0);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, max_iterations => 0);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, n_init => -1);
-SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, scaling => 'robust');
+SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, scaling => 'quantile');
 SELECT * FROM persona.fit_segments('bad', 'customer', 'nope', 3);
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{recency,nope}');
 SELECT * FROM persona.fit_segments('bad', 'customer', 'id', 3, features => '{recency,recency}');

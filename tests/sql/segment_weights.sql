@@ -36,7 +36,6 @@ SELECT count(*) FROM persona.fit_segments('none', 'SELECT id, spend, items FROM 
 SELECT model, count(*) OVER (PARTITION BY sha256) AS alike FROM persona.model_versions WHERE model IN ('on_disk', 'in_memory', 'ones', 'none') ORDER BY model;
 SELECT count(*) FROM persona.fit_segments('by_direction', 'basket', 'id', k => 3, features => '{spend,items}', weight_column => 'n', metric => 'cosine', scaling => 'none');
 SELECT count(*) FROM persona.fit_segments('as_feature', 'basket', 'id', k => 3, features => '{spend,n}', weight_column => 'n', weights => '{"n": 2}');
-SELECT features FROM persona.models WHERE model = 'as_feature';
 
 -- How many segments there are: rows of weight 0 do not tell.
 SELECT k, is_best FROM persona.choose_k($$SELECT spend, items, CASE WHEN spend > 50 THEN 0 ELSE 0.5 END AS n FROM basket$$, 2, 4, weight_column => 'n');

@@ -6,8 +6,9 @@ use super::quality::Quality;
 use crate::algo::metrics::clustering::adjusted_rand;
 use crate::algo::random::Random;
 use crate::algo::segment::error::Error;
-use crate::algo::segment::fit::fit;
+use crate::algo::segment::fit::{fit_on, ground};
 use crate::algo::segment::input::features::Features;
+use crate::algo::segment::input::ground::Ground;
 use crate::algo::segment::input::rows::{Ordered, Rows};
 use crate::algo::segment::params::Params;
 use crate::algo::segment::seeding::plus_plus::even_sample_rows;
@@ -75,7 +76,13 @@ pub fn choose_k(
     let some = |picks: Vec<u32>| Ordered { rows, order: Some(picks) };
     let picks = even_sample(rows, n_sample, &mut random);
     let halves: Vec<_> = (0..HALVES).map(|_| some(half(&picks, &mut random))).collect();
-    let sample = some(picks);
+    // What the rows are like does not depend on k.
+    let on_ground = |rows: Ordered<_>| -> Result<_, Error> {
+        let params = params.check(rows.n_rows(), features.len())?;
+        Ok((ground(&rows, features, &params, watch)?, rows))
+    };
+    let sample = on_ground(some(picks))?;
+    let halves = halves.into_iter().map(on_ground).collect::<Result<Vec<_>, _>>()?;
     let mut candidates = Vec::new();
     for k in range {
         let quality = Some(SILHOUETTE_ROWS);
@@ -105,18 +112,19 @@ pub fn best(candidates: &[Candidate], criterion: Criterion) -> Option<usize> {
 }
 
 fn candidate<R: Rows>(
-    sample: &Ordered<&R>,
-    halves: &[Ordered<&R>],
+    (ground, sample): &(Ground, Ordered<&R>),
+    halves: &[(Ground, Ordered<&R>)],
     features: &Features,
     params: &Params,
     watch: &Watch,
 ) -> Result<Candidate, Error> {
     let d = features.len();
-    let whole = fit(sample, features, &params.check(sample.n_rows(), d)?, watch)?;
+    let whole = params.check(sample.n_rows(), d)?;
+    let whole = fit_on(sample, ground.clone(), features, &whole, watch)?;
     let mut agreements = Vec::with_capacity(halves.len());
-    for half in halves {
+    for (ground, half) in halves {
         let params = Params { quality: None, ..params.clone() }.check(half.n_rows(), d)?;
-        let prepared = match fit(half, features, &params, watch) {
+        let prepared = match fit_on(half, ground.clone(), features, &params, watch) {
             Ok(fit) => fit.model.prepare(),
             // The half lacks rare values; the sample has them.
             Err(Error::TooFewDistinctRows { .. }) => continue,

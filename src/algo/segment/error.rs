@@ -26,6 +26,12 @@ pub enum Error {
     UnknownWeight { column: String },
     #[error("weight of column \"{column}\" must be between 1e-9 and 1e9, not {weight}")]
     InvalidWeight { column: String, weight: f64 },
+    /// `known` are the columns of numbers.
+    #[error("column \"{column}\" has a scaling but is no feature of numbers")]
+    UnknownScaling { column: String, known: Vec<String> },
+    /// `row` counts from 0.
+    #[error("feature \"{feature}\" has the value {value}, of which log1p takes no logarithm")]
+    NoLogarithm { feature: String, row: usize, value: f64 },
     #[error("column \"{column}\" of weights has the value {weight}")]
     InvalidRowWeight { column: String, weight: f64 },
     #[error("all rows have the weight 0 in column \"{column}\"")]
@@ -42,6 +48,8 @@ pub enum Error {
     MissingValue { feature: String, row: usize },
     #[error("feature \"{feature}\" has a value beyond {limit:e}: {value:e}")]
     TooLarge { feature: String, row: usize, value: f64, limit: f64 },
+    #[error("column \"{column}\" has no value in any row")]
+    AllMissing { column: String },
     #[error("no room for an array: {message}")]
     Disk { kind: std::io::ErrorKind, message: String },
     #[error(transparent)]

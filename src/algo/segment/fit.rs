@@ -8,11 +8,14 @@ use super::limits::MAX_MAGNITUDE;
 use super::params::{Metric, Scaling, ValidParams};
 use crate::algo::random::Random;
 use crate::algo::segment::engine::lloyd::{Limits, Numbering, Run, lloyd};
+use crate::algo::segment::input::curve::Curve;
 use crate::algo::segment::input::features::Features;
+use crate::algo::segment::input::ground::Ground;
 use crate::algo::segment::input::points::Points;
+use crate::algo::segment::input::population::population;
 use crate::algo::segment::input::row_weights::{WEIGHTS, in_order};
 use crate::algo::segment::input::rows::Rows;
-use crate::algo::segment::input::space::{MAX_SCALED, Population, Space, population};
+use crate::algo::segment::input::space::{MAX_SCALED, Space};
 use crate::algo::segment::model::fitted::{FORMAT, KMeans};
 use crate::algo::segment::quality::{Quality, quality};
 use crate::algo::segment::seeding::start::start;
@@ -35,9 +38,37 @@ pub fn fit(
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(&points, limit(&points), features, watch)?;
-    let space = Space::new(&population, params.scaling, params.metric, features);
-    fit_in(&points, space, population, features, params, Start::Seeds, watch)
+    fit_on(&points, ground(&points, features, params, watch)?, features, params, watch)
+}
+
+/// What the rows are like and the space that follows: the same for every k.
+pub(crate) fn ground(
+    points: &impl Rows,
+    features: &Features,
+    params: &ValidParams,
+    watch: &Watch,
+) -> Result<Ground, Error> {
+    check_width(points, features, params)?;
+    Ground::of(points, limit(points), features, (params.scaling, params.metric), watch)
+}
+
+fn check_width(points: &impl Rows, features: &Features, params: &ValidParams) -> Result<(), Error> {
+    let expected = params.n_features;
+    match [points.n_features(), features.len()].into_iter().find(|found| *found != expected) {
+        Some(found) => Err(Error::DimensionMismatch { expected, found }),
+        None => Ok(()),
+    }
+}
+
+/// As [`fit`], on the ground of these very rows.
+pub(crate) fn fit_on(
+    points: &impl Rows,
+    ground: Ground,
+    features: &Features,
+    params: &ValidParams,
+    watch: &Watch,
+) -> Result<Fit, Error> {
+    fit_in(points, ground, features, params, Start::Seeds, watch)
 }
 
 /// Fits from the centroids of an earlier model, which must have the same k and the same features but for levels that came or
@@ -53,10 +84,9 @@ pub fn fit_from(
     if earlier.k() != params.k {
         return Err(Error::DimensionMismatch { expected: params.k, found: earlier.k() });
     }
-    let population = population(&points, limit(&points), features, watch)?;
-    let space = Space::new(&population, params.scaling, params.metric, features);
-    let start = Start::Centroids(&centroids);
-    fit_in(&points, space, population, features, params, start, watch)
+    let ground = ground(&points, features, params, watch)?;
+    let centroids = ground.space.bend_all(centroids);
+    fit_in(&points, ground, features, params, Start::Centroids(&centroids), watch)
 }
 
 /// Fits to rows (n x d) as they are, whatever the parameters' scaling: for callers that scaled them.
@@ -66,11 +96,10 @@ pub fn fit_points(
     params: &ValidParams,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    let population = population(&points, MAX_SCALED, features, watch)?;
-    let space = Space::identity(points.ncols());
+    let ground = Ground::identity(population(&points, MAX_SCALED, features, watch)?);
     let params =
         ValidParams { scaling: Scaling::None, metric: Metric::Euclidean, ..params.clone() };
-    fit_in(&points, space, population, features, &params, Start::Seeds, watch)
+    fit_in(&points, ground, features, &params, Start::Seeds, watch)
 }
 
 /// Values up to here have sums of squares within f64, times any weight.
@@ -81,7 +110,7 @@ fn limit(points: &impl Rows) -> f64 {
 #[derive(Clone, Copy)]
 enum Start<'a> {
     Seeds,
-    /// k x d in original units.
+    /// k x d, behind the curves of the space.
     Centroids(&'a [f64]),
 }
 
@@ -90,22 +119,18 @@ const SCALED_AT_ONCE: usize = 256;
 
 fn fit_in(
     points: &impl Rows,
-    space: Space,
-    population: Population,
+    ground: Ground,
     features: &Features,
     params: &ValidParams,
     start: Start,
     watch: &Watch,
 ) -> Result<Fit, Error> {
-    for found in [points.n_features(), features.len()] {
-        if found != params.n_features {
-            return Err(Error::DimensionMismatch { expected: params.n_features, found });
-        }
-    }
+    check_width(points, features, params)?;
     let n_rows = points.n_rows();
     if n_rows == 0 {
         return Err(Error::EmptyInput);
     }
+    let space = &ground.space;
     let mut scaled = Points::collect(
         &params.place,
         n_rows,
@@ -124,20 +149,21 @@ fn fit_in(
     if space.metric == Metric::Cosine {
         scaled.put_on_unit_sphere(watch)?;
     }
+    let before_scaling = ground.before_scaling();
     let variance: f64 =
-        population.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
+        before_scaling.sd.iter().zip(&space.scale).map(|(sd, scale)| (sd / scale).powi(2)).sum();
     let limits = Limits {
         max_iterations: params.max_iterations,
         shift: params.tolerance.map(|tolerance| tolerance * variance / params.n_features as f64),
-        squares: Some(scaled.mass() * space.mean_square(&population)),
+        squares: Some(scaled.mass() * space.mean_square(before_scaling)),
         numbering: match start {
             Start::Seeds => Numbering::BySize,
             Start::Centroids(centroids) => Numbering::Of(centroids),
         },
     };
     let run = match start {
-        Start::Centroids(centroids) => lloyd(&scaled, &space, centroids.to_vec(), &limits, watch)?,
-        Start::Seeds => best_run(&scaled, &space, params, &limits, watch)?,
+        Start::Centroids(centroids) => lloyd(&scaled, space, centroids.to_vec(), &limits, watch)?,
+        Start::Seeds => best_run(&scaled, space, params, &limits, watch)?,
     };
     // Rows that the kernel does not tell apart count as equal.
     let distinct = run.masses.iter().filter(|mass| **mass > 0.0).count();
@@ -145,16 +171,18 @@ fn fit_in(
         return Err(Error::TooFewDistinctRows { k: params.k, distinct });
     }
     let quality = match params.quality {
-        Some(rows) => Some(quality(&scaled, &space, &run, params.seed, rows, watch)?),
+        Some(rows) => Some(quality(&scaled, space, &run, params.seed, rows, watch)?),
         None => None,
     };
     let means = match space.metric {
-        Metric::Euclidean => None,
-        Metric::Cosine => Some(means(points, &run, watch)?),
+        Metric::Euclidean if !space.is_bent() => None,
+        _ => Some(means(points, &run, &space.curves, watch)?),
     };
     let spread = run.inertias.iter().zip(&run.masses).map(|(&inertia, &mass)| {
         if mass > 0.0 { (inertia / mass).sqrt() * space.unit } else { 0.0 }
     });
+    let spread = spread.collect();
+    let Ground { population, space, .. } = ground;
     let model = KMeans {
         format: FORMAT,
         features: features.names.clone(),
@@ -162,9 +190,11 @@ fn fit_in(
         scaling: params.scaling,
         metric: space.metric,
         means,
+        curves: space.curves,
+        fill: space.fill,
         inertia: run.inertia * space.unit * space.unit,
         center: space.center,
-        spread: spread.collect(),
+        spread,
         scale: space.scale,
         unit: space.unit,
         centroids: run.centroids,
@@ -184,7 +214,12 @@ fn fit_in(
 }
 
 /// The mean of each segment's rows (k x d), in original units; that of an empty segment is its centroid.
-fn means(points: &impl Rows, run: &Run, watch: &Watch) -> Result<Vec<f64>, Stopped> {
+fn means(
+    points: &impl Rows,
+    run: &Run,
+    curves: &[Curve],
+    watch: &Watch,
+) -> Result<Vec<f64>, Stopped> {
     /// As many on any number of threads, added up in order.
     const PIECES: usize = 16;
     let d = points.n_features();
@@ -209,6 +244,8 @@ fn means(points: &impl Rows, run: &Run, watch: &Watch) -> Result<Vec<f64>, Stopp
         let mass = run.masses[idx / d];
         if mass > 0.0 {
             *mean = sums.iter().map(|sums| sums[idx]).sum::<f64>() / mass;
+        } else if let Some(curve) = curves.get(idx % d) {
+            *mean = curve.original(*mean);
         }
     }
     Ok(means)

@@ -22,7 +22,9 @@ pub use choose::{Candidate, Criterion, best, choose_k};
 pub use engine::lloyd::Ended;
 pub use error::{Error, Malformed};
 pub use fit::{Fit, fit, fit_from, fit_points};
+pub use input::curve::Curve;
 pub use input::features::{Category, Dimensions, Features, Level, Wanted};
+pub use input::missing::{Missing, check_present, whole_rows};
 pub use input::row_weights::{RowWeights, Weighted, Without};
 pub use input::rows::{
     Cells, Columns, Ordered, Rows, order_by_content, order_by_integer, order_by_text, original,

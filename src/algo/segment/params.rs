@@ -53,7 +53,7 @@ pub const SEEDING: Word = Word {
 
 pub const SCALING: Word = Word {
     name: "scaling",
-    meaning: "standard brings every feature to mean 0 and standard deviation 1 first",
+    meaning: "standard brings every feature to mean 0 and standard deviation 1 first; log1p and yeo_johnson bring in heavy tails before",
     words: &words(&Scaling::ALL),
     default: "none",
 };
@@ -65,13 +65,24 @@ pub const METRIC: Word = Word {
     default: "euclidean",
 };
 
+/// How a feature's values become coordinates; indicators of text columns stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Scaling {
     /// Distances are in the features' own units.
     None,
     /// Each feature minus its mean, over its population standard deviation; a constant feature is only centred.
     Standard,
+    /// From the least value, 0, to the greatest, 1.
+    Minmax,
+    /// Over the greatest absolute value; 0 stays 0.
+    Maxabs,
+    /// Minus the median, over the interquartile range; over the deviation where the quartiles are equal.
+    Robust,
+    /// ln(1 + x), then as standard.
+    Log1p,
+    /// Yeo and Johnson's power of the greatest likelihood, then as standard.
+    YeoJohnson,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -100,7 +111,15 @@ pub enum Seeding {
 }
 
 impl Scaling {
-    pub const ALL: [(&str, Self); 2] = [("standard", Self::Standard), ("none", Self::None)];
+    pub const ALL: [(&str, Self); 7] = [
+        ("standard", Self::Standard),
+        ("none", Self::None),
+        ("minmax", Self::Minmax),
+        ("maxabs", Self::Maxabs),
+        ("robust", Self::Robust),
+        ("log1p", Self::Log1p),
+        ("yeo_johnson", Self::YeoJohnson),
+    ];
 }
 
 impl Metric {
@@ -215,6 +234,11 @@ pub struct ValidParams {
 }
 
 impl ValidParams {
+    /// The same fit from another seed.
+    pub fn with_seed(&self, seed: i64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// What a fit takes for its segments: centroids, and sums on each thread.
     pub fn segment_bytes(&self, n_threads: usize) -> usize {
         (self.k * self.n_features * size_of::<f64>()).saturating_mul(2 * n_threads + 4)

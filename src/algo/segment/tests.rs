@@ -2,7 +2,9 @@
 
 mod columns;
 mod cosine;
+mod missing;
 mod quality;
+mod scaling;
 mod seeding;
 mod warm;
 mod weights;
@@ -309,7 +311,7 @@ fn an_odd_row_is_far_by_the_measure_of_its_own_segment() {
     let model = check_fit(&points, &raw(3)).model;
     let prepared = model.prepare();
     let spread: Vec<f64> = (1..=3)
-        .map(|s| model.spread[prepared.segment(model.centroid(s).unwrap()).unwrap() as usize - 1])
+        .map(|s| model.spread[prepared.segment(&model.centroid(s).unwrap()).unwrap() as usize - 1])
         .collect();
     let mut sorted = spread.clone();
     sorted.sort_by(f64::total_cmp);

@@ -1,7 +1,7 @@
 //! Yeo and Johnson's power transformation (2000), and the lambda that makes values most like a normal distribution.
 
 /// Lambdas that are looked among; values as skewed as to want others are better cut off.
-const LAMBDAS: (f64, f64) = (-5.0, 5.0);
+pub const LAMBDAS: std::ops::RangeInclusive<f64> = -5.0..=5.0;
 /// Steps of the search, each of which leaves 0.618 of the interval: 1e-9 of ten.
 const STEPS: usize = 50;
 
@@ -43,7 +43,7 @@ pub fn most_likely(values: &[(f64, f64)]) -> f64 {
     }
     // A golden-section search: the likelihood has one maximum in practice.
     let golden = (5f64.sqrt() - 1.0) / 2.0;
-    let (mut low, mut high) = LAMBDAS;
+    let (mut low, mut high) = (*LAMBDAS.start(), *LAMBDAS.end());
     let inner = |low: f64, high: f64| (high - golden * (high - low), low + golden * (high - low));
     let (mut a, mut b) = inner(low, high);
     let (mut at_a, mut at_b) = (log_likelihood(values, a), log_likelihood(values, b));

@@ -87,6 +87,14 @@ impl Quantiles {
         self.add_counted(runs, &[])
     }
 
+    /// As [`Self::add`], of values that count several times each.
+    pub fn add_weighted(&mut self, batch: &mut [(u64, u64)]) -> Result<(), String> {
+        batch.sort_unstable();
+        let runs = batch.chunk_by(|a, b| a.0 == b.0);
+        let runs = runs.map(|run| (value_of(run[0].0), run.iter().map(|one| one.1).sum()));
+        self.add_counted(runs.collect(), &[])
+    }
+
     /// What [`Self::add`] takes for a value.
     #[inline]
     pub fn key(value: f64) -> u64 {

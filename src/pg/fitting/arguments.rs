@@ -64,6 +64,20 @@ pub(crate) fn names(Names(names): Names) -> Result<Vec<String>, Report> {
     })
 }
 
+/// Refuses a column among the features that is something else to the fit: the key, or what the rows weigh.
+pub(crate) fn refuse_among(
+    features: Option<&Vec<String>>,
+    taken: &[(&str, Option<&str>)],
+) -> Result<(), Report> {
+    for (what, column) in taken {
+        if features.into_iter().flatten().any(|feature| Some(feature.as_str()) == *column) {
+            let column = column.unwrap_or_default();
+            return Err(invalid("features", column, format_args!("columns other than the {what}")));
+        }
+    }
+    Ok(())
+}
+
 /// The names of the columns that are features: at least one, each once.
 pub(crate) fn columns(given: Names) -> Result<Vec<String>, Report> {
     let names = names(given)?;

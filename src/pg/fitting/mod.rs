@@ -2,6 +2,8 @@
 
 mod arguments;
 mod run;
+mod suspects;
 
-pub(crate) use arguments::{Chosen, columns, names, stored};
+pub(crate) use arguments::{Chosen, columns, names, refuse_among, stored};
 pub(crate) use run::{Done, Filed, Fitting, Run, run};
+pub(crate) use suspects::{warn_of_suspects, warn_of_suspects_in};

@@ -7,6 +7,7 @@ use crate::algo::score::inputs::order;
 use crate::algo::score::{self, Fit, Params, ValidParams};
 use crate::algo::stop::Watch;
 use crate::pg::error::{Error, Report, no_room, report};
+use crate::pg::fitting::warn_of_suspects_in;
 use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest};
 use crate::pg::sys::progress::Progress;
 
@@ -19,7 +20,12 @@ pub(super) struct Data {
     has_holdout: bool,
 }
 
-pub(super) fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Result<Data, Report> {
+pub(super) fn read(
+    source: &str,
+    asked: &Asked,
+    is_again: bool,
+    progress: &mut Progress,
+) -> Result<Data, Report> {
     let mut columns = vec![(asked.target.as_str(), Role::Target)];
     columns.extend(asked.key.iter().map(|key| (key.as_str(), Role::Key)));
     columns.extend(asked.holdout_column.iter().map(|name| (name.as_str(), Role::Flag)));
@@ -30,11 +36,17 @@ pub(super) fn read(source: &str, asked: &Asked, progress: &mut Progress) -> Resu
         }
         None => Others::Features { except: &[] },
     };
-    let Ingested { mut frame, types, .. } = ingest(&Request { source, columns, others }, progress)?;
+    let Ingested { mut frame, types, natures, .. } =
+        ingest(&Request { source, columns, others }, progress)?;
     name_classes(&mut frame, &types)?;
     let (has_key, has_holdout) = (asked.key.is_some(), asked.holdout_column.is_some());
     if let Some(name) = &asked.holdout_column {
         check_holdout(&frame, 1 + usize::from(has_key), name)?;
+    }
+    // Who fits again has been told.
+    if !is_again {
+        let n_others = 1 + usize::from(has_key) + usize::from(has_holdout);
+        warn_of_suspects_in(&frame, n_others, &natures)?;
     }
     Ok(Data { frame, has_key, has_holdout })
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::algo::declared::Settings;
 use crate::algo::score::{self, Fit, Params, Scorer};
-use crate::pg::error::Report;
+use crate::pg::error::{Report, report};
 use crate::pg::fitting::{self, Chosen, Done, Filed, Fitting, Run, columns, stored};
 use crate::pg::kind::Kind;
 use crate::pg::models::publish;
@@ -76,7 +76,7 @@ fn fit_scorer(
     let (model, source) = (required(model, "model")?, required(source, "source")?);
     let filing = Filing::of(activate, publish, keep_versions)?;
     let run = Run::new("fit_scorer", model, source, filing);
-    let (version, Fit { scorer, .. }) = fit(asked, settings, &run)?;
+    let (version, Fit { scorer, .. }) = fit(asked, settings, false, &run)?;
     if filing.publishes() {
         publish::follow(&version, None, None)?;
     }
@@ -112,7 +112,7 @@ pub(super) fn fit_again(
 ) -> Result<Version, Report> {
     let asked: Asked = stored(live, parameters)?;
     let settings = asked.chosen.settings(live, &score::algorithms())?;
-    fit(asked, settings, &Run::again(live, source)).map(|(version, _)| version)
+    fit(asked, settings, true, &Run::again(live, source)).map(|(version, _)| version)
 }
 
 /// The arguments of a fit, as they are stored.
@@ -169,10 +169,19 @@ impl Asked {
     }
 }
 
-fn fit(asked: Asked, settings: Settings, run: &Run) -> Result<(Version, Fit), Report> {
+fn fit(
+    asked: Asked,
+    settings: Settings,
+    is_again: bool,
+    run: &Run,
+) -> Result<(Version, Fit), Report> {
     let params = asked.params(settings)?;
     asked.check_columns()?;
-    let Done { version, learnt: fit, .. } = fitting::run(&mut ScorerFit { asked, params }, run)?;
+    let mut fitting = ScorerFit { asked, params, is_again };
+    let Done { version, learnt: fit, .. } = fitting::run(&mut fitting, run)?;
+    if !is_again {
+        warn_of_leaks(&fit.leaks);
+    }
     if !fit.converged {
         warning!(
             "the fit of model \"{}\" ended after {} steps without converging",
@@ -184,9 +193,20 @@ fn fit(asked: Asked, settings: Settings, run: &Run) -> Result<(Version, Fit), Re
     Ok((version, fit))
 }
 
+/// A column that knows the answer is seldom known before it.
+fn warn_of_leaks(leaks: &[String]) {
+    for column in leaks {
+        let text = format!("feature \"{column}\" alone tells the classes of the holdout apart");
+        report(PgSqlErrorCode::ERRCODE_WARNING, text)
+            .set_hint("Leave it out of the features unless it is known before the target is.")
+            .report(PgLogLevel::WARNING);
+    }
+}
+
 struct ScorerFit {
     asked: Asked,
     params: Params,
+    is_again: bool,
 }
 
 impl Fitting for ScorerFit {
@@ -195,7 +215,7 @@ impl Fitting for ScorerFit {
     type Learnt = Fit;
 
     fn read(&self, run: &Run, progress: &mut Progress) -> Result<Data, Report> {
-        read(run.source, &self.asked, progress)
+        read(run.source, &self.asked, self.is_again, progress)
     }
 
     fn learn(&mut self, data: Data, progress: &mut Progress) -> Result<Fit, Report> {

@@ -5,19 +5,19 @@ use std::ops::RangeInclusive;
 use pgrx::prelude::*;
 
 use crate::algo::segment::{
-    self, Candidate, Criterion, Features, MAX_K, Ordered, Params, Rows, Seeding, Weighted, best,
-    order_by_content,
+    self, Candidate, Columns, Criterion, Features, MAX_K, Missing, Ordered, Params, Rows, Seeding,
+    Weighted, best, order_by_content, whole_rows,
 };
 use crate::algo::stop::Watch;
 use crate::pg::error::{Report, report};
-use crate::pg::fitting::columns;
+use crate::pg::fitting::{columns, refuse_among, warn_of_suspects_in};
 use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest_for};
 use crate::pg::sys::progress::Progress;
 use crate::pg::sys::threads;
 use crate::pg::types::options::{Json, one_of, required, within};
 use crate::pg::types::value::Names;
 
-use super::arguments::{METRICS, SCALINGS, parse_weights};
+use super::arguments::{METRICS, Scaled, parse_weights};
 use super::data::{dimensions, order_by_key, row_weights, work};
 
 /// What `fit_segments` looks among, and by what, when it is given no k.
@@ -46,6 +46,7 @@ fn choose_k(
     seeding: Option<&str>,
     weight_column: Option<&str>,
     key: Option<&str>,
+    missing: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -66,16 +67,19 @@ fn choose_k(
     let range = checked_range(required(k_min, "k_min")?, required(k_max, "k_max")?)?;
     let features = features.map(columns).transpose()?;
     let criterion = one_of("criterion", required(criterion, "criterion")?, &Criterion::ALL)?;
+    let scaling = Scaled::parse(required(scaling, "scaling")?)?;
     let params = Params {
-        scaling: one_of("scaling", required(scaling, "scaling")?, &SCALINGS)?,
+        scaling: scaling.of_others(),
         seed: required(seed, "seed")?,
         metric: one_of("metric", required(metric, "metric")?, &METRICS)?,
         seeding: one_of("seeding", required(seeding, "seeding")?, &Seeding::ALL)?,
         ..Params::new(*range.start())
     };
     params.check_alone()?;
+    let missing = one_of("missing", required(missing, "missing")?, &Missing::ALL)?;
     let sample_rows = required(sample_rows, "sample_rows")?;
     let n_sample = within("sample_rows", sample_rows, 1.., "a whole number from 1")? as usize;
+    refuse_among(features.as_ref(), &[("key", key), ("weight column", weight_column)])?;
     let mut progress = Progress::start("choose_k", "");
     let mut wanted: Vec<_> = key.map(|name| (name, Role::Key)).into_iter().collect();
     wanted.extend(weight_column.map(|name| (name, Role::Weight)));
@@ -85,22 +89,33 @@ fn choose_k(
         None => Others::Numbers { except: &[] },
     };
     let request = Request { source, columns: wanted, others };
-    let Ingested { frame, .. } = ingest_for(work(weight_column), &request, &mut progress)?;
+    let Ingested { frame, natures, .. } = ingest_for(work(weight_column), &request, &mut progress)?;
+    let n_others = usize::from(key.is_some()) + usize::from(weight_column.is_some());
+    warn_of_suspects_in(&frame, n_others, &natures)?;
     let (key, columns) = frame.columns.split_at(usize::from(key.is_some()));
     let (row_weights_column, columns) = columns.split_at(usize::from(weight_column.is_some()));
     let weights = weights.map(parse_weights).transpose()?.unwrap_or_default();
-    let features = dimensions(columns, &weights)?;
-    let rows = Weighted {
-        rows: features.dimensions().bind(columns)?,
-        weights: row_weights(row_weights_column.first())?,
+    let mut features = dimensions(columns, &weights, &scaling, missing)?;
+    let weights = row_weights(row_weights_column.first())?;
+    let mut rows = Weighted { rows: features.dimensions().bind(columns)?, weights };
+    // By key as in a fit; without one by the rows' content: the order of a scan decides nothing.
+    let ordered = |rows: &Weighted<Columns>| match key.first() {
+        Some(key) => order_by_key(key, rows),
+        None => order_by_content(rows),
     };
+    if missing == Missing::Impute {
+        features = threads::run(&progress, |watch: &Watch| {
+            let order = ordered(&rows);
+            features.clone().filled(&Ordered { order, rows: &rows }, watch)
+        })??;
+        rows = Weighted { rows: features.dimensions().bind(columns)?, weights };
+    }
     progress.phase("fitting");
     let candidates = threads::run(&progress, |watch: &Watch| {
-        // By key as in a fit; without one by the rows' content: the order of a scan decides nothing.
-        let order = match key.first() {
-            Some(key) => order_by_key(key, &rows),
-            None => order_by_content(&rows),
-        };
+        let mut order = ordered(&rows);
+        if missing == Missing::Skip {
+            order = whole_rows(&rows, order.as_deref(), watch)?.or(order);
+        }
         let rows = Ordered { order, rows };
         segment::choose_k(&rows, &features, &params, range, n_sample, watch)
     })??;

@@ -8,12 +8,13 @@ use pgrx::spi::quote_identifier;
 use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::key::Form;
 use crate::algo::segment::{
-    self, Columns, Features, KMeans, MAX_LEVELS, Ordered, RowWeights, Rows, Weighted,
-    order_by_integer, order_by_text, original,
+    self, Columns, Features, KMeans, MAX_LEVELS, Missing, Ordered, RowWeights, Rows, Weighted,
+    check_present, order_by_integer, order_by_text, original, whole_rows,
 };
 use crate::algo::stop::Watch;
 use crate::algo::store::Place;
 use crate::pg::error::{Error, Report};
+use crate::pg::fitting::warn_of_suspects;
 use crate::pg::models::publish::is_twice;
 use crate::pg::rows::ingest::{
     Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
@@ -23,7 +24,7 @@ use crate::pg::sys::{temporary, threads};
 use crate::pg::types::key::folded_words;
 use crate::pg::types::names::base_of;
 
-use super::arguments::{Arguments, Storage};
+use super::arguments::{Arguments, Scaled, Storage};
 use super::choose;
 
 /// Types of numbers that are measured, and no names of anything.
@@ -55,6 +56,7 @@ pub(super) struct Data {
     pub(super) columns: Vec<Column>,
     weights: Option<Column>,
     pub(super) features: Features,
+    missing: Missing,
     pub(super) place: Place,
 }
 
@@ -82,6 +84,7 @@ impl From<Failure> for Report {
 pub(super) fn read(
     source: &str,
     arguments: &Arguments,
+    is_again: bool,
     progress: &mut Progress,
 ) -> Result<Data, Report> {
     let key = arguments.key.as_str();
@@ -101,7 +104,7 @@ pub(super) fn read(
         Storage::Auto => ingest_if_it_fits(work, &request, progress)?,
         Storage::Disk => None,
     };
-    let (Ingested { frame, mut types, forms }, place) = match in_memory {
+    let (Ingested { frame, mut types, forms, natures }, place) = match in_memory {
         Some(ingested) => (ingested, Place::Memory),
         None => {
             let place = temporary::place();
@@ -123,7 +126,11 @@ pub(super) fn read(
         }
         .into());
     }
-    let features = dimensions(&columns, &arguments.weights)?;
+    let features = dimensions(&columns, &arguments.weights, &arguments.scaling, arguments.missing)?;
+    // Who fits again has been told.
+    if !is_again {
+        warn_of_suspects(&columns, &natures, &place)?;
+    }
     let form = forms.first().copied().unwrap_or_default();
     let mut folded = match form {
         Form::Folded => folded_words(&key)?.unwrap_or_default(),
@@ -133,7 +140,10 @@ pub(super) fn read(
     let written_twice = folded.windows(2).find(|two| two[0] == two[1]).map(|two| two[0].clone());
     let n_rows = frame.n_rows;
     let keys = Keys { column: key, sql_type: key_type, form };
-    Ok(Data { n_rows, keys, written_twice, columns, weights, features, place })
+    let missing = arguments.missing;
+    let mut data = Data { n_rows, keys, written_twice, columns, weights, features, missing, place };
+    data.fill(progress)?;
+    Ok(data)
 }
 
 /// The key and the features of rows that a model is to label. None where the budget has no room for them.
@@ -147,7 +157,7 @@ pub(super) fn read_for(
     let mut columns = vec![(key, Role::Key)];
     columns.extend(features.iter().map(|name| (name.as_str(), Role::Feature)));
     let request = Request { source, columns, others: Others::Ignore };
-    let Some(Ingested { mut frame, mut types, forms }) =
+    let Some(Ingested { mut frame, mut types, forms, .. }) =
         ingest_if_it_fits(WORK, &request, progress)?
     else {
         return Ok(None);
@@ -188,10 +198,18 @@ pub(super) fn row_weights(column: Option<&Column>) -> Result<RowWeights<'_>, Rep
 pub(super) fn dimensions(
     columns: &[Column],
     weights: &BTreeMap<String, f64>,
+    scaling: &Scaled,
+    missing: Missing,
 ) -> Result<Features, Report> {
-    let features = Features::of(columns, weights)?;
+    if missing != Missing::Error {
+        check_present(columns)?;
+    }
+    let mut features = Features::of(columns, weights)?;
     if features.is_empty() {
         return Err(Error::NoFeatures.into());
+    }
+    if let Scaled::ByColumn(ways) = scaling {
+        features = features.scaled_by(ways)?;
     }
     for category in features.categories.iter().filter(|one| one.levels.max_levels.is_some()) {
         notice!(
@@ -225,15 +243,43 @@ impl Data {
     ) -> Result<i64, Report> {
         let rows = self.rows()?;
         progress.phase("choosing k");
-        let candidates = threads::run(progress, |watch: &Watch| {
-            let rows = Ordered { order: self.order(&rows), rows };
-            choose::candidates(&rows, &self.features, &arguments.params(&Place::Memory), watch)
+        let (candidates, n_rows) = threads::run(progress, |watch: &Watch| {
+            let order = self.order(&rows);
+            let order = self.whole(&rows, order.as_deref(), watch)?.or(order);
+            let rows = Ordered { order, rows };
+            let params = arguments.params(&Place::Memory);
+            let found = choose::candidates(&rows, &self.features, &params, watch)?;
+            Ok::<_, segment::Error>((found, rows.n_rows()))
         })??;
-        Ok(choose::pick(&candidates, self.n_rows)?)
+        Ok(choose::pick(&candidates, n_rows)?)
     }
 
     pub(super) fn order(&self, rows: &impl Rows) -> Option<Vec<u32>> {
         order_by_key(&self.keys.column, rows)
+    }
+
+    /// Has the features know what stands for their missing values, where something is to.
+    fn fill(&mut self, progress: &mut Progress) -> Result<(), Report> {
+        if self.missing == Missing::Impute {
+            let (rows, features) = (self.rows()?, self.features.clone());
+            self.features = threads::run(progress, |watch: &Watch| {
+                features.filled(&Ordered { order: self.order(&rows), rows }, watch)
+            })??;
+        }
+        Ok(())
+    }
+
+    /// The rows that a fit takes, in this order; None where it takes all.
+    pub(super) fn whole(
+        &self,
+        rows: &impl Rows,
+        order: Option<&[u32]>,
+        watch: &Watch,
+    ) -> Result<Option<Vec<u32>>, segment::Error> {
+        match self.missing {
+            Missing::Skip => whole_rows(rows, order, watch),
+            Missing::Error | Missing::Impute => Ok(None),
+        }
     }
 
     pub(super) fn check_distinct(&self, order: Option<&[u32]>) -> Result<(), Failure> {

@@ -22,6 +22,14 @@ impl From<Error> for Report {
             }
             Error::UnknownWeight { .. } => report(Code::ERRCODE_UNDEFINED_COLUMN, message)
                 .set_hint("Give weights by the names of the columns that are fitted."),
+            Error::UnknownScaling { known, .. } => report(Code::ERRCODE_UNDEFINED_COLUMN, message)
+                .set_hint(format!("Columns of numbers: {}.", known.join(", "))),
+            Error::NoLogarithm { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint(
+                    "log1p takes numbers above -1. Use yeo_johnson, which takes any, or leave such rows out of the source.",
+                ),
+            Error::AllMissing { .. } => report(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, message)
+                .set_hint("Leave the column out of the features."),
             Error::InvalidWeight { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Leave a column that is not to count out of the features."),
             Error::InvalidRowWeight { column, weight } => {
@@ -44,7 +52,10 @@ impl From<Error> for Report {
                     .set_hint("Fit with a smaller k, or on more rows.")
             }
             Error::MissingValue { feature, .. } => {
-                error::Error::MissingValue { column: feature }.into()
+                let report: Report = error::Error::MissingValue { column: feature }.into();
+                report.set_hint(
+                    "Give missing => 'impute' or 'skip', or leave such rows out with WHERE ... IS NOT NULL.",
+                )
             }
             Error::TooLarge { .. } => report(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
                 .set_hint("Divide the column by a constant first."),

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::algo::memory;
 use crate::algo::segment::params::KMEANS;
-use crate::algo::segment::{self, Fit, Ordered, Seeding};
+use crate::algo::segment::{self, Fit, Missing, Ordered, Seeding, original};
 use crate::algo::stop::Watch;
-use crate::algo::store::Place;
+use crate::algo::store::{Place, Store};
 use crate::pg::error::{Report, report};
-use crate::pg::fitting::{Done, Filed, Fitting, Run, columns, run, stored};
+use crate::pg::fitting::{Done, Filed, Fitting, Run, columns, refuse_among, run, stored};
 use crate::pg::kind::Kind;
 use crate::pg::models::family::Fresh;
 use crate::pg::models::publish;
@@ -24,7 +24,7 @@ use crate::pg::sys::threads;
 use crate::pg::types::options::{Json, one_of, required};
 use crate::pg::types::value::Names;
 
-use super::arguments::{Arguments, METRICS, SCALINGS, STORAGES, parse_weights};
+use super::arguments::{Arguments, METRICS, STORAGES, Scaled, parse_weights};
 use super::choose;
 use super::data::{Data, Failure, read};
 use super::labels::Labelled;
@@ -55,6 +55,7 @@ fn fit_segments(
     weight_column: Option<&str>,
     publish: Option<bool>,
     keep_versions: Option<i64>,
+    missing: Option<&str>,
 ) -> Result<
     TableIterator<
         'static,
@@ -82,7 +83,7 @@ fn fit_segments(
         key: required(key, "key")?.to_owned(),
         k: k.map_or(*choose::RANGE.start(), i64::from),
         features: features.map(columns).transpose()?,
-        scaling: one_of("scaling", required(scaling, "scaling")?, &SCALINGS)?,
+        scaling: Scaled::parse(required(scaling, "scaling")?)?,
         seed: required(seed, "seed")?,
         max_iterations: required(max_iterations, "max_iterations")?,
         n_init: required(n_init, "n_init")?,
@@ -90,9 +91,15 @@ fn fit_segments(
         storage: one_of("storage", required(storage, "storage")?, &STORAGES)?,
         metric: one_of("metric", required(metric, "metric")?, &METRICS)?,
         seeding: one_of("seeding", required(seeding, "seeding")?, &Seeding::ALL)?,
+        missing: one_of("missing", required(missing, "missing")?, &Missing::ALL)?,
         weight_column: weight_column.map(str::to_owned),
     };
     arguments.params(&Place::Memory).check_alone()?;
+    let taken = [
+        ("key", Some(arguments.key.as_str())),
+        ("weight column", arguments.weight_column.as_deref()),
+    ];
+    refuse_among(arguments.features.as_ref(), &taken)?;
     let mut fit = SegmentFit { arguments, chooses_k: k.is_none(), save_to, earlier: None };
     let done = run(&mut fit, &Run::new("fit_segments", model, source, filing))?;
     let Done { version, learnt, replaced, mut progress } = done;
@@ -138,8 +145,26 @@ struct SegmentFit<'a> {
 struct Learnt {
     data: Data,
     fit: Fit,
-    /// The rows that the labels are of: by key.
+    /// The rows that the labels are of: by key. A row that was left out has the label 0.
     order: Option<Vec<u32>>,
+}
+
+/// The labels of those rows that are whole as those of all rows, 0 for the others; both in one order.
+fn among_all(
+    labels: &Store<u32>,
+    whole: &[u32],
+    all: Option<&[u32]>,
+    data: &Data,
+) -> Result<Store<u32>, segment::Error> {
+    let mut whole = whole.iter().zip(labels).peekable();
+    let mut of_all = Store::<u32>::zeroed(&data.place, data.n_rows)?;
+    for (place, to) in of_all.iter_mut().enumerate() {
+        let row = original(all, place);
+        if let Some((_, label)) = whole.next_if(|(kept, _)| **kept as usize == row) {
+            *to = *label;
+        }
+    }
+    Ok(of_all)
 }
 
 impl Learnt {
@@ -160,7 +185,7 @@ impl Fitting for SegmentFit<'_> {
         if let Some(target) = self.save_to {
             target::must_be_own(run.model, target)?;
         }
-        read(run.source, &self.arguments, progress)
+        read(run.source, &self.arguments, self.earlier.is_some(), progress)
     }
 
     fn learn(&mut self, data: Data, progress: &mut Progress) -> Result<Learnt, Report> {
@@ -172,22 +197,38 @@ impl Fitting for SegmentFit<'_> {
         let params = self.arguments.params(&data.place).check(data.n_rows, features.len())?;
         memory::probe(params.segment_bytes(guc::threads()))?;
         let earlier = self.earlier.as_ref().map(|(earlier, _)| &earlier.model);
-        let (fit, order, fresh) = threads::run(progress, |watch: &Watch| {
+        let (fit, order, fresh, n_left_out) = threads::run(progress, |watch: &Watch| {
             let order = data.order(&rows);
             if self.save_to.is_some() {
                 data.check_distinct(order.as_deref())?;
             }
+            let (order, all) = match data.whole(&rows, order.as_deref(), watch)? {
+                Some(whole) => (Some(whole), Some(order)),
+                None => (order, None),
+            };
             let rows = Ordered { rows, order };
             let fit = || segment::fit(&rows, features, &params, watch);
-            let (fit, fresh) = match earlier {
+            let (mut fit, fresh) = match earlier {
                 None => (fit()?, None),
                 Some(earlier) => {
                     let warm = segment::fit_from(&rows, features, earlier, &params, watch)?;
                     (warm, fit().map(|fit| fit.model.inertia).ok())
                 }
             };
-            Ok::<_, Failure>((fit, rows.order, fresh))
+            let n_left_out = data.n_rows - fit.labels.len();
+            let order = match all {
+                None => rows.order,
+                Some(all) => {
+                    let whole = rows.order.as_deref().unwrap_or_default();
+                    fit.labels = among_all(&fit.labels, whole, all.as_deref(), &data)?;
+                    all
+                }
+            };
+            Ok::<_, Failure>((fit, order, fresh, n_left_out))
         })??;
+        if n_left_out > 0 {
+            notice!("{n_left_out} of {} rows are left out: a feature is missing", data.n_rows);
+        }
         let inertia = fit.model.inertia;
         if let Some(fresh) = fresh.filter(|fresh| *fresh < (1.0 - BETTER) * inertia) {
             notice!(
@@ -211,7 +252,7 @@ impl Fitting for SegmentFit<'_> {
         Ok(Filed {
             algorithm: KMEANS.name,
             payload: registry::encode(model)?,
-            n_rows: data.n_rows,
+            n_rows: model.n_rows as usize,
             features: model.features.clone(),
             parameters: json!(arguments),
             metrics: json!({

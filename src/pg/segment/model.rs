@@ -1,5 +1,7 @@
 //! Named models of segments: label a row, describe the segments.
 
+use std::ops::Range;
+
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
@@ -26,8 +28,8 @@ pub(super) struct Segments {
     columns: Vec<(String, record::Wanted)>,
     /// Which feature each of the numbers is.
     numbers: Vec<usize>,
-    /// The first feature of each category, and which of its features a level is.
-    categories: Vec<(usize, Encoder)>,
+    /// The features of each category, and which of them a level is.
+    categories: Vec<(Range<usize>, Encoder)>,
 }
 
 impl Stored for Segments {
@@ -49,7 +51,7 @@ impl Stored for Segments {
                 }
             }
         }
-        let category = |category: &Category| (category.first as usize, category.encoder());
+        let category = |category: &Category| (category.dimensions(), category.encoder());
         let categories = model.categories.iter().map(category).collect();
         Ok(Self { model, prepared, columns, numbers, categories })
     }
@@ -90,12 +92,12 @@ fn with_row<T>(
             Cell::Number(number) => row[numbers[index]] = number,
             Cell::Whole(number) => row[numbers[index]] = number as f64,
             Cell::Category(level) => {
-                let (first, encoder) = &categories[index - numbers.len()];
+                let (features, encoder) = &categories[index - numbers.len()];
                 match level.map(|level| encoder.place(level)) {
-                    Some(Some(place)) => row[first + place] = 1.0,
+                    Some(Some(place)) => row[features.start + place] = 1.0,
                     // A level that the fit did not see is none of its levels.
                     Some(None) => (),
-                    None => row[*first] = f64::NAN,
+                    None => row[features.clone()].fill(f64::NAN),
                 }
             }
         }

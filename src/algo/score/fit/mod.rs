@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+mod leaks;
 mod params;
 #[cfg(test)]
 mod quality;
@@ -20,6 +21,7 @@ use super::measure::{Holdout, Metrics, Seen};
 use super::scorer::{FORMAT, Scorer};
 use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::stop::Watch;
+use leaks::leaks;
 use split::split;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,8 @@ pub struct Fit {
     pub holdout: Holdout,
     /// The rows that the scorer has learnt from.
     pub seen: Seen,
+    /// Features by which alone the classes of the holdout are told apart.
+    pub leaks: Vec<String>,
 }
 
 pub fn fit(
@@ -58,6 +62,7 @@ pub fn fit(
     };
     fit.scorer.metrics = Some(metrics);
     fit.holdout = holdout;
+    fit.leaks = leaks(frame, &target, &split, watch)?;
     Ok(fit)
 }
 
@@ -102,6 +107,7 @@ fn fit_rows(
         converged,
         holdout: Holdout::default(),
         seen: Seen::new(frame, &target.labels, rows)?,
+        leaks: Vec::new(),
     })
 }
 

@@ -58,6 +58,27 @@ fn a_fit_ranks_held_out_rows_and_says_how_well() {
 }
 
 #[test]
+fn a_feature_that_tells_the_classes_apart_alone_is_named() {
+    let (mut frame, target) = sample(2000);
+    assert_eq!(fitted(&frame, &target, Params::default()).unwrap().leaks, [""; 0]);
+    let Values::Text { codes, dictionary } = &target.values else { unreachable!() };
+    let is_true = |row: usize| dictionary[codes[row] as usize] == "true";
+    let paid = (0..2000).map(|row| if is_true(row) { -3.0 - row as f64 } else { f64::NAN });
+    frame.columns.push(Column::number("paid", paid.collect()));
+    let state =
+        (0..2000).map(|row| Some(if is_true(row) { ["won", "paid"][row % 2] } else { "open" }));
+    frame.columns.push(Column::text("state", state));
+    // One row in 20 is told wrongly.
+    let near = (0..2000).map(|row| f64::from(u8::from(is_true(row) != (row % 20 == 0))));
+    frame.columns.push(Column::number("near", near.collect()));
+    let leaks = |params| fitted(&frame, &target, params).unwrap().leaks;
+    assert_eq!(leaks(Params::default()), ["paid", "state"]);
+    assert_eq!(leaks(Params { holdout: 0.0, ..Params::default() }), [""; 0]);
+    // Fewer than 50 rows of a class say nothing.
+    assert_eq!(leaks(Params { holdout: 0.02, ..Params::default() }), [""; 0]);
+}
+
+#[test]
 fn naming_the_other_class_turns_the_scores_around() {
     let (frame, target) = sample(500);
     let with = |positive: &str| {

@@ -163,7 +163,7 @@ impl<'a> State<'a> {
             self.space.project(&mut scaled);
             for (feature, (mean, scaled)) in mean.iter_mut().zip(scaled).enumerate() {
                 shift += (scaled - self.space.scaled_wide(feature, *mean)).powi(2);
-                *mean = self.space.original(feature, scaled);
+                *mean = self.space.unscaled(feature, scaled);
             }
         }
         (means, shift)

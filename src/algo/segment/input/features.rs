@@ -5,6 +5,7 @@
 //! different levels lie the square root of 2 apart, as two rows that differ by 1.4 deviations in a number.
 
 use std::collections::BTreeMap;
+use std::iter::zip;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::algo::frame::{Column, MISSING, Values, base_name};
 use crate::algo::memory::{self, Refused};
 use crate::algo::segment::error::{Error, Malformed};
 use crate::algo::segment::limits::{MAX_FEATURES, MAX_LEVELS};
+use crate::algo::segment::params::Scaling;
 
 /// How much a column may count against others.
 const WEIGHTS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
@@ -34,6 +36,10 @@ pub struct Features {
     pub categories: Vec<Category>,
     /// What each dimension's squared difference is multiplied by.
     pub(crate) weights: Vec<f64>,
+    /// How each dimension is scaled, where columns are scaled in ways of their own.
+    scalings: Option<Vec<Scaling>>,
+    /// What stands for a missing value of each dimension; empty where nothing does.
+    pub(crate) fill: Vec<f64>,
 }
 
 /// What the dimensions of a fit or of a model are.
@@ -41,6 +47,7 @@ pub struct Features {
 pub struct Dimensions<'a> {
     pub(crate) names: &'a [String],
     pub(crate) categories: &'a [Category],
+    pub(crate) fill: &'a [f64],
 }
 
 /// What a model looks for in a row.
@@ -65,7 +72,13 @@ impl<'a> Wanted<'a> {
 impl Features {
     /// Numbers of these names, each counting as much as any other.
     pub fn numbers(names: Vec<String>) -> Self {
-        Self { weights: vec![1.0; names.len()], categories: Vec::new(), names }
+        Self {
+            weights: vec![1.0; names.len()],
+            categories: Vec::new(),
+            scalings: None,
+            fill: Vec::new(),
+            names,
+        }
     }
 
     /// The dimensions that columns come to. Weights are by column: all elements of an array `v`, which are the columns `v[1]`,
@@ -108,6 +121,43 @@ impl Features {
         Ok(features)
     }
 
+    /// With ways to scale some columns by; the others are scaled as standard. An array's elements go by its name as well. Refuses
+    /// what is no column of numbers.
+    pub fn scaled_by(mut self, ways: &BTreeMap<String, Scaling>) -> Result<Self, Error> {
+        let indicators = self.dimensions().indicators();
+        let way = |name: &String| {
+            [name.as_str(), base_name(name)].iter().find_map(|name| ways.get(*name)).copied()
+        };
+        let numbers: Vec<&String> = zip(&self.names, &indicators)
+            .filter_map(|(name, is_indicator)| (!is_indicator).then_some(name))
+            .collect();
+        let is_known = |way: &String| {
+            numbers.iter().any(|name| *name == way || base_name(name) == way.as_str())
+        };
+        if let Some(column) = ways.keys().find(|way| !is_known(way)) {
+            let mut known: Vec<String> =
+                numbers.iter().map(|name| base_name(name).into()).collect();
+            known.dedup();
+            return Err(Error::UnknownScaling { column: column.clone(), known });
+        }
+        let scalings = zip(&self.names, indicators).map(|(name, is_indicator)| {
+            if is_indicator { Scaling::Standard } else { way(name).unwrap_or(Scaling::Standard) }
+        });
+        self.scalings = Some(scalings.collect());
+        Ok(self)
+    }
+
+    /// How each dimension is scaled, where all that have no way of their own are scaled so.
+    pub(crate) fn scalings(&self, scaling: Scaling) -> Vec<Scaling> {
+        let mut scalings = self.scalings.clone().unwrap_or_else(|| vec![scaling; self.len()]);
+        // An indicator is what it is, but for the unit of a fit without scaling.
+        for category in &self.categories {
+            let own = if scaling == Scaling::None { scaling } else { Scaling::Standard };
+            scalings[category.dimensions()].fill(own);
+        }
+        scalings
+    }
+
     pub fn len(&self) -> usize {
         self.names.len()
     }
@@ -117,7 +167,7 @@ impl Features {
     }
 
     pub fn dimensions(&self) -> Dimensions<'_> {
-        Dimensions { names: &self.names, categories: &self.categories }
+        Dimensions { names: &self.names, categories: &self.categories, fill: &self.fill }
     }
 
     /// The column that a dimension is of, as the source has it.
@@ -184,7 +234,10 @@ impl<'a> Dimensions<'a> {
             let found = columns.iter().find(|column| column.name == name);
             match (wanted, found.map(|column| &column.values)) {
                 (Wanted::Number(_, place), Some(Values::Number(values))) => {
-                    cells[place] = Some(Cells::Numbers(values));
+                    cells[place] = Some(match self.fill.get(place) {
+                        Some(&fill) => Cells::Filled { values, fill },
+                        None => Cells::Numbers(values),
+                    });
                 }
                 (Wanted::Category(_, place), Some(Values::Text { codes, dictionary })) => {
                     let category = &self.categories[place];
@@ -193,7 +246,8 @@ impl<'a> Dimensions<'a> {
                         dictionary.iter().map(|level| encoder.place(level)).collect();
                     for (level, dimension) in category.dimensions().enumerate() {
                         let places = places.clone();
-                        cells[dimension] = Some(Cells::Indicator { codes, places, level });
+                        let missing = self.fill.get(dimension).copied().unwrap_or(f64::NAN);
+                        cells[dimension] = Some(Cells::Indicator { codes, places, level, missing });
                     }
                 }
                 _ => return Err(Error::MissingColumn { column: name.to_owned() }),

@@ -99,19 +99,25 @@ impl<R: Rows> Rows for &R {
 #[derive(Debug, Clone)]
 pub enum Cells<'a> {
     Numbers(&'a [f64]),
-    /// 1 where the row's code has its place at `level`, else 0; a missing code is a missing value.
+    /// With a number for those that are missing.
+    Filled {
+        values: &'a [f64],
+        fill: f64,
+    },
+    /// 1 where the row's code has its place at `level`, else 0; `missing` for a missing code, which is NaN for a missing value.
     Indicator {
         codes: &'a [u32],
         /// By code; shared by all levels of a column.
         places: Arc<[Option<usize>]>,
         level: usize,
+        missing: f64,
     },
 }
 
 impl Cells<'_> {
     fn len(&self) -> usize {
         match self {
-            Cells::Numbers(values) => values.len(),
+            Cells::Numbers(values) | Cells::Filled { values, .. } => values.len(),
             Cells::Indicator { codes, .. } => codes.len(),
         }
     }
@@ -120,10 +126,19 @@ impl Cells<'_> {
     fn value(&self, row: usize) -> f64 {
         match self {
             Cells::Numbers(values) => values[row],
-            Cells::Indicator { codes, places, level } => match places.get(codes[row] as usize) {
-                Some(place) => f64::from(u8::from(*place == Some(*level))),
-                None => f64::NAN,
-            },
+            Cells::Filled { values, fill } => {
+                if values[row].is_nan() {
+                    *fill
+                } else {
+                    values[row]
+                }
+            }
+            Cells::Indicator { codes, places, level, missing } => {
+                match places.get(codes[row] as usize) {
+                    Some(place) => f64::from(u8::from(*place == Some(*level))),
+                    None => *missing,
+                }
+            }
         }
     }
 }

@@ -1,18 +1,15 @@
 //! The space that a fit works in: each feature centred on its mean and divided by a scale, so that f32 suffices.
 //!
 //! Standard scaling divides by the feature's own deviation. Without scaling all features are divided by one number, which
-//! leaves the geometry alone and keeps 1e-300 and 1e140 alike within f32; `unit` turns lengths back into the user's.
-
-use std::ops::Range;
+//! leaves the geometry alone and keeps 1e-300 and 1e140 alike within f32; `unit` turns lengths back into the user's. The other scalings
+//! have centers and scales of their own, some of them after a curve.
 
 use multiversion::multiversion;
-use rayon::prelude::*;
 
+use super::curve::Curve;
 use super::features::Features;
-use super::rows::{Rows, TOGETHER};
-use crate::algo::segment::error::Error;
+use super::population::Population;
 use crate::algo::segment::params::{Metric, Scaling};
-use crate::algo::stop::Watch;
 
 /// A scaled value is held within this, so that neither a square nor a sum of 4096 products leaves f32. Training rows reach
 /// the square root of the number of values at most; only a row seen later can be farther out.
@@ -26,13 +23,10 @@ pub(crate) struct Space {
     pub(crate) unit: f64,
     /// With [`Metric::Cosine`] rows are divided by their lengths after all that.
     pub(crate) metric: Metric,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Population {
-    pub(crate) mean: Vec<f64>,
-    pub(crate) sd: Vec<f64>,
-    range: Vec<f64>,
+    /// What values go through before all that, one a feature; none where all go straight. Rows do, centroids are behind it.
+    pub(crate) curves: Vec<Curve>,
+    /// What stands for missing values of rows, one a feature; empty where nothing does.
+    pub(crate) fill: Vec<f64>,
 }
 
 impl Space {
@@ -42,48 +36,55 @@ impl Space {
             scale: vec![1.0; n_features],
             unit: 1.0,
             metric: Metric::Euclidean,
+            curves: Vec::new(),
+            fill: Vec::new(),
         }
     }
 
+    /// `population` is behind the curves; `quartiles` are those of the features that are scaled by them.
     pub(crate) fn new(
         population: &Population,
-        scaling: Scaling,
+        (scalings, curves): (&[Scaling], Vec<Curve>),
+        quartiles: &[Option<[f64; 3]>],
         metric: Metric,
         features: &Features,
     ) -> Self {
-        // A deviation whose squares vanish in f64 is replaced with the range: any positive scale will do there.
-        let spread: Vec<f64> = population
-            .sd
-            .iter()
-            .zip(&population.range)
-            .map(|(&sd, &range)| if sd > 1e-140 { sd } else { range })
-            .collect();
+        let d = features.len();
         let indicators = features.dimensions().indicators();
-        let mut center = population.mean.clone();
-        let (mut scale, unit) = match scaling {
-            Scaling::Standard => (
-                spread.iter().map(|&spread| if spread > 0.0 { spread } else { 1.0 }).collect(),
-                1.0,
-            ),
-            Scaling::None => {
-                let widest = spread.iter().copied().fold(0.0, f64::max);
-                let common = if widest > 0.0 { widest } else { 1.0 };
-                // A direction is one from the origin.
-                if metric == Metric::Cosine {
-                    center.fill(0.0);
+        let numbers = (0..d).filter(|&place| !indicators[place]);
+        let positive = |scale: f64| if scale > 0.0 { scale } else { 1.0 };
+        // In units that are all the user's own, one number divides them all.
+        let is_plain = numbers.clone().all(|place| scalings[place] == Scaling::None);
+        let widest = (0..d).map(|place| population.spread(place)).fold(0.0, f64::max);
+        let has_unit = is_plain && scalings.contains(&Scaling::None);
+        let unit = if has_unit { positive(widest) } else { 1.0 };
+        let (mut center, mut scale) = (vec![0.0; d], vec![unit; d]);
+        for place in numbers {
+            let spread = positive(population.spread(place));
+            (center[place], scale[place]) = match scalings[place] {
+                Scaling::Standard | Scaling::Log1p | Scaling::YeoJohnson => {
+                    (population.mean[place], spread)
                 }
-                (vec![common; center.len()], common)
-            }
-        };
-        for place in (0..center.len()).filter(|&place| indicators[place]) {
-            center[place] = 0.0;
-            scale[place] = unit;
+                // A direction is one from the origin.
+                Scaling::None if metric == Metric::Cosine => (0.0, unit),
+                Scaling::None => (population.mean[place], unit),
+                Scaling::Minmax => (population.min[place], positive(population.range(place))),
+                Scaling::Maxabs => {
+                    (0.0, positive(population.min[place].abs().max(population.max[place].abs())))
+                }
+                Scaling::Robust => {
+                    let [low, median, high] =
+                        quartiles[place].unwrap_or([population.mean[place]; 3]);
+                    // Where the quartiles are equal they say nothing of how far the others lie.
+                    (median, if high - low > 0.0 { high - low } else { spread })
+                }
+            };
         }
         for (scale, weight) in scale.iter_mut().zip(&features.weights) {
             *scale /= weight.sqrt();
         }
         let unit = if metric == Metric::Cosine { 1.0 } else { unit };
-        Self { center, scale, unit, metric }
+        Self { center, scale, unit, metric, curves, fill: features.fill.clone() }
     }
 
     /// What the squared length of a scaled row is on average.
@@ -103,11 +104,42 @@ impl Space {
     /// Scales a row; false when a feature is missing, or when the row has no direction and is to have one.
     pub(crate) fn scale_row<T: Copy + Into<f64>>(&self, features: &[T], row: &mut [f32]) -> bool {
         let mut missing = false;
-        for (feature, (scaled, &value)) in row.iter_mut().zip(features).enumerate() {
-            *scaled = self.scaled(feature, value.into());
-            missing |= scaled.is_nan();
+        if self.curves.is_empty() && self.fill.is_empty() {
+            for (feature, (scaled, &value)) in row.iter_mut().zip(features).enumerate() {
+                *scaled = self.scaled(feature, value.into());
+                missing |= scaled.is_nan();
+            }
+        } else {
+            for (feature, (scaled, &value)) in row.iter_mut().zip(features).enumerate() {
+                *scaled = self.scaled(feature, self.read(feature, value.into()));
+                missing |= scaled.is_nan();
+            }
         }
         !missing && (self.metric == Metric::Euclidean || to_unit_length::<1>(row) == [true])
+    }
+
+    pub(crate) fn is_bent(&self) -> bool {
+        !self.curves.is_empty()
+    }
+
+    /// A value of a row as it is before center and scale; NaN for one that is missing and stays so.
+    pub(crate) fn read(&self, feature: usize, value: f64) -> f64 {
+        let fill = self.fill.get(feature).filter(|_| value.is_nan());
+        self.bent(feature, fill.copied().unwrap_or(value))
+    }
+
+    /// A value behind the feature's curve.
+    pub(crate) fn bent(&self, feature: usize, value: f64) -> f64 {
+        self.curves.get(feature).map_or(value, |curve| curve.bent(value))
+    }
+
+    /// Centroids (k x d, original units) behind the curves.
+    pub(crate) fn bend_all(&self, mut centroids: Vec<f64>) -> Vec<f64> {
+        let d = self.curves.len().max(1);
+        for (idx, value) in centroids.iter_mut().enumerate() {
+            *value = self.bent(idx % d, *value);
+        }
+        centroids
     }
 
     /// Puts a scaled centroid where it belongs: with [`Metric::Cosine`] on the unit sphere, unless it is 0.
@@ -124,8 +156,11 @@ impl Space {
         self.scaled_wide(feature, value) as f32
     }
 
-    /// As [`Self::scaled`], of many values of one feature.
-    pub(crate) fn scale_all(&self, feature: usize, values: &[f64], scaled: &mut [f32]) {
+    /// As [`Self::scaled`], of many original values of one feature, which are bent in place.
+    pub(crate) fn scale_all(&self, feature: usize, values: &mut [f64], scaled: &mut [f32]) {
+        if let Some(curve) = self.curves.get(feature).filter(|curve| **curve != Curve::Straight) {
+            values.iter_mut().for_each(|value| *value = curve.bent(*value));
+        }
         scale_all(values, self.center[feature], self.scale[feature], scaled);
     }
 
@@ -133,7 +168,8 @@ impl Space {
         ((value - self.center[feature]) / self.scale[feature]).clamp(-MAX_SCALED, MAX_SCALED)
     }
 
-    pub(crate) fn original(&self, feature: usize, scaled: f64) -> f64 {
+    /// The inverse of [`Self::scaled_wide`], which is still behind the curve.
+    pub(crate) fn unscaled(&self, feature: usize, scaled: f64) -> f64 {
         scaled * self.scale[feature] + self.center[feature]
     }
 }
@@ -166,186 +202,6 @@ pub(crate) fn to_unit_length<const N: usize>(rows: &mut [f32]) -> [bool; N] {
     has_direction
 }
 
-/// Mean and population standard deviation of each feature; refuses a row that no distance can be computed to.
-pub(crate) fn population(
-    rows: &impl Rows,
-    limit: f64,
-    features: &Features,
-    watch: &Watch,
-) -> Result<Population, Error> {
-    /// Chunks that one thread adds up, one after the other.
-    const CHUNKS: usize = 4;
-    /// Parts that are held at once: enough for any number of threads.
-    const PARTS: usize = 1024;
-    let (n_rows, n_features) = (rows.n_rows(), rows.n_features());
-    let part_rows = CHUNKS * TOGETHER;
-    let n_parts = n_rows.div_ceil(part_rows);
-    let mut all = Moments::none(n_features);
-    for first_part in (0..n_parts).step_by(PARTS) {
-        let parts: Vec<Moments> = (first_part..n_parts.min(first_part + PARTS))
-            .into_par_iter()
-            .map(|part_idx| {
-                let mut values = [0f64; TOGETHER];
-                let mut part = Moments::none(n_features);
-                let mut chunk = Moments::none(n_features);
-                let end = n_rows.min((part_idx + 1) * part_rows);
-                for first in (part_idx * part_rows..end).step_by(TOGETHER) {
-                    watch.check()?;
-                    let values = &mut values[..TOGETHER.min(end - first)];
-                    let weights: Option<Vec<f64>> = rows.is_weighted().then(|| {
-                        (first..first + values.len()).map(|row| rows.weight(row)).collect()
-                    });
-                    chunk.n = match &weights {
-                        None => values.len() as f64,
-                        Some(weights) => weights.iter().sum(),
-                    };
-                    for feature in 0..n_features {
-                        rows.copy(feature, first, values);
-                        chunk.set(feature, values);
-                        if !chunk.is_within(feature, limit) {
-                            return Err(refused(
-                                rows,
-                                limit,
-                                first..first + values.len(),
-                                features,
-                            ));
-                        }
-                        if let Some(weights) = &weights {
-                            chunk.set_weighted(feature, values, weights);
-                        }
-                    }
-                    part.merge(&chunk);
-                }
-                Ok(part)
-            })
-            .collect::<Result<_, Error>>()?;
-        for part in &parts {
-            all.merge(part);
-        }
-    }
-    Ok(all.population())
-}
-
-/// What is wrong with the first offending cell of these rows, in row order.
-fn refused(rows: &impl Rows, limit: f64, of: Range<usize>, features: &Features) -> Error {
-    for row in of {
-        for feature_idx in 0..rows.n_features() {
-            let value = rows.value(row, feature_idx);
-            let feature = || features.column(feature_idx).to_owned();
-            if value.is_nan() {
-                return Error::MissingValue { feature: feature(), row };
-            }
-            if value.abs() > limit {
-                return Error::TooLarge { feature: feature(), row, value, limit };
-            }
-        }
-    }
-    Error::EmptyInput
-}
-
-/// Count (or weight), mean, sum of squared deviations and extremes of every feature over some rows.
-struct Moments {
-    n: f64,
-    mean: Vec<f64>,
-    squares: Vec<f64>,
-    min: Vec<f64>,
-    max: Vec<f64>,
-}
-
-impl Moments {
-    fn none(n_features: usize) -> Self {
-        Self {
-            n: 0.0,
-            mean: vec![0.0; n_features],
-            squares: vec![0.0; n_features],
-            min: vec![f64::INFINITY; n_features],
-            max: vec![f64::NEG_INFINITY; n_features],
-        }
-    }
-
-    fn set(&mut self, feature: usize, values: &[f64]) {
-        [self.mean[feature], self.squares[feature], self.min[feature], self.max[feature]] =
-            moments(values);
-    }
-
-    /// Whether all values of a feature are numbers between these limits.
-    fn is_within(&self, feature: usize, limit: f64) -> bool {
-        !self.mean[feature].is_nan() && self.min[feature] >= -limit && self.max[feature] <= limit
-    }
-
-    /// As [`Self::set`], of values that count by their weights, those of 0 not at all; `n` is their sum.
-    fn set_weighted(&mut self, feature: usize, values: &[f64], weights: &[f64]) {
-        let weighing = values.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
-        let (mut mean, mut min, mut max) = (0.0, f64::INFINITY, f64::NEG_INFINITY);
-        for (&value, weight) in weighing.clone() {
-            mean += value * (weight / self.n);
-            (min, max) = (f64::min(min, value), f64::max(max, value));
-        }
-        let squares = weighing.map(|(value, weight)| weight * (value - mean) * (value - mean));
-        self.squares[feature] = squares.sum();
-        (self.mean[feature], self.min[feature], self.max[feature]) = (mean, min, max);
-    }
-
-    /// Chan, Golub and LeVeque's pairwise update (1983).
-    fn merge(&mut self, other: &Self) {
-        let n = self.n + other.n;
-        if other.n == 0.0 {
-            return;
-        }
-        for feature in 0..self.mean.len() {
-            let delta = other.mean[feature] - self.mean[feature];
-            self.mean[feature] += delta * (other.n / n);
-            self.squares[feature] +=
-                other.squares[feature] + delta * delta * (self.n * other.n / n);
-            self.min[feature] = self.min[feature].min(other.min[feature]);
-            self.max[feature] = self.max[feature].max(other.max[feature]);
-        }
-        self.n = n;
-    }
-
-    fn population(self) -> Population {
-        let mut population = Population {
-            sd: self.squares.iter().map(|squares| (squares / self.n).sqrt()).collect(),
-            range: self.min.iter().zip(&self.max).map(|(min, max)| max - min).collect(),
-            mean: self.mean,
-        };
-        for feature in 0..population.mean.len() {
-            // Rounding must not make a spread out of a constant: 0.1 added a million times is not a million tenths.
-            if population.range[feature] == 0.0 {
-                population.mean[feature] = self.min[feature];
-                population.sd[feature] = 0.0;
-            }
-        }
-        population
-    }
-}
-
-/// Mean, sum of squared deviations from it, least and largest of some values: two passes over what stays in the cache. In
-/// sixteen lanes, for the compiler to keep in registers; always in the same order.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn moments(values: &[f64]) -> [f64; 4] {
-    const LANES: usize = 16;
-    let (parts, rest) = values.as_chunks::<LANES>();
-    let mut sums = [0f64; LANES];
-    let (mut min, mut max) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
-    // Not by f64::min, which looks at NaN too: the sum shows that there is one.
-    let mut add = |lane: usize, value: f64| {
-        sums[lane] += value;
-        min[lane] = if value < min[lane] { value } else { min[lane] };
-        max[lane] = if value > max[lane] { value } else { max[lane] };
-    };
-    parts.iter().for_each(|part| (0..LANES).for_each(|lane| add(lane, part[lane])));
-    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
-    let mean = sums.iter().sum::<f64>() / values.len() as f64;
-    let mut squares = [0f64; LANES];
-    let mut add = |lane: usize, value: f64| squares[lane] += (value - mean) * (value - mean);
-    parts.iter().for_each(|part| (0..LANES).for_each(|lane| add(lane, part[lane])));
-    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
-    let min = min.into_iter().fold(f64::INFINITY, f64::min);
-    let max = max.into_iter().fold(f64::NEG_INFINITY, f64::max);
-    [mean, squares.iter().sum(), min, max]
-}
-
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn scale_all(values: &[f64], center: f64, scale: f64, scaled: &mut [f32]) {
     for (scaled, value) in scaled.iter_mut().zip(values) {
@@ -353,8 +209,13 @@ fn scale_all(values: &[f64], center: f64, scale: f64, scaled: &mut [f32]) {
     }
 }
 
-/// The centroids as the kernel sees them. The fit goes through original units as well, so that both see the same bits.
-pub(crate) fn scaled_centroids(space: &Space, original: &[f64]) -> Vec<f32> {
+/// The centroids as the kernel sees them, from what they are before center and scale. The fit goes through that as well, so that both
+/// see the same bits.
+pub(crate) fn scaled_centroids(space: &Space, centroids: &[f64]) -> Vec<f32> {
     let n_features = space.center.len();
-    original.iter().enumerate().map(|(idx, &value)| space.scaled(idx % n_features, value)).collect()
+    centroids
+        .iter()
+        .enumerate()
+        .map(|(idx, &value)| space.scaled(idx % n_features, value))
+        .collect()
 }

@@ -9,13 +9,14 @@ use super::prepared::Prepared;
 use crate::algo::frame::base_name;
 use crate::algo::segment::engine::lloyd::Ended;
 use crate::algo::segment::error::{Error, Malformed};
+use crate::algo::segment::input::curve::Curve;
 use crate::algo::segment::input::features::{Category, Dimensions, Wanted};
 use crate::algo::segment::input::space::Space;
 use crate::algo::segment::limits::{MAX_FEATURES, MAX_K, MAX_MAGNITUDE};
 use crate::algo::segment::params::{Metric, Scaling};
 
 /// Version of the stored form.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KMeans {
@@ -23,18 +24,23 @@ pub struct KMeans {
     pub features: Vec<String>,
     /// Which of the features are indicators of the levels of a text column.
     pub categories: Vec<Category>,
+    /// Of the features that have no scaling of their own.
     pub scaling: Scaling,
     pub metric: Metric,
-    /// Subtracted from each feature before distances are computed: its mean, or 0 for an indicator.
+    /// What each feature's values go through first; none where all go straight.
+    pub curves: Vec<Curve>,
+    /// What stands for a missing value of each feature, in original units; empty where a row that lacks one has no segment.
+    pub fill: Vec<f64>,
+    /// Subtracted from each feature after that, before distances are computed: its mean, or 0 for an indicator.
     pub center: Vec<f64>,
-    /// Divides each feature after that: its deviation, or 1 for an indicator, or without scaling one number for all, which only
+    /// Divides each feature at last: its deviation, or 1 for an indicator, or without scaling one number for all, which only
     /// keeps the arithmetic in range; over the square root of the feature's weight.
     pub scale: Vec<f64>,
     /// What distances are multiplied by when they are reported: that one number, so that they are in the features' own units.
     pub unit: f64,
-    /// k x d, row after row, in original units; the largest segment first.
+    /// k x d, row after row, in original units, or what their curves make of them; the largest segment first.
     pub centroids: Vec<f64>,
-    /// k x d, of the segments' rows; none where the centroids are just that.
+    /// k x d, of the segments' rows, in original units; none where the centroids are just that.
     pub means: Option<Vec<f64>>,
     /// Numbers of rows, whatever these weigh.
     pub sizes: Vec<u64>,
@@ -56,13 +62,17 @@ impl KMeans {
         self.sizes.len()
     }
 
-    /// A coordinate of a centroid (row after row) as it is shown. The fit reckons in single precision, about the center and in
-    /// units of the scale: the decimals that this does not know are left off.
+    /// A coordinate of a centroid (row after row) as it is shown, in original units. The fit reckons in single precision, about the
+    /// center and in units of the scale: the decimals that this does not know are left off.
     pub fn shown_centroid(&self, idx: usize) -> f64 {
         let feature = idx % self.features.len().max(1);
-        let (value, center, scale) =
+        let (bent, center, scale) =
             (self.centroids[idx], self.center[feature], self.scale[feature]);
-        let noise = scale.max((value - center).abs()) * 2.0 * f64::from(f32::EPSILON);
+        let noise = scale.max((bent - center).abs()) * 2.0 * f64::from(f32::EPSILON);
+        let (value, noise) = match self.curve(feature) {
+            Curve::Straight => (bent, noise),
+            curve => (curve.original(bent), curve.original(bent + noise) - curve.original(bent)),
+        };
         let decimals = -noise.log10().ceil();
         if !(-300.0..=300.0).contains(&decimals) {
             return value;
@@ -76,6 +86,10 @@ impl KMeans {
         };
         // Zero has no sign.
         if rounded.is_finite() { rounded + 0.0 } else { value }
+    }
+
+    pub(crate) fn curve(&self, feature: usize) -> Curve {
+        self.curves.get(feature).copied().unwrap_or(Curve::Straight)
     }
 
     /// The columns of a source that the features come from: `v` for `v[1]`, `v[2]`, ….
@@ -94,9 +108,15 @@ impl KMeans {
     }
 
     /// A segment's centroid in original units; segments count from 1.
-    pub fn centroid(&self, segment: u32) -> Option<&[f64]> {
+    pub fn centroid(&self, segment: u32) -> Option<Vec<f64>> {
         let idx = (segment as usize).checked_sub(1)?;
-        self.centroids.chunks_exact(self.features.len().max(1)).nth(idx)
+        let bent = self.centroids.chunks_exact(self.features.len().max(1)).nth(idx)?;
+        Some(self.original(bent))
+    }
+
+    fn original(&self, centroid: &[f64]) -> Vec<f64> {
+        let bent = centroid.iter().enumerate();
+        bent.map(|(feature, bent)| self.curve(feature).original(*bent)).collect()
     }
 
     /// The centroids (k x d, original units) as they are among the features of another fit: 0 for a level that is new there. Refuses
@@ -120,6 +140,7 @@ impl KMeans {
             places.push(place);
         }
         let cells = |row: &[f64]| -> Vec<f64> {
+            let row = self.original(row);
             places.iter().map(|place| place.map_or(0.0, |place| row[place])).collect()
         };
         Ok(self.centroids.chunks_exact(self.features.len()).flat_map(cells).collect())
@@ -145,6 +166,19 @@ impl KMeans {
         if let Some(means) = &self.means {
             numbers("means", means, k * d, bounded)?;
         }
+        if !self.curves.is_empty() && self.curves.len() != d {
+            return Err(Malformed::Length {
+                field: "curves",
+                found: self.curves.len(),
+                expected: d,
+            });
+        }
+        if !self.curves.iter().all(|curve| curve.is_sound()) {
+            return Err(Malformed::Range { field: "curves" });
+        }
+        if !self.fill.is_empty() {
+            numbers("fill", &self.fill, d, bounded)?;
+        }
         numbers("population_mean", &self.population_mean, d, bounded)?;
         numbers("population_sd", &self.population_sd, d, |sd| sd >= 0.0 && bounded(sd))?;
         numbers("inertia", &[self.inertia], 1, |inertia| inertia >= 0.0 && inertia.is_finite())?;
@@ -166,7 +200,7 @@ impl KMeans {
     }
 
     pub fn dimensions(&self) -> Dimensions<'_> {
-        Dimensions { names: &self.features, categories: &self.categories }
+        Dimensions { names: &self.features, categories: &self.categories, fill: &self.fill }
     }
 
     pub(crate) fn space(&self) -> Space {
@@ -175,6 +209,8 @@ impl KMeans {
             scale: self.scale.clone(),
             unit: self.unit,
             metric: self.metric,
+            curves: self.curves.clone(),
+            fill: self.fill.clone(),
         }
     }
 
@@ -231,6 +267,8 @@ mod tests {
             scaling: Scaling::Standard,
             metric: Metric::Euclidean,
             means: None,
+            curves: Vec::new(),
+            fill: Vec::new(),
             center: vec![40.0, 0.1],
             scale: vec![10.0, 1.0 / 3.0],
             unit: 1.0,
@@ -276,6 +314,13 @@ mod tests {
         check_refused(|m| m.scale[0] = 0.0, Malformed::Range { field: "scale" });
         check_refused(|m| m.scale[0] = -1.0, Malformed::Range { field: "scale" });
         check_refused(|m| m.means = Some(vec![f64::NAN; 4]), Malformed::Range { field: "means" });
+        let curves = Malformed::Length { field: "curves", found: 1, expected: 2 };
+        check_refused(|m| m.curves = vec![Curve::Straight], curves);
+        let beyond = Curve::YeoJohnson { lambda: 9.0, sd: 1.0 };
+        check_refused(|m| m.curves = vec![beyond; 2], Malformed::Range { field: "curves" });
+        check_refused(|m| m.fill = vec![0.0, f64::NAN], Malformed::Range { field: "fill" });
+        let fill = Malformed::Length { field: "fill", found: 3, expected: 2 };
+        check_refused(|m| m.fill = vec![0.0; 3], fill);
         check_refused(|m| m.unit = 0.0, Malformed::Range { field: "unit" });
         check_refused(|m| m.spread[0] = f64::NAN, Malformed::Range { field: "spread" });
         for first in [1, 2, u32::MAX] {

@@ -25,7 +25,7 @@ pub struct Prepared {
 const NARROW: usize = 32;
 
 impl Prepared {
-    /// `centroids` are k x d in original units, `typical` the k distances that anomalies are measured by.
+    /// `centroids` are k x d behind the curves of the space, `typical` the k distances that anomalies are measured by.
     pub(crate) fn new(space: Space, centroids: &[f64], typical: Vec<f64>) -> Self {
         let n_features = space.center.len();
         let centroids = scaled_centroids(&space, centroids);
@@ -140,8 +140,11 @@ impl Prepared {
     /// A row that has a segment, scaled without the rounding of the fit: for distances that people see.
     fn wide<T: Copy + Into<f64>>(&self, features: &[T]) -> Vec<f64> {
         let values = features.iter().enumerate();
-        let mut row: Vec<f64> =
-            values.map(|(feature, &value)| self.space.scaled_wide(feature, value.into())).collect();
+        let mut row: Vec<f64> = values
+            .map(|(feature, &value)| {
+                self.space.scaled_wide(feature, self.space.read(feature, value.into()))
+            })
+            .collect();
         self.space.project(&mut row);
         row
     }

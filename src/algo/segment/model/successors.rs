@@ -11,6 +11,7 @@ pub fn successors(old: &KMeans, new: &KMeans) -> Vec<Option<u32>> {
         return vec![None; old.k()];
     };
     let space = new.space();
+    let centroids = space.bend_all(centroids);
     let scaled = [scaled_centroids(&space, &centroids), scaled_centroids(&space, &new.centroids)];
     let d = new.features.len();
     let nearest = |from: usize, to: usize| -> Vec<usize> {

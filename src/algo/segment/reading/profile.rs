@@ -2,6 +2,7 @@
 
 use crate::algo::segment::input::features::Level;
 use crate::algo::segment::model::fitted::KMeans;
+use crate::algo::segment::params::Metric;
 
 /// One feature of one segment.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub struct ProfileRow {
     pub population_mean: f64,
     /// (mean - population mean) / population sd; 0 for a constant feature.
     pub z: f64,
+    /// As `z`, where the feature is on a curve: behind it, as the fit saw it. A long tail makes a deviation that most rows are within.
+    pub apart: f64,
     /// Which level of a text column the feature is, if it is one.
     pub level: Option<Level>,
 }
@@ -29,12 +32,20 @@ pub fn profile(model: &KMeans) -> Vec<ProfileRow> {
         let (segment, feature) = (idx / model.features.len(), idx % model.features.len());
         let (mean, population_mean) = (mean(idx), model.population_mean[feature]);
         let sd = model.population_sd[feature];
+        let z = if sd > 0.0 { (mean - population_mean) / sd } else { 0.0 };
+        // On the unit sphere a centroid is no mean.
+        let behind = model.curve(feature).sd().filter(|_| model.metric == Metric::Euclidean);
+        let apart = match behind {
+            Some(sd) if sd > 0.0 => (model.centroids[idx] - model.center[feature]) / sd,
+            _ => z,
+        };
         ProfileRow {
             segment: segment as u32 + 1,
             feature: model.features[feature].clone(),
             mean,
             population_mean,
-            z: if sd > 0.0 { (mean - population_mean) / sd } else { 0.0 },
+            z,
+            apart,
             level: levels[feature].clone(),
         }
     };

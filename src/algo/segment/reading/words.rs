@@ -55,8 +55,9 @@ fn twins(all: &[String]) -> Vec<usize> {
 
 /// The notable features of a segment, most distinctive first.
 fn phrases(rows: &[ProfileRow]) -> Vec<String> {
-    let mut notable: Vec<&ProfileRow> = rows.iter().filter(|row| row.z.abs() >= NOTABLE).collect();
-    notable.sort_by(|a, b| b.z.abs().total_cmp(&a.z.abs()));
+    let mut notable: Vec<&ProfileRow> =
+        rows.iter().filter(|row| row.apart.abs() >= NOTABLE).collect();
+    notable.sort_by(|a, b| b.apart.abs().total_cmp(&a.apart.abs()));
     // What the rows are says what they are not.
     let column = |row: &ProfileRow| row.level.as_ref().map(|level| level.column.clone());
     let is_said = |row: &ProfileRow| row.level.is_some() && row.mean > 0.5;
@@ -71,8 +72,8 @@ fn phrase(row: &ProfileRow) -> String {
     if let Some(level) = &row.level {
         return level_phrase(row, level);
     }
-    let very = if row.z.abs() >= STRIKING { "very " } else { "" };
-    let is_high = row.z > 0.0;
+    let very = if row.apart.abs() >= STRIKING { "very " } else { "" };
+    let is_high = row.apart > 0.0;
     // Of the same length as the feature's name, whose case is kept.
     let name = row.feature.to_ascii_lowercase();
     let known = KNOWN.iter().find(|(words, ..)| words.iter().any(|word| has_word(&name, word)));
@@ -107,7 +108,7 @@ fn level_phrase(row: &ProfileRow, Level { column, level }: &Level) -> String {
         all if all >= 0.95 => spoken,
         most if most > 0.5 => format!("mostly {spoken}"),
         none if none <= 0.02 => format!("no {spoken}"),
-        _ if row.z > 0.0 => format!("more {spoken}"),
+        _ if row.apart > 0.0 => format!("more {spoken}"),
         _ => format!("less {spoken}"),
     }
 }
@@ -126,6 +127,7 @@ mod tests {
                 mean: z,
                 population_mean: 0.0,
                 z,
+                apart: z,
                 level: None,
             })
         });
@@ -140,6 +142,7 @@ mod tests {
             mean,
             population_mean: 0.3,
             z,
+            apart: z,
             level: feature
                 .split_once('=')
                 .map(|(column, level)| Level { column: column.into(), level: level.into() }),

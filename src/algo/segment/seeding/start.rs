@@ -81,5 +81,5 @@ fn best_seeding(
 fn in_units(space: &Space, seeds: &[f32]) -> Vec<f64> {
     let n_features = space.center.len();
     let seeds = seeds.iter().enumerate();
-    seeds.map(|(idx, &seed)| space.original(idx % n_features, f64::from(seed))).collect()
+    seeds.map(|(idx, &seed)| space.unscaled(idx % n_features, f64::from(seed))).collect()
 }

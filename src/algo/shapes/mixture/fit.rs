@@ -12,17 +12,48 @@ use crate::algo::segment::{self, Features, Rows};
 use crate::algo::shapes::Error;
 use crate::algo::stop::Watch;
 
-/// Fits a mixture to rows in original units (n x d), which should come in an order of their own, as by content.
+/// Fits a mixture to rows in original units (n x d), which should come in an order of their own, as by content: from so many starts,
+/// whose seeds follow each other, the one of the greatest likelihood, and of equal ones the first.
 pub fn fit_mixture(
     rows: impl Rows,
     feature_names: &[String],
     params: &ValidMixtureParams,
     watch: &Watch,
 ) -> Result<Mixture, Error> {
+    let mut best = fit_once(&rows, feature_names, params, 0, watch);
+    if !matches!(best, Ok(_) | Err(Error::Collapsed)) {
+        return best;
+    }
+    for number in 1..params.n_init {
+        match fit_once(&rows, feature_names, params, number, watch) {
+            // A component that collapses is this start's.
+            Err(Error::Collapsed) => (),
+            Err(error) => return Err(error),
+            Ok(other) => {
+                let is_better = |best: &Mixture| other.log_likelihood > best.log_likelihood;
+                match &best {
+                    Err(Error::Collapsed) => best = Ok(other),
+                    Ok(known) if is_better(known) => best = Ok(other),
+                    _ => (),
+                }
+            }
+        }
+    }
+    best
+}
+
+fn fit_once(
+    rows: &impl Rows,
+    feature_names: &[String],
+    params: &ValidMixtureParams,
+    number: u32,
+    watch: &Watch,
+) -> Result<Mixture, Error> {
     let features = Features::numbers(feature_names.to_vec());
-    let start = segment::fit(&rows, &features, &params.start, watch)?;
+    let start = params.start.with_seed(params.seed.wrapping_add(i64::from(number)));
+    let start = segment::fit(rows, &features, &start, watch)?;
     let (center, scale) = (start.model.center, start.model.scale);
-    let points = Standardised { rows: &rows, center: &center, scale: &scale };
+    let points = Standardised { rows, center: &center, scale: &scale };
     let (d, n_rows) = (feature_names.len(), rows.n_rows());
     let centres = Array2::from_shape_fn((params.k, d), |(component, feature)| {
         (start.model.centroids[component * d + feature] - center[feature]) / scale[feature]

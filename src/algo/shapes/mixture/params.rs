@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::declared::{Algorithm, Number, Parameter, Settings, Word, words};
+use crate::algo::declared::{Algorithm, Number, Parameter, Settings, Whole, Word, words};
 use crate::algo::segment;
 use crate::algo::segment::params::{MAX_ITERATIONS, SEED};
 use crate::algo::shapes::Error;
@@ -22,8 +22,17 @@ pub static GAUSSIAN_MIXTURE: Algorithm = Algorithm {
         Parameter::Number(REGULARIZATION),
         Parameter::Whole(SEED),
         Parameter::Whole(MAX_ITERATIONS),
+        Parameter::Whole(N_INIT),
         Parameter::Number(TOLERANCE),
     ],
+};
+
+const N_INIT: Whole = Whole {
+    name: "n_init",
+    meaning: "starts from other seeds, of which the one of the greatest likelihood is kept",
+    least: 1,
+    most: i32::MAX as i64,
+    default: 1,
 };
 
 const COVARIANCE: Word = Word {
@@ -80,6 +89,8 @@ pub struct MixtureParams {
     /// Ends when the mean log-likelihood of a row changes by less.
     pub tolerance: f64,
     pub max_iterations: i64,
+    /// Number of starts, of which the greatest likelihood is kept.
+    pub n_init: i64,
     pub seed: i64,
 }
 
@@ -92,6 +103,7 @@ pub struct ValidMixtureParams {
     pub(super) regularization: f64,
     pub(super) tolerance: f64,
     pub(super) max_iterations: u32,
+    pub(super) n_init: u32,
     pub(super) seed: i64,
 }
 
@@ -107,18 +119,20 @@ impl MixtureParams {
             regularization: settings.number(&REGULARIZATION),
             tolerance: settings.number(&TOLERANCE),
             max_iterations: settings.whole(&MAX_ITERATIONS),
+            n_init: settings.whole(&N_INIT),
             seed: settings.whole(&SEED),
         }
     }
 
     pub fn check(self, n_rows: usize, n_features: usize) -> Result<ValidMixtureParams, Error> {
-        let Self { k, covariance, regularization, tolerance, max_iterations, seed } = self;
+        let Self { k, covariance, regularization, tolerance, max_iterations, n_init, seed } = self;
         if !(0.0..=MAX_REGULARIZATION).contains(&regularization) {
             return Err(Error::InvalidRegularization { regularization });
         }
         let start = segment::Params {
             tolerance: Some(tolerance),
             max_iterations,
+            n_init,
             seed,
             ..segment::Params::new(k)
         };
@@ -130,7 +144,7 @@ impl MixtureParams {
         if k * n_parameters > MAX_PARAMETERS {
             return Err(Error::TooManyParameters { found: k * n_parameters });
         }
-        let max_iterations = max_iterations as u32;
+        let (max_iterations, n_init) = (max_iterations as u32, n_init as u32);
         Ok(ValidMixtureParams {
             start,
             k,
@@ -138,6 +152,7 @@ impl MixtureParams {
             regularization,
             tolerance,
             max_iterations,
+            n_init,
             seed,
         })
     }

@@ -272,3 +272,20 @@ fn a_stop_is_heard() {
     let stopped = [Error::Stopped(Stopped), Error::Segment(segment::Error::Stopped(Stopped))];
     assert!(stopped.contains(&found.unwrap_err()));
 }
+
+#[test]
+fn more_starts_find_a_likelihood_that_is_no_less() {
+    let mut random = Random::new(21, 4);
+    // Without groups there are many ways to divide them.
+    let points = Array2::from_shape_fn((240, 2), |_| random.uniform());
+    let names = ["x".to_owned(), "y".to_owned()];
+    let fitted = |n_init, seed| {
+        let params = MixtureParams { n_init, seed, ..MixtureParams::new(9) };
+        let params = params.check(240, 2).unwrap();
+        fit_mixture(points.view(), &names, &params, &Watch::new()).unwrap()
+    };
+    let alone: Vec<f64> = (0..8).map(|seed| fitted(1, seed).log_likelihood).collect();
+    let best = alone.iter().copied().fold(f64::MIN, f64::max);
+    assert_eq!(fitted(8, 0).log_likelihood, best);
+    assert!(alone.iter().any(|likelihood| *likelihood < best), "{alone:?}");
+}

@@ -95,6 +95,19 @@ pub(crate) struct Ingested {
     /// How these types write equal values. Keys have one text for all equal values, but for those of [`Form::Folded`], which
     /// are as they were written: [`crate::pg::types::key::folded_words`] says which are equal.
     pub(crate) forms: Vec<Form>,
+    /// What the values of each of the source's columns are, by its name: of those that were read.
+    pub(crate) natures: Vec<(String, Nature)>,
+}
+
+/// What a column's values are, as far as they may tell rows from each other and no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Of a type whose numbers are exact.
+    Exact,
+    /// A point in time.
+    Moment,
+    Text,
+    Other,
 }
 
 pub(crate) const MAX_FEATURES: usize = 4096;

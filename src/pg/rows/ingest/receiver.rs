@@ -18,7 +18,7 @@ use super::column::{Builder, Building, builder};
 
 mod room;
 use super::stream::{Row, Sink};
-use super::{Ingested, MAX_FEATURES, Others, Request, Role, Work};
+use super::{Ingested, MAX_FEATURES, Nature, Others, Request, Role, Work};
 
 /// Text is counted as it comes, and held against the budget every so many bytes.
 const TEXT_STEP: usize = 1 << 18;
@@ -304,6 +304,8 @@ impl<'a> Receiver<'a> {
         let requested = self.builders.iter().take(self.request.columns.len());
         let types = requested.clone().map(|one| type_name(one.attribute.type_oid)).collect();
         let forms: Vec<Form> = requested.map(|one| form_of(one.attribute.type_oid)).collect();
+        let nature = |one: &Builder| (one.attribute.name.clone(), nature(one));
+        let natures = self.builders.iter().map(nature).collect();
         let mut columns = Vec::new();
         for (position, Builder { attribute, role, values }) in self.builders.into_iter().enumerate()
         {
@@ -342,6 +344,17 @@ impl<'a> Receiver<'a> {
         if columns.len() > MAX_FEATURES + self.request.columns.len() {
             return Err(Error::TooManyFeatures { found: columns.len(), limit: MAX_FEATURES }.into());
         }
-        Ok(Ingested { frame: Frame { n_rows, columns }, types, forms })
+        Ok(Ingested { frame: Frame { n_rows, columns }, types, forms, natures })
+    }
+}
+
+fn nature(builder: &Builder) -> Nature {
+    match (&builder.values, builder.attribute.kind) {
+        (Building::Text(_), _) => Nature::Text,
+        (Building::Number(_), Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Numeric) => {
+            Nature::Exact
+        }
+        (Building::Number(_), Kind::Date | Kind::Timestamp) => Nature::Moment,
+        _ => Nature::Other,
     }
 }
