@@ -152,8 +152,9 @@ def lint(configs):
 def spot():
     """pgspot over the install script: names and operators that a hostile search_path could take over."""
     say("pgspot: the install script")
-    # It does not read bodies of the form RETURN …; they are parsed when they are made, with the script's own search_path.
-    script = re.sub(r"CREATE FUNCTION [^;]*\bRETURN [^;]*;", "", install_script())
+    # It does not read bodies of the forms RETURN … and BEGIN ATOMIC …; they are parsed when they are made, with the script's own search_path.
+    script = re.sub(r"CREATE FUNCTION [^;]*\bBEGIN ATOMIC\b[^;]*;\s*END;", "", install_script())
+    script = re.sub(r"CREATE FUNCTION [^;]*\bRETURN [^;]*;", "", script)
     folder = ROOT / "target"
     folder.mkdir(exist_ok=True)
     file = folder / "install.sql"

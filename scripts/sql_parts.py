@@ -42,6 +42,10 @@ COMMENT ON FUNCTION persona.{name}(text, text{types}) IS
 CREATE FUNCTION persona.{name}(model text, features jsonb{more}) RETURNS {result}
 LANGUAGE sql STABLE PARALLEL SAFE COST 1000 RETURN persona.{name}(model, features::text{names});
 COMMENT ON FUNCTION persona.{name}(text, jsonb{types}) IS '{what} of a row that is a JSON object, whose keys are the columns';
+
+CREATE FUNCTION persona.{name}(model text, features json{more}) RETURNS {result}
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000 RETURN persona.{name}(model, features::text{names});
+COMMENT ON FUNCTION persona.{name}(text, json{types}) IS '{what} of a row that is a JSON object of type json';
 """
 STATE_BYTES = {"feature_stats": 1024, "feature_quantiles": 4096}
 

@@ -351,7 +351,7 @@ CREATE AGGREGATE persona.behaviour(event text, at timestamptz, amount double pre
 );
 COMMENT ON AGGREGATE persona.behaviour(text, timestamptz, double precision) IS
     'a customer''s events, one row each, of kinds (view, search, cart, purchase, review ...) of at most 63 bytes, of which the most '
-    'frequent are told apart: beyond 64, the others are of the kind other: '
+    'frequent are told apart: beyond 64, the others are of the kind other, and features of a kind that is not told are NULL: '
     'SELECT customer, persona.behaviour(event, at, amount) ... GROUP BY customer; a NULL amount is 0, and a row without a kind or a time '
     'is skipped. Days are those of UTC';
 

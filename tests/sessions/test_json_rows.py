@@ -6,8 +6,9 @@ from lib import models
 
 NO_ROWS = [
     ("{\"spend\": 1", "22P02", "JSON"), ("[1, 2]", "22P02", "no object"), ("7", "22P02", "no object"), ("", "22P02", "JSON"), ("{1,2}", "22P02", "JSON"),
-    ("{\"spend\": {\"a\": 1}, \"visits\": 1, \"city\": \"Graz\"}", "22023", '"spend"'),
-    ("{\"spend\": [\"x\"], \"visits\": 1, \"city\": \"Graz\"}", "22023", '"spend"'),
+    ("{\"spend\": {\"a\": 1}, \"visits\": 1, \"city\": \"Graz\"}", "42804", '"spend" has type jsonb'),
+    ("{\"spend\": [\"x\"], \"visits\": 1, \"city\": \"Graz\"}", "42804", '"spend" has type jsonb'),
+    ("{\"spend\": \"a\\u0000\", \"visits\": 1, \"city\": \"Graz\"}", "22P05", "u0000"), ("{\"spend\\u0000\": 1, \"visits\": 1, \"city\": \"Graz\"}", "22P05", "u0000"),
     ("{\"spend\": [1], \"visits\": 1, \"city\": \"Graz\"}", "42804", '"spend"'),
     ("{\"spend\": \"many\", \"visits\": 1, \"city\": \"Graz\"}", "22P02", '"spend" has the text "many"'),
     ("{\"spend\": \"\", \"visits\": 1, \"city\": \"Graz\"}", "22P02", '"spend"'),
@@ -41,6 +42,14 @@ def test_a_json_object_answers_as_its_row(cluster):
             assert differs == 0, (model, function, differs)
 
 
+def test_what_a_model_does_not_use_is_not_looked_at(cluster):
+    with fitted(cluster) as session:
+        row = "SELECT c.*, ARRAY['a'] AS tags, jsonb_build_object('deep', c) AS more FROM customers c WHERE id < 20"
+        for function, model in (("score", "sco"), ("segment", "seg")):
+            for form in ("to_jsonb(t)", "row_to_json(t)", "to_jsonb(t)::text"):
+                assert session.scalar(f"SELECT count(*) FROM ({row}) t WHERE persona.{function}('{model}', {form}) IS DISTINCT FROM persona.{function}('{model}', t)") == 0
+
+
 def test_calls_of_no_type_resolve(cluster):
     with fitted(cluster) as session:
         json = '{"spend": 3, "visits": "4.5", "city": "Graz"}'
@@ -71,6 +80,13 @@ def test_an_array_is_one_key(cluster):
             assert differs == 0, function
         assert session.scalar("SELECT persona.segment('array_segments', '{\"v\": [1, null]}')") is None
         assert session.scalar("SELECT persona.score('arrays', '{\"v\": [1, null]}')") is not None
+        # Without a value, without a type, and written.
+        for row in ("to_jsonb(t)", "t"):
+            assert session.scalar(f"SELECT persona.segment('array_segments', {row}) FROM (SELECT NULL AS v) AS t") is None
+            known = session.scalar("SELECT persona.segment('array_segments', t) FROM (SELECT ARRAY[1, 2]::float8[] AS v) AS t")
+            assert session.scalar(f"SELECT persona.segment('array_segments', {row}) FROM (SELECT '{{1,2}}' AS v) AS t") == known
+        error = session.error("SELECT persona.segment('array_segments', '{\"v\": \"1,2\"}')")
+        assert error.sqlstate == "22P02" and "array of numbers" in error.message and error.hint, error
 
 
 def test_fitted_values_take_arrays_that_are_written(cluster):

@@ -48,8 +48,9 @@ def test_a_graph_has_batches_of_its_own_size(cluster):
         error = session.error("SELECT persona.score('mean', r) FROM row AS r")
         assert error.sqlstate != "XX000" and "y" in error.message, error
         # And one that says more rows than there is room for.
-        session.query(onnx.import_statement("huge", sums(1 << 40), FEATURES))
-        assert session.error("SELECT persona.score('huge', r) FROM row AS r").sqlstate != "XX000"
+        for size in (0, 1 << 21, 1 << 40):
+            error = session.error(onnx.import_statement("huge", sums(size), FEATURES))
+            assert error.sqlstate == "0A000" and str(size) in error.message and error.hint, error
         session.query(onnx.import_statement("large", sums(900_000), FEATURES))
         assert session.scalar("SELECT persona.score('large', r) FROM row AS r WHERE id = 1") == -2.25
 
@@ -89,6 +90,14 @@ def test_numbers_of_few_bits_go_in_and_out(cluster):
         session.query(onnx.import_statement("small", small))
         error = session.error("SELECT persona.score('small', r) FROM (SELECT 300 AS b) AS r")
         assert error.sqlstate != "XX000" and "300" in error.message, error
+        for element, largest, beyond in ((HALF, 65504, 70000), (BFLOAT, 3e38, 3.4e38)):
+            session.query(onnx.import_statement("half", model([node("Cast", ["b"], ["y"], whole("to", FLOAT))], [typed("b", element, "n", 1)], [typed("y", FLOAT, "n", 1)])))
+            assert session.scalar(f"SELECT persona.score('half', r) FROM (SELECT {largest}::float8 AS b) AS r") is not None
+            error = session.error(f"SELECT persona.score('half', r) FROM (SELECT {beyond}::float8 AS b) AS r")
+            assert error.sqlstate != "XX000" and "16 bits" in error.message, error
+        negative = model([node("Cast", ["b"], ["y"], whole("to", UINT64))], [typed("b", INT64, "n", 1)], [typed("y", UINT64, "n", 1)])
+        session.query(onnx.import_statement("negative", negative).replace("features =>", "output => 'y', features =>"))
+        assert session.scalar("SELECT persona.score('negative', r) FROM (SELECT -1 AS b) AS r") == 2.0 ** 64
 
 
 def test_the_label_of_a_clustering_is_its_score(cluster):

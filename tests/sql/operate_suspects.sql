@@ -15,7 +15,7 @@ SELECT count(*) FROM persona.fit_segments('s', 'SELECT id, ref, visits FROM buye
 SELECT count(*) FROM persona.fit_segments('s', 'SELECT id, ref, visits FROM buyer', 'id', k => 2, storage => 'disk');
 SELECT persona.refit('s', force => true);
 -- The key and the weights are no features.
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 SELECT persona.fit_segments('s', 'buyer', 'id', k => 2, features => '{visits,id}');
 SELECT persona.fit_segments('s', 'buyer', 'id', k => 2, features => '{visits,number}', weight_column => 'number');

@@ -4,7 +4,7 @@ CREATE TABLE visitor AS
 SELECT i AS id, CASE WHEN i % 10 <> 3 THEN (i % 2) * 20 + i % 7 END::float8 AS spend, (i % 2) * 10 + i % 5 AS visits,
        CASE WHEN i % 10 <> 5 THEN (ARRAY['web', 'shop', 'phone'])[1 + i % 3] END AS channel, 1 + i % 4 AS n
 FROM generate_series(1, 200) AS i;
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 SELECT persona.fit_segments('refused', 'visitor', 'id', k => 2, features => '{spend,visits}');
 SELECT persona.fit_segments('refused', 'visitor', 'id', k => 2, features => '{visits,channel}');

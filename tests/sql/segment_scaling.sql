@@ -47,7 +47,7 @@ SELECT segment, size, feature, round(centroid::numeric, 1) AS centroid
 FROM (SELECT persona.kmeans(v, 2, '{"scaling": "log1p"}') AS m FROM (SELECT orders, spend FROM buyer) AS v) AS f, persona.centroids(m);
 
 -- What is refused.
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 SELECT persona.fit_segments('bad', 'SELECT id, spend - 31 AS balance FROM buyer', 'id', k => 2, scaling => 'log1p');
 SELECT persona.kmeans(ARRAY[spend - 31], 2, '{"scaling": "log1p"}') FROM buyer;

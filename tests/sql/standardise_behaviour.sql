@@ -80,3 +80,7 @@ SELECT (SELECT count(*) FROM jsonb_object_keys(b -> 'events')) AS kinds, b #> '{
        b #> '{events,other}' AS other, b = reversed AS same
 FROM (SELECT persona.behaviour(event, at, amount)::text::jsonb AS b FROM of_many) AS one,
      (SELECT persona.behaviour(event, at, amount ORDER BY amount DESC)::text::jsonb AS reversed FROM of_many) AS two;
+-- How often a kind was that is among the others nobody knows.
+SELECT (persona.behaviour_vector(b, '2026-02-01', '{kind 70}'))[9] AS told, (persona.behaviour_vector(b, '2026-02-01', '{kind 7}'))[9] AS not_told,
+       (persona.behaviour_vector(b, '2026-02-01', '{kind 70,kind 7}'))[46] AS of_both
+FROM (SELECT persona.behaviour(event, at, amount) AS b FROM of_many) AS one;

@@ -24,6 +24,8 @@ pub const WIDTH: usize = 2;
 pub const HEAD: usize = 1;
 /// The windows of features, in days.
 pub const WINDOWS: [i32; 3] = [7, 30, 90];
+/// Counts, sums and means over the windows and over all time, trends over the windows, and what there is to tell of its days.
+const FEATURES_OF_A_KIND: usize = 3 * (WINDOWS.len() + 1) + WINDOWS.len() + 5;
 /// The order in which customers come to buy; other kinds follow by name.
 const FUNNEL: [&str; 5] = ["view", "search", "cart", "purchase", "review"];
 /// The days of the entries of a kind by itself, and of the time zone; no event has them.
@@ -229,7 +231,14 @@ impl Behaviour {
         all_days.dedup();
         push_days(&mut features, &all_days, as_of);
         let mut counts = Vec::new();
+        // Of a kind that is not told where the rarest are one nobody knows how often it was.
+        let has_others = self.events.len() >= MAX_KINDS && self.events.contains_key(OTHER);
         for kind in kinds {
+            if has_others && !self.events.contains_key(kind) {
+                features.extend([None; FEATURES_OF_A_KIND]);
+                counts.push(None);
+                continue;
+            }
             let days = self.events.get(kind).unwrap_or(&none);
             let days = &days[..days.partition_point(|day| day.0 < as_of)];
             let since = |first: i64| {
@@ -252,10 +261,14 @@ impl Behaviour {
             }
             let active: Vec<i32> = days.iter().map(|day| day.0).collect();
             push_days(&mut features, &active, as_of);
-            counts.push(windows[WINDOWS.len()].0);
+            counts.push(Some(windows[WINDOWS.len()].0));
         }
         for (from, count) in counts.iter().enumerate() {
-            features.extend(counts[from + 1..].iter().map(|to| (*count > 0.0).then(|| to / count)));
+            let of_count = |to: &Option<f64>| {
+                let (to, count) = ((*to)?, (*count)?);
+                (count > 0.0).then(|| to / count)
+            };
+            features.extend(counts[from + 1..].iter().map(of_count));
         }
         features
     }

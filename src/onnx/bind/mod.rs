@@ -4,6 +4,8 @@
 //! several columns, all of which the caller names in their order. The score is the last class's probability or the value.
 
 mod output;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onnx::export::MISSING_TEXT_KEY;
 use crate::onnx::scan::{Element, Kind, Port, Summary};
+use crate::onnx::wire::MAX_ROWS;
 use output::Chosen;
 
 /// How rows go in and the score comes out; stored with the version.
@@ -72,6 +75,8 @@ pub enum Error {
         "input \"{input}\" takes tensors of {n} dimensions, whose sizes behind the rows are open"
     )]
     OpenDimensions { input: String, n: usize },
+    #[error("input \"{input}\" takes {n} rows at a time")]
+    RowsAtOnce { input: String, n: i64 },
     #[error("input \"{input}\" takes several columns, which have no names")]
     UnnamedColumns { input: String, n: Option<i64> },
     #[error("{found} names are given for the {expected} columns of the model's inputs")]
@@ -220,6 +225,12 @@ fn check_names<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Result<()
 /// The columns that an input takes, its dimensions behind the rows multiplied: None where the graph leaves it open.
 fn width(port: &Port) -> Result<Option<i64>, Error> {
     let unsupported = || Error::UnsupportedInput { input: port.name.clone() };
+    if let Kind::Tensor { shape, .. } = &port.kind
+        && let Some(Some(n)) = shape.first()
+        && !(1..=i64::from(MAX_ROWS)).contains(n)
+    {
+        return Err(Error::RowsAtOnce { input: port.name.clone(), n: *n });
+    }
     match &port.kind {
         Kind::Tensor { ranked: false, .. } => Ok(None),
         Kind::Tensor { shape, .. } => match shape[..] {
@@ -262,163 +273,4 @@ fn own_classes(summary: &Summary) -> Option<(Vec<String>, usize)> {
 
 fn names<'a>(ports: impl IntoIterator<Item = &'a Port>) -> Vec<String> {
     ports.into_iter().map(|port| port.name.clone()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::algo::frame::{Column, Frame};
-    use crate::algo::score::{Params, fit};
-    use crate::algo::stop::Watch;
-    use crate::onnx::scan::scan;
-
-    fn tensor(name: &str, element: Element, shape: &[Option<i64>]) -> Port {
-        let shape = shape.to_vec();
-        Port { name: name.into(), kind: Kind::Tensor { element, ranked: true, shape } }
-    }
-
-    fn model(inputs: Vec<Port>, outputs: Vec<Port>) -> Summary {
-        Summary {
-            ir_version: 8,
-            opsets: vec![],
-            producer: String::new(),
-            producer_version: String::new(),
-            graph: String::new(),
-            inputs,
-            outputs,
-            origins: vec![],
-            classes: None,
-            metadata: vec![],
-        }
-    }
-
-    fn classifier() -> Vec<Port> {
-        vec![
-            tensor("label", Element::Int64, &[None]),
-            tensor("scores", Element::Float, &[None, Some(2)]),
-            tensor("probabilities", Element::Float, &[None, Some(2)]),
-        ]
-    }
-
-    fn strings(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[track_caller]
-    fn check_error(inputs: Vec<Port>, features: Option<&[&str]>, expected: Error) {
-        let features = features.map(strings);
-        assert_eq!(bind(&model(inputs, classifier()), None, features.as_deref()), Err(expected));
-    }
-
-    #[test]
-    fn inputs_bind_to_the_columns_of_their_names() {
-        let one = Some(1);
-        let inputs = vec![
-            tensor("age", Element::Float, &[None, one]),
-            tensor("city", Element::String, &[None, one]),
-            tensor("n", Element::Int64, &[None]),
-            tensor("open", Element::Double, &[None, None]),
-        ];
-        let bound = bind(&model(inputs, classifier()), None, None).unwrap();
-        let columns: Vec<_> = bound.columns().collect();
-        let expected = [
-            ("age", Takes::Float),
-            ("city", Takes::Text),
-            ("n", Takes::Whole),
-            ("open", Takes::Double),
-        ];
-        assert_eq!(columns, expected);
-        assert_eq!((bound.output.as_str(), bound.class), ("probabilities", None));
-    }
-
-    #[test]
-    fn a_tensor_takes_the_names_that_are_given() {
-        let input = || vec![tensor("X", Element::Float, &[None, Some(2)])];
-        let names = strings(&["a", "b"]);
-        let bound = bind(&model(input(), classifier()), None, Some(&names)).unwrap();
-        assert_eq!(bound.inputs[0].columns, names);
-        let unnamed = Error::UnnamedColumns { input: "X".into(), n: Some(2) };
-        check_error(input(), None, unnamed);
-        let inputs = strings(&["X"]);
-        let wrong = Error::WrongNumberOfNames { inputs, expected: 2, found: 1 };
-        check_error(input(), Some(&["a"]), wrong);
-        check_error(input(), Some(&["a", "a"]), Error::DuplicateName { name: "a".into() });
-        let open = vec![tensor("X", Element::Float, &[None, None])];
-        let unnamed = Error::UnnamedColumns { input: "X".into(), n: None };
-        check_error(open, None, unnamed);
-    }
-
-    #[test]
-    fn graphs_that_cannot_be_bound_are_refused() {
-        check_error(vec![], None, Error::NoInputs);
-        let open = tensor("i", Element::Float, &[None, Some(3), None]);
-        check_error(vec![open], None, Error::OpenDimensions { input: "i".into(), n: 3 });
-        let other = tensor("h", Element::Other, &[None, Some(1)]);
-        check_error(vec![other], None, Error::UnsupportedInput { input: "h".into() });
-        let name = "n".repeat(64);
-        let long = tensor(&name, Element::Float, &[None, Some(1)]);
-        check_error(vec![long], None, Error::LongName { name });
-    }
-
-    #[test]
-    fn names_are_of_the_columns_of_all_inputs_in_their_order() {
-        let wide = || tensor("w", Element::Half, &[None, Some(3)]);
-        let texts = || tensor("t", Element::String, &[None, Some(2)]);
-        let open = || tensor("o", Element::Uint8, &[None, None]);
-        let image = || tensor("i", Element::Float, &[None, Some(2), Some(2)]);
-        let bound = |inputs: Vec<Port>, names: &[&str]| {
-            let bound = bind(&model(inputs, classifier()), None, Some(&strings(names)))?;
-            Ok(bound.inputs.into_iter().map(|input| input.columns).collect::<Vec<_>>())
-        };
-        let wrong = |inputs: &[&str], expected, found| {
-            Err(Error::WrongNumberOfNames { inputs: strings(inputs), expected, found })
-        };
-        let parted = [strings(&["a", "b", "c"]), strings(&["d", "e"])];
-        assert_eq!(bound(vec![wide(), texts()], &["a", "b", "c", "d", "e"]).unwrap(), parted);
-        assert_eq!(bound(vec![wide(), open()], &["a", "b", "c", "d", "e"]).unwrap(), parted);
-        assert_eq!(bound(vec![wide(), open()], &["a", "b"]), wrong(&["w", "o"], 4, 2));
-        assert_eq!(bound(vec![wide(), texts()], &["a"]), wrong(&["w", "t"], 5, 1));
-        assert_eq!(bound(vec![image()], &["a", "b", "c", "d"]).unwrap().len(), 1);
-        // Another name than the graph's own, as one that no column can have.
-        let long = tensor(&"n".repeat(99), Element::Float, &[None, Some(1)]);
-        assert_eq!(bound(vec![long], &["age"]).unwrap(), [strings(&["age"])]);
-        let unnamed = Error::UnnamedColumns { input: "w".into(), n: Some(3) };
-        check_error(vec![wide(), texts()], None, unnamed);
-    }
-
-    #[test]
-    fn the_score_is_the_probability_or_the_value_unless_another_output_is_named() {
-        let input = || vec![tensor("a", Element::Float, &[None, Some(1)])];
-        let output = |outputs: Vec<Port>, wanted: Option<&str>| {
-            bind(&model(input(), outputs), wanted, None).map(|bound| bound.output)
-        };
-        assert_eq!(output(classifier(), None).unwrap(), "probabilities");
-        assert_eq!(output(classifier(), Some("label")).unwrap(), "label");
-        let map = Kind::MapSequence { key: Element::Int64, value: Element::Float };
-        let zipmap = Port { name: "zip".into(), kind: map };
-        let outputs = [classifier(), vec![zipmap]].concat();
-        assert_eq!(output(outputs, None).unwrap(), "zip");
-        let value = vec![tensor("variable", Element::Float, &[None, Some(1)])];
-        assert_eq!(output(value, None).unwrap(), "variable");
-        let unknown = output(classifier(), Some("x")).unwrap_err();
-        let outputs = strings(&["label", "scores", "probabilities"]);
-        assert_eq!(unknown, Error::UnknownOutput { output: "x".into(), outputs });
-        let label = || vec![tensor("label", Element::String, &[None])];
-        assert_eq!(output(label(), None), Err(Error::NoScore { outputs: strings(&["label"]) }));
-        let error = Error::OutputWithoutNumbers { output: "label".into() };
-        assert_eq!(output(label(), Some("label")), Err(error));
-    }
-
-    #[test]
-    fn an_export_of_ours_says_its_positive_class_and_its_missing_texts() {
-        let texts = [Some(""), Some("a"), None, Some("a"), Some(""), None];
-        let frame = Frame { n_rows: 6, columns: vec![Column::text("c", texts)] };
-        let target = Column::text("y", ["no", "yes", "no", "yes", "yes", "no"].map(Some));
-        let params = Params { positive: Some("no".into()), holdout: 0.0, ..Params::default() };
-        let fit = fit(&frame, &target, &params.check().unwrap(), &Watch::new()).unwrap();
-        let summary = scan(&crate::onnx::export::export(&fit.scorer).unwrap().onnx).unwrap();
-        let bound = bind(&summary, None, None).unwrap();
-        assert_eq!((bound.output.as_str(), bound.class), ("probabilities", Some(0)));
-        assert_eq!(bound.inputs[0].missing, "<missing>");
-    }
 }

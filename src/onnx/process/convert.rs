@@ -32,6 +32,8 @@ pub(super) enum Error {
     Type { name: String, expected: &'static str, found: &'static str },
     #[error("input \"{name}\" cannot hold the value {value}")]
     OutOfRange { name: String, value: i64 },
+    #[error("input \"{name}\" cannot hold the value {value}, which is beyond its 16 bits")]
+    TooLarge { name: String, value: f32 },
     #[error("input \"{0}\" has text with a NUL byte")]
     Nul(String),
     #[error("output \"{0}\" has a type that cannot be read")]
@@ -79,6 +81,7 @@ pub(super) fn inputs<'a>(
 fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInputValue<'a>, Error> {
     let shape = shape(port, tensor.width, n_rows)?;
     let wrong = |expected, found| Error::Type { name: port.name.clone(), expected, found };
+    let too_large = |value: f32| Error::TooLarge { name: port.name.clone(), value };
     let narrow = |value: i64| Error::OutOfRange { name: port.name.clone(), value };
     Ok(match (port.element, &tensor.data) {
         (Element::Float, Data::F32(values)) => {
@@ -103,10 +106,20 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
             TensorRef::from_array_view((shape, values.as_slice()))?.into()
         }
         (Element::Half, Data::F32(values)) => {
-            owned(shape, collect(values.iter().map(|&value| f16::from_f32(value)))?)?
+            let halves: Vec<f16> = collect(values.iter().map(|&value| f16::from_f32(value)))?;
+            let is_lost = |(value, half): &(&f32, &f16)| value.is_finite() && !half.is_finite();
+            match values.iter().zip(&halves).find(is_lost) {
+                Some((value, _)) => return Err(too_large(*value)),
+                None => owned(shape, halves)?,
+            }
         }
         (Element::BFloat, Data::F32(values)) => {
-            owned(shape, collect(values.iter().map(|&value| bf16::from_f32(value)))?)?
+            let halves: Vec<bf16> = collect(values.iter().map(|&value| bf16::from_f32(value)))?;
+            let is_lost = |(value, half): &(&f32, &bf16)| value.is_finite() && !half.is_finite();
+            match values.iter().zip(&halves).find(is_lost) {
+                Some((value, _)) => return Err(too_large(*value)),
+                None => owned(shape, halves)?,
+            }
         }
         (Element::Int32, Data::I64(values)) => owned(shape, cut::<i32>(values, narrow)?)?,
         (Element::Int16, Data::I64(values)) => owned(shape, cut::<i16>(values, narrow)?)?,
@@ -295,12 +308,13 @@ fn tensor_data(name: &str, element: TensorElementType, value: &DynValue) -> Resu
             let values = value.try_extract_tensor::<bf16>()?.1;
             Data::F32(collect(values.iter().map(|value| value.to_f32()))?)
         }
-        // What is beyond the whole numbers of PostgreSQL is no score.
+        // Beyond the whole numbers of PostgreSQL they are told as fractions.
         TensorElementType::Uint64 => {
             let values = value.try_extract_tensor::<u64>()?.1;
-            Data::I64(collect(
-                values.iter().map(|&value| i64::try_from(value).unwrap_or(i64::MAX)),
-            )?)
+            match values.iter().all(|&value| i64::try_from(value).is_ok()) {
+                true => Data::I64(collect(values.iter().map(|&value| value.cast_signed()))?),
+                false => Data::F64(collect(values.iter().map(|&value| value as f64))?),
+            }
         }
         TensorElementType::Int64 => Data::I64(copy(value.try_extract_tensor::<i64>()?.1)?),
         TensorElementType::Int32 => whole!(i32),

@@ -111,6 +111,8 @@ impl From<bind::Error> for Report {
             NoInputs => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message),
             UnsupportedInput { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
                 .set_hint("A graph takes tensors of numbers or of texts, whose first dimension is the rows."),
+            RowsAtOnce { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Export it with an open first dimension, the rows, or with a batch of up to a million."),
             OpenDimensions { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
                 .set_hint("Export it with fixed sizes but for the first dimension, the rows."),
             UnnamedColumns { n, .. } => {

@@ -114,7 +114,7 @@ fn read<F: Argument, R: Reader<F>>(
 fn params_at<F>(row: &mut RowAt<(F, f64, i64)>) -> Result<Option<DbscanParams>, Report> {
     let Some(eps) = row.get::<1>() else { return Ok(None) };
     let eps = required(eps, "eps")?;
-    let min_points = i64::from(required(row.get::<2>().flatten(), "min_points")?);
+    let min_points = required(row.get::<2>().flatten(), "min_points")?;
     let params = DbscanParams { eps, min_points };
     // Before a partition is read in vain.
     params.check()?;

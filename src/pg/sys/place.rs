@@ -132,13 +132,16 @@ unsafe extern "C-unwind" fn remember(_: *mut c_void) {
                 (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
             };
             let position = (*error).internalpos.max((*error).cursorpos);
-            // The last line is of SPI, about the query itself.
-            let context = text((*error).context).unwrap_or_default();
-            let lines = context.lines().take_while(|line| !line.starts_with("SQL statement \""));
+            let mut context = text((*error).context).unwrap_or_default();
+            // The last entry is of SPI, about the query itself, unless that is told as the query of the error.
+            if (*error).internalquery.is_null() {
+                let last = context.rfind("\nSQL statement \"");
+                context.truncate(last.unwrap_or(0));
+            }
             let place = Place {
                 query: text((*error).internalquery),
                 position: usize::try_from(position).unwrap_or(0),
-                context: lines.collect::<Vec<_>>().join("\n"),
+                context,
             };
             PLACE.replace(Some(place));
         }

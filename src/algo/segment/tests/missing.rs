@@ -8,11 +8,11 @@ fn columns() -> Vec<Column> {
     let random = Random::new(8, 1);
     let number = |row: usize| {
         let at = crate::algo::random::unit(random.at(row as u64));
-        if row % 10 == 3 { f64::NAN } else { at + if row % 2 == 0 { 8.0 } else { 0.0 } }
+        if row % 10 == 3 { f64::NAN } else { at + if row.is_multiple_of(2) { 8.0 } else { 0.0 } }
     };
     let level = |row: usize| match row % 10 {
         5 => None,
-        _ => Some(if row % 2 == 0 { "web" } else { ["shop", "phone"][row / 2 % 2] }),
+        _ => Some(if row.is_multiple_of(2) { "web" } else { ["shop", "phone"][row / 2 % 2] }),
     };
     vec![
         Column::number("spend", (0..400).map(number).collect()),

@@ -12,7 +12,7 @@ use crate::pg::types::names::{find_relation, is_name};
 
 /// The SELECT that a source means, checked: one statement, which only reads.
 pub(crate) fn query_of(source: &str) -> Result<String, Report> {
-    let trimmed = source.trim().trim_end_matches(';').trim_end();
+    let trimmed = source.trim_end().trim_end_matches(';').trim_end();
     let first = without_comments(trimmed);
     // As PostgreSQL reads it: a table may be called select_events or table1.
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();

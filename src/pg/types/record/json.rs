@@ -30,7 +30,10 @@ impl Object {
             serde_json::from_str(json).map_err(|error| not_an_object(&error))?;
         let mut object = Self { attributes: Vec::new(), values: Vec::new(), nulls: Vec::new() };
         for (position, (name, value)) in entries.into_iter().enumerate() {
-            let (kind, type_oid, value) = cell(&name, value.get())?;
+            if name.contains('\0') {
+                return Err(has_nul());
+            }
+            let (kind, type_oid, value) = cell(value.get())?;
             object.attributes.push(Attribute { name, kind, type_oid, type_modifier: -1, position });
             object.nulls.push(value.is_none());
             object.values.push(value.unwrap_or(Datum::null()));
@@ -39,34 +42,38 @@ impl Object {
     }
 }
 
-/// The value of a key, as what type of SQL; None for null.
-fn cell(name: &str, json: &str) -> Result<(Kind, pg_sys::Oid, Option<Datum>), Report> {
-    let text = |value: Option<Datum>| (Kind::Text, pg_sys::TEXTOID, value);
-    let refused = |what: &str| {
-        report(
-            Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("key \"{name}\" of the JSON object holds {what}"),
-        )
-        .set_hint("A value is a number, a string, a boolean, null, or an array of numbers.")
-    };
+/// The value of a key, as what type of SQL; None for null. What no feature can be is of a type that none is.
+fn cell(json: &str) -> Result<(Kind, pg_sys::Oid, Option<Datum>), Report> {
+    let text = |value: Option<Datum>| Ok((Kind::Text, pg_sys::TEXTOID, value));
+    let no_feature = Ok((Kind::Opaque { output: pg_sys::InvalidOid }, pg_sys::JSONBOID, None));
     match json.as_bytes().first() {
-        Some(b'n') => Ok(text(None)),
+        Some(b'n') => text(None),
         Some(b't' | b'f') => Ok((Kind::Bool, pg_sys::BOOLOID, (json == "true").into_datum())),
-        Some(b'"') => {
-            let value: String = serde_json::from_str(json).map_err(|_| refused("no text"))?;
-            Ok(text(value.into_datum()))
-        }
-        Some(b'[') => {
-            let numbers: Vec<Option<f64>> = serde_json::from_str(json)
-                .map_err(|_| refused("an array that is not of numbers"))?;
-            let numbers: Vec<f64> =
-                numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect();
-            let kind = Kind::Numbers(Element::Float8);
-            Ok((kind, pg_sys::FLOAT8ARRAYOID, Some(float_array(&numbers))))
-        }
-        Some(b'{') => Err(refused("an object")),
-        _ => Ok(text(json.into_datum())),
+        Some(b'"') => match serde_json::from_str::<String>(json) {
+            Ok(value) if value.contains('\0') => Err(has_nul()),
+            Ok(value) => text(value.into_datum()),
+            Err(_) => no_feature,
+        },
+        Some(b'[') => match serde_json::from_str::<Vec<Option<f64>>>(json) {
+            Ok(numbers) => {
+                let numbers: Vec<f64> =
+                    numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect();
+                let kind = Kind::Numbers(Element::Float8);
+                Ok((kind, pg_sys::FLOAT8ARRAYOID, Some(float_array(&numbers))))
+            }
+            Err(_) => no_feature,
+        },
+        Some(b'{') => no_feature,
+        _ => text(json.into_datum()),
     }
+}
+
+fn has_nul() -> Report {
+    report(
+        Code::ERRCODE_UNTRANSLATABLE_CHARACTER,
+        "the features have the character \\u0000, which no text can have",
+    )
+    .set_hint("Leave it out.")
 }
 
 fn not_an_object(error: &serde_json::Error) -> Report {

@@ -44,12 +44,13 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
         };
     }
     if let Some((array, element)) = element_of(name)
-        && let Some(attribute) =
-            attributes.iter().find(|attribute| attribute.name == array && attribute.kind.is_array())
+        && let Some(attribute) = attributes
+            .iter()
+            .find(|attribute| attribute.name == array && holds_array(attribute.kind))
     {
         return Ok(slot(attribute, Some(element)));
     }
-    let available = attributes.iter().map(|attribute| attribute.name.clone()).collect();
+    let available = attributes.iter().map(|attribute| shown(&attribute.name)).collect();
     Err(Error::MissingColumn { column: name.to_owned(), available }.into())
 }
 
@@ -85,6 +86,39 @@ pub(super) fn whole(slot: &Slot, value: Datum) -> Option<i64> {
     }
 }
 
+/// As an array, or as a text of no type that is one.
+fn holds_array(kind: Kind) -> bool {
+    kind.is_array() || is_text(kind)
+}
+
+/// Appends the numbers of an array as SQL or JSON writes it: `{1,NULL}` or `[1,null]`.
+fn written_array(slot: &Slot, text: &str, elements: &mut Vec<f64>) -> Result<(), Report> {
+    let text = text.trim();
+    let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let inner = inner.or_else(|| text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
+    let Some(inner) = inner else {
+        return Err(report(
+            Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+            format!(
+                "column \"{}\" has the text \"{}\", but an array of numbers is needed",
+                slot.attribute,
+                shown(text)
+            ),
+        )
+        .set_hint("Give an array, as in {1,4}."));
+    };
+    if inner.trim().is_empty() {
+        return Ok(());
+    }
+    for element in inner.split(',') {
+        elements.push(match element.trim() {
+            null if null.eq_ignore_ascii_case("null") => f64::NAN,
+            number => number_of(slot, number)?,
+        });
+    }
+    Ok(())
+}
+
 fn is_text(kind: Kind) -> bool {
     matches!(kind, Kind::Text | Kind::Char)
 }
@@ -101,7 +135,7 @@ fn number_of(slot: &Slot, text: &str) -> Result<f64, Report> {
                 shown(text)
             ),
         )
-        .set_hint("Give a number, or NULL where none is known.")
+        .set_hint("Give a number, or NULL where none is known; a date or time in its own type, or as the seconds since 1970.")
     })
 }
 
@@ -120,7 +154,14 @@ pub(super) fn array_element(
     if *loaded != Some(slot.position) {
         elements.clear();
         // SAFETY: the value is of the column's type.
-        unsafe { slot.kind.numbers(value, &slot.attribute, elements)? };
+        unsafe {
+            if is_text(slot.kind) {
+                let read = |text: &str| written_array(slot, text, elements);
+                slot.kind.text(value, &slot.attribute, read)??;
+            } else {
+                slot.kind.numbers(value, &slot.attribute, elements)?;
+            }
+        }
         *loaded = Some(slot.position);
     }
     elements.get(element).copied().ok_or_else(|| {
