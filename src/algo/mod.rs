@@ -21,6 +21,7 @@ pub mod customers;
 pub mod describe;
 pub mod encode;
 pub mod metrics;
+pub mod moment;
 pub mod recommend;
 pub mod report;
 pub mod score;

@@ -129,6 +129,17 @@ def test_a_text_in_a_row_is_a_number_or_told(cluster):
         assert error.sqlstate == "42804", error
 
 
+def test_dates_and_times_are_what_their_columns_are(cluster):
+    with cluster.connect() as session:
+        session.query("""SET TimeZone = 'Asia/Kolkata';
+            CREATE TABLE visit AS SELECT i AS id, date '2024-01-01' + i % 40 AS d, timestamptz '2024-01-01' + i * interval '7 hours' AS at, timestamp '2024-02-01' + i * interval '1.5 s' AS wall,
+                time '01:00' + i * interval '3 minutes' AS t, (time '01:00' + i * interval '3 minutes')::timetz AS tz, i % 40 > 20 AS good FROM generate_series(1, 200) AS i""")
+        session.query("SELECT FROM persona.fit_scorer('timed', 'SELECT d, at, wall, t, tz, good FROM visit', 'good')")
+        for form in ("to_jsonb(v)", "(SELECT w FROM (SELECT v.d::text AS d, v.at::text AS at, v.wall::text AS wall, v.t::text AS t, v.tz::text AS tz) AS w)"):
+            differs = session.scalar(f"SELECT count(*) FROM visit v WHERE persona.score('timed', {form}) IS DISTINCT FROM persona.score('timed', v)")
+            assert differs == 0, (form, differs)
+
+
 def test_whole_numbers_may_be_large(cluster):
     """Public arguments are bigint, as drivers send whole numbers; what is too large is told as any other."""
     with fitted(cluster) as session:

@@ -85,7 +85,8 @@ SELECT roc_auc(l, s) AS one_class, roc_auc(NULL::boolean, s) AS no_rows FROM (VA
 -- a percentage is no probability; for a ranking any number will do
 SELECT log_loss(l, s) FROM (VALUES (true, 1.5::float8), (false, 0)) AS t (l, s);
 SELECT brier(l, s) FROM (VALUES (true, 80::float8), (false, 20)) AS t (l, s);
-SELECT log_loss(l, s) FROM (VALUES (true, 1::float8), (false, -1e-9)) AS t (l, s);
+SELECT log_loss(l, s) FROM (VALUES (true, 1::float8), (false, -1e-5)) AS t (l, s);
+SELECT round(log_loss(l, s)::numeric, 6) AS of_rounded FROM (VALUES (true, 1.0000001::float8), (false, -1e-9)) AS t (l, s);
 SELECT roc_auc(l, s), brier(l, s / 100) FROM (VALUES (true, 80::float8), (false, 20), (NULL, 1000)) AS t (l, s);
 SELECT average_precision(l, s) AS no_positive FROM (VALUES (false, 0.1::float8)) AS t (l, s);
 

@@ -81,7 +81,9 @@ fn found(outputs: &[Output]) -> Result<Chosen, Error> {
         1 => "; one output repeats inputs".to_owned(),
         n => format!("; {n} outputs repeat inputs"),
     };
-    if let Some(nearest) = left.iter().find(|output| output.is_nearest()) {
+    let has_probability = |output: &Output| output.is_map() || output.lower_name().contains("prob");
+    let nearest = left.iter().find(|output| output.is_nearest());
+    if let Some(nearest) = nearest.filter(|_| !left.iter().any(has_probability)) {
         let reason = format!("it says which of several distances is the least{left_out}");
         return Ok(Chosen { is_value: true, ..nearest.chosen(reason) });
     }

@@ -48,7 +48,9 @@ fn without_signature(line: &str) -> Cow<'_, str> {
     };
     let Some(place) = line.split(' ').find(|word| is_place(word)) else { return line.into() };
     let Some((before, after)) = line.split_once(place) else { return line.into() };
-    let Some(mut told) = after_group(after, '(', ')') else {
+    // The name of a function alone is none, and brackets behind it are of what is told.
+    let is_signature = after.split('(').next().is_some_and(|start| start.contains("::"));
+    let Some(mut told) = after_group(after, '(', ')').filter(|_| is_signature) else {
         return format!("{before}{}", after.trim_start()).into();
     };
     // Of operator() there are two.
@@ -167,6 +169,10 @@ mod tests {
             "wrong size (of two)",
         );
         check("graph.cc:41 it failed", "it failed");
+        check(
+            "a.cc:205 Compute Classifier: size (4) is less than 8 (of two)",
+            "Compute Classifier: size (4) is less than 8 (of two)",
+        );
         assert_eq!(first_line(&"long ".repeat(99)).chars().count(), 300);
     }
 

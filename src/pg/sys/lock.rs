@@ -52,6 +52,13 @@ impl Lock {
     }
 }
 
+/// Keeps a schema until the transaction ends, as one in which a table is made, from whoever locks it to rename or drop it.
+pub(crate) fn keep_schema(schema: Oid) {
+    let mode = pg_sys::AccessShareLock as i32;
+    // SAFETY: a lock is asked for; PostgreSQL gives it back when the transaction ends.
+    unsafe { pg_sys::LockDatabaseObject(pg_sys::NamespaceRelationId, schema, 0, mode) }
+}
+
 /// Whether a relation could be locked for reading without waiting for whoever has it.
 pub(crate) fn try_to_read(relation: Oid) -> bool {
     // SAFETY: a lock is asked for.

@@ -19,9 +19,6 @@ pub struct Figures {
     pub base_rate: Option<f64>,
 }
 
-/// What a 32-bit float may miss of 1: some graphs give probabilities of 1.0000001.
-const ROUNDING: f64 = 1e-6;
-
 impl Figures {
     /// Of labels and scores of one length, of which those that are no finite number are left out. `may_be_probabilities` is false
     /// where the scores are known to be values of another kind.
@@ -41,9 +38,9 @@ impl Figures {
         }
         let n_rows = labels.len();
         let n_positive = labels.iter().filter(|&&label| label).count();
-        let is_probability = |score: &f64| (-ROUNDING..=1.0 + ROUNDING).contains(score);
-        let are_probabilities =
-            n_rows > 0 && may_be_probabilities && scores.iter().all(is_probability);
+        let are_probabilities = n_rows > 0
+            && may_be_probabilities
+            && scores.iter().copied().all(classification::is_probability);
         let of =
             |metric: fn(&[bool], &[f64]) -> f64| are_probabilities.then(|| metric(labels, scores));
         let both_classes = n_positive > 0 && n_positive < n_rows;

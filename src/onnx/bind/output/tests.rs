@@ -188,3 +188,15 @@ fn what_no_output_tells_is_refused() {
     assert_eq!(chosen(vec![whole("items", 10)], 0, Some("items")), items);
     assert_eq!(chosen(vec![whole("label", 1)], 0, Some("label")).as_deref(), Ok("label"));
 }
+
+#[test]
+fn the_nearest_of_several_distances_is_the_score_unless_there_are_probabilities() {
+    let nearest = || Origin { operator: Some("ArgMin".into()), ..Origin::default() };
+    let of = |other: &str| {
+        let outputs = vec![whole("label", 1), fractions(other, Some(3))];
+        of_origins(outputs, vec![nearest(), Origin::default()], None).unwrap()
+    };
+    let label = of("scores");
+    assert_eq!((label.output.as_str(), label.is_value), ("label", true));
+    assert_eq!(of("probabilities").output, "probabilities");
+}

@@ -8,6 +8,7 @@ use pgrx::spi::quote_literal;
 
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry;
+use crate::pg::sys::lock;
 use crate::pg::sys::query::{self, spi_failed};
 use crate::pg::sys::security::{as_role, current_role, with_latest_snapshot};
 use crate::pg::types::datum::{base_type, holds, type_name};
@@ -75,9 +76,11 @@ fn place(table: &str) -> Result<Option<Place>, Report> {
     .map(Option::flatten)
 }
 
-/// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL has no other lock for it. Its
-/// privileges may change meanwhile.
+/// Keeps a schema from being renamed, as a foreign key keeps the row that it points to. PostgreSQL had no other lock for it before
+/// 15.20, which locks the schema first: so it is locked here, too, or each would wait for the other. Its privileges may change
+/// meanwhile.
 pub(crate) fn keep_schema_name(schema: Oid) -> Result<(), Report> {
+    lock::keep_schema(schema);
     // Only a superuser may lock a row of the catalogue. Nobody's code runs in this statement.
     let n_locked = as_role(pg_sys::BOOTSTRAP_SUPERUSERID.into(), || {
         Spi::connect_mut(|client| {

@@ -5,6 +5,7 @@ use pgrx::pg_sys::Datum;
 use pgrx::prelude::PgSqlErrorCode as Code;
 
 use crate::algo::frame::element_of;
+use crate::algo::moment;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::types::datum::Kind;
 use crate::pg::types::options::shown;
@@ -123,10 +124,11 @@ fn is_text(kind: Kind) -> bool {
     matches!(kind, Kind::Text | Kind::Char)
 }
 
-/// The number that a text is, where a number is wanted.
+/// The number that a text is, where a number is wanted: that of a date or time where it is one.
 #[cold]
 fn number_of(slot: &Slot, text: &str) -> Result<f64, Report> {
-    text.trim().parse().map_err(|_| {
+    let number = text.trim().parse().ok().or_else(|| moment::seconds(text));
+    number.ok_or_else(|| {
         report(
             Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             format!(
@@ -135,7 +137,7 @@ fn number_of(slot: &Slot, text: &str) -> Result<f64, Report> {
                 shown(text)
             ),
         )
-        .set_hint("Give a number, or NULL where none is known; a date or time in its own type, or as the seconds since 1970.")
+        .set_hint("Give a number, a date or a time, or NULL where none is known.")
     })
 }
 
