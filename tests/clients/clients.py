@@ -87,7 +87,7 @@ RECORDS = "in the list of columns$"
 # The server says that a parameter without a type is a text, and then only a text is sent.
 TOLD_TEXT = "untyped number|untyped NULL|a text and a number|score by an imported|(one_hot|keep) of an integer|key as an integer|^recommend(, n.*)?$|^similar items$"
 # psqlODBC writes every time as one without a zone.
-NO_TIME_ZONES = {"^rfm, readers at a time$": "row 1, column recency", "^rfm scores, spread out$": "row 1, column recency_days"}
+NO_TIME_ZONES = {"^rfm, readers at a time$": "row 1, column recency", "^rfm scores, spread out$": "row 1, column recency"}
 
 CLIENTS = [
     Client("psycopg", python("client-psycopg", "psycopg_3.py", "server")),

@@ -28,7 +28,7 @@ call("recommend for a basket of texts", "SELECT * FROM persona.recommend_for($1,
 call("recommend for a basket, NULL", "SELECT count(*) FROM persona.recommend_for($1, $2)", "products", None,
      literal="SELECT count(*) FROM persona.recommend_for('products', NULL::bigint[])")
 call("recommend to all", "SELECT user_key, item, rank FROM persona.recommend_all($1, $2) WHERE user_key = '7' ORDER BY rank", "products", 2)
-call("recommend to all, into a table", "SELECT * FROM persona.recommend_all($1, $2, $3)", "products", "new_next", 2, is_query=False)
+call("recommend to all, into a table", "SELECT * FROM persona.save_recommendations($1, $2, $3)", "products", "new_next", 2, is_query=False)
 call("recommend to all, into a table, by name", "SELECT n_rows FROM persona.save_recommendations($1, save_to => $2, n => $3)", "products", "new_next", 2, is_query=False)
 call("similar items", "SELECT * FROM persona.similar_items($1, $2, $3)", "products", 4, 3)
 call("similar items of a text", "SELECT * FROM persona.similar_items($1, $2, n => $3)", "titles", "i4", 3)
