@@ -40,17 +40,7 @@ def body():
         setup.setup(tuple(servers))
     for server in servers:
         on_server(server, tally, wanted, arguments)
-    if tally.failures:
-        print("\nfailed:")
-        for name, _ in tally.failures:
-            print(f"  {name}")
-    if tally.reasons:
-        print("\nskipped:")
-        for reason, n in tally.reasons.most_common():
-            print(f"  {n} because: {reason}")
-    say("done")
-    print(tally.summary(), flush=True)
-    return 1 if tally.failed or not tally.passed else 0
+    return tally.close()
 
 
 def parse():

@@ -61,6 +61,20 @@ class Tally:
         else:
             self.ok(name)
 
+    def close(self):
+        """Says what failed, what was skipped and the counts; the exit status."""
+        if self.failures:
+            print("\nfailed:")
+            for name, _ in self.failures:
+                print(f"  {name}")
+        if self.reasons:
+            print("\nskipped:")
+            for reason, n in self.reasons.most_common():
+                print(f"  {n} because: {reason}")
+        house.say("done")
+        print(self.summary(), flush=True)
+        return 1 if self.failed or not self.passed else 0
+
     def summary(self):
         line = f"{self.passed} passed, {self.failed} failed"
         return line + (f", {self.skipped} skipped" if self.skipped else "")

@@ -106,20 +106,10 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
             TensorRef::from_array_view((shape, values.as_slice()))?.into()
         }
         (Element::Half, Data::F32(values)) => {
-            let halves: Vec<f16> = collect(values.iter().map(|&value| f16::from_f32(value)))?;
-            let is_lost = |(value, half): &(&f32, &f16)| value.is_finite() && !half.is_finite();
-            match values.iter().zip(&halves).find(is_lost) {
-                Some((value, _)) => return Err(too_large(*value)),
-                None => owned(shape, halves)?,
-            }
+            owned(shape, halved(values, f16::from_f32, f16::is_finite, too_large)?)?
         }
         (Element::BFloat, Data::F32(values)) => {
-            let halves: Vec<bf16> = collect(values.iter().map(|&value| bf16::from_f32(value)))?;
-            let is_lost = |(value, half): &(&f32, &bf16)| value.is_finite() && !half.is_finite();
-            match values.iter().zip(&halves).find(is_lost) {
-                Some((value, _)) => return Err(too_large(*value)),
-                None => owned(shape, halves)?,
-            }
+            owned(shape, halved(values, bf16::from_f32, bf16::is_finite, too_large)?)?
         }
         (Element::Int32, Data::I64(values)) => owned(shape, cut::<i32>(values, narrow)?)?,
         (Element::Int16, Data::I64(values)) => owned(shape, cut::<i16>(values, narrow)?)?,
@@ -155,6 +145,24 @@ fn input<'a>(port: &Port, tensor: &'a Tensor, n_rows: u32) -> Result<SessionInpu
         (_, Data::Str(_)) => return Err(wrong("numbers", "text")),
         (_, other) => return Err(wrong("32-bit fractions", kind(other))),
     })
+}
+
+/// Floats of 16 bits; refuses one that is beyond them.
+fn halved<T: Copy>(
+    values: &[f32],
+    half: impl Fn(f32) -> T,
+    is_finite: impl Fn(T) -> bool,
+    too_large: impl Fn(f32) -> Error,
+) -> Result<Vec<T>, Error> {
+    let mut halves = with_room(values.len())?;
+    for &value in values {
+        let half = half(value);
+        if value.is_finite() && !is_finite(half) {
+            return Err(too_large(value));
+        }
+        halves.push(half);
+    }
+    Ok(halves)
 }
 
 /// Whole numbers of fewer bits.

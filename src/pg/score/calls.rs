@@ -10,7 +10,7 @@ use crate::pg::sys::call_site::CallSite;
 use crate::pg::types::record::{Object, Record, Row};
 
 use super::batch::Ahead;
-use super::scoring::Site;
+use super::scoring::{By, Site};
 use crate::pg::types::options::required;
 
 functions! {
@@ -53,9 +53,7 @@ fn predict(
     features: Option<Record>,
     site: CallSite,
 ) -> Result<Option<JsonB>, Report> {
-    let site: &mut Site = site.remember(|_| Ok(Site::default()))?;
-    let Some(record) = features else { return Ok(None) };
-    site.find(required(model, "model")?)?.predict(record.into()).map(|value| Some(JsonB(value)))
+    answer(model, features.map(Row::Record), site, predicted)
 }
 
 /// As `score`, of a JSON object.
@@ -65,9 +63,8 @@ fn score_json(
     features: Option<&str>,
     site: CallSite,
 ) -> Result<Option<f64>, Report> {
-    let site: &mut Site = site.remember(|_| Ok(Site::default()))?;
-    let Some(features) = features else { return Ok(None) };
-    site.find(required(model, "model")?)?.score(Row::Object(&Object::parse(features)?))
+    let object = features.map(Object::parse).transpose()?;
+    answer(model, object.as_ref().map(Row::Object), site, |by, row| by.score(row))
 }
 
 /// As `predict`, of a JSON object.
@@ -77,10 +74,24 @@ fn predict_json(
     features: Option<&str>,
     site: CallSite,
 ) -> Result<Option<JsonB>, Report> {
+    let object = features.map(Object::parse).transpose()?;
+    answer(model, object.as_ref().map(Row::Object), site, predicted)
+}
+
+/// What the model says of a row; None of none.
+fn answer<T>(
+    model: Option<&str>,
+    row: Option<Row>,
+    site: CallSite,
+    ask: impl Fn(By, Row) -> Result<Option<T>, Report>,
+) -> Result<Option<T>, Report> {
     let site: &mut Site = site.remember(|_| Ok(Site::default()))?;
-    let Some(features) = features else { return Ok(None) };
-    let row = Object::parse(features)?;
-    site.find(required(model, "model")?)?.predict(Row::Object(&row)).map(|value| Some(JsonB(value)))
+    let Some(row) = row else { return Ok(None) };
+    ask(site.find(required(model, "model")?)?, row)
+}
+
+fn predicted(by: By, row: Row) -> Result<Option<JsonB>, Report> {
+    by.predict(row).map(|value| Some(JsonB(value)))
 }
 
 #[inline]

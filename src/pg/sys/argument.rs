@@ -34,6 +34,7 @@ macro_rules! arguments {
 
             #[inline]
             #[allow(unused_unsafe, reason = "some are made without")]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn value<'call>($datum: pgrx::pg_sys::Datum) -> Self::Value<'call> {
                 // SAFETY: by the caller's promise.
                 unsafe { $made }
@@ -193,6 +194,7 @@ unsafe impl<T: Argument> Argument for Maybe<T> {
     const MAY_LACK: bool = true;
 
     #[inline]
+    // SAFETY: the caller promises what the trait asks for.
     unsafe fn value<'call>(datum: Datum) -> T::Value<'call> {
         // SAFETY: by the caller's promise.
         unsafe { T::value(datum) }

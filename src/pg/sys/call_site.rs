@@ -85,6 +85,7 @@ impl<'call> CallSite<'call> {
     /// The function takes such arguments, and reads of the call no more than its context.
     pub(crate) unsafe fn pass_on<const N: usize>(
         &self,
+        // SAFETY: a function of PostgreSQL's, by the promise above.
         function: unsafe fn(FunctionCallInfo) -> Datum,
         arguments: [Datum; N],
     ) -> Datum {
