@@ -128,18 +128,20 @@ def wholes(name, numbers):
 
 
 def heavy(name, n_products=14, size=1500):
-    """y = x + 0 after so many products of two size x size matrices, whose content hangs on x: seconds for a row. Another name
-    makes it another model, with a sha256 of its own."""
-    nodes = [node("ReduceSum", ["x"], ["sum"], whole("keepdims", 0)), node("Expand", ["sum", "shape"], ["m0"])]
+    """y = x + 0, where x is below 0 after so many products of two size x size matrices: seconds for a row. Another name makes it
+    another model, with a sha256 of its own."""
+    nodes = [node("ReduceSum", ["x"], ["sum"], whole("keepdims", 0)), node("Less", ["sum", "zero"], ["below"]), node("Where", ["below", "size", "one"], ["n"]),
+             node("Concat", ["n", "n"], ["shape"], whole("axis", 0)), node("Mul", ["sum", "zero"], ["nothing"]), node("Expand", ["nothing", "shape"], ["m0"])]
     nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(n_products)]
     nodes += [node("ReduceMax", [f"m{n_products}"], ["r"], whole("keepdims", 0)), node("Add", ["x", "r"], ["y"])]
-    return model(graph(nodes, ("x",), ("y",), (5, wholes("shape", [size, size]))), (6, name))
+    weights = [wholes("size", [size]), wholes("one", [1]), floats("zero", [0.0])]
+    return model(graph(nodes, ("x",), ("y",), (5, weights)), (6, name))
 
 
 def as_heavy_as_its_input(name, n_products=14):
     """y = x + 0 after so many products of two x by x matrices: at once for 1, seconds for 1500."""
-    nodes = [node("ReduceSum", ["x"], ["sum"], whole("keepdims", 0)), node("Cast", ["sum"], ["size"], whole("to", 7)),
-             node("Reshape", ["size", "one"], ["sizes"]), node("Concat", ["sizes", "sizes"], ["shape"], whole("axis", 0)),
+    nodes = [node("ReduceSum", ["x"], ["sum"], whole("keepdims", 0)), node("Cast", ["sum"], ["whole"], whole("to", 7)),
+             node("Max", ["whole", "one"], ["size"]), node("Reshape", ["size", "one"], ["sizes"]), node("Concat", ["sizes", "sizes"], ["shape"], whole("axis", 0)),
              node("Expand", ["sum", "shape"], ["m0"])]
     nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(n_products)]
     nodes += [node("ReduceMin", [f"m{n_products}"], ["r"], whole("keepdims", 0)), node("Mul", ["r", "zero"], ["z"]), node("Add", ["x", "z"], ["y"])]
@@ -165,7 +167,7 @@ def weighty(megabytes):
 
 
 def product(size):
-    """y = x + the largest element of one product of two size x size matrices: one node that cannot be told to end."""
+    """y = x + 0, where x is below 0 after one product of two size x size matrices: one node that cannot be told to end."""
     return heavy(f"one product of {size}", 1, size)
 
 

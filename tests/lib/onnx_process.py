@@ -13,7 +13,7 @@ from lib.processes import wait_until
 ERROR_WITHIN, SERVICE_WITHIN, CANCELLED_WITHIN, REASON_WITHIN = 3, 10, 2, 10
 CRASHED = "38000"
 LIGHT = "SELECT persona.score('light', t) FROM (SELECT 2 AS x) AS t"
-HEAVY = "SELECT persona.score('heavy', t) FROM (SELECT 0 AS x) AS t"
+HEAVY = "SELECT persona.score('heavy', t) FROM (SELECT -1 AS x) AS t"
 
 
 def light_model():

@@ -22,7 +22,7 @@ WORKS = {
     "everyone's page": "SELECT count(*) FROM persona.recommend_all('served', 20)",
     "scores of our own": "SELECT sum(persona.score('own', p)) FROM points p",
     "scores of an import": "SELECT sum(s) FROM (SELECT persona.score_batch('light', p) OVER () AS s FROM (SELECT a AS x FROM points) p) q",
-    "one slow score of an import": "SELECT persona.score('slow', t) FROM (SELECT 0 AS x) AS t",
+    "one slow score of an import": "SELECT persona.score('slow', t) FROM (SELECT -1 AS x) AS t",
     "an import": "SELECT FROM persona.import_onnx('graph', (SELECT onnx FROM graphs))",
 }
 

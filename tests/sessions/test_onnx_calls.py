@@ -13,9 +13,9 @@ from lib.tally import long
 
 CALLS = {
     "score": HEAVY,
-    "predict": "SELECT persona.predict('heavy', t) FROM (SELECT 0 AS x) AS t",
-    "score_batch": "SELECT persona.score_batch('heavy', t) OVER () FROM (SELECT 0 AS x FROM generate_series(1, 100)) AS t",
-    "evaluate": "SELECT * FROM persona.evaluate('heavy', 'SELECT 0 AS x, i % 2 = 0 AS y FROM generate_series(1, 100) AS i', 'y')",
+    "predict": "SELECT persona.predict('heavy', t) FROM (SELECT -1 AS x) AS t",
+    "score_batch": "SELECT persona.score_batch('heavy', t) OVER () FROM (SELECT -1 AS x FROM generate_series(1, 100)) AS t",
+    "evaluate": "SELECT * FROM persona.evaluate('heavy', 'SELECT -1 AS x, i % 2 = 0 AS y FROM generate_series(1, 100) AS i', 'y')",
 }
 
 

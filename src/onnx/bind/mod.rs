@@ -69,16 +69,34 @@ const LONGEST_NAME: usize = 63;
 pub enum Error {
     #[error("model has no inputs")]
     NoInputs,
-    #[error("input \"{input}\" is no tensor of numbers or text")]
+    #[error("input \"{input}\" is no tensor")]
     UnsupportedInput { input: String },
+    #[error("input \"{input}\" takes values of a type that cannot be given")]
+    UnsupportedElement { input: String },
+    #[error("input \"{input}\" has no dimension, and so none for the rows")]
+    NoRows { input: String },
+    #[error("input \"{input}\" takes no columns")]
+    NoColumns { input: String },
+    #[error(
+        "input \"{input}\" has one dimension, which is that of the rows, and so takes one column"
+    )]
+    OneDimension { input: String },
+    #[error(
+        "inputs \"{input}\" and \"{other}\" take different numbers of rows at a time, {n} and {other_n}"
+    )]
+    DifferentRows { input: String, n: i64, other: String, other_n: i64 },
+    #[error("inputs \"{input}\" and \"{other}\" both leave open how many columns they take")]
+    OpenWidths { input: String, other: String },
     #[error(
         "input \"{input}\" takes tensors of {n} dimensions, whose sizes behind the rows are open"
     )]
     OpenDimensions { input: String, n: usize },
     #[error("input \"{input}\" takes {n} rows at a time")]
     RowsAtOnce { input: String, n: i64 },
-    #[error("input \"{input}\" takes several columns, which have no names")]
-    UnnamedColumns { input: String, n: Option<i64> },
+    #[error("input \"{input}\" takes {n} columns, which have no names")]
+    UnnamedColumns { input: String, n: i64 },
+    #[error("input \"{input}\" leaves open how many columns it takes")]
+    OpenWidth { input: String },
     #[error("{found} names are given for the {expected} columns of the model's inputs")]
     WrongNumberOfNames { inputs: Vec<String>, expected: i64, found: usize },
     #[error("no column can have the {} bytes of the name \"{name}\"", name.len())]
@@ -89,16 +107,15 @@ pub enum Error {
     DuplicateName { name: String },
     #[error("model has no output \"{output}\"")]
     UnknownOutput { output: String, outputs: Vec<String> },
-    #[error("output \"{output}\" holds no numbers")]
-    OutputWithoutNumbers { output: String },
-    #[error("output \"{output}\" has {n} whole numbers for each row, and none of them is a score")]
-    ManyWholeNumbers { output: String, n: i64 },
+    #[error("output \"{output}\" is no score: it {why}")]
+    NotAScore { output: String, why: String },
     #[error(
         "output \"{output}\" has the probabilities of a support vector machine multiplied by a number"
     )]
     ScaledProbabilities { output: String },
+    /// `reasons` says of each output why it is none; `possible` are those that may be asked for.
     #[error("model has no output of probabilities or values")]
-    NoScore { outputs: Vec<String> },
+    NoScore { reasons: Vec<String>, possible: Vec<String> },
     #[error("model has several outputs that may be the score")]
     SeveralScores { outputs: Vec<String> },
 }
@@ -132,6 +149,9 @@ pub fn bind(
             (summary.classes.clone(), None, of_as_many.map(|(place, _)| place))
         }
     };
+    if summary.quantises_batches {
+        reason.push_str("; the graph quantises each batch by its own values, so that a score hangs on the rows beside it");
+    }
     Ok(Bound { inputs, output, class, reason, is_value, classes, positive, is_reversed })
 }
 
@@ -144,8 +164,35 @@ impl Bound {
     }
 }
 
+/// How many rows the graph takes at a time, where it says so.
+pub fn rows_at_once(summary: &Summary) -> Option<i64> {
+    summary.inputs.iter().find_map(rows_of)
+}
+
+fn rows_of(port: &Port) -> Option<i64> {
+    let Kind::Tensor { shape, .. } = &port.kind else { return None };
+    *shape.first()?
+}
+
+fn check_rows(ports: &[Port]) -> Result<(), Error> {
+    let mut first = None;
+    for port in ports {
+        let Some(n) = rows_of(port) else { continue };
+        if !(1..=i64::from(MAX_ROWS)).contains(&n) {
+            return Err(Error::RowsAtOnce { input: port.name.clone(), n });
+        }
+        let (known, known_n) = *first.get_or_insert((port, n));
+        if known_n != n {
+            let (input, other) = (known.name.clone(), port.name.clone());
+            return Err(Error::DifferentRows { input, n: known_n, other, other_n: n });
+        }
+    }
+    Ok(())
+}
+
 fn inputs(summary: &Summary, features: Option<&[String]>) -> Result<Vec<BoundInput>, Error> {
     let ports = &summary.inputs;
+    check_rows(ports)?;
     let widths = ports.iter().map(width).collect::<Result<Vec<_>, _>>()?;
     let mut features = match features {
         _ if ports.is_empty() => return Err(Error::NoInputs),
@@ -155,7 +202,10 @@ fn inputs(summary: &Summary, features: Option<&[String]>) -> Result<Vec<BoundInp
             let is_one = |width: &Option<i64>| width.map_or(ports.len() > 1, |n| n == 1);
             if let Some(wide) = widths.iter().position(|width| !is_one(width)) {
                 let input = ports[wide].name.clone();
-                return Err(Error::UnnamedColumns { input, n: widths[wide] });
+                return Err(match widths[wide] {
+                    Some(n) => Error::UnnamedColumns { input, n },
+                    None => Error::OpenWidth { input },
+                });
             }
             let own: Vec<Vec<String>> = ports.iter().map(|port| vec![port.name.clone()]).collect();
             check_names(own.iter().flatten())?;
@@ -188,6 +238,16 @@ fn named(
     let open = if n_open == 1 { (found - known).max(1) } else { 1 };
     let expected = known.saturating_add(open * n_open);
     if found != expected {
+        let mut open = ports.iter().zip(widths).filter(|(_, width)| width.is_none());
+        if let (Some((input, _)), Some((other, _))) = (open.next(), open.next()) {
+            let (input, other) = (input.name.clone(), other.name.clone());
+            return Err(Error::OpenWidths { input, other });
+        }
+        let has_one_dimension =
+            |port: &&Port| matches!(&port.kind, Kind::Tensor { shape, .. } if shape.len() == 1);
+        if let Some(input) = ports.iter().find(has_one_dimension) {
+            return Err(Error::OneDimension { input: input.name.clone() });
+        }
         return Err(Error::WrongNumberOfNames {
             inputs: names(ports),
             expected,
@@ -224,26 +284,23 @@ fn check_names<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Result<()
 
 /// The columns that an input takes, its dimensions behind the rows multiplied: None where the graph leaves it open.
 fn width(port: &Port) -> Result<Option<i64>, Error> {
-    let unsupported = || Error::UnsupportedInput { input: port.name.clone() };
-    if let Kind::Tensor { shape, .. } = &port.kind
-        && let Some(Some(n)) = shape.first()
-        && !(1..=i64::from(MAX_ROWS)).contains(n)
-    {
-        return Err(Error::RowsAtOnce { input: port.name.clone(), n: *n });
-    }
+    let input = || port.name.clone();
     match &port.kind {
         Kind::Tensor { ranked: false, .. } => Ok(None),
         Kind::Tensor { shape, .. } => match shape[..] {
-            [] => Err(unsupported()),
+            [] => Err(Error::NoRows { input: input() }),
+            [_, ref sizes @ ..] if sizes.contains(&Some(0)) => {
+                Err(Error::NoColumns { input: input() })
+            }
             [_] => Ok(Some(1)),
             [_, width] => Ok(width),
             [_, ref sizes @ ..] => {
                 let product = sizes.iter().try_fold(1_i64, |n, size| n.checked_mul((*size)?));
-                let (input, n) = (port.name.clone(), shape.len());
-                product.filter(|n| *n > 0).map(Some).ok_or(Error::OpenDimensions { input, n })
+                let (input, n) = (input(), shape.len());
+                product.map(Some).ok_or(Error::OpenDimensions { input, n })
             }
         },
-        _ => Err(unsupported()),
+        _ => Err(Error::UnsupportedInput { input: input() }),
     }
 }
 
@@ -256,7 +313,7 @@ fn takes(port: &Port) -> Result<Takes, Error> {
         Element::String => Ok(Takes::Text),
         element if element.is_fraction() => Ok(Takes::Float),
         element if element.is_whole() => Ok(Takes::Whole),
-        _ => Err(Error::UnsupportedInput { input: port.name.clone() }),
+        _ => Err(Error::UnsupportedElement { input: port.name.clone() }),
     }
 }
 

@@ -8,7 +8,7 @@ mod candidate;
 mod tests;
 
 use super::{Error, names};
-use crate::onnx::scan::{Kind, Machine, Origin, Port, Summary};
+use crate::onnx::scan::{Element, Kind, Machine, Origin, Port, Summary};
 use candidate::{Candidate, candidates};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +58,8 @@ fn named(outputs: &[Output], wanted: &str) -> Result<Chosen, Error> {
         .iter()
         .find(|output| output.port.name == wanted)
         .ok_or_else(|| Error::UnknownOutput { output: wanted.to_owned(), outputs: names(ports) })?;
-    if !output.may_have_numbers() {
-        return Err(Error::OutputWithoutNumbers { output: wanted.to_owned() });
-    }
-    if let (true, Some(n)) = (output.is_whole(), output.n_columns().filter(|&n| n > 1)) {
-        return Err(Error::ManyWholeNumbers { output: wanted.to_owned(), n });
+    if let Some(why) = output.why_no_score() {
+        return Err(Error::NotAScore { output: wanted.to_owned(), why });
     }
     let may_be_columns = outputs.iter().copied().filter(Output::may_have_fractions);
     let class = candidates(may_be_columns).iter().find_map(|candidate| candidate.class_of(wanted));
@@ -84,6 +81,9 @@ fn found(outputs: &[Output]) -> Result<Chosen, Error> {
     let has_probability = |output: &Output| output.is_map() || output.lower_name().contains("prob");
     let nearest = left.iter().find(|output| output.is_nearest());
     if let Some(nearest) = nearest.filter(|_| !left.iter().any(has_probability)) {
+        if nearest.why_no_score().is_some() {
+            return Err(no_score(outputs));
+        }
         let reason = format!("it says which of several distances is the least{left_out}");
         return Ok(Chosen { is_value: true, ..nearest.chosen(reason) });
     }
@@ -123,7 +123,25 @@ fn found(outputs: &[Output]) -> Result<Chosen, Error> {
             }
         }
     }
-    Err(Error::NoScore { outputs: names(outputs.iter().map(|output| output.port)) })
+    Err(no_score(outputs))
+}
+
+fn no_score(outputs: &[Output]) -> Error {
+    let (mut reasons, mut possible) = (Vec::new(), Vec::new());
+    for output in outputs {
+        let name = &output.port.name;
+        let why = output.why_no_score().unwrap_or_else(|| {
+            possible.push(name.clone());
+            let why = match output {
+                _ if output.is_echo() => "repeats an input",
+                _ if output.has_fractions() => "has distances",
+                _ => "has no fractions",
+            };
+            why.to_owned()
+        });
+        reasons.push(format!("\"{name}\" {why}"));
+    }
+    Error::NoScore { reasons, possible }
 }
 
 impl Output<'_> {
@@ -212,8 +230,23 @@ impl Output<'_> {
         matches!(self.port.kind, Kind::Tensor { element, .. } if element.is_whole())
     }
 
-    fn may_have_numbers(&self) -> bool {
-        self.is_map() || self.may_have_fractions() || self.is_whole()
+    /// Why it cannot be the score, whoever asks for it.
+    fn why_no_score(&self) -> Option<String> {
+        let is_numbers = self.is_map() || self.may_have_fractions() || self.is_whole();
+        match &self.port.kind {
+            Kind::Tensor { element: Element::String, .. } => Some("holds text".to_owned()),
+            Kind::Tensor { .. } if !is_numbers => {
+                Some("holds values of a type that cannot be read".to_owned())
+            }
+            _ if !is_numbers => Some("is no tensor".to_owned()),
+            _ => match self.n_columns() {
+                Some(0) => Some("has no value for a row".to_owned()),
+                Some(n @ 2..) if self.is_whole() => {
+                    Some(format!("has {n} whole numbers for each row"))
+                }
+                _ => None,
+            },
+        }
     }
 
     /// How many values it has for each row; None where the graph leaves it open.
@@ -225,8 +258,12 @@ impl Output<'_> {
 
     /// The label of a clustering: the distances are beside it, and none of them is a score.
     fn is_nearest(&self) -> bool {
-        let operator = self.origin.and_then(|origin| origin.operator.as_deref());
-        self.is_whole() && self.n_columns().is_none_or(|n| n == 1) && operator == Some("ArgMin")
+        let is_of_row = self.origin.is_some_and(|origin| {
+            // Along the first dimension it would be the nearest row.
+            origin.operator.as_deref() == Some("ArgMin")
+                && origin.axis.is_some_and(|axis| axis != 0)
+        });
+        is_of_row && !self.has_fractions() && self.n_columns().is_none_or(|n| n == 1)
     }
 
     fn is_label(&self) -> bool {

@@ -22,6 +22,7 @@ fn model(inputs: Vec<Port>, outputs: Vec<Port>) -> Summary {
         outputs,
         origins: vec![],
         classes: None,
+        quantises_batches: false,
         metadata: vec![],
     }
 }
@@ -71,15 +72,14 @@ fn a_tensor_takes_the_names_that_are_given() {
     let names = strings(&["a", "b"]);
     let bound = bind(&model(input(), classifier()), None, Some(&names)).unwrap();
     assert_eq!(bound.inputs[0].columns, names);
-    let unnamed = Error::UnnamedColumns { input: "X".into(), n: Some(2) };
+    let unnamed = Error::UnnamedColumns { input: "X".into(), n: 2 };
     check_error(input(), None, unnamed);
     let inputs = strings(&["X"]);
     let wrong = Error::WrongNumberOfNames { inputs, expected: 2, found: 1 };
     check_error(input(), Some(&["a"]), wrong);
     check_error(input(), Some(&["a", "a"]), Error::DuplicateName { name: "a".into() });
     let open = vec![tensor("X", Element::Float, &[None, None])];
-    let unnamed = Error::UnnamedColumns { input: "X".into(), n: None };
-    check_error(open, None, unnamed);
+    check_error(open, None, Error::OpenWidth { input: "X".into() });
 }
 
 #[test]
@@ -88,7 +88,26 @@ fn graphs_that_cannot_be_bound_are_refused() {
     let open = tensor("i", Element::Float, &[None, Some(3), None]);
     check_error(vec![open], None, Error::OpenDimensions { input: "i".into(), n: 3 });
     let other = tensor("h", Element::Other, &[None, Some(1)]);
-    check_error(vec![other], None, Error::UnsupportedInput { input: "h".into() });
+    check_error(vec![other], None, Error::UnsupportedElement { input: "h".into() });
+    let sequence = Port { name: "s".into(), kind: Kind::Other };
+    check_error(vec![sequence], None, Error::UnsupportedInput { input: "s".into() });
+    let scalar = tensor("x", Element::Float, &[]);
+    check_error(vec![scalar], None, Error::NoRows { input: "x".into() });
+    for dimensions in [&[None, Some(0)][..], &[None, Some(0), Some(2)]] {
+        let empty = tensor("e", Element::Float, dimensions);
+        check_error(vec![empty], None, Error::NoColumns { input: "e".into() });
+    }
+    let vector = || vec![tensor("v", Element::Float, &[Some(2)])];
+    check_error(vector(), Some(&["a", "b"]), Error::OneDimension { input: "v".into() });
+    let tokens = ["ids", "mask"].map(|name| tensor(name, Element::Int64, &[None, None])).to_vec();
+    let (input, other) = ("ids".to_owned(), "mask".to_owned());
+    check_error(tokens, Some(&["a", "b", "c"]), Error::OpenWidths { input, other });
+    let one = Some(1);
+    let batches = [(Some(4), "a"), (None, "b"), (Some(8), "c")]
+        .map(|(n, name)| tensor(name, Element::Float, &[n, one]))
+        .to_vec();
+    let (input, other) = ("a".to_owned(), "c".to_owned());
+    check_error(batches, None, Error::DifferentRows { input, n: 4, other, other_n: 8 });
     let name = "n".repeat(64);
     let long = tensor(&name, Element::Float, &[None, Some(1)]);
     check_error(vec![long], None, Error::LongName { name });
@@ -116,7 +135,7 @@ fn names_are_of_the_columns_of_all_inputs_in_their_order() {
     // Another name than the graph's own, as one that no column can have.
     let long = tensor(&"n".repeat(99), Element::Float, &[None, Some(1)]);
     assert_eq!(bound(vec![long], &["age"]).unwrap(), [strings(&["age"])]);
-    let unnamed = Error::UnnamedColumns { input: "w".into(), n: Some(3) };
+    let unnamed = Error::UnnamedColumns { input: "w".into(), n: 3 };
     check_error(vec![wide(), texts()], None, unnamed);
 }
 
@@ -138,8 +157,9 @@ fn the_score_is_the_probability_or_the_value_unless_another_output_is_named() {
     let outputs = strings(&["label", "scores", "probabilities"]);
     assert_eq!(unknown, Error::UnknownOutput { output: "x".into(), outputs });
     let label = || vec![tensor("label", Element::String, &[None])];
-    assert_eq!(output(label(), None), Err(Error::NoScore { outputs: strings(&["label"]) }));
-    let error = Error::OutputWithoutNumbers { output: "label".into() };
+    let none = Error::NoScore { reasons: strings(&["\"label\" holds text"]), possible: vec![] };
+    assert_eq!(output(label(), None), Err(none));
+    let error = Error::NotAScore { output: "label".into(), why: "holds text".into() };
     assert_eq!(output(label(), Some("label")), Err(error));
 }
 

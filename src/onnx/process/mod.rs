@@ -4,6 +4,7 @@
 //! standard output on which it says once that it is ready or why it cannot be, the rest as arguments. It trusts neither
 //! its clients nor the models, and expects to be killed at any time: nothing in here is worth keeping.
 
+mod answer;
 mod arguments;
 mod cache;
 mod convert;

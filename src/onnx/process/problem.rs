@@ -35,7 +35,14 @@ pub(super) fn first_line(message: &str) -> String {
     let line = without_signature(line);
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let words: Vec<&str> = line.split(' ').map(without_directories).collect();
-    words.join(" ").trim().chars().take(300).collect()
+    shortened(words.join(" ").trim())
+}
+
+/// Of more than 300 characters the whole words that fit.
+fn shortened(line: &str) -> String {
+    let Some((end, _)) = line.char_indices().nth(300) else { return line.to_owned() };
+    let end = line[..end].rfind(' ').unwrap_or(end);
+    format!("{} ...", line[..end].trim_end())
 }
 
 /// Without the place in a source file and the signature of the function there, which stand before what is told.
@@ -56,6 +63,14 @@ fn without_signature(line: &str) -> Cow<'_, str> {
     // Of operator() there are two.
     while let Some(further) = told.strip_prefix('(').and_then(|_| after_group(told, '(', ')')) {
         told = further;
+    }
+    // What a namespace without a name holds, or a function.
+    while let Some(further) = told.strip_prefix("::") {
+        let end = further.find([' ', '(']).unwrap_or(further.len());
+        told = match further[end..].starts_with('(') {
+            true => after_group(further, '(', ')').unwrap_or_default().trim_start_matches('>'),
+            false => &further[end..],
+        };
     }
     told = told.trim_start();
     told = told
@@ -170,10 +185,16 @@ mod tests {
         );
         check("graph.cc:41 it failed", "it failed");
         check(
+            "/src/string_normalizer.cc:91 onnxruntime::(anonymous namespace)::Locale::Locale(const std::string&)::<lambda()> Failed to \
+             construct locale with name:en_US.UTF-8",
+            "Failed to construct locale with name:en_US.UTF-8",
+        );
+        check(
             "a.cc:205 Compute Classifier: size (4) is less than 8 (of two)",
             "Compute Classifier: size (4) is less than 8 (of two)",
         );
-        assert_eq!(first_line(&"long ".repeat(99)).chars().count(), 300);
+        assert_eq!(first_line(&"long ".repeat(99)), format!("{}...", "long ".repeat(60)));
+        assert_eq!(first_line(&"x".repeat(400)), format!("{} ...", "x".repeat(300)));
     }
 
     #[test]

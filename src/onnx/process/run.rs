@@ -11,7 +11,7 @@ use super::hangup::Work;
 use super::problem::{failure, is_out_of_memory, no_memory};
 use super::serve::Shared;
 use super::sessions::Model;
-use super::{convert, system};
+use super::{answer, convert, system};
 use crate::onnx::wire::{self, ErrorKind, Output, Response, Run};
 
 /// Why there are no outputs.
@@ -51,7 +51,8 @@ pub(super) fn score(
     if run.batch.n_rows == 0 {
         return failure(ErrorKind::InputMismatch, "batch has no rows");
     }
-    let wanted: Vec<&str> = if run.outputs.is_empty() {
+    let are_all = run.outputs.is_empty();
+    let wanted: Vec<&str> = if are_all {
         model.outputs.iter().map(|port| port.name.as_str()).collect()
     } else {
         run.outputs.iter().map(String::as_str).collect()
@@ -66,7 +67,7 @@ pub(super) fn score(
     let width: u64 = run.batch.tensors.iter().map(|tensor| u64::from(tensor.width)).sum();
     if let Some(n) = at_once.filter(|n| 8 * width * u64::from(*n) > shared.max_batch as u64) {
         let message = format!("model takes {n} rows at a time, more than there is room for");
-        return failure(ErrorKind::InputMismatch, message);
+        return failure(ErrorKind::ModelTooLarge, message);
     }
     let parts = match at_once.map(|n| run.batch.parts(n)).transpose() {
         Ok(parts) => parts,
@@ -84,7 +85,7 @@ pub(super) fn score(
             shared.runtime.forget_all();
             return failure(ErrorKind::OutOfMemory, error.to_string());
         }
-        Err(error) => return failure(ErrorKind::InputMismatch, error.to_string()),
+        Err(error) => return failure(error.of_inputs(), error.to_string()),
     };
     let options = match RunOptions::new() {
         Ok(options) => Arc::new(options),
@@ -100,16 +101,20 @@ pub(super) fn score(
     let mut step = |inputs| -> Result<(), convert::Error> {
         let values = session.run_with_options(inputs, &options)?;
         let left = allowed.saturating_sub(all.iter().map(Output::size).sum());
-        let found = outputs(&wanted, &values, left)?;
-        match at_once {
-            None => all = found,
-            Some(n_rows) => convert::join(&mut all, found, n_rows)?,
+        let mut found = outputs(&wanted, &values, left, are_all)?;
+        let Some(n_rows) = at_once else {
+            all = found;
+            return Ok(());
+        };
+        answer::as_rows(&mut found, n_rows);
+        if are_all {
+            found.retain(|output| output.shape.first() == Some(&i64::from(n_rows)));
         }
-        Ok(())
+        answer::join(&mut all, found, n_rows)
     };
     let result = inputs.into_iter().try_for_each(&mut step).map(|()| {
         if at_once.is_some() {
-            convert::shorten(&mut all, run.batch.n_rows);
+            answer::shorten(&mut all, run.batch.n_rows);
         }
         all
     });
@@ -131,17 +136,21 @@ pub(super) fn score(
     }
 }
 
-/// So many bytes in all.
+/// So many bytes in all. Of all outputs those are left out that cannot be read: nobody has asked for them by name.
 fn outputs(
     wanted: &[&str],
     values: &SessionOutputs<'_>,
     allowed: u64,
+    are_all: bool,
 ) -> Result<Vec<Output>, convert::Error> {
     let mut left = allowed;
     let mut outputs = Vec::new();
     for &name in wanted {
         let value = values.get(name).ok_or_else(|| convert::Error::NoOutput(name.to_owned()))?;
-        let output = convert::output(name, value, left)?;
+        let output = match answer::output(name, value, left) {
+            Err(convert::Error::UnsupportedOutput(_)) if are_all => continue,
+            output => output?,
+        };
         left = left.saturating_sub(output.size());
         outputs.push(output);
     }

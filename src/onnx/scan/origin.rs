@@ -20,6 +20,8 @@ pub struct Origin {
     pub operator: Option<String>,
     /// What the operator does to its result at last, as `LOGISTIC`.
     pub post_transform: Option<String>,
+    /// The dimension that the operator works along, where it says so.
+    pub axis: Option<i64>,
     /// Which of the operator's outputs it is, counted from 0: the first one of a classifier is its label.
     pub place: usize,
     /// A ZipMap gives each of its values the name of a class.
@@ -58,28 +60,37 @@ const MOVERS: [&str; 12] = [
 ];
 /// Operators whose output has the values of all their inputs.
 const JOINERS: [&str; 2] = ["Concat", "FeatureVectorizer"];
+/// Gives each value another name.
+const RELABELS: &str = "LabelEncoder";
 const ZIP_MAP: &str = "ZipMap";
+/// The start of the operators that quantise their input by the range of all its values.
+const DYNAMIC_QUANTIZE: &str = "DynamicQuantize";
 /// Names of values that repeat an input; beyond that a graph is left to its names.
 const MAX_ECHOES: usize = 65_536;
 const MAX_CLASSES: usize = 10_000;
 /// Of a node that are looked at: it may have a great many.
 const MAX_OUTPUTS: usize = 4_096;
 
-/// The origin of each output, in their order, and the classes.
-pub(super) fn read(
-    graphs: &[&[u8]],
-    inputs: &[Port],
-    outputs: &[Port],
-) -> Result<(Vec<Origin>, Option<Vec<String>>), Error> {
+/// What the nodes say of a graph.
+pub(super) struct Nodes {
+    /// Of each output, in their order.
+    pub(super) origins: Vec<Origin>,
+    pub(super) classes: Option<Vec<String>>,
+    pub(super) quantises_batches: bool,
+}
+
+pub(super) fn read(graphs: &[&[u8]], inputs: &[Port], outputs: &[Port]) -> Result<Nodes, Error> {
     let mut echoes: HashSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
     let mut nodes = Vec::new();
     let mut classes = Classes::default();
+    let mut quantises_batches = false;
     for graph in graphs {
         let mut fields = Fields::of(graph);
         while let Some(field) = fields.next_field()? {
             if let (1, Value::Bytes(bytes)) = (field.number, field.value) {
                 let node = Node::read(bytes)?;
                 classes.see(&node)?;
+                quantises_batches |= node.operator.starts_with(DYNAMIC_QUANTIZE);
                 if node.repeats(&echoes)? && echoes.len() < MAX_ECHOES {
                     echoes.extend(node.outputs()?);
                 }
@@ -87,7 +98,8 @@ pub(super) fn read(
             }
         }
     }
-    Ok((origins(&nodes, outputs, &echoes)?, classes.found()))
+    let origins = origins(&nodes, outputs, &echoes)?;
+    Ok(Nodes { origins, classes: classes.found(), quantises_batches })
 }
 
 /// From the last node to the first: each that makes a wanted value says what it is, or of which value it is a part.
@@ -114,7 +126,7 @@ fn origins(nodes: &[Node], outputs: &[Port], echoes: &HashSet<&str>) -> Result<V
             for (index, is_scaled) in found {
                 let origin = &mut origins[index];
                 let is_next_scaled = match node.first_input {
-                    Some(input) if is_map || MOVERS.contains(&node.operator) => {
+                    Some(input) if is_map || node.is_mover() || node.operator == RELABELS => {
                         if !is_scaled {
                             origin.value = input.to_owned();
                             origin.is_map |= is_map;
@@ -128,6 +140,7 @@ fn origins(nodes: &[Node], outputs: &[Port], echoes: &HashSet<&str>) -> Result<V
                     _ => {
                         origin.operator = Some(node.operator.to_owned());
                         origin.post_transform = node.post_transform.map(str::to_owned);
+                        origin.axis = node.axis;
                         (origin.place, origin.machine) = (place, machine);
                         (node.operator == "Mul").then_some(true)
                     }
@@ -147,11 +160,13 @@ struct Node<'a> {
     operator: &'a str,
     first_input: Option<&'a str>,
     post_transform: Option<&'a str>,
+    axis: Option<i64>,
 }
 
 impl<'a> Node<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        let mut node = Self { bytes, operator: "", first_input: None, post_transform: None };
+        let mut node =
+            Self { bytes, operator: "", first_input: None, post_transform: None, axis: None };
         let mut fields = Fields::of(bytes);
         while let Some(field) = fields.next_field()? {
             match (field.number, field.value) {
@@ -161,14 +176,20 @@ impl<'a> Node<'a> {
                 (4, Value::Bytes(text)) => node.operator = name(text)?,
                 (5, Value::Bytes(attribute)) => {
                     let attribute = Attribute::read(attribute)?;
-                    if attribute.name == "post_transform" {
-                        node.post_transform = attribute.text;
+                    match attribute.name {
+                        "post_transform" => node.post_transform = attribute.text,
+                        "axis" => node.axis = attribute.whole,
+                        _ => {}
                     }
                 }
                 _ => {}
             }
         }
         Ok(node)
+    }
+
+    fn is_mover(&self) -> bool {
+        MOVERS.contains(&self.operator)
     }
 
     fn outputs(&self) -> Result<Vec<&'a str>, Error> {
@@ -216,7 +237,7 @@ impl<'a> Node<'a> {
         let Some(first) = self.first_input.filter(|first| echoes.contains(first)) else {
             return Ok(false);
         };
-        if MOVERS.contains(&self.operator) {
+        if self.is_mover() {
             return Ok(!first.is_empty());
         }
         if !JOINERS.contains(&self.operator) {
@@ -237,21 +258,23 @@ impl<'a> Node<'a> {
 struct Attribute<'a> {
     name: &'a str,
     text: Option<&'a str>,
+    whole: Option<i64>,
     bytes: &'a [u8],
 }
 
 impl<'a> Attribute<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        let (mut own_name, mut text) = ("", None);
+        let (mut own_name, mut text, mut whole) = ("", None, None);
         let mut fields = Fields::of(bytes);
         while let Some(field) = fields.next_field()? {
             match (field.number, field.value) {
                 (1, Value::Bytes(bytes)) => own_name = name(bytes)?,
+                (3, Value::Varint(number)) => whole = Some(number as i64),
                 (4, Value::Bytes(bytes)) => text = std::str::from_utf8(bytes).ok(),
                 _ => {}
             }
         }
-        Ok(Self { name: own_name, text, bytes })
+        Ok(Self { name: own_name, text, whole, bytes })
     }
 
     fn has_numbers(&self) -> Result<bool, Error> {

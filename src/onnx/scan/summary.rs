@@ -30,6 +30,8 @@ pub struct Summary {
     pub origins: Vec<Origin>,
     /// What the graph calls its classes, the one of the score last.
     pub classes: Option<Vec<String>>,
+    /// It quantises values by the range that they have in a batch, so that each row's score hangs on the others.
+    pub quantises_batches: bool,
     /// What our own export says of itself: the entries of the metadata whose key begins with `persona.`.
     pub metadata: Vec<(String, String)>,
 }
@@ -126,6 +128,7 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
         outputs: Vec::new(),
         origins: Vec::new(),
         classes: None,
+        quantises_batches: false,
         metadata: Vec::new(),
     };
     let mut filled = HashSet::new();
@@ -172,7 +175,9 @@ pub(super) fn read(model: &[u8]) -> Result<Summary, Error> {
     }
     check_names(&summary.inputs)?;
     check_names(&summary.outputs)?;
-    (summary.origins, summary.classes) = origin::read(&graphs, &summary.inputs, &summary.outputs)?;
+    let nodes = origin::read(&graphs, &summary.inputs, &summary.outputs)?;
+    (summary.origins, summary.classes) = (nodes.origins, nodes.classes);
+    summary.quantises_batches = nodes.quantises_batches;
     Ok(summary)
 }
 

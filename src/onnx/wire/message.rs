@@ -130,6 +130,8 @@ pub enum ErrorKind {
     /// The provider that must come first cannot be had.
     Provider,
     Internal,
+    /// A value that the input's type cannot hold.
+    ValueOutOfRange,
 }
 
 const HELLO: u8 = 1;

@@ -20,7 +20,7 @@ pub use frame::{Frame, Inbox, MAX_FRAME, read_frame, read_frame_within};
 pub use message::{Described, ErrorKind, Hello, Port, Request, Response, Run, Status};
 
 /// Grows with every change of a message; the two sides come from one build, so they must be equal.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Rows of one batch: more would make a run that cannot be cancelled for too long.
 pub const MAX_ROWS: u32 = 1 << 20;
 /// Inputs of a model, and columns of a batch in all.

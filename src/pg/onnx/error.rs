@@ -99,14 +99,19 @@ fn refused(kind: ErrorKind, message: String) -> Report {
         ErrorKind::Forbidden => report(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, message),
         ErrorKind::ModelTooLarge => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
             .set_hint("Raise persona.onnx_memory."),
-        ErrorKind::ModelRefused | ErrorKind::ModelInvalid => {
-            report(Code::ERRCODE_DATA_EXCEPTION, message)
+        ErrorKind::ModelRefused => report(Code::ERRCODE_DATA_EXCEPTION, message),
+        ErrorKind::ModelInvalid => {
+            let hint = invalid_hint(&message);
+            report(Code::ERRCODE_DATA_EXCEPTION, message).set_hint(hint)
         }
         ErrorKind::ModelPoisonous => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message)
             .set_hint("A reload of the configuration makes the process try it again."),
         ErrorKind::LoadTimeout => report(Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message)
             .set_hint("Raise persona.onnx_load_timeout. The model is not loaded again until the configuration is reloaded."),
         ErrorKind::InputMismatch => report(Code::ERRCODE_DATATYPE_MISMATCH, message),
+        ErrorKind::ValueOutOfRange => {
+            report(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
+        }
         ErrorKind::RunFailed => report(Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message),
         ErrorKind::Cancelled => report(Code::ERRCODE_QUERY_CANCELED, message),
         ErrorKind::OutOfMemory => report(Code::ERRCODE_OUT_OF_MEMORY, message)
@@ -114,5 +119,16 @@ fn refused(kind: ErrorKind, message: String) -> Report {
         ErrorKind::Library | ErrorKind::Provider | ErrorKind::Unavailable | ErrorKind::Busy => {
             report(Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
         }
+    }
+}
+
+/// What may be done about a graph that ONNX Runtime refuses, by what it says.
+fn invalid_hint(message: &str) -> &'static str {
+    if message.contains("locale") {
+        "The graph puts text in lower case: install this locale on the server."
+    } else if message.contains("opset") {
+        "Export it with a lower target_opset, or use a later ONNX Runtime."
+    } else {
+        "ONNX Runtime does not take it: export it in another form, as with floats for doubles or another target_opset."
     }
 }

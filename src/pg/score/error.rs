@@ -109,16 +109,25 @@ impl From<bind::Error> for Report {
         let message = error.to_string();
         match error {
             NoInputs => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message),
-            UnsupportedInput { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+            UnsupportedInput { .. } | NoRows { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
                 .set_hint("A graph takes tensors of numbers or of texts, whose first dimension is the rows."),
+            UnsupportedElement { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Export it with floats of 16, 32 or 64 bits, whole numbers of 8 to 64 bits, booleans or texts."),
+            NoColumns { .. } | OneDimension { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Export it with inputs of two dimensions, the rows and the columns."),
+            DifferentRows { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+                .set_hint("Export it with an open first dimension, the rows, or with one batch for all inputs."),
+            OpenWidth { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Name its columns in their order, as in features => ARRAY['age', 'income']."),
+            OpenWidths { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Export it with fixed sizes but for the first dimension, the rows."),
             RowsAtOnce { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
                 .set_hint("Export it with an open first dimension, the rows, or with a batch of up to a million."),
             OpenDimensions { .. } => report(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
                 .set_hint("Export it with fixed sizes but for the first dimension, the rows."),
             UnnamedColumns { n, .. } => {
-                let n = n.map_or(String::new(), |n| format!(" {n}"));
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
-                    "Name its{n} columns in their order, as in features => ARRAY['age', 'income']."
+                    "Name its {n} columns in their order, as in features => ARRAY['age', 'income']."
                 ))
             }
             WrongNumberOfNames { inputs, .. } => {
@@ -130,8 +139,8 @@ impl From<bind::Error> for Report {
             DuplicateName { .. } | EmptyName => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Give one name for each column of the inputs, in their order."),
             LongName { .. } => report(Code::ERRCODE_NAME_TOO_LONG, message)
-                .set_hint("Name the columns of all inputs in their order, as in features => ARRAY['age', 'income']."),
-            UnknownOutput { outputs, .. } | NoScore { outputs } | SeveralScores { outputs } => {
+                .set_hint("Name the columns of all inputs in their order, with at most 63 bytes each, as in features => ARRAY['age', 'income']."),
+            UnknownOutput { outputs, .. } | SeveralScores { outputs } => {
                 report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message).set_hint(format!(
                     "Pick one with output => 'name'. The outputs are {}.",
                     quoted_list(&outputs)
@@ -142,8 +151,17 @@ impl From<bind::Error> for Report {
                     "skl2onnx multiplies them by -1 under raw_scores=True: export it without. To take it all the same, pass output => {}.",
                     quote_literal(&output)
                 )),
-            OutputWithoutNumbers { .. } | ManyWholeNumbers { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
-                .set_hint("Pick an output of numbers with output => 'name'."),
+            NotAScore { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                .set_hint("Pick an output of one value, or of one probability for each class, with output => 'name'."),
+            NoScore { reasons, possible } => {
+                let hint = match possible[..] {
+                    [] => "Export it with an output of one value, or of one probability for each class, for each row.".to_owned(),
+                    _ => format!("Pick one with output => 'name'. Of the outputs this may be {}.", quoted_list(&possible)),
+                };
+                report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+                    .set_detail(format!("Of the outputs {}.", reasons.join(", ")))
+                    .set_hint(hint)
+            }
         }
     }
 }

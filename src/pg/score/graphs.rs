@@ -17,13 +17,15 @@ use crate::pg::sys::query::spi_failed;
 use crate::pg::sys::security::with_catalog_names;
 use crate::pg::types::value::Names;
 
+use super::onnx::Imported;
 use super::scoring::{ONNX, Scoring};
+use super::trial::Trial;
 use crate::pg::types::options::required;
 
 /// A bytea is in memory several times on its way; a large object comes in pieces.
 const LARGEST_BYTEA: usize = 256 << 20;
 
-type Imported = TableIterator<
+type Answer = TableIterator<
     'static,
     (
         name!(model, String),
@@ -44,7 +46,7 @@ fn import_onnx_bytes(
     activate: Option<bool>,
     publish: Option<bool>,
     keep_versions: Option<i64>,
-) -> Result<Imported, Report> {
+) -> Result<Answer, Report> {
     let onnx = required(onnx, "onnx")?;
     if onnx.len() > LARGEST_BYTEA {
         return Err(report(
@@ -66,7 +68,7 @@ fn import_onnx_object(
     activate: Option<bool>,
     publish: Option<bool>,
     keep_versions: Option<i64>,
-) -> Result<Imported, Report> {
+) -> Result<Answer, Report> {
     let model = required(model, "model")?;
     let onnx = large_object(required(onnx, "onnx")?)?;
     import(model, &onnx, output, features, Filing::of(activate, publish, keep_versions)?)
@@ -78,14 +80,14 @@ fn import(
     output: Option<&str>,
     features: Option<Names>,
     filing: Filing,
-) -> Result<Imported, Report> {
+) -> Result<Answer, Report> {
     registry::lock_for_fit(model, Scoring::KIND)?;
     let features = features.map(names).transpose()?;
     // A graph of many small nodes is larger once it is read than it was.
     memory::probe(onnx.len().saturating_mul(2))?;
     let summary = scan::scan(onnx)?;
-    let bound = bind::bind(&summary, output, features.as_deref())?;
-    check_by_runtime(model, onnx)?;
+    let mut bound = bind::bind(&summary, output, features.as_deref())?;
+    let is_loaded = check_by_runtime(model, onnx)?;
     let opsets = summary.opsets.iter().map(|opset| (opset.domain.clone(), opset.version.into()));
     let opsets: serde_json::Map<_, _> = opsets.collect();
     let columns: Vec<String> = bound.columns().map(|(name, _)| name.to_owned()).collect();
@@ -101,6 +103,11 @@ fn import(
         source: None,
         filing,
     })?;
+    let imported = Imported::new(&version, bound.clone());
+    let trial = Trial { imported: &imported, graph: &summary, onnx };
+    if is_loaded && let Some(doubt) = trial.run()? {
+        bound.reason.push_str(&doubt);
+    }
     if filing.publishes() {
         publish::follow(&version, None, None)?;
     }
@@ -114,12 +121,12 @@ fn import(
     )))
 }
 
-/// Whether ONNX Runtime takes the model. Without ONNX Runtime it is imported all the same: it may be there on the server
-/// that scores.
-fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
+/// Refuses what ONNX Runtime does not take. Without ONNX Runtime a model is imported all the same, which is false here: it
+/// may be there on the server that scores.
+fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<bool, Report> {
     use process::Error::*;
     match process::load(&Sha256::digest(onnx).into(), || onnx) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         Err(
             error @ (Unavailable { .. }
             | Library { .. }
@@ -131,7 +138,7 @@ fn check_by_runtime(model: &str, onnx: &[u8]) -> Result<(), Report> {
             pgrx::warning!(
                 "model \"{model}\" is imported without a check by ONNX Runtime: {error}"
             );
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(error.into()),
     }

@@ -7,11 +7,13 @@ mod error;
 mod evaluate;
 mod family;
 mod fit;
+mod graph_rows;
 mod graphs;
 mod holdout;
 mod native;
 mod onnx;
 mod outputs;
 mod scoring;
+mod trial;
 
 pub(crate) use family::Family;

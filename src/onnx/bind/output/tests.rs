@@ -37,6 +37,7 @@ fn of_origins(
         origins,
         outputs,
         classes: None,
+        quantises_batches: false,
         metadata: vec![],
     };
     choose(&summary, wanted)
@@ -182,16 +183,24 @@ fn what_no_output_tells_is_refused() {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let several = Err(Error::SeveralScores { outputs: names(&["one", "two"]) });
     assert_eq!(chosen(vec![wide("one"), wide("two")], 0, None), several);
-    let none = Err(Error::NoScore { outputs: names(&["a", "label"]) });
+    let reasons = names(&["\"a\" repeats an input", "\"label\" has no fractions"]);
+    let none = Err(Error::NoScore { reasons, possible: names(&["a", "label"]) });
     assert_eq!(chosen(vec![fractions("a", Some(1)), whole("label", 1)], 1, None), none);
-    let items = Err(Error::ManyWholeNumbers { output: "items".into(), n: 10 });
+    let why = "has 10 whole numbers for each row".to_owned();
+    let items = Err(Error::NotAScore { output: "items".into(), why });
     assert_eq!(chosen(vec![whole("items", 10)], 0, Some("items")), items);
+    let sequence = Port { name: "probabilities".into(), kind: Kind::Other };
+    let reasons =
+        names(&["\"items\" has 10 whole numbers for each row", "\"probabilities\" is no tensor"]);
+    let none = Err(Error::NoScore { reasons, possible: vec![] });
+    assert_eq!(chosen(vec![whole("items", 10), sequence], 0, None), none);
     assert_eq!(chosen(vec![whole("label", 1)], 0, Some("label")).as_deref(), Ok("label"));
 }
 
 #[test]
 fn the_nearest_of_several_distances_is_the_score_unless_there_are_probabilities() {
-    let nearest = || Origin { operator: Some("ArgMin".into()), ..Origin::default() };
+    let along = |axis| Origin { operator: Some("ArgMin".into()), axis, ..Origin::default() };
+    let nearest = || along(Some(1));
     let of = |other: &str| {
         let outputs = vec![whole("label", 1), fractions(other, Some(3))];
         of_origins(outputs, vec![nearest(), Origin::default()], None).unwrap()
@@ -199,4 +208,13 @@ fn the_nearest_of_several_distances_is_the_score_unless_there_are_probabilities(
     let label = of("scores");
     assert_eq!((label.output.as_str(), label.is_value), ("label", true));
     assert_eq!(of("probabilities").output, "probabilities");
+    // Along the rows it is the nearest row, which is nobody's label.
+    let outputs = || vec![whole("which", 1), fractions("y", Some(1))];
+    let of_rows = of_origins(outputs(), vec![along(Some(0)), Origin::default()], None);
+    assert_eq!(of_rows.unwrap().output, "y");
+    // Labels that are texts leave the distances, of which none is a score.
+    let text = Kind::Tensor { element: Element::String, ranked: true, shape: vec![None] };
+    let named = vec![Port { name: "label".into(), kind: text }, fractions("scores", Some(3))];
+    let refused = of_origins(named, vec![nearest(), Origin::default()], None);
+    assert!(matches!(refused, Err(Error::NoScore { .. })), "{refused:?}");
 }
