@@ -3,7 +3,8 @@
 `\\value_type name` is a type that Rust declares with `value_type!`: its functions, the type and their comments. `\\scaler_of state name 'what'`
 is the aggregate of a scaler, over arrays and over rows, by the aggregate whose state it is read off. `\\array_as_text value function
 result` and `\\row_as_json function symbol result 'what'` are further forms of a function of a fitted value and an array, and of one of a
-model and a row; `n` at the end is for one that takes how many, too.
+model and a row; `n` at the end is for one that takes how many, too. `\\confusion name 'expression' 'what'` is an aggregate of labels and sides of a
+threshold, and `\\mean_loss loss 'arguments' name final 'what'` one that is the mean of a loss.
 """
 
 import re
@@ -56,6 +57,28 @@ def declared():
     found = [one for source in sources for one in DECLARED.findall(source.read_text())]
     return {name: (words, functions) for name, words, *functions in found}
 
+CONFUSION = """CREATE FUNCTION persona.{name}_of_confusion(state double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN {expression};
+COMMENT ON FUNCTION persona.{name}_of_confusion(double precision[]) IS 'final function of {name}';
+
+CREATE AGGREGATE persona.{name}(label boolean, score double precision, threshold double precision) (
+    SFUNC = persona.confusion_add, STYPE = double precision[], INITCOND = '{{0,0,0,0,0,0}}',
+    COMBINEFUNC = pg_catalog.float8_regr_combine, FINALFUNC = persona.{name}_of_confusion, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.{name}(boolean, double precision, double precision) IS '{what}';
+"""
+MEAN_LOSS = """CREATE FUNCTION persona.{loss}_add(double precision[], {arguments}) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_{loss}_add';
+COMMENT ON FUNCTION persona.{loss}_add(double precision[], {types}) IS 'transition function of {name}';
+
+CREATE AGGREGATE persona.{name}({arguments}) (
+    SFUNC = persona.{loss}_add, STYPE = double precision[], INITCOND = '{{0,0,0}}',
+    COMBINEFUNC = pg_catalog.float8_combine, FINALFUNC = {final}, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.{name}({types}) IS '{what}';
+"""
+
 
 def value_type(name):
     words, (into, out, send, receive) = declared()[name]
@@ -84,6 +107,13 @@ def row_as_json(name, symbol, result, what, takes_n):
     return ROW_AS_JSON.format(name=name, symbol=symbol, result=result, what=what, strict=strict, **n)
 
 
+def mean_loss(loss, names, name, final, what):
+    names = names.split(", ")
+    arguments = ", ".join(f"{one} double precision" for one in names)
+    types = ", ".join("double precision" for _ in names)
+    return MEAN_LOSS.format(loss=loss, arguments=arguments, types=types, name=name, final=final, what=what)
+
+
 def expanded(line):
     if not line.startswith("\\"):
         return line
@@ -95,6 +125,11 @@ def expanded(line):
         return array_as_text(*found.groups())
     if found := re.fullmatch(r"\\row_as_json (\w+) (\w+) ([\w ]+) '(.*)'( n)?", line):
         return row_as_json(*found.groups())
+    if found := re.fullmatch(r"\\confusion (\w+) '(.*?)' '(.*)'", line):
+        name, expression, what = found.groups()
+        return CONFUSION.format(name=name, expression=expression, what=what)
+    if found := re.fullmatch(r"\\mean_loss (\w+) '(.*?)' (\w+) ([\w.]+) '(.*)'", line):
+        return mean_loss(*found.groups())
     raise Trouble(f"sql: nothing is known of {line}")
 
 

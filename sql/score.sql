@@ -86,6 +86,71 @@ COMMENT ON FUNCTION persona.evaluate(text, text, text) IS
     '1, says which rows are positive; of two other values the last in sort order is, as scikit-learn sorts classes, and a NOTICE names it. Rows without a score are left out. log_loss, brier and accuracy are NULL where scores are no probabilities. '
     'It warns who may read the model when more than 1 % of the rows were in the fit, judged by those of which the fit has not seen several alike';
 
+CREATE FUNCTION persona.compare(model text, version bigint, other_version bigint, source text, target text DEFAULT NULL,
+    OUT n_rows bigint, OUT roc_auc double precision, OUT other_roc_auc double precision, OUT difference double precision,
+    OUT standard_error double precision, OUT z double precision, OUT p_value double precision, OUT log_loss double precision,
+    OUT other_log_loss double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'compare_wrapper';
+COMMENT ON FUNCTION persona.compare(text, bigint, bigint, text, text) IS
+    'two versions of a scorer over the same rows: the areas under their ROC curves, the standard error of the difference, and how probable one as large is where '
+    'both rank alike (DeLong 1988). The target is that of the fit unless it is named. For those who may read the model. Rows that either has learnt from flatter it';
+
+-- Curves and tables ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION persona.roc_curve(source text, OUT threshold double precision, OUT false_positive_rate double precision,
+    OUT true_positive_rate double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
+AS 'MODULE_PATHNAME', 'roc_curve_wrapper';
+COMMENT ON FUNCTION persona.roc_curve(text) IS
+    'the corners of the ROC curve of a source with the columns label (true in the positive rows) and score: the rows from threshold on count as '
+    'positive, and none at the first point, whose threshold is NULL. The name of a fitted scorer stands for its holdout_scores. Fawcett 2006';
+
+CREATE FUNCTION persona.pr_curve(source text, OUT threshold double precision, OUT n bigint, OUT "precision" double precision,
+    OUT recall double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
+AS 'MODULE_PATHNAME', 'pr_curve_wrapper';
+COMMENT ON FUNCTION persona.pr_curve(text) IS
+    'precision and recall of the n rows from each threshold on, of a source as roc_curve takes it';
+
+CREATE FUNCTION persona.lift_table(source text, bins bigint DEFAULT 10, OUT bin integer, OUT n bigint, OUT positives bigint,
+    OUT rate double precision, OUT lift double precision, OUT captured double precision, OUT mean_score double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
+AS 'MODULE_PATHNAME', 'lift_table_wrapper';
+COMMENT ON FUNCTION persona.lift_table(text, bigint) IS
+    'the rows of a source, as roc_curve takes it, in bins of equal numbers, the highest scores first: the share of positive rows (rate), how many times that of all '
+    'rows it is (lift), and the share of all positive rows up to this bin (captured). Rows of one score share a bin, and a bin that stays empty is left out';
+
+CREATE FUNCTION persona.calibration(source text, bins bigint DEFAULT 10, OUT bin integer, OUT n bigint,
+    OUT mean_score double precision, OUT rate double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
+AS 'MODULE_PATHNAME', 'calibration_wrapper';
+COMMENT ON FUNCTION persona.calibration(text, bigint) IS
+    'what was predicted (mean_score) and what came (rate) in bins of equal numbers, the lowest scores first, of a source as roc_curve takes it. Rows of one score share a bin';
+
+CREATE FUNCTION persona.confusion(source text, threshold double precision DEFAULT 0.5, OUT threshold double precision,
+    OUT true_positives bigint, OUT false_positives bigint, OUT true_negatives bigint, OUT false_negatives bigint,
+    OUT accuracy double precision, OUT "precision" double precision, OUT recall double precision, OUT specificity double precision,
+    OUT f1 double precision, OUT mcc double precision)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
+AS 'MODULE_PATHNAME', 'confusion_wrapper';
+COMMENT ON FUNCTION persona.confusion(text, double precision) IS
+    'how many rows of a source, as roc_curve takes it, are right and wrong where those from the threshold on count as positive; a share of no rows is NULL';
+
+CREATE FUNCTION persona.profit_curve(source text, value double precision, cost double precision, max_contacts bigint DEFAULT NULL,
+    OUT n bigint, OUT threshold double precision, OUT positives double precision, OUT profit double precision, OUT is_best boolean)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
+AS 'MODULE_PATHNAME', 'profit_curve_wrapper';
+COMMENT ON FUNCTION persona.profit_curve(text, double precision, double precision, bigint) IS
+    'what it brings in to contact the 1, 2, ... best rows of a source, as roc_curve takes it: value for each positive row less cost for each contact. is_best '
+    'is the fewest contacts of the highest profit, and nowhere true where every number of contacts loses. Of rows of one score as many are positive as in the mean of them';
+
+CREATE FUNCTION persona.threshold_for(source text, min_precision double precision DEFAULT NULL, min_recall double precision DEFAULT NULL)
+RETURNS double precision LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
+AS 'MODULE_PATHNAME', 'threshold_for_wrapper';
+COMMENT ON FUNCTION persona.threshold_for(text, double precision, double precision) IS
+    'the lowest threshold of at least this precision, or the highest of at least this recall, of a source as roc_curve takes it; NULL where none has it';
+
 -- The ONNX process --------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION persona.providers(OUT provider text, OUT is_wanted boolean, OUT is_available boolean, OUT message text)
@@ -149,3 +214,56 @@ CREATE AGGREGATE persona.brier(label boolean, score double precision) (
     COMBINEFUNC = pg_catalog.float8_combine, FINALFUNC = pg_catalog.float8_avg, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.brier(boolean, double precision) IS 'mean squared difference of probability and outcome; a score is refused outside 0 to 1';
+
+CREATE FUNCTION persona.scored_calibration_error(internal) RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_scored_calibration_error';
+COMMENT ON FUNCTION persona.scored_calibration_error(internal) IS 'final function of calibration_error';
+
+CREATE AGGREGATE persona.calibration_error(label boolean, score double precision) (
+    SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_calibration_error, SSPACE = 65536, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.calibration_error(boolean, double precision) IS
+    'expected calibration error: the mean distance of score and share of positive rows, in 15 bins of equal numbers (Naeini et al. 2015)';
+
+-- At a threshold: a score from it on counts as positive. The state is that of regr_count and its kin over label and side.
+
+CREATE FUNCTION persona.confusion_add(double precision[], label boolean, score double precision, threshold double precision) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_confusion_add';
+COMMENT ON FUNCTION persona.confusion_add(double precision[], boolean, double precision, double precision) IS
+    'transition function of accuracy, precision, recall, f1 and mcc';
+
+CREATE FUNCTION persona.confusion_hits(state double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN round(state[6] + state[2] * state[4] / NULLIF(state[1], 0));
+COMMENT ON FUNCTION persona.confusion_hits(double precision[]) IS 'how many rows of a state of accuracy and its kin are positive and count so; NULL without rows';
+
+\confusion accuracy '(state[1] - state[2] - state[4] + 2 * persona.confusion_hits(state)) / NULLIF(state[1], 0)' 'the share of rows on the right side of the threshold'
+\confusion precision 'persona.confusion_hits(state) / NULLIF(state[2], 0)' 'the share of positive rows among those from the threshold on; NULL where there is none'
+\confusion recall 'persona.confusion_hits(state) / NULLIF(state[4], 0)' 'the share of the positive rows that reach the threshold; NULL where no row is positive'
+\confusion f1 '2 * persona.confusion_hits(state) / NULLIF(state[2] + state[4], 0)' 'the harmonic mean of precision and recall; NULL where no row is positive and none counts so'
+\confusion mcc 'state[6] / NULLIF(sqrt(state[3]) * sqrt(state[5]), 0)' 'the correlation of label and side (Matthews 1975); NULL where either has one value alone'
+
+-- Of predictions of a number.
+
+CREATE FUNCTION persona.root_of_mean(state double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN sqrt(float8_avg(state));
+COMMENT ON FUNCTION persona.root_of_mean(double precision[]) IS 'final function of rmse';
+
+CREATE FUNCTION persona.r2_of_regression(state double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 1 - (state[3] + state[5] - 2 * state[6] + (state[4] - state[2]) ^ 2 / NULLIF(state[1], 0)) / NULLIF(state[5], 0);
+COMMENT ON FUNCTION persona.r2_of_regression(double precision[]) IS 'final function of r2';
+
+CREATE AGGREGATE persona.r2(actual double precision, prediction double precision) (
+    SFUNC = pg_catalog.float8_regr_accum, STYPE = double precision[], INITCOND = '{0,0,0,0,0,0}',
+    COMBINEFUNC = pg_catalog.float8_regr_combine, FINALFUNC = persona.r2_of_regression, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE persona.r2(double precision, double precision) IS
+    'the share of the variance of the actual values that the predictions explain: 1 at best, 0 as good as their mean, and below that worse; NULL where all are equal';
+
+\mean_loss squared_error 'actual, prediction' rmse persona.root_of_mean 'root mean squared error'
+\mean_loss absolute_error 'actual, prediction' mae pg_catalog.float8_avg 'mean absolute error'
+\mean_loss percentage_error 'actual, prediction' mape pg_catalog.float8_avg 'mean absolute percentage error, as a share: 0.1 is 10 %; an actual value of 0 is refused'
+\mean_loss poisson_deviance 'actual, prediction' poisson_deviance pg_catalog.float8_avg 'mean Poisson deviance of counts, whose predictions are positive'
+\mean_loss pinball_loss 'actual, prediction, quantile' pinball pg_catalog.float8_avg 'mean pinball loss of predictions of this quantile (Koenker and Bassett 1978)'

@@ -10,7 +10,7 @@ from lib import declared
 # changes with the live version, and nothing else, so it is STABLE and safe in parallel plans.
 WRITERS = {"fit_segments", "fit_scorer", "fit_recommender", "import_onnx", "refit", "publish", "activate", "drop_model", "drop_version",
            "rename_model", "set_owner", "unpublish", "grant_model", "revoke_model", "name_segment", "choose_k", "describe", "segment_flow",
-           "refit_job", "log_refit_failure", "evaluate", "evaluate_recommender", "report", "save_recommendations"}
+           "refit_job", "log_refit_failure", "evaluate", "evaluate_recommender", "compare", "report", "save_recommendations"}
 # Reads that are made by the leader of a parallel plan alone: they have rows of tables in memory, or begin work of their own.
 LED = {"segment_changes", "recommend_all"}
 MEMBERS = """

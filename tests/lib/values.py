@@ -119,8 +119,10 @@ def words_of(signature, types):
         return {place: {0: "'Asia/Tokyo'", 1: "'UTC'"} for place in texts[1:]}
     if "(persona.rfm," in signature and texts:
         return {place: {0: "'day'", 1: "'exact'"} for place in texts[:-1]} | {texts[-1]: {0: "'net'", 1: "'count'"}}
-    if signature.startswith(("persona.log_loss(", "persona.brier(")):
+    if signature.startswith(("persona.log_loss(", "persona.brier(", "persona.calibration_error(")):
         return {types.index("double precision"): {0: "1 / g::float8", 1: "2::float8"}}
+    if signature.startswith("persona.pinball("):
+        return {2: {0: "0.5", 1: "0.9"}}
     return {}
 
 

@@ -105,7 +105,11 @@ def test_values_and_aggregates_never_give_an_internal_error(cluster):
         calls += [f"persona.fit_scorer('new', 'customers', 'bought', parameters => {options}::jsonb)", f"persona.fit_recommender('new', 'events', parameters => {options}::jsonb)"]
     for number, other in itertools.product(NUMBERS, NUMBERS):
         pair = f"FROM (VALUES (true, {number}::float8), (false, {other}::float8)) AS v (y, s)"
-        calls += [f"persona.roc_auc(y, s), persona.average_precision(y, s), persona.log_loss(y, s), persona.brier(y, s) {pair}"]
+        calls += [f"persona.roc_auc(y, s), persona.average_precision(y, s), persona.log_loss(y, s), persona.brier(y, s) {pair}", f"persona.calibration_error(y, s) {pair}",
+                  f"persona.accuracy(y, s, {other}), persona.precision(y, s, {other}), persona.mcc(y, s, {other}) {pair}", f"persona.pinball(s, 1, {other}) {pair}"]
+        calls += [f"persona.{metric}(s, {other}) {pair}" for metric in ("rmse", "mae", "mape", "r2", "poisson_deviance")]
+        calls += [f"persona.{curve}('SELECT y AS label, s AS score {pair.replace(chr(39), chr(39) * 2)}')" for curve in ("roc_curve", "pr_curve", "lift_table", "calibration", "confusion", "threshold_for")]
+        calls += [f"persona.profit_curve('SELECT true AS label, 0.5 AS score', {number}, {other})"]
         for function in ("recency(r, now())", "frequency(r)", "monetary(r)", "mean_amount(r)"):
             calls.append(f"persona.{function} FROM (SELECT persona.rfm(now(), s) AS r {pair}) x")
     calls += [f"persona.segment_changes('seg', {at}::timestamptz)" for at in TIMES]

@@ -43,6 +43,7 @@ CALLS = {
     "predict": ("use", row_forms("predict", "sco")),
     "evaluate": ("use", ["SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"]),
     "export_onnx": ("read", ["SELECT persona.export_onnx('sco')"]),
+    "compare": ("read", ["SELECT * FROM persona.compare('sco', 1, 1, 'SELECT *, bought AS good FROM customers', 'good')"]),
     "holdout_scores": ("read", ["SELECT * FROM persona.holdout_scores('sco')"]),
     "recommend": ("use", ["SELECT * FROM persona.recommend('rec', 1)", "SELECT * FROM persona.recommend('rec', '1'::text)"]),
     "recommend_for": ("use", ["SELECT * FROM persona.recommend_for('rec', '{1}'::bigint[])", "SELECT * FROM persona.recommend_for('rec', '{1}'::text[])",
@@ -76,15 +77,16 @@ CALLS = {
     "model_privilege": ("nothing", ["SELECT persona.model_privilege(1)"]),
     "may": ("nothing", ["SELECT persona.may(1, 'own')"]),
 }
-# Functions that know no model: they read what the caller gives them, or a source as the caller.
+# Functions that know no model: they read what the caller gives them, or a source as the caller. Curves take a scorer's name for its holdout, which
+# test_curves asks for.
 OF_NO_MODEL = """
-    activity_rows algorithm_rows average_precision behaviour behaviour_feature_names behaviour_vector brier categories category_counts category_names
-    centroids choose_k components copies customer_age cyclic dbscan describe encode_target feature_quantiles feature_stats
+    accuracy activity_rows algorithm_rows average_precision behaviour behaviour_feature_names behaviour_vector brier calibration calibration_error categories category_counts category_names
+    centroids choose_k components confusion confusion_hits copies customer_age cyclic dbscan describe encode_target f1 feature_quantiles feature_stats
     feature_stats_rows features fold frequency gaussian_mixture hash_features hidden hour_cycle impute in_transaction_block interactions
-    iqr_outliers keep kmeans kurtosis log1p_scaler log_density log_loss maxabs_scaler mean mean_amount median membership minmax
-    minmax_scaler monetary month_cycle most_frequent one_hot ordinal polynomial providers purchase_span quantile quantile_bins
-    quantile_scaler recency repeat_amount repeat_days rfm rfm_segment robust robust_scaler roc_auc rollup scale onnx_status skewness
-    standard_scaler stddev_pop stddev_samp target_encoder unscale weekday_cycle winsorize yeo_johnson_scaler zscore zscore_outliers
+    iqr_outliers keep kmeans kurtosis lift_table log1p_scaler log_density log_loss mae mape maxabs_scaler mcc mean mean_amount median membership minmax
+    minmax_scaler monetary month_cycle most_frequent one_hot ordinal pinball poisson_deviance polynomial pr_curve precision profit_curve providers purchase_span quantile quantile_bins
+    quantile_scaler r2 recall recency repeat_amount repeat_days rfm rfm_segment rmse robust robust_scaler roc_auc roc_curve rollup scale onnx_status skewness
+    standard_scaler stddev_pop stddev_samp target_encoder threshold_for unscale weekday_cycle winsorize yeo_johnson_scaler zscore zscore_outliers
 """
 
 

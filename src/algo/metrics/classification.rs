@@ -14,7 +14,7 @@ pub fn roc_auc(labels: &[bool], scores: &[f64]) -> Result<Option<f64>, Refused> 
     // Twice the wins, so that a tie counts 1: whole numbers, exact up to 2^63 pairs.
     let mut twice_wins = 0u128;
     let mut negatives_above = 0usize;
-    for (positives, negatives) in ties(&ordered(labels, scores)?) {
+    for (_, positives, negatives) in ties(&ordered(labels, scores)?) {
         let negatives_below = n_negative - negatives_above - negatives;
         twice_wins += positives as u128 * (2 * negatives_below + negatives) as u128;
         negatives_above += negatives;
@@ -29,7 +29,7 @@ pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<Option<f64>,
         return Ok(None);
     }
     let (mut sum, mut hits, mut seen) = (0.0, 0usize, 0usize);
-    for (positives, negatives) in ties(&ordered(labels, scores)?) {
+    for (_, positives, negatives) in ties(&ordered(labels, scores)?) {
         hits += positives;
         seen += positives + negatives;
         sum += positives as f64 * hits as f64 / seen as f64;
@@ -79,23 +79,50 @@ pub struct Confusion {
     pub false_negatives: usize,
 }
 
-/// The counts when a row counts as positive from `threshold` on.
-pub fn confusion(labels: &[bool], scores: &[f64], threshold: f64) -> Confusion {
-    let mut counts = Confusion::default();
-    for (&label, &score) in labels.iter().zip(scores) {
-        let cell = match (label, score >= threshold) {
-            (true, true) => &mut counts.true_positives,
-            (false, true) => &mut counts.false_positives,
-            (false, false) => &mut counts.true_negatives,
-            (true, false) => &mut counts.false_negatives,
-        };
-        *cell += 1;
+impl Confusion {
+    /// The share of rows on the right side; None without rows.
+    pub fn accuracy(&self) -> Option<f64> {
+        let right = self.true_positives + self.true_negatives;
+        share(right, right + self.false_positives + self.false_negatives)
     }
-    counts
+
+    /// Of the rows that count as positive; None where none does.
+    pub fn precision(&self) -> Option<f64> {
+        share(self.true_positives, self.true_positives + self.false_positives)
+    }
+
+    /// Of the positive rows; None where there is none.
+    pub fn recall(&self) -> Option<f64> {
+        share(self.true_positives, self.true_positives + self.false_negatives)
+    }
+
+    /// Of the negative rows; None where there is none.
+    pub fn specificity(&self) -> Option<f64> {
+        share(self.true_negatives, self.true_negatives + self.false_positives)
+    }
+
+    /// The harmonic mean of precision and recall; None where no row is positive and none counts so.
+    pub fn f1(&self) -> Option<f64> {
+        let wrong = self.false_positives + self.false_negatives;
+        share(2 * self.true_positives, 2 * self.true_positives + wrong)
+    }
+
+    /// The correlation of label and side, Matthews 1975; None where either has one value alone.
+    pub fn mcc(&self) -> Option<f64> {
+        let [tp, fp, tn, fn_] =
+            [self.true_positives, self.false_positives, self.true_negatives, self.false_negatives]
+                .map(|count| count as f64);
+        let spread = (tp + fp).sqrt() * (tp + fn_).sqrt() * (tn + fp).sqrt() * (tn + fn_).sqrt();
+        (spread > 0.0).then(|| (tp * tn - fp * fn_) / spread)
+    }
+}
+
+fn share(part: usize, of: usize) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
 }
 
 /// Scores and labels, from the highest score down.
-fn ordered(labels: &[bool], scores: &[f64]) -> Result<Vec<(f64, bool)>, Refused> {
+pub(super) fn ordered(labels: &[bool], scores: &[f64]) -> Result<Vec<(f64, bool)>, Refused> {
     // + 0.0 makes -0.0 and 0.0 one score.
     let pairs = scores.iter().map(|score| score + 0.0).zip(labels.iter().copied());
     let mut order = memory::collect(pairs)?;
@@ -103,11 +130,11 @@ fn ordered(labels: &[bool], scores: &[f64]) -> Result<Vec<(f64, bool)>, Refused>
     Ok(order)
 }
 
-/// Positive and negative rows at each distinct score.
-fn ties(order: &[(f64, bool)]) -> impl Iterator<Item = (usize, usize)> {
+/// Each distinct score with its positive and negative rows.
+pub(super) fn ties(order: &[(f64, bool)]) -> impl Iterator<Item = (f64, usize, usize)> {
     order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()).map(|group| {
         let positives = group.iter().filter(|row| row.1).count();
-        (positives, group.len() - positives)
+        (group[0].0, positives, group.len() - positives)
     })
 }
 
@@ -120,6 +147,7 @@ fn mean(labels: &[bool], scores: &[f64], of: impl Fn(bool, f64) -> f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algo::metrics::curves::Ranking;
 
     #[track_caller]
     fn check(found: f64, expected: f64) {
@@ -187,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_confusion_counts_the_threshold_as_positive() {
-        let found = confusion(&LABELS, &SCORES, 0.35);
+        let found = Ranking::new(&LABELS, &SCORES).unwrap().confusion(0.35);
         let expected = Confusion {
             true_positives: 2,
             false_positives: 1,

@@ -2,4 +2,7 @@
 
 pub mod classification;
 pub mod clustering;
+pub mod curves;
+pub mod delong;
 pub mod ranking;
+pub mod regression;

@@ -3,6 +3,7 @@
 use pgrx::prelude::PgSqlErrorCode as Code;
 use pgrx::spi::quote_literal;
 
+use crate::algo::metrics::regression;
 use crate::algo::score::Error;
 use crate::algo::stop::Stopped;
 use crate::onnx::{bind, scan};
@@ -163,5 +164,21 @@ impl From<bind::Error> for Report {
                     .set_hint(hint)
             }
         }
+    }
+}
+
+impl From<regression::Error> for Report {
+    fn from(error: regression::Error) -> Self {
+        use regression::Error::*;
+        let hint = match error {
+            ZeroActual => {
+                "Leave such rows out, as in FILTER (WHERE actual <> 0), or take the absolute error."
+            }
+            NegativeCount(_) => "The metric is of counts: take the squared error.",
+            CountNotPositive(_) => {
+                "The metric is of predicted counts, which are positive: take greatest(prediction, 1e-9)."
+            }
+        };
+        report(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, error.to_string()).set_hint(hint)
     }
 }

@@ -1,21 +1,16 @@
-//! How good scores are: `evaluate` of a model on a source, and aggregates over labels and scores.
+//! How good a model's scores are on a source of which the outcome is known.
 
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::algo::frame::{Column, Frame, base_name};
-use crate::algo::memory;
-use crate::algo::metrics::classification;
 use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
 use crate::onnx::bind::Takes;
-use crate::pg::error::{Error, Report, report};
+use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Version};
 use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest};
-use crate::pg::sys::call::{Call, Internal, OwnState, functions};
-use crate::pg::sys::guc;
 use crate::pg::sys::progress::Progress;
 use crate::pg::sys::threads;
-use crate::pg::types::datum::FloatArray;
 
 use super::data::name_classes;
 use super::holdout;
@@ -74,14 +69,7 @@ fn measure(
     target: &str,
     progress: &mut Progress,
 ) -> Result<(Frame, Vec<bool>, Figures), Report> {
-    let inputs = native.scorer.inputs.iter().map(|input| {
-        let role = match input.kind {
-            Kind::Number { .. } => Role::Number,
-            Kind::Category { .. } => Role::Category,
-        };
-        (input.name.as_str(), role)
-    });
-    let (target, frame) = read(source, target, inputs.collect(), progress)?;
+    let (target, frame) = read(source, target, inputs_of(native), progress)?;
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
@@ -124,12 +112,7 @@ fn measure_imported(
     target: &str,
     progress: &mut Progress,
 ) -> Result<Figures, Report> {
-    let inputs = imported.columns().map(|(name, takes)| match takes {
-        Takes::Text => (name, Role::Category),
-        Takes::Whole => (name, Role::Whole),
-        Takes::Float | Takes::Double => (name, Role::Number),
-    });
-    let (target, frame) = read(source, target, inputs.collect(), progress)?;
+    let (target, frame) = read(source, target, inputs_of_graph(imported), progress)?;
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
@@ -171,8 +154,28 @@ fn measure_imported(
     Ok(figures)
 }
 
+pub(super) fn inputs_of(native: &Native) -> Vec<(&str, Role)> {
+    let inputs = native.scorer.inputs.iter().map(|input| {
+        let role = match input.kind {
+            Kind::Number { .. } => Role::Number,
+            Kind::Category { .. } => Role::Category,
+        };
+        (input.name.as_str(), role)
+    });
+    inputs.collect()
+}
+
+pub(super) fn inputs_of_graph(imported: &Imported) -> Vec<(&str, Role)> {
+    let inputs = imported.columns().map(|(name, takes)| match takes {
+        Takes::Text => (name, Role::Category),
+        Takes::Whole => (name, Role::Whole),
+        Takes::Float | Takes::Double => (name, Role::Number),
+    });
+    inputs.collect()
+}
+
 /// The target, and the inputs under the names that the model has for them: `v[3]` is read with its array `v`.
-fn read(
+pub(super) fn read(
     source: &str,
     target: &str,
     inputs: Vec<(&str, Role)>,
@@ -190,98 +193,4 @@ fn read(
     name_classes(&mut frame, &types)?;
     let target = frame.columns.remove(0);
     Ok((target, frame))
-}
-
-functions! {
-    /// Adds a row: its label and its score. A NULL label or score is skipped.
-    fn persona_scored_add(Internal<Scored>, bool, f64) -> Internal<Scored> = add;
-    fn persona_scored_roc_auc(Internal<Scored>) -> f64 = |call| finish(call, classification::roc_auc);
-    fn persona_scored_average_precision(Internal<Scored>) -> f64 = |call| finish(call, classification::average_precision);
-    /// Adds the loss of a row to a mean: its label and its score. A NULL label or score is skipped.
-    fn persona_log_loss_add(FloatArray, bool, f64) -> FloatArray = |call| add_loss(call, classification::log_loss_of);
-    /// As `persona_log_loss_add`.
-    fn persona_brier_add(FloatArray, bool, f64) -> FloatArray = |call| add_loss(call, classification::brier_of);
-}
-
-/// The rows of an aggregate: a metric that ranks needs all of them.
-#[derive(Default)]
-struct Scored {
-    labels: Vec<bool>,
-    scores: Vec<f64>,
-}
-
-fn add<'call>(
-    Call { args, .. }: Call<'call, (Internal<Scored>, bool, f64)>,
-) -> Result<OwnState<'call, Scored>, Report> {
-    let row = args.get::<1>().zip(args.get::<2>());
-    let mut state = args.internal_or_default()?;
-    if let Some((label, score)) = row {
-        state.add(label, score)?;
-    }
-    Ok(state)
-}
-
-impl Scored {
-    fn add(&mut self, label: bool, score: f64) -> Result<(), Report> {
-        if !score.is_finite() {
-            return Err(
-                Error::NotFiniteArgument { argument: "score".to_owned(), value: score }.into()
-            );
-        }
-        if self.labels.len() == self.labels.capacity() {
-            // Twice what there is, the old and the new together, and as much again for a metric's own order.
-            let (wanted, budget) = (self.labels.len() * 2 * 9 * 2, guc::max_fit_memory());
-            if wanted > budget {
-                return Err(Error::OutOfMemoryBudget { wanted, budget }.into());
-            }
-        }
-        memory::push(&mut self.labels, label)?;
-        memory::push(&mut self.scores, score)?;
-        Ok(())
-    }
-}
-
-fn finish<E: Into<Report>>(
-    Call { args, .. }: Call<(Internal<Scored>,)>,
-    metric: fn(&[bool], &[f64]) -> Result<Option<f64>, E>,
-) -> Result<Option<f64>, Report> {
-    match args.internal()?.filter(|state| !state.labels.is_empty()) {
-        Some(state) => metric(&state.labels, &state.scores).map_err(Into::into),
-        None => Ok(None),
-    }
-}
-
-/// The state is that of PostgreSQL's own `avg`, and so are the functions that merge and finish it.
-fn add_loss<'call>(
-    Call { args, site }: Call<'call, (FloatArray, bool, f64)>,
-    loss: fn(bool, f64) -> f64,
-) -> Result<Option<FloatArray<'call>>, Report> {
-    // A state that somebody stored is packed.
-    let Some(state) = args.get::<0>().map(FloatArray::unpacked) else { return Ok(None) };
-    if state.plain().is_none_or(|state| state.len() != 3) {
-        return Err(report(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            "the state of a mean is an array of three numbers",
-        )
-        .set_hint("It is what the aggregate keeps between rows: call the aggregate."));
-    }
-    let (Some(label), Some(score)) = (args.get::<1>(), args.get::<2>()) else {
-        return Ok(Some(state));
-    };
-    check_probability(score)?;
-    Ok(Some(state.accumulate(&site, loss(label, score))))
-}
-
-fn check_probability(score: f64) -> Result<(), Report> {
-    if !score.is_finite() {
-        return Err(Error::NotFiniteArgument { argument: "score".to_owned(), value: score }.into());
-    }
-    if classification::is_probability(score) {
-        return Ok(());
-    }
-    Err(report(
-        PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-        format!("score {score} is not between 0 and 1"),
-    )
-    .set_hint("The metric is of probabilities: divide percentages by 100."))
 }

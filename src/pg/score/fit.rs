@@ -10,7 +10,7 @@ use crate::pg::error::{Report, report};
 use crate::pg::fitting::{self, Chosen, Done, Filed, Fitting, Run, columns, stored};
 use crate::pg::kind::Kind;
 use crate::pg::models::publish;
-use crate::pg::models::registry::{Filing, Stored, Version};
+use crate::pg::models::registry::{self, Filing, Stored, Version};
 use crate::pg::sys::progress::Progress;
 use crate::pg::sys::threads;
 use crate::pg::types::options::{Json, invalid, required};
@@ -113,6 +113,17 @@ pub(super) fn fit_again(
     let asked: Asked = stored(live, parameters)?;
     let settings = asked.chosen.settings(live, &score::algorithms())?;
     fit(asked, settings, true, &Run::again(live, source)).map(|(version, _)| version)
+}
+
+/// The target of the first of these versions that was fitted here.
+pub(super) fn target_of(versions: &[Version]) -> Result<Option<String>, Report> {
+    for version in versions {
+        let parameters = registry::parameters(version)?;
+        if let Some(target) = parameters["target"].as_str() {
+            return Ok(Some(target.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// The arguments of a fit, as they are stored.

@@ -23,7 +23,13 @@ fn holdout_scores(
         Some(version) => model.version(version)?,
         None => model.live()?,
     };
-    let Some(holdout) = read::<Holdout>(&version, Evidence::HoldoutScores)? else {
+    let holdout = of(&version)?;
+    Ok(TableIterator::new(holdout.labels.into_iter().zip(holdout.scores)))
+}
+
+/// Label and score of the rows that a version's fit has held out.
+pub(super) fn of(version: &Version) -> Result<Holdout, Report> {
+    let Some(holdout) = read::<Holdout>(version, Evidence::HoldoutScores)? else {
         return Err(report(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!(
@@ -36,7 +42,7 @@ fn holdout_scores(
     if !holdout.is_whole() {
         return Err(version.corrupt("its holdout scores do not fit together"));
     }
-    Ok(TableIterator::new(holdout.labels.into_iter().zip(holdout.scores)))
+    Ok(holdout)
 }
 
 /// Keeps both with a version that was just written.

@@ -2,6 +2,8 @@
 
 mod batch;
 mod calls;
+mod compare;
+mod curves;
 mod data;
 mod error;
 mod evaluate;
@@ -10,6 +12,7 @@ mod fit;
 mod graph_rows;
 mod graphs;
 mod holdout;
+mod metrics;
 mod native;
 mod onnx;
 mod outputs;

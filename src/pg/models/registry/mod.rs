@@ -113,6 +113,14 @@ pub(crate) fn find(name: &str, wanted: Privilege) -> Result<Model, Report> {
     Ok(model)
 }
 
+/// The model of this name and kind, where the current role sees one, if it may do this with it.
+pub(crate) fn find_any(name: &str, kind: Kind, wanted: Privilege) -> Result<Option<Model>, Report> {
+    let model = rows::model(name)?;
+    let model = model.filter(|model| model.kind == kind && model.privilege().is_some());
+    model.as_ref().map_or(Ok(()), |model| model.allow(wanted))?;
+    Ok(model)
+}
+
 /// The active version of the model of this name and kind, if the current role may do this with it.
 pub(crate) fn active(name: &str, kind: Kind, wanted: Privilege) -> Result<Version, Report> {
     let model = find(name, wanted)?;

@@ -72,6 +72,14 @@ impl<'call> FloatArray<'call> {
         Self { datum, ..self }
     }
 
+    /// As a state of PostgreSQL's own `regr_count` and its kin, with a pair more.
+    pub(crate) fn accumulate_pair(self, site: &CallSite<'call>, y: f64, x: f64) -> Self {
+        let arguments = [self.datum, Datum::from(y.to_bits()), Datum::from(x.to_bits())];
+        // SAFETY: the function takes an array of numbers and two numbers, and asks the call whether it is an aggregate's.
+        let datum = unsafe { site.pass_on(pg_sys::float8_regr_accum, arguments) };
+        Self { datum, ..self }
+    }
+
     /// The elements in the place of what is in `row`, NaN for NULL; NaN and infinity themselves are refused.
     #[inline]
     pub(crate) fn read(self, row: &mut Vec<f64>) -> Result<(), Report> {
