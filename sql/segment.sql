@@ -96,10 +96,10 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_ano
 COMMENT ON FUNCTION persona.anomaly(persona.kmeans, record) IS
     'how odd a row is, its features found by name: its distance to its centroid over the segment''s root mean square distance';
 
-\array_as_text kmeans segment integer
-\array_as_text kmeans distance double precision
-\array_as_text kmeans second_segment integer
-\array_as_text kmeans anomaly double precision
+\features_as_json kmeans segment kmeans_segment integer
+\features_as_json kmeans distance kmeans_distance double precision
+\features_as_json kmeans second_segment kmeans_second_segment integer
+\features_as_json kmeans anomaly kmeans_anomaly double precision
 
 CREATE FUNCTION persona.centroids(kmeans persona.kmeans, OUT segment integer, OUT size bigint, OUT feature text,
     OUT centroid double precision)

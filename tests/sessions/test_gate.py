@@ -39,7 +39,8 @@ CALLS = {
     "segment_flow": ("own", ["SELECT * FROM persona.segment_flow('seg', 1, 1)"]),
     "name_segment": ("own", ["SELECT persona.name_segment('seg', 1, 'x')"]),
     "score": ("use", row_forms("score", "sco")),
-    "score_batch": ("use", ["SELECT persona.score_batch('sco', c) OVER () FROM customers c LIMIT 1"]),
+    "score_batch": ("use", [f"SELECT persona.score_batch('sco', {row}) OVER () FROM customers c LIMIT 1"
+                            for row in ("c", "to_jsonb(c)", "to_json(c)", "to_jsonb(c)::text")]),
     "predict": ("use", row_forms("predict", "sco")),
     "evaluate": ("use", ["SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"]),
     "export_onnx": ("read", ["SELECT persona.export_onnx('sco')"]),
