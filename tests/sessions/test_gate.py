@@ -79,7 +79,7 @@ CALLS = {
 }
 # Functions that know no model: they read what the caller gives them, or a source as the caller.
 OF_NO_MODEL = """
-    activity_rows algorithm_rows average_precision behaviour behaviour_feature_names behaviour_vector brier categories category_counts category_names
+    activity_rows algorithm_rows array_columns average_precision behaviour behaviour_feature_names behaviour_vector brier categories category_counts category_names
     centroids choose_k components copies customer_age cyclic dbscan describe encode_target feature_quantiles feature_stats
     feature_stats_rows features fold frequency gaussian_mixture hash_features hidden hour_cycle impute in_transaction_block interactions
     iqr_outliers keep kmeans kurtosis log1p_scaler log_density log_loss maxabs_scaler mean mean_amount median membership minmax
