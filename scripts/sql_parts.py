@@ -1,8 +1,8 @@
 """The parts of the install script, and what is written once in them: lines that begin with a backslash are expanded.
 
 `\\value_type name` is a type that Rust declares with `value_type!`: its functions, the type and their comments. `\\scaler_of state name 'what'`
-is the aggregate of a scaler, over arrays and over rows, by the aggregate whose state it is read off. `\\array_as_text value function
-result` and `\\row_as_json function symbol result 'what'` are further forms of a function of a fitted value and an array, and of one of a
+is the aggregate of a scaler, over arrays and over rows, by the aggregate whose state it is read off. `\\features_as_json value function
+symbol result` and `\\row_as_json function symbol result 'what'` are further forms of a function of a fitted value and an array, and of one of a
 model and a row; `n` at the end is for one that takes how many, too. `\\confusion name 'expression' 'what'` is an aggregate of labels and sides of a
 threshold, and `\\mean_loss loss 'arguments' name final 'what'` one that is the mean of a loss.
 """
@@ -31,9 +31,18 @@ COMMENT ON AGGREGATE persona.{name}({features}) IS
     '{what}, from {whence}';
 """
 # A literal and an untyped parameter are texts to PostgreSQL wherever one of the forms of a function takes a text.
-ARRAY_AS_TEXT = """CREATE FUNCTION persona.{name}({argument} persona.{argument}, features text) RETURNS {result}
-LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20 RETURN persona.{name}({argument}, features::double precision[]);
-COMMENT ON FUNCTION persona.{name}(persona.{argument}, text) IS 'the same of an array that is written as text: ''{{1,4}}''';
+FEATURES_AS_JSON = """CREATE FUNCTION persona.{name}({argument} persona.{argument}, features text) RETURNS {result}
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', '{symbol}_text_wrapper';
+COMMENT ON FUNCTION persona.{name}(persona.{argument}, text) IS
+    'the same of a text that is a JSON object, as ''{{"feature": 1}}'', or an array, as ''{{1,4}}''';
+
+CREATE FUNCTION persona.{name}({argument} persona.{argument}, features jsonb) RETURNS {result}
+LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20 RETURN persona.{name}({argument}, features::text);
+COMMENT ON FUNCTION persona.{name}(persona.{argument}, jsonb) IS 'the same of a JSON object, whose keys are the features, or of an array';
+
+CREATE FUNCTION persona.{name}({argument} persona.{argument}, features json) RETURNS {result}
+LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20 RETURN persona.{name}({argument}, features::text);
+COMMENT ON FUNCTION persona.{name}(persona.{argument}, json) IS 'the same of a JSON object or array of type json';
 """
 ROW_AS_JSON = """CREATE FUNCTION persona.{name}(model text, features text{more}) RETURNS {result}
 LANGUAGE c STABLE{strict} PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', '{symbol}_json_wrapper';
@@ -97,8 +106,8 @@ def scaler_of(state, name, what):
                      for features, whence in forms)
 
 
-def array_as_text(argument, name, result):
-    return ARRAY_AS_TEXT.format(argument=argument, name=name, result=result)
+def features_as_json(argument, name, symbol, result):
+    return FEATURES_AS_JSON.format(argument=argument, name=name, symbol=symbol, result=result)
 
 
 def row_as_json(name, symbol, result, what, takes_n):
@@ -121,8 +130,8 @@ def expanded(line):
         return value_type(found[1])
     if found := re.fullmatch(r"\\scaler_of (\w+) (\w+) '(.*)'", line):
         return scaler_of(*found.groups())
-    if found := re.fullmatch(r"\\array_as_text (\w+) (\w+) (.+)", line):
-        return array_as_text(*found.groups())
+    if found := re.fullmatch(r"\\features_as_json (\w+) (\w+) (\w+) (.+)", line):
+        return features_as_json(*found.groups())
     if found := re.fullmatch(r"\\row_as_json (\w+) (\w+) ([\w ]+) '(.*)'( n)?", line):
         return row_as_json(*found.groups())
     if found := re.fullmatch(r"\\confusion (\w+) '(.*?)' '(.*)'", line):

@@ -442,3 +442,10 @@ COMMENT ON FUNCTION persona.behaviour_vector(persona.behaviour, date, text[], do
 CREATE FUNCTION persona.behaviour_feature_names(kinds text[]) RETURNS text[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'behaviour_feature_names_wrapper';
 COMMENT ON FUNCTION persona.behaviour_feature_names(text[]) IS 'the names of the elements of behaviour_vector for these kinds';
+
+CREATE FUNCTION persona.array_columns(array_column text, names text[]) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN (SELECT pg_catalog.string_agg(pg_catalog.format('%I[%s] AS %I', array_column, one.place, one.name), ', ' ORDER BY one.place)
+        FROM pg_catalog.unnest(names) WITH ORDINALITY AS one (name, place));
+COMMENT ON FUNCTION persona.array_columns(text, text[]) IS
+    'the elements of an array as columns of these names, to be written into a SELECT: f[1] AS first, f[2] AS second';

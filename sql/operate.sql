@@ -66,6 +66,7 @@ DECLARE
     began timestamptz := pg_catalog.clock_timestamp();
     state text;
     problem text;
+    details text;
     advice text;
 BEGIN
     IF persona.in_transaction_block() THEN
@@ -76,12 +77,17 @@ BEGIN
         PERFORM persona.refit(model, force, max_loss);
         RETURN;
     EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, problem = MESSAGE_TEXT, advice = PG_EXCEPTION_HINT;
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, problem = MESSAGE_TEXT, details = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
     END;
     PERFORM persona.log_refit_failure(model, began, state, problem);
     COMMIT;
-    RAISE EXCEPTION USING ERRCODE = state, MESSAGE = problem,
-        HINT = CASE WHEN advice OPERATOR(pg_catalog.<>) '' THEN advice ELSE 'The view persona.refit_log has the runs of each model.' END;
+    IF advice OPERATOR(pg_catalog.=) '' THEN
+        advice := 'The view persona.refit_log has the runs of each model.';
+    END IF;
+    IF details OPERATOR(pg_catalog.=) '' THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = problem, HINT = advice;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = state, MESSAGE = problem, DETAIL = details, HINT = advice;
 END
 $$;
 COMMENT ON PROCEDURE persona.refit_job(text, boolean, double precision) IS

@@ -36,6 +36,18 @@ LANGUAGE c STABLE WINDOW PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_
 COMMENT ON FUNCTION persona.score_batch(text, record) IS
     'as score, for many rows of an imported model: score_batch(''model'', t) OVER () FROM t sends them in batches';
 
+CREATE FUNCTION persona.score_batch(model text, features text) RETURNS double precision
+LANGUAGE c STABLE WINDOW PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score_batch_json';
+COMMENT ON FUNCTION persona.score_batch(text, text) IS 'as score, for many rows that are JSON objects, written as text: ''{"column": 1}''';
+
+CREATE FUNCTION persona.score_batch(model text, features jsonb) RETURNS double precision
+LANGUAGE c STABLE WINDOW PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score_batch_jsonb';
+COMMENT ON FUNCTION persona.score_batch(text, jsonb) IS 'as score, for many rows that are JSON objects, whose keys are the columns';
+
+CREATE FUNCTION persona.score_batch(model text, features json) RETURNS double precision
+LANGUAGE c STABLE WINDOW PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'persona_score_batch_json';
+COMMENT ON FUNCTION persona.score_batch(text, json) IS 'as score, for many rows that are JSON objects of type json';
+
 CREATE FUNCTION persona.predict(model text, features record) RETURNS jsonb
 LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'predict_wrapper';
 COMMENT ON FUNCTION persona.predict(text, record) IS 'every output of the model for a row: label and probabilities';

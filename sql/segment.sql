@@ -96,10 +96,10 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'kmeans_ano
 COMMENT ON FUNCTION persona.anomaly(persona.kmeans, record) IS
     'how odd a row is, its features found by name: its distance to its centroid over the segment''s root mean square distance';
 
-\array_as_text kmeans segment integer
-\array_as_text kmeans distance double precision
-\array_as_text kmeans second_segment integer
-\array_as_text kmeans anomaly double precision
+\features_as_json kmeans segment kmeans_segment integer
+\features_as_json kmeans distance kmeans_distance double precision
+\features_as_json kmeans second_segment kmeans_second_segment integer
+\features_as_json kmeans anomaly kmeans_anomaly double precision
 
 CREATE FUNCTION persona.centroids(kmeans persona.kmeans, OUT segment integer, OUT size bigint, OUT feature text,
     OUT centroid double precision)
@@ -120,7 +120,7 @@ RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'fit_segments_wrapper';
 COMMENT ON FUNCTION persona.fit_segments(text, text, text, bigint, text[], text, text, bigint, bigint, bigint, boolean, jsonb, text, text, text, text, boolean, bigint, text)
 IS 'fits k segments (NULL: the k of 2 to 10 with the best silhouette) to a source and keeps them as a version of a model. features '
-    'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1; NULL takes all numbers but key and weight_column. '
+    'are numbers, arrays of them, and text columns, of which each frequent level is a feature of 0 and 1 (of two levels the last in order); NULL takes all numbers but key and weight_column. '
     'scaling is standard, none, minmax, maxabs, robust, log1p or yeo_johnson (the last two bring in heavy tails before they standardise), or a JSON '
     'object of these by column, as {"monetary": "log1p"}, with the others as standard; indicators of levels stay as they are. weights, as {"monetary": 2}, are of columns and multiply their squared differences; weight_column is of rows: it has the number, from '
     '0, of equal rows that a row counts as, while sizes and shares are of rows as they are. save_to writes key, segment and label of each row. storage: '

@@ -101,9 +101,9 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'mixture_lo
 COMMENT ON FUNCTION persona.log_density(persona.mixture, record) IS
     'the log of how densely rows lie where this one is, its features found by name: the less, the odder the row';
 
-\array_as_text mixture membership double precision[]
-\array_as_text mixture segment integer
-\array_as_text mixture log_density double precision
+\features_as_json mixture membership mixture_membership double precision[]
+\features_as_json mixture segment mixture_segment integer
+\features_as_json mixture log_density mixture_log_density double precision
 
 CREATE FUNCTION persona.components(mixture persona.mixture, OUT segment integer, OUT weight double precision, OUT feature text,
     OUT mean double precision, OUT stddev double precision)

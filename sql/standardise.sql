@@ -208,8 +208,8 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'unscale_re
 COMMENT ON FUNCTION persona.unscale(persona.scaler, record) IS
     'scaled features of the row, found by name, in their own units again, in the scaler''s order';
 
-\array_as_text scaler scale double precision[]
-\array_as_text scaler unscale double precision[]
+\features_as_json scaler scale scale double precision[]
+\features_as_json scaler unscale unscale double precision[]
 
 -- Missing values and outliers -----------------------------------------------------------------------------------------
 

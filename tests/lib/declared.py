@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from house import ROOT
 
 SOURCES = [path.read_text() for path in sorted((ROOT / "src" / "pg").rglob("*.rs"))]
-# The types of SQL that a type of Rust stands for.
-TYPES = {"bool": {"boolean"}, "i32": {"integer"}, "i64": {"bigint"}, "f64": {"double precision"}, "Text": {"text"}, "str": {"text"}, "String": {"text"},
+# The types of SQL that a type of Rust stands for. A json is kept as its text is.
+TYPES = {"bool": {"boolean"}, "i32": {"integer"}, "i64": {"bigint"}, "f64": {"double precision"}, "Text": {"text", "json"}, "str": {"text"}, "String": {"text"},
          "Jsonb": {"jsonb"}, "Json": {"jsonb"}, "JsonB": {"jsonb"}, "Timestamptz": {"timestamp with time zone"}, "TimestampWithTimeZone": {"timestamp with time zone"},
          "Timestamp": {"timestamp without time zone"}, "Date": {"date"}, "FloatArray": {"double precision[]"}, "Floats": {"double precision[]"},
          "FloatsOut": {"double precision[]"}, "Record": {"record"}, "Any": {'"any"', "anyelement", "persona.untyped"}, "CStr": {"cstring"}, "CString": {"cstring"},

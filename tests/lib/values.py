@@ -119,6 +119,8 @@ def words_of(signature, types):
         return {place: {0: "'Asia/Tokyo'", 1: "'UTC'"} for place in texts[1:]}
     if "(persona.rfm," in signature and texts:
         return {place: {0: "'day'", 1: "'exact'"} for place in texts[:-1]} | {texts[-1]: {0: "'net'", 1: "'count'"}}
+    if types[0] in ("persona.scaler", "persona.kmeans", "persona.mixture") and types[-1] in ("text", "json", "jsonb"):
+        return {1: {0: f"'{{\"spend\": 4.5, \"orders\": \"7\", \"days\": null, \"more\": [1]}}'::{types[-1]}", 1: f"'[4.5, null, 1]'::{types[-1]}"}}
     if signature.startswith(("persona.log_loss(", "persona.brier(", "persona.calibration_error(")):
         return {types.index("double precision"): {0: "1 / g::float8", 1: "2::float8"}}
     if signature.startswith("persona.pinball("):

@@ -39,7 +39,8 @@ CALLS = {
     "segment_flow": ("own", ["SELECT * FROM persona.segment_flow('seg', 1, 1)"]),
     "name_segment": ("own", ["SELECT persona.name_segment('seg', 1, 'x')"]),
     "score": ("use", row_forms("score", "sco")),
-    "score_batch": ("use", ["SELECT persona.score_batch('sco', c) OVER () FROM customers c LIMIT 1"]),
+    "score_batch": ("use", [f"SELECT persona.score_batch('sco', {row}) OVER () FROM customers c LIMIT 1"
+                            for row in ("c", "to_jsonb(c)", "to_json(c)", "to_jsonb(c)::text")]),
     "predict": ("use", row_forms("predict", "sco")),
     "evaluate": ("use", ["SELECT * FROM persona.evaluate('sco', 'SELECT *, bought AS good FROM customers', 'good')"]),
     "export_onnx": ("read", ["SELECT persona.export_onnx('sco')"]),
@@ -80,7 +81,7 @@ CALLS = {
 # Functions that know no model: they read what the caller gives them, or a source as the caller. Curves take a scorer's name for its holdout, which
 # test_curves asks for.
 OF_NO_MODEL = """
-    accuracy activity_rows algorithm_rows average_precision behaviour behaviour_feature_names behaviour_vector brier calibration calibration_error categories category_counts category_names
+    accuracy activity_rows algorithm_rows array_columns average_precision behaviour behaviour_feature_names behaviour_vector brier calibration calibration_error categories category_counts category_names
     centroids choose_k components confusion confusion_hits copies customer_age cyclic dbscan describe encode_target f1 feature_quantiles feature_stats
     feature_stats_rows features fold frequency gaussian_mixture hash_features hidden hour_cycle impute in_transaction_block interactions
     iqr_outliers keep kmeans kurtosis lift_table log1p_scaler log_density log_loss mae mape maxabs_scaler mcc mean mean_amount median membership minmax

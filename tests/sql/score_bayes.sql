@@ -24,7 +24,7 @@ RESET persona.threads;
 SELECT version FROM fit_scorer('bayes', 'visitors', 'bought', 'naive_bayes', '{"alpha": 0.5}', features => '{visits,stars,region}', key => 'id', holdout_column => 'is_late', refit_on_all => true, activate => false);
 SELECT count(*) AS versions, count(DISTINCT sha256) AS models FROM model_versions WHERE model = 'bayes';
 
--- A row alone, in a batch, and in parallel; a missing number says nothing, a missing text what the fit saw.
+-- A row alone, in a batch, and in parallel; what is missing says what the fit saw of it: nothing where the fit missed none.
 SELECT count(*) AS n, bool_and(one = batch) AS same FROM (SELECT score('bayes', v) AS one, score_batch('bayes', v) OVER () AS batch FROM visitors v) AS s;
 SELECT round(score('bayes', v)::numeric, 6) AS score FROM (VALUES (NULL::float8, NULL::float8, NULL::text), (50, NULL, NULL), (50, 2.5, 'south'), (50, 2.5, 'west')) AS v (visits, stars, region);
 SELECT score('bayes', NULL::visitors) AS no_row;

@@ -16,6 +16,8 @@ SELECT model, version, algorithm, features, output_name, output_reason FROM impo
 SELECT count(*) AS n, max(abs(native - one)) < 1e-9 AS one, max(abs(native - batch)) < 1e-9 AS batch
 FROM (SELECT score('onnx_native', v) AS native, score('onnx_again', v) AS one, score_batch('onnx_again', v) OVER () AS batch
       FROM (SELECT * FROM visitors UNION ALL SELECT 0, 50, 2.5, 'west', false) AS v) AS s;
+SELECT count(*) AS n, bool_and(one = batch) AS same
+FROM (SELECT score_batch('onnx_again', v) OVER () AS one, score_batch('onnx_again', to_jsonb(v)) OVER () AS batch FROM visitors v) AS s;
 SELECT region, count(*) AS n, bool_and(one = batch) AS same
 FROM (SELECT region, score('onnx_again', v) AS one, score_batch('onnx_again', v) OVER (PARTITION BY region ORDER BY id) AS batch
       FROM visitors v) AS s

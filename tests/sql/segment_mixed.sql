@@ -6,13 +6,16 @@ SELECT i, 10 + i % 3 + CASE WHEN i % 4 = 0 THEN 200 ELSE 0 END, i % 3, CASE WHEN
        CASE WHEN i % 2 = 0 THEN 'free' ELSE 'paid' END
 FROM generate_series(1, 120) AS i;
 
--- A text column is a feature for each of its levels, once it is named.
+-- A text column is a feature for each of its levels, once it is named; of two levels one says it all.
 SELECT segment, size, label
 FROM persona.fit_segments('accounts', 'account', 'id', k => 3, features => '{spend,region,plan,n_orders}');
 SELECT features, parameters -> 'features' AS columns FROM persona.model_versions;
 SELECT segment, feature, round(mean::numeric, 3) AS mean, round(difference::numeric, 3) AS difference FROM persona.segment_profile('accounts');
 SELECT persona.segment('accounts', a) AS segment, region, plan, count(*) FROM account a GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
--- A level that the fit did not see is none of its levels; NULL has no segment; a column of another type is refused.
+-- A level that the fit did not see is none of its levels, halfway between two; NULL has no segment; a column of another type is refused.
+SELECT plan, round(persona.distance('accounts', v)::numeric, 4) AS distance FROM (SELECT 'south' AS region, 'trial' AS plan, 11 AS spend, 1 AS n_orders) v
+UNION ALL SELECT plan, round(persona.distance('accounts', v)::numeric, 4) FROM (SELECT 'south' AS region, 'free' AS plan, 11 AS spend, 1 AS n_orders) v
+UNION ALL SELECT plan, round(persona.distance('accounts', v)::numeric, 4) FROM (SELECT 'south' AS region, 'paid' AS plan, 11 AS spend, 1 AS n_orders) v;
 SELECT persona.segment('accounts', v), persona.distance('accounts', v) > 1 AS is_far
 FROM (SELECT 'east' AS region, 'free' AS plan, 11 AS spend, 1 AS n_orders) v;
 SELECT persona.segment('accounts', v) FROM (SELECT NULL AS region, 'free' AS plan, 11 AS spend, 1 AS n_orders) v;
@@ -41,6 +44,19 @@ SELECT persona.refit('accounts');
 SELECT features FROM persona.models WHERE model = 'accounts';
 SELECT segment, size, label FROM persona.segments('accounts');
 SELECT from_segment, to_segment, n_rows FROM persona.segment_flow('accounts');
+INSERT INTO account SELECT 1000 + i, 90, 1, 'east', 'trial' FROM generate_series(1, 40) AS i;
+SELECT persona.refit('accounts', force => true);
+SELECT features FROM persona.models WHERE model = 'accounts';
+SELECT from_segment, to_segment, n_rows FROM persona.segment_flow('accounts');
+-- Three levels and two again: the other way round, and with NULLs that the share of the level stands for.
+DELETE FROM account WHERE id > 1000;
+SELECT persona.refit('accounts', force => true);
+SELECT features FROM persona.models WHERE model = 'accounts';
+SELECT segment, size, label FROM persona.fit_segments('gaps', $$SELECT id, spend, nullif(plan, CASE WHEN id % 6 = 0 THEN 'free' END) AS plan FROM account$$, 'id', k => 2,
+                                                      features => '{spend,plan}', missing => 'impute');
+SELECT round(persona.distance('gaps', v)::numeric, 4) AS without_plan, round(persona.distance('gaps', w)::numeric, 4) AS with_share
+FROM (SELECT 12 AS spend, NULL AS plan) v, (SELECT 12 AS spend, 'trial' AS plan) w;
+SELECT jsonb_pretty(persona.anomaly_reasons('gaps', v)) FROM (SELECT 12 AS spend, 'paid' AS plan) v;
 ALTER TABLE account ALTER COLUMN plan TYPE int USING (plan = 'free')::int;
 SELECT persona.refit('accounts');
 

@@ -58,6 +58,15 @@ SELECT persona.rollup(b) FROM (VALUES (persona.behaviour_add(NULL, 'view', date 
 SELECT persona.rollup(b) FROM (VALUES (persona.behaviour_add(NULL, 'view', date '2024-01-01', 1, 'Asia/Tokyo')), (persona.behaviour_add(NULL, 'view', timestamptz '2024-01-02', 1))) v (b);
 SELECT persona.behaviour_combine('{"events":{}}', persona.behaviour_add(NULL, 'view', date '2024-01-01', 1));
 
+-- the names of its elements as columns of a source
+SELECT persona.array_columns('my array', ARRAY['a', 'b c', 'select', 'q"uote']), persona.array_columns('a', '{}'), persona.array_columns(NULL, '{a}') AS of_none;
+SELECT persona.array_columns('a', '{x,NULL}');
+CREATE TABLE named AS SELECT i AS id, persona.behaviour(CASE WHEN j % (1 + i % 3) = 0 THEN 'view' ELSE 'buy' END, date '2024-01-01' + (i * j) % 20, 1) AS b
+FROM generate_series(1, 30) AS i, generate_series(1, 12) AS j GROUP BY i;
+SELECT segment, size, label FROM persona.fit_segments('named', format('SELECT id, %s FROM (SELECT id, persona.behaviour_vector(b, ''2024-02-01'', ''{view,buy}'', 0) AS f FROM named) AS n',
+    persona.array_columns('f', persona.behaviour_feature_names('{view,buy}'))), 'id', k => 2);
+SELECT features[1:3] AS features FROM persona.models WHERE model = 'named';
+
 -- what is refused
 SELECT persona.behaviour('view', 'infinity', 1);
 SELECT persona.behaviour('view', 'epoch', 'NaN');

@@ -18,6 +18,14 @@ pub trait OfNumber: Copy + Sync {
     fn part(&self, value: f64) -> f64;
 }
 
+/// How the values of a number are standardised.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoding {
+    pub mean: f64,
+    pub center: f64,
+    pub scale: f64,
+}
+
 /// Ready to score rows: levels are found by hash, and no row allocates.
 #[derive(Debug, Clone)]
 pub struct Additive<N> {
@@ -43,21 +51,20 @@ const CHUNK: usize = 4096;
 
 impl<N: OfNumber> Additive<N> {
     /// From `weights`, as many for each input as it is wide, in the order of the inputs. Those of a text are what each of its slots
-    /// says; `number` makes the part of a number of its mean, center, scale and weight.
+    /// says; `number` makes the part of a number of its encoding and weights.
     pub fn new(
         intercept: f64,
         inputs: &[Input],
         mut weights: &[f64],
-        mut number: impl FnMut(f64, f64, f64, f64) -> N,
+        mut number: impl FnMut(Encoding, &[f64]) -> N,
     ) -> Self {
         let mut parts = Vec::with_capacity(inputs.len());
         for input in inputs {
             let (own, rest) = weights.split_at(input.width().min(weights.len()));
             weights = rest;
             parts.push(match &input.kind {
-                &Kind::Number { mean, center, scale } => {
-                    let weight = own.first().copied().unwrap_or(0.0);
-                    Part::Number(number(mean, center, scale, weight))
+                &Kind::Number { mean, center, scale, .. } => {
+                    Part::Number(number(Encoding { mean, center, scale }, own))
                 }
                 kind @ Kind::Category { levels, .. } => {
                     let slots = Slots::new(kind);

@@ -23,7 +23,7 @@ pub use engine::lloyd::Ended;
 pub use error::{Error, Malformed};
 pub use fit::{Fit, fit, fit_from, fit_points};
 pub use input::curve::Curve;
-pub use input::features::{Category, Dimensions, Features, Level, Wanted};
+pub use input::features::{Category, Dimensions, Features, Indicators, Level, Wanted};
 pub use input::missing::{Missing, check_present, whole_rows};
 pub use input::row_weights::{RowWeights, Weighted, Without};
 pub use input::rows::{

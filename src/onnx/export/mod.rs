@@ -44,9 +44,9 @@ pub fn export(scorer: &Scorer) -> Result<Export, Error> {
         let weights = &linear.coefficients[start..start + input.width()];
         start += input.width();
         match &input.kind {
-            &Kind::Number { mean, center, scale } => {
+            &Kind::Number { mean, center, scale, .. } => {
                 graph.input(&input.name, Type::Double);
-                numbers.push(&input.name, mean, center, scale, weights[0]);
+                numbers.push(&input.name, (mean, center, scale), weights);
             }
             kind @ Kind::Category { .. } => {
                 graph.input(&input.name, Type::String);
@@ -164,15 +164,18 @@ struct Numbers<'a> {
     centers: Vec<f64>,
     scales: Vec<f64>,
     weights: Vec<f64>,
+    of_missing: Vec<f64>,
 }
 
 impl<'a> Numbers<'a> {
-    fn push(&mut self, name: &'a str, mean: f64, center: f64, scale: f64, weight: f64) {
+    /// `weights` are that of the number and, where it has an indicator, that of a missing one.
+    fn push(&mut self, name: &'a str, (mean, center, scale): (f64, f64, f64), weights: &[f64]) {
         self.names.push(name);
         self.filled.push(standardise(f64::NAN, mean, center, scale));
         self.centers.push(center);
         self.scales.push(scale);
-        self.weights.push(weight);
+        self.weights.push(weights[0]);
+        self.of_missing.push(weights.get(1).copied().unwrap_or(0.0));
     }
 
     /// What the numbers add to the log-odds, [N, 1] double; none without numbers.
@@ -196,7 +199,16 @@ impl<'a> Numbers<'a> {
         let high = graph.doubles(&name("high"), &[], &[STANDARDISED_LIMIT]);
         let held = graph.node(("", "Clip"), &[&whole, &low, &high], &name("held"), vec![]);
         let weights = graph.doubles(&name("number_weights"), &[n, 1], &self.weights);
-        Some(graph.node(("", "MatMul"), &[&held, &weights], &name("number_part"), vec![]))
+        let part = graph.node(("", "MatMul"), &[&held, &weights], &name("number_part"), vec![]);
+        if self.of_missing.iter().all(|weight| *weight == 0.0) {
+            return Some(part);
+        }
+        let double = vec![int_attribute("to", Type::Double as i64)];
+        let flags = graph.node(("", "Cast"), &[&missing], &name("missing_flags"), double);
+        let weights = graph.doubles(&name("missing_weights"), &[n, 1], &self.of_missing);
+        let of_missing =
+            graph.node(("", "MatMul"), &[&flags, &weights], &name("missing_part"), vec![]);
+        Some(graph.node(ONNX_ADD, &[&part, &of_missing], &name("numbers_part"), vec![]))
     }
 }
 

@@ -160,14 +160,23 @@ impl<'call, A> Partition<'call, A> {
         (n > 0).then_some(found)
     }
 
-    /// Hands out the rows of the partition, from the first on, until `row` says that it has no more. What the arguments'
-    /// expressions make of many rows would otherwise stay until the function has answered.
+    /// As [`Self::each_from`], from the first row on.
     pub(crate) fn each(
         &mut self,
+        row: impl FnMut(&mut RowAt<'_, 'call, A>) -> Result<bool, Report>,
+    ) -> Result<(), Report> {
+        self.each_from(0, row)
+    }
+
+    /// Hands out the rows of the partition, from one on, until `row` says that it has no more. What the arguments' expressions
+    /// make of many rows would otherwise stay until the function has answered.
+    pub(crate) fn each_from(
+        &mut self,
+        first: i64,
         mut row: impl FnMut(&mut RowAt<'_, 'call, A>) -> Result<bool, Report>,
     ) -> Result<(), Report> {
         let mut scratch = PgMemoryContexts::new("pg_persona rows of a window");
-        for position in 0.. {
+        for position in first.. {
             if position % TOGETHER == 0 {
                 check_for_interrupts!();
                 // SAFETY: what was made of the rows before is bound to them.

@@ -2,20 +2,13 @@
 //!
 //! While PostgreSQL hands out the scores of one batch the ONNX process works on the next one.
 
-use pgrx::prelude::*;
-
 use crate::pg::error::Report;
 use crate::pg::rows::records::Records;
-use crate::pg::rows::window::Partition;
-use crate::pg::sys::call::Text;
-use crate::pg::sys::guc;
-use crate::pg::types::record::{Binding, Record};
+use crate::pg::types::record::{self, Binding, Record};
 
+use super::ahead::Batched;
 use super::onnx::{Asked, Imported};
 use super::scoring::{By, finite};
-
-/// The rows of a model's name and the features.
-type Rows<'call> = Partition<'call, (Text<'call>, Record<'call>)>;
 
 /// Scores of a partition's rows from `start` on.
 #[derive(Default)]
@@ -56,10 +49,11 @@ impl Batch {
 
 /// A row as it is handed out.
 #[derive(Clone, Copy)]
-enum Row<'a> {
+pub(super) enum Row<'a> {
     /// As it lies in the window's memory.
     InPlace(Record<'a>),
-    Copied(Option<Record<'a>>),
+    /// A copy, or an object; None for NULL.
+    Whole(Option<record::Row<'a>>),
 }
 
 /// Batches grow fourfold, so that LIMIT 1 pays for few rows and a large table for few trips.
@@ -67,10 +61,6 @@ const FIRST: usize = 16;
 const LARGEST: usize = 4096;
 /// A scorer of our own gains little from more rows than this, and they would leave the cache.
 const LARGEST_NATIVE: usize = 256;
-/// Rows that are copied together out of PostgreSQL; thousands of them would not stay in the cache.
-const TOGETHER: usize = 32;
-/// Rows that are read in place under one guard against errors.
-const IN_PLACE: usize = 256;
 /// An answer of this size waits in the socket, however long it takes until somebody fetches from a cursor again.
 const WAITING_BYTES: usize = 64 << 10;
 
@@ -89,7 +79,7 @@ impl Ahead {
     /// Scores the current row and some after it.
     pub(super) fn read(
         &mut self,
-        partition: &mut Rows,
+        partition: &mut impl Batched,
         position: i64,
         by: By,
     ) -> Result<Option<f64>, Report> {
@@ -102,9 +92,9 @@ impl Ahead {
             By::Native(native, binding) => {
                 self.size = (self.size * 4).clamp(FIRST, LARGEST_NATIVE);
                 let mut scores = std::mem::take(&mut self.scores);
-                self.take(partition, position, |row| {
-                    let Row::Copied(record) = row else { return Ok(false) };
-                    let score = record.map(|record| native.score(binding, record.into()));
+                partition.take(position, self.size, &mut self.records, |row| {
+                    let Row::Whole(row) = row else { return Ok(false) };
+                    let score = row.map(|row| native.score(binding, row));
                     scores.push(score.transpose()?.unwrap_or(f64::NAN));
                     Ok(true)
                 })?;
@@ -131,7 +121,7 @@ impl Ahead {
     /// Sends the rows from `first` on to the ONNX process.
     fn send(
         &mut self,
-        partition: &mut Rows,
+        partition: &mut impl Batched,
         first: i64,
         imported: &Imported,
         binding: &mut Binding,
@@ -139,14 +129,14 @@ impl Ahead {
         self.size = (self.size * 4).clamp(FIRST, LARGEST);
         let mut rows = imported.gather(self.size)?;
         let (mut n_rows, mut missing) = (0, Vec::new());
-        self.take(partition, first, |row| {
+        partition.take(first, self.size, &mut self.records, |row| {
             let is_taken = match row {
                 Row::InPlace(record) => imported.push_in_place(&mut rows, binding, record),
-                Row::Copied(Some(record)) => {
-                    imported.push(&mut rows, binding, record.into())?;
+                Row::Whole(Some(row)) => {
+                    imported.push(&mut rows, binding, row)?;
                     true
                 }
-                Row::Copied(None) => {
+                Row::Whole(None) => {
                     missing.push(n_rows);
                     true
                 }
@@ -155,45 +145,5 @@ impl Ahead {
             Ok(is_taken)
         })?;
         Ok(Batch { n_rows, missing, asked: imported.ask(rows)? })
-    }
-
-    /// Hands out `size` rows from `first` on; fewer where the partition ends, or where they are large. Each comes in place, and
-    /// copied where that was not taken.
-    fn take(
-        &mut self,
-        partition: &mut Rows,
-        first: i64,
-        mut each: impl FnMut(Row) -> Result<bool, Report>,
-    ) -> Result<(), Report> {
-        let budget = guc::work_mem() / 4;
-        let mut scratch = partition.scratch();
-        let (mut n, mut n_bytes) = (0, 0);
-        while n < self.size && n_bytes < budget {
-            check_for_interrupts!();
-            let wanted = IN_PLACE.min(self.size - n);
-            let taken = partition.take_records::<1>(first + n as i64, wanted, |record| {
-                let is_taken = n_bytes < budget && each(Row::InPlace(record)).unwrap_or(false);
-                n_bytes += if is_taken { record.n_bytes() } else { 0 };
-                is_taken
-            });
-            n += taken;
-            if taken == wanted || n_bytes >= budget {
-                continue;
-            }
-            let wanted = TOGETHER.min(self.size - n);
-            let (from, copies) = (first + n as i64, &mut self.records);
-            let take = |record: Option<Record>| each(Row::Copied(record)).map(drop);
-            let taken = partition.copy_records::<1>(&mut scratch, from, wanted, copies, take)?;
-            n += taken;
-            n_bytes += self.records.n_bytes();
-            if taken < wanted {
-                break;
-            }
-        }
-        if n > 0 {
-            // The last row that was read: PostgreSQL counts wrongly from a mark beyond it.
-            partition.release_before(first + n as i64 - 1);
-        }
-        Ok(())
     }
 }

@@ -4,11 +4,13 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::pg::error::{Error, Report};
-use crate::pg::rows::window::{Window, window_functions};
+use crate::pg::rows::window::{Partition, Window, window_functions};
 use crate::pg::sys::call::{Call, Text, functions};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::types::record::{Object, Record, Row};
+use crate::pg::types::value::Jsonb;
 
+use super::ahead::Batched;
 use super::batch::Ahead;
 use super::scoring::{By, Site};
 use crate::pg::types::options::required;
@@ -21,6 +23,9 @@ functions! {
 window_functions! {
     /// Rows are read ahead of the current one, and scored in batches.
     fn persona_score_batch(Text, Record) -> f64 = score_batch;
+    /// As that, of texts that hold JSON objects.
+    fn persona_score_batch_json(Text, Text) -> f64 = score_batch;
+    fn persona_score_batch_jsonb(Text, Jsonb) -> f64 = score_batch;
 }
 
 #[inline]
@@ -31,20 +36,25 @@ fn score(Call { args, site }: Call<(Text, Record)>) -> Result<Option<f64>, Repor
 }
 
 #[inline]
-fn score_batch(Window { mut rows, site }: Window<(Text, Record)>) -> Result<Option<f64>, Report> {
+fn score_batch<'call, F>(
+    Window { mut rows, site }: Window<'call, (Text<'call>, F)>,
+) -> Result<Option<f64>, Report>
+where
+    Partition<'call, (Text<'call>, F)>: Batched,
+{
     let position = rows.position();
     let (site, ahead, is_stable) =
         site.remember(|site| Ok((Site::default(), Ahead::default(), site.is_stable(0))))?;
     if let Some(score) = ahead.at(position) {
         return Ok(score);
     }
-    let by = site.find(model_name(rows.get::<0>())?)?;
+    let by = site.find(model_name(rows.model())?)?;
     // One model for all rows, or the rows ahead may be another's.
     if *is_stable {
         return ahead.read(&mut rows, position, by);
     }
     rows.release_before(position);
-    rows.get::<1>().map_or(Ok(None), |row| by.score(row.into()))
+    rows.score(by)
 }
 
 #[pg_extern]

@@ -45,7 +45,7 @@ impl From<Error> for Report {
             Error::TooFewRows { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Pass holdout => 0 to learn from all rows without measuring."),
             Error::TooManyFeatures { .. } => report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
-                .set_hint("Use fewer columns, or a lower max_categories."),
+                .set_hint("Use fewer columns, a lower max_categories, or missing_indicator false."),
             Error::Separated { .. } => report(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
                 .set_hint("Give the parameter l2 as 1 or more, or leave out the column that gives the target away."),
             Error::BadParameter { name, value, expected } => error::Error::InvalidOption {

@@ -1,5 +1,6 @@
 //! Scorers in SQL: fitted here and evaluated in this process, or imported as ONNX graphs and evaluated in another.
 
+mod ahead;
 mod batch;
 mod calls;
 mod compare;

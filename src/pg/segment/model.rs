@@ -1,13 +1,10 @@
 //! Named models of segments: label a row, describe the segments.
 
-use std::ops::Range;
-
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
-use crate::algo::encode::categories::Encoder;
 use crate::algo::segment::{
-    Category, Ended, KMeans, Prepared, Quality, Wanted, in_plain_words, profile,
+    Category, Ended, Indicators, KMeans, Prepared, Quality, Wanted, in_plain_words, profile,
 };
 use crate::pg::error::Report;
 use crate::pg::kind::Kind;
@@ -28,8 +25,8 @@ pub(super) struct Segments {
     columns: Vec<(String, record::Wanted)>,
     /// Which feature each of the numbers is.
     numbers: Vec<usize>,
-    /// The features of each category, and which of them a level is.
-    categories: Vec<(Range<usize>, Encoder)>,
+    /// What the features of each category are.
+    categories: Vec<Indicators>,
 }
 
 impl Stored for Segments {
@@ -51,8 +48,7 @@ impl Stored for Segments {
                 }
             }
         }
-        let category = |category: &Category| (category.dimensions(), category.encoder());
-        let categories = model.categories.iter().map(category).collect();
+        let categories = model.categories.iter().map(Category::indicators).collect();
         Ok(Self { model, prepared, columns, numbers, categories })
     }
 }
@@ -91,15 +87,7 @@ fn with_row<T>(
         match cell {
             Cell::Number(number) => row[numbers[index]] = number,
             Cell::Whole(number) => row[numbers[index]] = number as f64,
-            Cell::Category(level) => {
-                let (features, encoder) = &categories[index - numbers.len()];
-                match level.map(|level| encoder.place(level)) {
-                    Some(Some(place)) => row[features.start + place] = 1.0,
-                    // A level that the fit did not see is none of its levels.
-                    Some(None) => (),
-                    None => row[features.clone()].fill(f64::NAN),
-                }
-            }
+            Cell::Category(level) => categories[index - numbers.len()].set(level, row),
         }
         Ok(())
     })?;
@@ -166,15 +154,16 @@ fn anomaly(segments: &Segments, row: &[f64]) -> Result<Option<f64>, Report> {
 fn anomaly_reasons(segments: &Segments, row: &[f64], n: i64) -> Result<Option<JsonB>, Report> {
     let n = within("n", n, 1.., "1 and more")?;
     let Segments { model, prepared, .. } = segments;
-    let expected = prepared.segment(row).and_then(|segment| model.centroid(segment));
+    let segment = prepared.segment(row);
     let shares = prepared.distance_shares(row);
-    Ok(expected.zip(shares).map(|(expected, shares)| {
+    Ok(segment.zip(shares).map(|(segment, shares)| {
+        let first = (segment as usize - 1) * row.len();
         let reasons = shares.into_iter().take(n as usize).map(|(place, share)| {
             serde_json::json!({
                 "feature": model.features[place],
                 "share": share,
                 "value": row[place],
-                "expected": expected[place],
+                "expected": model.shown_centroid(first + place),
             })
         });
         JsonB(reasons.collect())

@@ -21,10 +21,10 @@ impl Applied for KMeans {
 
 answers! {
     KMeans:
-    kmeans_segment_array, kmeans_segment_record => segment -> i32;
-    kmeans_distance_array, kmeans_distance_record => distance -> f64;
-    kmeans_second_segment_array, kmeans_second_segment_record => second_segment -> i32;
-    kmeans_anomaly_array, kmeans_anomaly_record => anomaly -> f64;
+    kmeans_segment_array, kmeans_segment_record, kmeans_segment_text => segment -> i32;
+    kmeans_distance_array, kmeans_distance_record, kmeans_distance_text => distance -> f64;
+    kmeans_second_segment_array, kmeans_second_segment_record, kmeans_second_segment_text => second_segment -> i32;
+    kmeans_anomaly_array, kmeans_anomaly_record, kmeans_anomaly_text => anomaly -> f64;
 }
 
 fn segment(prepared: &Prepared, row: &[f64]) -> Option<i32> {

@@ -21,9 +21,9 @@ impl Applied for Mixture {
 
 answers! {
     Mixture:
-    mixture_membership_array, mixture_membership_record => membership -> FloatsOut;
-    mixture_segment_array, mixture_segment_record => segment -> i32;
-    mixture_log_density_array, mixture_log_density_record => log_density -> f64;
+    mixture_membership_array, mixture_membership_record, mixture_membership_text => membership -> FloatsOut;
+    mixture_segment_array, mixture_segment_record, mixture_segment_text => segment -> i32;
+    mixture_log_density_array, mixture_log_density_record, mixture_log_density_text => log_density -> f64;
 }
 
 fn membership(prepared: &PreparedMixture, row: &[f64]) -> Option<FloatsOut> {

@@ -6,7 +6,7 @@ use crate::algo::standardise::scaler::{Kind, Overflow, Scaler};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::sys::call_site::CallSite;
 use crate::pg::types::options::one_of;
-use crate::pg::types::record::{Binding, Record};
+use crate::pg::types::record::{Binding, Features, Record, Row};
 use crate::pg::types::value::{Floats, FloatsOut, Kept, Stored, Value};
 use crate::pg::types::value_type::value_type;
 
@@ -95,12 +95,35 @@ fn unscale_array(scaler: Stored, features: Floats, site: CallSite) -> Result<Flo
 
 #[pg_extern]
 fn scale_record(scaler: Stored, features: Record, site: CallSite) -> Result<FloatsOut, Report> {
-    with_record(scaler, features, site, Scaler::scale)
+    with_row(scaler, features.into(), site, Scaler::scale)
 }
 
 #[pg_extern]
 fn unscale_record(scaler: Stored, features: Record, site: CallSite) -> Result<FloatsOut, Report> {
-    with_record(scaler, features, site, Scaler::unscale)
+    with_row(scaler, features.into(), site, Scaler::unscale)
+}
+
+#[pg_extern]
+fn scale_text(scaler: Stored, features: &str, site: CallSite) -> Result<FloatsOut, Report> {
+    with_text(scaler, features, site, Scaler::scale)
+}
+
+#[pg_extern]
+fn unscale_text(scaler: Stored, features: &str, site: CallSite) -> Result<FloatsOut, Report> {
+    with_text(scaler, features, site, Scaler::unscale)
+}
+
+/// A JSON object, or an array that is written as text.
+fn with_text(
+    scaler: Stored,
+    features: &str,
+    site: CallSite,
+    change: fn(&Scaler, &mut [f64]),
+) -> Result<FloatsOut, Report> {
+    match Features::parse(features)? {
+        Features::Array(numbers) => with_array(scaler, Floats(numbers), site, change),
+        Features::Object(object) => with_row(scaler, Row::Object(&object), site, change),
+    }
 }
 
 fn with_array(
@@ -125,9 +148,9 @@ fn with_array(
     Ok(FloatsOut(row))
 }
 
-fn with_record(
+fn with_row(
     scaler: Stored,
-    features: Record,
+    features: Row,
     site: CallSite,
     change: fn(&Scaler, &mut [f64]),
 ) -> Result<FloatsOut, Report> {
@@ -143,7 +166,7 @@ fn with_record(
         )
         .set_hint("Pass an array with the features in the order of the fit."));
     };
-    let mut row = site.binding.numbers(features.into(), names)?.to_vec();
+    let mut row = site.binding.numbers(features, names)?.to_vec();
     change(scaler, &mut row);
     Ok(FloatsOut(row))
 }

@@ -34,6 +34,8 @@ struct Place {
     position: usize,
     /// What was running inside the query.
     context: String,
+    /// The SQLSTATE, where it is one that somebody made up: pgrx takes those for internal errors.
+    own_code: Option<String>,
 }
 
 /// Runs `work` on a query of the user's. An error of PostgreSQL's says in its DETAIL where in the query it is; `what` is what the
@@ -63,12 +65,14 @@ pub(crate) fn of_errors_in<T>(
         Ok(done) => done,
         Err(CaughtError::PostgresError(error)) => {
             let Some(place) = PLACE.take() else { CaughtError::PostgresError(error).rethrow() };
-            let place = place.words(what, query);
-            let detail = match error.detail() {
-                Some(detail) => format!("{detail}\n{place}"),
-                None => place,
+            let code = match &place.own_code {
+                Some(_) => Code::ERRCODE_RAISE_EXCEPTION,
+                None => error.sql_error_code(),
             };
-            let told = report(error.sql_error_code(), error.message()).set_detail(detail);
+            let own_code = place.own_code.iter().map(|code| format!("The SQLSTATE is {code}."));
+            let said = error.detail().map(str::to_owned).into_iter().chain(own_code);
+            let lines: Vec<String> = said.chain([place.words(what, query)]).collect();
+            let told = report(code, error.message()).set_detail(lines.join("\n"));
             Err(match error.hint() {
                 Some(hint) => told.set_hint(hint),
                 None => told,
@@ -108,6 +112,11 @@ fn shown(text: &str) -> String {
     }
 }
 
+/// The five characters that PostgreSQL packs into six bits each.
+fn sqlstate(packed: i32) -> String {
+    (0..5).map(|place| char::from(b'0' + (packed >> (6 * place) & 0x3f) as u8)).collect()
+}
+
 /// Called as an error is raised, before anything unwinds.
 unsafe extern "C-unwind" fn remember(_: *mut c_void) {
     // One that was caught inside the query may have left its own.
@@ -118,7 +127,8 @@ unsafe extern "C-unwind" fn remember(_: *mut c_void) {
     // SAFETY: an error is being raised, which can be copied into memory of the transaction unless it is that there is none. Its
     // texts are C strings or null.
     unsafe {
-        let code = Code::from(pg_sys::geterrcode());
+        let raw = pg_sys::geterrcode();
+        let code = Code::from(raw);
         let has_no_place =
             [Code::ERRCODE_OUT_OF_MEMORY, Code::ERRCODE_QUERY_CANCELED].contains(&code);
         if has_no_place || pg_sys::CurTransactionContext.is_null() {
@@ -142,6 +152,7 @@ unsafe extern "C-unwind" fn remember(_: *mut c_void) {
                 query: text((*error).internalquery),
                 position: usize::try_from(position).unwrap_or(0),
                 context,
+                own_code: (code as i32 != raw).then(|| sqlstate(raw)),
             };
             PLACE.replace(Some(place));
         }

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReportable};
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel, ErrorReportable};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::PgSqlErrorCode as Code;
 
@@ -120,6 +120,17 @@ fn with_snapshot<T>(take: impl FnOnce() -> pg_sys::Snapshot, work: impl FnOnce()
 pub(crate) struct Failed {
     pub(crate) code: Code,
     pub(crate) message: String,
+    pub(crate) detail: Option<String>,
+}
+
+impl Failed {
+    fn of(error: &ErrorReportWithLevel) -> Self {
+        Self {
+            code: error.sql_error_code(),
+            message: error.message().to_owned(),
+            detail: error.detail().map(str::to_owned),
+        }
+    }
 }
 
 /// Runs `work` in a subtransaction: its error is returned, and what it changed is taken back. Where PostgreSQL allows none,
@@ -155,12 +166,9 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Report>) -> Result<T, 
         Err(CaughtError::PostgresError(error) | CaughtError::ErrorReport(error))
             if !is_an_end(error.sql_error_code()) =>
         {
-            Err(Failed { code: error.sql_error_code(), message: error.message().to_owned() })
+            Err(Failed::of(&error))
         }
-        Err(CaughtError::RustPanic { ereport, .. }) => {
-            let message = ereport.message().to_owned();
-            Err(Failed { code: ereport.sql_error_code(), message })
-        }
+        Err(CaughtError::RustPanic { ereport, .. }) => Err(Failed::of(&ereport)),
         Err(error) => error.rethrow(),
     }
 }

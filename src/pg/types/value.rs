@@ -221,8 +221,17 @@ impl<'call> Jsonb<'call> {
     }
 
     pub(crate) fn read(self) -> Result<Json, Report> {
+        self.with_text("options", str::to_owned).map(Json)
+    }
+
+    /// Hands out its text; `name` is the argument's.
+    pub(crate) fn with_text<R>(
+        self,
+        name: &str,
+        read: impl FnOnce(&str) -> R,
+    ) -> Result<R, Report> {
         // SAFETY: the datum is a jsonb.
-        unsafe { Kind::of(pg_sys::JSONBOID).text(self.datum, "options", str::to_owned).map(Json) }
+        unsafe { Kind::of(pg_sys::JSONBOID).text(self.datum, name, read) }
     }
 }
 

@@ -42,6 +42,8 @@ call("score JSON as a row of a table's type", "SELECT persona.score('conversion'
 call("score by an imported model", "SELECT persona.score('conversion_onnx', r) FROM (SELECT $1 AS days_since, $2 AS spend, $3 AS orders) AS r", 3, 120.0, 9,
      literal=f"SELECT persona.score('conversion_onnx', r) FROM {ROW}")
 call("score JSON by an imported model", "SELECT persona.score('conversion_onnx', $1)", GIVEN, literal=f"SELECT persona.score('conversion_onnx', r) FROM {ROW}")
+call("score JSON in batches", "SELECT persona.score_batch('conversion', $1) OVER ()", GIVEN, literal=f"SELECT persona.score('conversion', r) FROM {ROW}")
+call("score JSON in batches, by an imported model, typed", "SELECT persona.score_batch('conversion_onnx', $1::jsonb) OVER ()", GIVEN, literal=f"SELECT persona.score('conversion_onnx', r) FROM {ROW}")
 call("score rows by an imported model", "SELECT id, persona.score_batch('conversion_onnx', c) OVER () FROM customers AS c ORDER BY id LIMIT $1", 3)
 
 call("what was held out", "SELECT label, score FROM persona.holdout_scores($1) ORDER BY 2, 1 LIMIT 5", "conversion")

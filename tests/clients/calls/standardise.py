@@ -107,5 +107,6 @@ call("behaviour, kinds as NULL", "SELECT count(*) FROM behaviours, persona.featu
 call("behaviour as an array", "SELECT customer, persona.behaviour_vector(behaviour, $1, $2, missing => $3) FROM behaviours ORDER BY 1 LIMIT 2", AS_OF, ["view", "purchase"], 0)
 call("behaviour as an array, kinds as a text", "SELECT persona.behaviour_vector(behaviour, $1, $2) FROM behaviours ORDER BY customer LIMIT 2", "2026-01-01", "{view,purchase}", is_untyped=True)
 call("names of behaviour", "SELECT persona.behaviour_feature_names($1)", ["view", "cart", "purchase"])
+call("columns of an array", "SELECT persona.array_columns($1, $2)", "features", ["days", "mean gap"])
 call("behaviour, merged", """SELECT count(*), min(value) FROM persona.features((SELECT persona.rollup(b) FROM
     (SELECT persona.behaviour(event, happened_at, amount, $1) AS b FROM events GROUP BY customer) AS t), as_of => $2)""", "Europe/Berlin", AS_OF)

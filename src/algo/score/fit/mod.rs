@@ -15,7 +15,7 @@ mod split;
 pub use params::{Params, ValidParams};
 
 use super::Error;
-use super::inputs::{self, MAX_CATEGORIES, Target, Training, fit_inputs};
+use super::inputs::{self, Target, Training, fit_inputs};
 use super::learner::{self, Learnt};
 use super::measure::{Holdout, Metrics, Seen};
 use super::scorer::{FORMAT, Scorer};
@@ -88,7 +88,7 @@ fn fit_rows(
     watch: &Watch,
 ) -> Result<Fit, Error> {
     let settings = &params.settings;
-    let inputs = fit_inputs(frame, rows, settings.whole(&MAX_CATEGORIES) as usize)?;
+    let inputs = fit_inputs(frame, rows, settings)?;
     let labels: Vec<bool> = rows.iter().map(|&row_idx| target.labels[row_idx]).collect();
     let training = Training { frame, inputs: &inputs, rows, labels: &labels };
     let Learnt { learner, iterations, converged } = learner::fit(&training, settings, watch)?;

@@ -3,7 +3,7 @@ use crate::algo::declared::Settings;
 use crate::algo::random::Random;
 use crate::algo::score::additive::sigmoid;
 use crate::algo::score::inputs::{Cell, Kind};
-use crate::algo::score::logistic;
+use crate::algo::score::{logistic, naive_bayes};
 use crate::algo::stop::Stopped;
 
 /// Two numbers, one of them with missing values, a text with missing values, and what follows from them.
@@ -39,6 +39,34 @@ fn check_error(frame: &Frame, target: &Column, params: Params, expected: Error) 
 
 fn one_column(column: Column, n_rows: usize) -> Frame {
     Frame { n_rows, columns: vec![column] }
+}
+
+#[test]
+fn a_number_that_is_missing_says_so() {
+    // A number is missing, nine times of ten, where the class is 1, and says nothing otherwise.
+    let mut random = Random::new(9, 0);
+    let labels: Vec<i64> = (0..4000).map(|_| random.below(2) as i64).collect();
+    let mut value = |label: i64| {
+        let missing = (random.below(10) > 0) == (label == 1);
+        if missing { f64::NAN } else { random.uniform() }
+    };
+    let values = labels.iter().map(|&label| value(label)).collect();
+    let frame = one_column(Column::number("x", values), 4000);
+    let target = Column::integer("y", labels);
+    let area = |settings| {
+        let found = fitted(&frame, &target, Params { settings, ..Params::default() }).unwrap();
+        assert_eq!(found.scorer.check(), Ok(()));
+        let all = found.scorer.score_frame(&frame, &Watch::new()).unwrap();
+        let alone = found.scorer.score_row(&[Cell::Number(f64::NAN)]);
+        let Values::Number(values) = &frame.columns[0].values else { panic!("not a number") };
+        let place = values.iter().position(|value| value.is_nan()).unwrap();
+        assert_eq!(all[place].to_bits(), alone.to_bits());
+        found.scorer.metrics.unwrap().roc_auc.unwrap()
+    };
+    for algorithm in [&logistic::ALGORITHM, &naive_bayes::ALGORITHM] {
+        assert!(area(algorithm.defaults()) > 0.85);
+        assert!(area(algorithm.defaults().with("missing_indicator", "false").unwrap()) < 0.6);
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Each column as numbers, and the matrix of a regression: numbers imputed and standardised, text one-hot.
 //!
-//! A missing number becomes the mean of its column. A text column gets one weight for each of its most frequent levels,
+//! A missing number becomes the mean of its column and, where the fit saw some values of it and missed others, a weight of its own
+//! says what it means that the value is missing. A text column gets one weight for each of its most frequent levels,
 //! one for missing where the fit saw missing values, and one that the rarer levels share where there are any. A level
 //! that the fit did not see counts as a rare one, or as all zero where no level was rare; so the rare levels, of which
 //! there may be as many as rows, need not be kept.
+//!
+//! The indicator of a missing number is 0 or 1, as that of a level is, and not standardised: a penalty then holds back what few
+//! rows say. Standardised, the rarest indicator would be penalised least.
 
 use std::collections::HashSet;
 
@@ -11,7 +15,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::algo::declared::Whole;
+use crate::algo::declared::{Flag, Settings, Whole};
 use crate::algo::frame::{Column, Frame, MISSING, Values};
 use crate::algo::stop::{Stopped, Watch};
 
@@ -22,6 +26,13 @@ pub const MAX_CATEGORIES: Whole = Whole {
     least: 1,
     most: 1000,
     default: 32,
+};
+
+/// Of every learner that has weights for its inputs.
+pub const MISSING_INDICATOR: Flag = Flag {
+    name: "missing_indicator",
+    meaning: "whether it counts that a number is missing, of columns that have missing values in the fit",
+    default: true,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,8 +46,8 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// One weight, for (value - center) / scale; a missing value counts as `mean`.
-    Number { mean: f64, center: f64, scale: f64 },
+    /// One weight, for (value - center) / scale, where a missing value counts as `mean`; then one for missing.
+    Number { mean: f64, center: f64, scale: f64, missing: bool },
     /// One weight for each of `levels` (most frequent first), then one for missing, then one for all other levels.
     Category { levels: Vec<String>, missing: bool, other: bool },
 }
@@ -45,11 +56,20 @@ impl Input {
     /// How many weights the input has.
     pub fn width(&self) -> usize {
         match &self.kind {
-            Kind::Number { .. } => 1,
+            Kind::Number { missing, .. } => 1 + usize::from(*missing),
             Kind::Category { levels, missing, other } => {
                 levels.len() + usize::from(*missing) + usize::from(*other)
             }
         }
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self.kind, Kind::Number { .. })
+    }
+
+    /// How many of its weights are of columns of 0 and 1.
+    fn n_indicators(&self) -> usize {
+        self.width() - usize::from(self.is_number())
     }
 }
 
@@ -66,12 +86,8 @@ pub fn standardised(value: f64, center: f64, scale: f64) -> f64 {
     ((value - center) / scale).clamp(-STANDARDISED_LIMIT, STANDARDISED_LIMIT)
 }
 
-/// Learns the encoding of every column from these rows.
-pub fn fit_inputs(
-    frame: &Frame,
-    rows: &[usize],
-    max_categories: usize,
-) -> Result<Vec<Input>, Error> {
+/// Learns the encoding of every column from these rows, as the settings have it.
+pub fn fit_inputs(frame: &Frame, rows: &[usize], settings: &Settings) -> Result<Vec<Input>, Error> {
     if frame.columns.is_empty() {
         return Err(Error::NoInputs);
     }
@@ -84,17 +100,21 @@ pub fn fit_inputs(
             return Err(Error::DuplicateColumn { name: column.name.clone() });
         }
     }
-    Ok(frame.columns.iter().map(|column| fit_input(column, rows, max_categories)).collect())
+    Ok(frame.columns.iter().map(|column| fit_input(column, rows, settings)).collect())
 }
 
-fn fit_input(column: &Column, rows: &[usize], max_categories: usize) -> Input {
-    let (n_missing, kind) = match &column.values {
+fn fit_input(column: &Column, rows: &[usize], settings: &Settings) -> Input {
+    let (n_missing, mut kind) = match &column.values {
         Values::Number(values) => fit_number(rows.iter().map(|&row_idx| values[row_idx])),
         Values::Integer(values) => fit_number(rows.iter().map(|&row_idx| values[row_idx] as f64)),
         Values::Text { codes, dictionary } => {
+            let max_categories = settings.whole(&MAX_CATEGORIES) as usize;
             fit_category(rows.iter().map(|&row_idx| codes[row_idx]), dictionary, max_categories)
         }
     };
+    if let Kind::Number { missing, .. } = &mut kind {
+        *missing = settings.flag(&MISSING_INDICATOR) && (1..rows.len()).contains(&n_missing);
+    }
     let missing_share = n_missing as f64 / rows.len() as f64;
     Input { name: column.name.clone(), missing_share, kind }
 }
@@ -106,7 +126,7 @@ fn fit_number(values: impl Iterator<Item = f64> + Clone) -> (usize, Kind) {
     let present = values.filter(|value| !value.is_nan());
     let n_present = present.clone().count();
     if n_present == 0 {
-        return (n_rows, Kind::Number { mean: 0.0, center: 0.0, scale: 1.0 });
+        return (n_rows, Kind::Number { mean: 0.0, center: 0.0, scale: 1.0, missing: false });
     }
     let mut mean = present.clone().sum::<f64>() / n_present as f64;
     if !mean.is_finite() {
@@ -126,7 +146,7 @@ fn fit_number(values: impl Iterator<Item = f64> + Clone) -> (usize, Kind) {
             scale = found;
         }
     }
-    (n_rows - n_present, Kind::Number { mean, center: mean, scale })
+    (n_rows - n_present, Kind::Number { mean, center: mean, scale, missing: false })
 }
 
 fn fit_category(
@@ -148,22 +168,30 @@ fn fit_category(
     (n_missing, Kind::Category { levels, missing: n_missing > 0, other })
 }
 
-/// The encoded rows: a dense part, and for each text column the one column that is 1.
+/// The encoded rows: a dense part, and for each text, and each number with an indicator, the one column that is 1.
 #[derive(Debug, Clone)]
 pub struct Design {
     /// Rows x (1 + numeric inputs); the first column is 1 for the intercept.
     pub dense: Array2<f64>,
-    /// Rows x text inputs: the column of the whole design that is 1, or [`NO_COLUMN`]. Those of a later text input are higher.
+    /// Rows x inputs with columns of 0 and 1: the column of the whole design that is 1, or [`NO_COLUMN`]. Those of a later input
+    /// are higher.
     pub active: Array2<u32>,
-    /// Columns in all: the dense ones, then those of each text input.
+    /// Columns in all: the dense ones, then those of 0 and 1 of each input.
     pub n_columns: usize,
 }
 
 pub const NO_COLUMN: u32 = u32::MAX;
 
-/// What the design of so many rows takes at most.
-pub fn design_bytes(n_rows: usize, n_inputs: usize) -> usize {
-    n_rows * (1 + n_inputs) * size_of::<f64>()
+/// What the design of so many rows takes.
+pub fn design_bytes(n_rows: usize, inputs: &[Input]) -> usize {
+    let (n_numbers, n_active) = n_columns(inputs);
+    n_rows * ((1 + n_numbers) * size_of::<f64>() + n_active * size_of::<u32>())
+}
+
+/// How many inputs are numbers, and how many have columns of 0 and 1.
+fn n_columns(inputs: &[Input]) -> (usize, usize) {
+    let n_numbers = inputs.iter().filter(|input| input.is_number()).count();
+    (n_numbers, inputs.iter().filter(|input| input.n_indicators() > 0).count())
 }
 
 /// Encodes these rows; `inputs` must come from [`fit_inputs`] on the same frame.
@@ -173,15 +201,14 @@ pub fn encode(
     rows: &[usize],
     watch: &Watch,
 ) -> Result<Design, Stopped> {
-    let is_number = |input: &&Input| matches!(input.kind, Kind::Number { .. });
-    let n_numbers = inputs.iter().filter(is_number).count();
+    let (n_numbers, n_active) = n_columns(inputs);
     let mut dense = Array2::ones((rows.len(), 1 + n_numbers));
-    let mut active = Array2::from_elem((rows.len(), inputs.len() - n_numbers), NO_COLUMN);
-    let (mut number_idx, mut text_idx, mut n_columns) = (0, 0, 1 + n_numbers);
+    let mut active = Array2::from_elem((rows.len(), n_active), NO_COLUMN);
+    let (mut number_idx, mut active_idx, mut n_columns) = (0, 0, 1 + n_numbers);
     for (input, column) in inputs.iter().zip(&frame.columns) {
         watch.check()?;
         match (&input.kind, &column.values) {
-            (Kind::Number { mean, center, scale }, values) => {
+            (Kind::Number { mean, center, scale, missing }, values) => {
                 number_idx += 1;
                 let value = |row_idx: usize| match values {
                     Values::Number(values) => values[row_idx],
@@ -191,6 +218,11 @@ pub fn encode(
                 for (cell, &row_idx) in dense.column_mut(number_idx).iter_mut().zip(rows) {
                     *cell = standardise(value(row_idx), *mean, *center, *scale);
                 }
+                if *missing {
+                    for (cell, &row_idx) in active.column_mut(active_idx).iter_mut().zip(rows) {
+                        *cell = if value(row_idx).is_nan() { n_columns as u32 } else { NO_COLUMN };
+                    }
+                }
             }
             (Kind::Category { .. }, Values::Text { codes, dictionary }) => {
                 let slots = Slots::new(&input.kind);
@@ -198,36 +230,31 @@ pub fn encode(
                     dictionary.iter().map(|level| slots.of(Some(level))).collect();
                 let column_of =
                     |slot: Option<usize>| slot.map_or(NO_COLUMN, |slot| (n_columns + slot) as u32);
-                for (cell, &row_idx) in active.column_mut(text_idx).iter_mut().zip(rows) {
+                for (cell, &row_idx) in active.column_mut(active_idx).iter_mut().zip(rows) {
                     *cell = column_of(match codes[row_idx] {
                         MISSING => slots.of(None),
                         code => by_code[code as usize],
                     });
                 }
-                n_columns += input.width();
-                text_idx += 1;
             }
-            (Kind::Category { .. }, _) => {
-                n_columns += input.width();
-                text_idx += 1;
-            }
+            (Kind::Category { .. }, _) => {}
         }
+        n_columns += input.n_indicators();
+        active_idx += usize::from(input.n_indicators() > 0);
     }
     Ok(Design { dense, active, n_columns })
 }
 
 /// The weights of a design (without the intercept) in the order of the inputs, as a scorer keeps them.
 pub fn in_input_order(inputs: &[Input], design_weights: &[f64]) -> Vec<f64> {
-    let n_numbers = inputs.iter().filter(|input| matches!(input.kind, Kind::Number { .. })).count();
-    let (mut number_idx, mut text_start) = (1, 1 + n_numbers);
+    let (dense, mut indicators) = design_weights.split_at(1 + n_columns(inputs).0);
+    let mut numbers = dense[1..].iter();
     let mut weights = Vec::with_capacity(design_weights.len());
     for input in inputs {
-        let start = match input.kind {
-            Kind::Number { .. } => &mut number_idx,
-            Kind::Category { .. } => &mut text_start,
-        };
-        weights.extend_from_slice(&design_weights[*start..*start + input.width()]);
-        *start += input.width();
+        weights.extend(numbers.by_ref().take(usize::from(input.is_number())));
+        let (own, rest) = indicators.split_at(input.n_indicators());
+        weights.extend_from_slice(own);
+        indicators = rest;
     }
     weights
 }
@@ -272,19 +299,27 @@ impl<'a> Slots<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algo::score::logistic;
+
+    fn settings(max_categories: usize) -> Settings {
+        let settings = logistic::ALGORITHM.defaults();
+        settings.with("max_categories", &max_categories.to_string()).unwrap()
+    }
 
     fn inputs_of(columns: Vec<Column>, n_rows: usize, max_categories: usize) -> Vec<Input> {
         let rows: Vec<usize> = (0..n_rows).collect();
-        fit_inputs(&Frame { n_rows, columns }, &rows, max_categories).unwrap()
+        fit_inputs(&Frame { n_rows, columns }, &rows, &settings(max_categories)).unwrap()
     }
 
     #[track_caller]
     fn check_number(values: &[f64], mean: f64, scale: f64, missing_share: f64) {
         let column = Column::number("x", values.to_vec());
         let input = inputs_of(vec![column], values.len(), 32).remove(0);
-        let Kind::Number { mean: found_mean, center, scale: found_scale } = input.kind else {
+        let Kind::Number { mean: found_mean, center, scale: found_scale, missing } = input.kind
+        else {
             panic!("not a number")
         };
+        assert_eq!(missing, missing_share > 0.0 && missing_share < 1.0);
         assert_eq!(found_mean, center);
         assert!((found_mean - mean).abs() <= 1e-12 * mean.abs(), "mean {found_mean}");
         assert!((found_scale - scale).abs() <= 1e-12 * scale, "scale {found_scale}");
@@ -354,13 +389,19 @@ mod tests {
             Column::text("d", ["u", "v", "u"].map(Some)),
         ];
         let frame = Frame { n_rows: 3, columns };
-        let inputs = fit_inputs(&frame, &[0, 1, 2], 1).unwrap();
+        let inputs = fit_inputs(&frame, &[0, 1, 2], &settings(1)).unwrap();
         let design = encode(&frame, &inputs, &[0, 1], &Watch::new()).unwrap();
         let z = 1.5f64.sqrt();
-        assert_eq!(design.n_columns, 6);
+        assert_eq!(design.n_columns, 7);
         let standard = design.dense.iter().zip([1.0, -z, 1.0, 0.0]);
         assert!(standard.into_iter().all(|(a, b)| (a - b).abs() < 1e-12), "{}", design.dense);
-        assert_eq!(design.active, ndarray::arr2(&[[2, 4], [3, 5]]));
+        assert_eq!(design.active, ndarray::arr2(&[[2, NO_COLUMN, 5], [3, 4, 6]]));
+        let weights = in_input_order(&inputs, &[9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(weights, [2.0, 3.0, 1.0, 4.0, 5.0, 6.0]);
+        let off = settings(1).with("missing_indicator", "false").unwrap();
+        let inputs = fit_inputs(&frame, &[0, 1, 2], &off).unwrap();
+        let design = encode(&frame, &inputs, &[0, 1], &Watch::new()).unwrap();
+        assert_eq!((design.n_columns, design.active.ncols()), (6, 2));
         let weights = in_input_order(&inputs, &[9.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(weights, [2.0, 3.0, 1.0, 4.0, 5.0]);
     }
@@ -368,12 +409,12 @@ mod tests {
     #[test]
     fn frames_without_rows_or_columns_are_refused() {
         let empty = Frame::default();
-        assert_eq!(fit_inputs(&empty, &[], 32), Err(Error::NoInputs));
+        assert_eq!(fit_inputs(&empty, &[], &settings(32)), Err(Error::NoInputs));
         let frame = Frame { n_rows: 0, columns: vec![Column::number("x", vec![])] };
-        assert_eq!(fit_inputs(&frame, &[], 32), Err(Error::EmptyInput));
+        assert_eq!(fit_inputs(&frame, &[], &settings(32)), Err(Error::EmptyInput));
         let columns = vec![Column::number("x", vec![1.0]), Column::number("x", vec![1.0])];
         let frame = Frame { n_rows: 1, columns };
         let expected = Error::DuplicateColumn { name: "x".into() };
-        assert_eq!(fit_inputs(&frame, &[0], 32), Err(expected));
+        assert_eq!(fit_inputs(&frame, &[0], &settings(32)), Err(expected));
     }
 }

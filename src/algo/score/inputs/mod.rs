@@ -7,8 +7,8 @@ mod target;
 use std::convert::Infallible;
 
 pub use encoding::{
-    Design, Input, Kind, MAX_CATEGORIES, NO_COLUMN, STANDARDISED_LIMIT, Slots, design_bytes,
-    encode, fit_inputs, in_input_order, standardise, standardised,
+    Design, Input, Kind, MAX_CATEGORIES, MISSING_INDICATOR, NO_COLUMN, STANDARDISED_LIMIT, Slots,
+    design_bytes, encode, fit_inputs, in_input_order, standardise, standardised,
 };
 pub use target::{LabelsOfGraph, Target, code, labels, labels_of_graph};
 

@@ -7,9 +7,10 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::additive::{Additive, OfNumber};
+use super::additive::{Additive, Encoding, OfNumber};
 use super::inputs::{
-    Input, MAX_CATEGORIES, Training, design_bytes, encode, in_input_order, standardise,
+    Input, MAX_CATEGORIES, MISSING_INDICATOR, Training, design_bytes, encode, in_input_order,
+    standardise, standardised,
 };
 use crate::algo::declared::{Algorithm, Number, Parameter, Settings};
 use crate::algo::memory;
@@ -21,7 +22,11 @@ pub static ALGORITHM: Algorithm = Algorithm {
     name: "logistic",
     meaning: "logistic regression by Newton's method",
     source: "Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), 4.4",
-    parameters: &[Parameter::Number(L2), Parameter::Whole(MAX_CATEGORIES)],
+    parameters: &[
+        Parameter::Number(L2),
+        Parameter::Whole(MAX_CATEGORIES),
+        Parameter::Flag(MISSING_INDICATOR),
+    ],
 };
 
 /// The fit minimises the summed log-loss + l2 / 2 |w|², so 1 is scikit-learn's C = 1.
@@ -53,7 +58,7 @@ pub fn fit(
     if found > MAX_COLUMNS {
         return Err(Error::TooManyFeatures { found, limit: MAX_COLUMNS });
     }
-    memory::probe(design_bytes(rows.len(), inputs.len()) + newton::work_bytes(found))?;
+    memory::probe(design_bytes(rows.len(), inputs) + newton::work_bytes(found))?;
     let design = encode(frame, inputs, rows, watch)?;
     let solution = newton::solve(&design, labels, settings.number(&L2), MAX_ITERATIONS, watch)?;
     let coefficients = in_input_order(inputs, &solution.weights);
@@ -78,23 +83,31 @@ impl Linear {
     }
 
     pub fn prepare(&self, inputs: &[Input]) -> Additive<Weighed> {
-        let weighed = |mean, center, scale, weight| Weighed { mean, center, scale, weight };
-        Additive::new(self.intercept, inputs, &self.coefficients, weighed)
+        Additive::new(self.intercept, inputs, &self.coefficients, |encoding, own| {
+            let Encoding { mean, center, scale } = encoding;
+            let weight = own.first().copied().unwrap_or(0.0);
+            let indicator = own.get(1).copied().unwrap_or(0.0);
+            let missing = weight * standardise(f64::NAN, mean, center, scale) + indicator;
+            Weighed { center, scale, weight, missing }
+        })
     }
 }
 
-/// A standardised number times its weight; a missing one counts as `mean`.
+/// A standardised number times its weight; what a missing one says instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Weighed {
-    mean: f64,
     center: f64,
     scale: f64,
     weight: f64,
+    missing: f64,
 }
 
 impl OfNumber for Weighed {
     #[inline]
     fn part(&self, value: f64) -> f64 {
-        self.weight * standardise(value, self.mean, self.center, self.scale)
+        if value.is_nan() {
+            return self.missing;
+        }
+        self.weight * standardised(value, self.center, self.scale)
     }
 }

@@ -37,14 +37,21 @@ const BATCH: usize = 16_384;
 /// Batches between two merges.
 const WAVE: usize = 64;
 
-/// Of a number in each class, standardised. A class without a value knows what the other one does: then the number says nothing.
+/// A number in the other class and in the positive one.
+pub struct Spread {
+    pub bells: [Bell; 2],
+    /// How many rows have it.
+    pub present: [u64; 2],
+}
+
+/// Of a standardised number. A class without a value knows what the other one does: then the number says nothing.
 pub fn bells(
     training: &Training,
     values: &Values,
     (center, scale): (f64, f64),
     smoothing: f64,
     watch: &Watch,
-) -> Result<[Bell; 2], Stopped> {
+) -> Result<Spread, Stopped> {
     let value = |row_idx: usize| match values {
         Values::Number(values) => values[row_idx],
         Values::Integer(values) => values[row_idx] as f64,
@@ -62,17 +69,19 @@ pub fn bells(
         blocks.iter_mut().zip(&others).for_each(|(block, other)| stats::merge(block, other));
     };
     let blocks = in_batches(training, watch, clear, add, merge)?;
+    let count = |block: &[f64; PARTS]| stats::part(block, Part::Count)[0];
     let bell = |block: &[f64; PARTS]| {
         let part = |part| stats::part(block, part)[0];
-        let n = part(Part::Count);
+        let n = count(block);
         let mean = part(Part::Mean) + part(Part::MeanLow);
         (n > 0.0).then(|| Bell { mean, variance: (part(Part::M2) / n).max(0.0) + smoothing })
     };
-    Ok(match [bell(&blocks[0]), bell(&blocks[1])] {
+    let bells = match [bell(&blocks[0]), bell(&blocks[1])] {
         [Some(negative), Some(positive)] => [negative, positive],
         [Some(known), None] | [None, Some(known)] => [known; 2],
         [None, None] => [Bell::default(); 2],
-    })
+    };
+    Ok(Spread { bells, present: blocks.map(|block| count(&block) as u64) })
 }
 
 /// Of a text how many rows of each class have each of its slots.

@@ -4,7 +4,7 @@ use linfa_bayes::{GaussianNb, NaiveBayes as _};
 use ndarray::{Array1, Array2};
 
 use super::*;
-use crate::algo::frame::{Column, Frame};
+use crate::algo::frame::{Column, Frame, Values};
 use crate::algo::random::Random;
 use crate::algo::score::inputs::{Cell, standardise};
 use crate::algo::score::learner::Learner;
@@ -50,11 +50,17 @@ fn sample(with_missing: bool) -> (Frame, Column) {
     (Frame { n_rows: n, columns }, Column::integer("bought", (0..n).map(label).collect()))
 }
 
+/// Where a missing number says nothing.
+fn without_indicator() -> Params {
+    let settings = ALGORITHM.defaults().with("missing_indicator", "false").unwrap();
+    Params { settings, holdout: 0.0, ..Params::default() }
+}
+
 /// The first scores and the sum of all, as scikit-learn 1.9.1 has them.
 #[track_caller]
 fn check_peer(with_missing: bool, first: [f64; 8], sum: f64) {
     let (frame, target) = sample(with_missing);
-    let found = scores(&fitted(&frame, &target, params("1")), &frame);
+    let found = scores(&fitted(&frame, &target, without_indicator()), &frame);
     for (found, expected) in found.iter().zip(first) {
         assert!((found - expected).abs() < 1e-8, "{found} instead of {expected}");
     }
@@ -107,7 +113,7 @@ fn scores_of_numbers_are_those_of_linfa() {
 
     let mut matrix = Array2::zeros((n_rows, 4));
     for (place, input) in scorer.inputs.iter().enumerate() {
-        let &Kind::Number { mean, center, scale } = &input.kind else { panic!("not a number") };
+        let &Kind::Number { mean, center, scale, .. } = &input.kind else { panic!("not a number") };
         let Some(raw) = frame.matrix().ok() else { panic!("not numbers") };
         matrix
             .column_mut(place)
@@ -154,9 +160,46 @@ fn columns_that_say_nothing_leave_the_base_rate() {
     ];
     for column in nothing {
         let frame = Frame { n_rows: 8, columns: vec![column] };
-        let found = scores(&fitted(&frame, &target, params("1")), &frame);
+        let found = scores(&fitted(&frame, &target, without_indicator()), &frame);
         assert!(found.iter().all(|score| (score - 0.75).abs() < 1e-9), "{found:?}");
     }
+}
+
+/// As a CategoricalNB of whether the number is there, beside everything else.
+#[test]
+fn a_number_that_is_missing_says_what_its_share_in_each_class_says() {
+    let (frame, target) = sample(true);
+    let found = scores(&fitted(&frame, &target, params("1")), &frame);
+    let nothing = scores(&fitted(&frame, &target, without_indicator()), &frame);
+    let Values::Number(x) = &frame.columns[0].values else { panic!("not a number") };
+    let Values::Integer(labels) = &target.values else { panic!("not a label") };
+    let share = |is_missing: bool, label: i64| {
+        let of_class = x.iter().zip(&**labels).filter(|(_, found)| **found == label);
+        let (n, those) = of_class.fold((0.0, 0.0), |(n, those), (value, _)| {
+            (n + 1.0, those + f64::from(value.is_nan() == is_missing))
+        });
+        (those + 1.0) / (n + 2.0)
+    };
+    let log_odds = |score: f64| (score / (1.0 - score)).ln();
+    for ((value, score), without) in x.iter().zip(found).zip(nothing) {
+        let is_missing = value.is_nan();
+        let expected = (share(is_missing, 1) / share(is_missing, 0)).ln();
+        let said = log_odds(score) - log_odds(without);
+        assert!((said - expected).abs() < 1e-9, "{said} instead of {expected}");
+    }
+}
+
+#[test]
+fn a_number_that_one_class_always_misses_tells_the_classes_apart() {
+    let target = Column::integer("y", vec![0, 1, 1, 1, 0, 1, 1, 1]);
+    let none = f64::NAN;
+    let column = Column::number("x", vec![1.0, none, none, none, 2.0, none, none, none]);
+    let frame = Frame { n_rows: 8, columns: vec![column] };
+    let found = scores(&fitted(&frame, &target, params("1")), &frame);
+    // Shares of the missing are (6 + 1) / 8 and (0 + 1) / 4, and of those that are there 1 / 8 and 3 / 4.
+    let expected = [0.75 * 0.125, 0.25 * 0.75, 0.75 * 0.875, 0.25 * 0.25];
+    assert!((found[0] - expected[0] / (expected[0] + expected[1])).abs() < 1e-12, "{found:?}");
+    assert!((found[1] - expected[2] / (expected[2] + expected[3])).abs() < 1e-12, "{found:?}");
 }
 
 #[test]

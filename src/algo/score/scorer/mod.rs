@@ -15,7 +15,7 @@ use crate::algo::encoded;
 use crate::algo::frame::{Column, Frame};
 use crate::algo::stop::Watch;
 
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scorer {
@@ -121,7 +121,7 @@ impl Scorer {
         for input in &self.inputs {
             holds((0.0..=1.0).contains(&input.missing_share), "a missing share is not a share")?;
             match &input.kind {
-                Kind::Number { mean, center, scale } => {
+                Kind::Number { mean, center, scale, .. } => {
                     holds(mean.is_finite() && center.is_finite(), "a mean is not finite")?;
                     holds(scale.is_normal() && *scale > 0.0, "a scale is not positive")?;
                 }

@@ -3,6 +3,9 @@
 //! A text column becomes one indicator per level, 1 where the row has the level and 0 elsewhere. Indicators are
 //! neither centred nor divided by their deviation, which would make a rare level count more than a common one: two rows of
 //! different levels lie the square root of 2 apart, as two rows that differ by 1.4 deviations in a number.
+//!
+//! A column of two levels is one indicator, of the level that sorts last, so that it is the same one at every refit. It is
+//! multiplied by the square root of 2 and centred between the two: all distances are those that two indicators would make.
 
 use std::collections::BTreeMap;
 use std::iter::zip;
@@ -21,7 +24,7 @@ use crate::algo::segment::params::Scaling;
 /// How much a column may count against others.
 const WEIGHTS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
-/// A text column as dimensions: its indicators, in the order of the levels, begin at `first`.
+/// A text column as dimensions: its indicators, in the order of the levels, begin at `first`. Of two levels there is one indicator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Category {
     pub column: String,
@@ -104,15 +107,13 @@ impl Features {
                 .unwrap_or(1.0);
             match &column.values {
                 Values::Text { codes, dictionary } => {
-                    let levels = levels(codes, dictionary)?;
-                    let first = features.names.len() as u32;
-                    let names = levels.names();
-                    features.names.extend(names.iter().map(|name| indicator(&column.name, name)));
-                    features.categories.push(Category {
+                    let category = Category {
                         column: column.name.clone(),
-                        first,
-                        levels,
-                    });
+                        first: features.names.len() as u32,
+                        levels: levels(codes, dictionary)?,
+                    };
+                    features.names.extend(category.indicated().iter().map(Level::indicator));
+                    features.categories.push(category);
                 }
                 Values::Number(_) | Values::Integer(_) => features.names.push(column.name.clone()),
             }
@@ -184,7 +185,32 @@ impl Features {
 impl Category {
     pub(crate) fn dimensions(&self) -> std::ops::Range<usize> {
         let first = self.first as usize;
-        first..first.saturating_add(self.levels.n_names())
+        let n = if self.pair().is_some() { 1 } else { self.levels.n_names() };
+        first..first.saturating_add(n)
+    }
+
+    /// The places of the two levels of a column that has no others, the one that sorts last behind.
+    pub(crate) fn pair(&self) -> Option<[usize; 2]> {
+        match self.levels.levels.as_slice() {
+            [(one, _), (other, _)] if self.levels.max_levels.is_none() => {
+                Some(if one < other { [0, 1] } else { [1, 0] })
+            }
+            _ => None,
+        }
+    }
+
+    /// The level of each of its dimensions.
+    fn indicated(&self) -> Vec<Level> {
+        let names = self.levels.names();
+        let level = |place: usize, other: Option<usize>| Level {
+            column: self.column.clone(),
+            level: names[place].clone(),
+            other: other.map(|other| names[other].clone()),
+        };
+        match self.pair() {
+            Some([first, last]) => vec![level(last, Some(first))],
+            None => (0..names.len()).map(|place| level(place, None)).collect(),
+        }
     }
 
     /// Validates one that was parsed from bytes of any origin, among so many dimensions.
@@ -193,8 +219,38 @@ impl Category {
         if fits && self.levels.check().is_ok() { Ok(()) } else { Err(Malformed::Category) }
     }
 
-    pub fn encoder(&self) -> Encoder {
-        self.levels.encoder()
+    pub fn indicators(&self) -> Indicators {
+        Indicators {
+            dimensions: self.dimensions(),
+            encoder: self.levels.encoder(),
+            last: self.pair().map(|[_, last]| last),
+        }
+    }
+}
+
+/// What the indicators of a text column are, for the levels of rows.
+#[derive(Debug)]
+pub struct Indicators {
+    dimensions: std::ops::Range<usize>,
+    encoder: Encoder,
+    /// The place of the level that the one indicator of two is of.
+    last: Option<usize>,
+}
+
+/// The one indicator of two levels where a row has a level that the fit did not see: as far from the one as from the other.
+const NEITHER: f64 = 0.5;
+
+impl Indicators {
+    /// Sets those of a row whose dimensions are 0. A level that the fit did not see is none of its levels; NaN is a missing one.
+    pub fn set(&self, level: Option<&str>, row: &mut [f64]) {
+        let own = &mut row[self.dimensions.clone()];
+        match (level.map(|level| self.encoder.place(level)), self.last) {
+            (None, _) => own.fill(f64::NAN),
+            (Some(Some(place)), None) => own[place] = 1.0,
+            (Some(Some(place)), Some(last)) => own[0] = f64::from(u8::from(place == last)),
+            (Some(None), None) => (),
+            (Some(None), Some(_)) => own[0] = NEITHER,
+        }
     }
 }
 
@@ -203,8 +259,8 @@ impl<'a> Dimensions<'a> {
     pub(crate) fn levels(self) -> Vec<Option<Level>> {
         let mut levels = vec![None; self.names.len()];
         for category in self.categories {
-            for (place, level) in category.dimensions().zip(category.levels.names()) {
-                levels[place] = Some(Level { column: category.column.clone(), level });
+            for (place, level) in category.dimensions().zip(category.indicated()) {
+                levels[place] = Some(level);
             }
         }
         levels
@@ -241,13 +297,18 @@ impl<'a> Dimensions<'a> {
                 }
                 (Wanted::Category(_, place), Some(Values::Text { codes, dictionary })) => {
                     let category = &self.categories[place];
-                    let encoder = category.encoder();
+                    let encoder = category.levels.encoder();
                     let places: Arc<[_]> =
                         dictionary.iter().map(|level| encoder.place(level)).collect();
-                    for (level, dimension) in category.dimensions().enumerate() {
+                    for (place, dimension) in category.dimensions().enumerate() {
+                        let (level, unseen) = match category.pair() {
+                            Some([_, last]) => (last, NEITHER),
+                            None => (place, 0.0),
+                        };
                         let places = places.clone();
                         let missing = self.fill.get(dimension).copied().unwrap_or(f64::NAN);
-                        cells[dimension] = Some(Cells::Indicator { codes, places, level, missing });
+                        cells[dimension] =
+                            Some(Cells::Indicator { codes, places, level, unseen, missing });
                     }
                 }
                 _ => return Err(Error::MissingColumn { column: name.to_owned() }),
@@ -262,11 +323,15 @@ impl<'a> Dimensions<'a> {
 pub struct Level {
     pub column: String,
     pub level: String,
+    /// What rows are that are not of the level, where that is one other.
+    pub other: Option<String>,
 }
 
-/// How an indicator is named.
-fn indicator(column: &str, level: &str) -> String {
-    format!("{column}={level}")
+impl Level {
+    /// How its indicator is named.
+    fn indicator(&self) -> String {
+        format!("{}={}", self.column, self.level)
+    }
 }
 
 /// The levels of a column: at most [`MAX_LEVELS`], the most frequent first.

@@ -104,12 +104,14 @@ pub enum Cells<'a> {
         values: &'a [f64],
         fill: f64,
     },
-    /// 1 where the row's code has its place at `level`, else 0; `missing` for a missing code, which is NaN for a missing value.
+    /// 1 where the row's code has its place at `level`, else 0; `unseen` for a code that has none, and `missing` for a missing one,
+    /// which is NaN for a missing value.
     Indicator {
         codes: &'a [u32],
         /// By code; shared by all levels of a column.
         places: Arc<[Option<usize>]>,
         level: usize,
+        unseen: f64,
         missing: f64,
     },
 }
@@ -133,9 +135,10 @@ impl Cells<'_> {
                     values[row]
                 }
             }
-            Cells::Indicator { codes, places, level, missing } => {
+            Cells::Indicator { codes, places, level, unseen, missing } => {
                 match places.get(codes[row] as usize) {
-                    Some(place) => f64::from(u8::from(*place == Some(*level))),
+                    Some(Some(place)) => f64::from(u8::from(place == level)),
+                    Some(None) => *unseen,
                     None => *missing,
                 }
             }

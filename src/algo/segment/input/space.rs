@@ -80,6 +80,12 @@ impl Space {
                 }
             };
         }
+        // Two levels lie as far apart on one axis as on two.
+        for category in features.categories.iter().filter(|category| category.pair().is_some()) {
+            for place in category.dimensions() {
+                (center[place], scale[place]) = (0.5, unit / 2f64.sqrt());
+            }
+        }
         for (scale, weight) in scale.iter_mut().zip(&features.weights) {
             *scale /= weight.sqrt();
         }

@@ -10,13 +10,13 @@ use crate::algo::frame::base_name;
 use crate::algo::segment::engine::lloyd::Ended;
 use crate::algo::segment::error::{Error, Malformed};
 use crate::algo::segment::input::curve::Curve;
-use crate::algo::segment::input::features::{Category, Dimensions, Wanted};
+use crate::algo::segment::input::features::{Category, Dimensions, Level, Wanted};
 use crate::algo::segment::input::space::Space;
 use crate::algo::segment::limits::{MAX_FEATURES, MAX_K, MAX_MAGNITUDE};
 use crate::algo::segment::params::{Metric, Scaling};
 
 /// Version of the stored form.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KMeans {
@@ -31,10 +31,10 @@ pub struct KMeans {
     pub curves: Vec<Curve>,
     /// What stands for a missing value of each feature, in original units; empty where a row that lacks one has no segment.
     pub fill: Vec<f64>,
-    /// Subtracted from each feature after that, before distances are computed: its mean, or 0 for an indicator.
+    /// Subtracted from each feature after that, before distances are computed: its mean, or 0 for an indicator, 0.5 for one of two.
     pub center: Vec<f64>,
     /// Divides each feature at last: its deviation, or 1 for an indicator, or without scaling one number for all, which only
-    /// keeps the arithmetic in range; over the square root of the feature's weight.
+    /// keeps the arithmetic in range; over the square root of the feature's weight, and of 2 for an indicator of two levels.
     pub scale: Vec<f64>,
     /// What distances are multiplied by when they are reported: that one number, so that they are in the features' own units.
     pub unit: f64,
@@ -127,21 +127,27 @@ impl KMeans {
         if let Some((name, _)) = before.find(|column| !kept.contains(column)) {
             return Err(Error::MissingColumn { column: name.to_owned() });
         }
-        let known = zip(&self.features, self.dimensions().indicators()).enumerate();
-        let known: HashMap<(&str, bool), usize> =
-            known.map(|(place, (name, is))| ((name.as_str(), is), place)).collect();
-        let mut places = Vec::with_capacity(others.names.len());
-        for (name, is_indicator) in zip(others.names, others.indicators()) {
-            let place = known.get(&(name.as_str(), is_indicator)).copied();
-            if place.is_none() && !is_indicator {
-                let (expected, found) = (self.features.len(), others.names.len());
-                return Err(Error::DimensionMismatch { expected, found });
-            }
-            places.push(place);
+        let own = self.dimensions().levels();
+        let places = zip(&self.features, &own).enumerate();
+        let numbers = places.filter(|(_, (_, level))| level.is_none());
+        let numbers: HashMap<&str, usize> =
+            numbers.map(|(place, (name, _))| (name.as_str(), place)).collect();
+        let shares = Shares::of(&own);
+        let theirs = others.levels();
+        let is_new = |(name, level): (&String, &Option<Level>)| {
+            level.is_none() && !numbers.contains_key(name.as_str())
+        };
+        if zip(others.names, &theirs).any(is_new) {
+            let (expected, found) = (self.features.len(), others.names.len());
+            return Err(Error::DimensionMismatch { expected, found });
         }
         let cells = |row: &[f64]| -> Vec<f64> {
             let row = self.original(row);
-            places.iter().map(|place| place.map_or(0.0, |place| row[place])).collect()
+            let cell = |(name, level): (&String, &Option<Level>)| match level {
+                None => row[numbers[name.as_str()]],
+                Some(level) => shares.among(&row, level),
+            };
+            zip(others.names, &theirs).map(cell).collect()
         };
         Ok(self.centroids.chunks_exact(self.features.len()).flat_map(cells).collect())
     }
@@ -239,6 +245,38 @@ impl KMeans {
     }
 }
 
+/// Where a centroid has the share of each level, by column and level; or the share of all rows but those, of a level that has
+/// no indicator of its own.
+struct Shares<'a>(HashMap<(&'a str, &'a str), (usize, bool)>);
+
+impl<'a> Shares<'a> {
+    fn of(levels: &'a [Option<Level>]) -> Self {
+        let mut shares = HashMap::new();
+        for (place, level) in levels.iter().enumerate() {
+            let Some(Level { column, level, other }) = level else { continue };
+            shares.insert((column.as_str(), level.as_str()), (place, false));
+            if let Some(other) = other {
+                shares.insert((column.as_str(), other.as_str()), (place, true));
+            }
+        }
+        Self(shares)
+    }
+
+    /// What the indicator of a level is in another fit. Where two levels are not all that there was, it lies as far towards
+    /// the one as there is more of it.
+    fn among(&self, centroid: &[f64], Level { column, level, other }: &Level) -> f64 {
+        let share = |level: &str| match self.0.get(&(column.as_str(), level)) {
+            Some((place, true)) => 1.0 - centroid[*place],
+            Some((place, false)) => centroid[*place],
+            None => 0.0,
+        };
+        match other {
+            None => share(level),
+            Some(other) => 0.5 + (share(level) - share(other)) / 2.0,
+        }
+    }
+}
+
 fn numbers(
     field: &'static str,
     values: &[f64],
@@ -324,7 +362,7 @@ mod tests {
         check_refused(|m| m.unit = 0.0, Malformed::Range { field: "unit" });
         check_refused(|m| m.spread[0] = f64::NAN, Malformed::Range { field: "spread" });
         for first in [1, 2, u32::MAX] {
-            let levels = Categories::most_frequent_of(vec![("n", 2), ("s", 1)], 64);
+            let levels = Categories::most_frequent_of(vec![("n", 3), ("s", 2), ("w", 1)], 64);
             let category = Category { column: "region".into(), first, levels };
             check_refused(|m| m.categories = vec![category.clone()], Malformed::Category);
             let twice = || vec![Category { first: 0, ..category.clone() }; 2];

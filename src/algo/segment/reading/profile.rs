@@ -10,7 +10,7 @@ pub struct ProfileRow {
     /// From 1.
     pub segment: u32,
     pub feature: String,
-    /// Of an indicator: the share of the segment's rows that have the level.
+    /// Of an indicator: the share of the segment's rows that have the level; of a column of two levels the others have the other.
     pub mean: f64,
     pub population_mean: f64,
     /// (mean - population mean) / population sd; 0 for a constant feature.

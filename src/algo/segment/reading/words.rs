@@ -102,13 +102,19 @@ fn has_word(name: &str, words: &str) -> bool {
     })
 }
 
-fn level_phrase(row: &ProfileRow, Level { column, level }: &Level) -> String {
+fn level_phrase(row: &ProfileRow, Level { column, level, other }: &Level) -> String {
+    // Of two levels the one that more rows have is told.
+    let is_other = row.mean < 0.5 || (row.mean == 0.5 && row.apart < 0.0);
+    let (mean, apart, level) = match other {
+        Some(other) if is_other => (1.0 - row.mean, -row.apart, other),
+        _ => (row.mean, row.apart, level),
+    };
     let spoken = format!("{} {level}", column.replace('_', " "));
-    match row.mean {
+    match mean {
         all if all >= 0.95 => spoken,
         most if most > 0.5 => format!("mostly {spoken}"),
         none if none <= 0.02 => format!("no {spoken}"),
-        _ if row.apart > 0.0 => format!("more {spoken}"),
+        _ if apart > 0.0 => format!("more {spoken}"),
         _ => format!("less {spoken}"),
     }
 }
@@ -143,11 +149,28 @@ mod tests {
             population_mean: 0.3,
             z,
             apart: z,
-            level: feature
-                .split_once('=')
-                .map(|(column, level)| Level { column: column.into(), level: level.into() }),
+            level: feature.split_once('=').map(|(column, level)| level_of(column, level)),
         });
         assert_eq!(in_plain_words(&rows.collect::<Vec<_>>()), [expected]);
+    }
+
+    /// As `male|female`, which is of two.
+    fn level_of(column: &str, level: &str) -> Level {
+        let (level, other) = match level.split_once('|') {
+            Some((level, other)) => (level, Some(other.into())),
+            None => (level, None),
+        };
+        Level { column: column.into(), level: level.into(), other }
+    }
+
+    #[test]
+    fn of_two_levels_the_one_that_most_rows_have_is_told() {
+        check_levels(&[("sex=m|f", 1.0, 1.4)], "sex m");
+        check_levels(&[("sex=m|f", 0.01, -0.9)], "sex f");
+        check_levels(&[("sex=m|f", 0.7, 0.9)], "mostly sex m");
+        check_levels(&[("sex=m|f", 0.2, -0.9)], "mostly sex f");
+        check_levels(&[("sex=m|f", 0.5, -0.9)], "more sex f");
+        check_levels(&[("sex=m|f", 0.5, 0.9)], "more sex m");
     }
 
     #[test]

@@ -39,14 +39,109 @@ fn a_text_column_becomes_an_indicator_for_each_level() {
 }
 
 #[test]
+fn a_column_of_two_levels_is_one_indicator_of_the_last_and_makes_the_distances_of_two() {
+    let random = Random::new(6, 1);
+    let unit = |place: u64| crate::algo::random::unit(random.at(place));
+    let number = |row: u64| if row.is_multiple_of(3) { 3.0 } else { 0.0 } + unit(row);
+    let level = |row: u64| if unit(1000 + row) < 0.3 { "b" } else { "a" };
+    let columns = vec![
+        Column::number("x", (0..400).map(number).collect()),
+        Column::text("c", (0..400).map(|row| Some(level(row)))),
+    ];
+    let fit = fitted_columns(&columns, &[("c", 3.0)], 4).unwrap();
+    let model = &fit.model;
+    assert_eq!(model.features, ["x", "c=b"]);
+    assert_eq!((model.center[1], model.check()), (0.5, Ok(())));
+    // The two indicators as numbers, whose weights undo that numbers are divided by their deviations.
+    let is = |name: &str| (0..400).map(|row| f64::from(u8::from(level(row) == name))).collect();
+    let apart = [("c=a", "a"), ("c=b", "b")].map(|(name, level)| Column::number(name, is(level)));
+    let two = [columns[0].clone(), apart[0].clone(), apart[1].clone()];
+    let variance = model.population_sd[1].powi(2);
+    let as_two = fitted_columns(&two, &[("c=a", 3.0 * variance), ("c=b", 3.0 * variance)], 4);
+    let as_two = as_two.unwrap();
+    assert_eq!(fit.labels.to_vec(), as_two.labels.to_vec());
+    assert!((model.inertia / as_two.model.inertia - 1.0).abs() < 1e-5);
+    for (row, expected) in [([0.2, 1.0], [0.2, 0.0, 1.0]), ([3.1, 0.0], [3.1, 1.0, 0.0])] {
+        let (found, expected) = (model.nearest(&row).unwrap(), as_two.model.nearest(&expected));
+        assert_eq!(found.0, expected.unwrap().0);
+        assert!((found.1 - expected.unwrap().1).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn the_indicator_of_two_levels_is_of_the_last_whichever_is_rarer() {
+    for codes in [[0u32, 0, 0, 1], [1, 1, 1, 0]] {
+        let dictionary = vec!["no".to_owned(), "yes".to_owned()];
+        let values = Values::Text { codes: codes.to_vec().into(), dictionary };
+        let columns = [Column { name: "c".into(), values }];
+        let features = Features::of(&columns, &Default::default()).unwrap();
+        assert_eq!(features.names, ["c=yes"]);
+        let rows = features.dimensions().bind(&columns).unwrap();
+        let found: Vec<f64> = (0..4).map(|row| rows.value(row, 0)).collect();
+        assert_eq!(found, codes.map(f64::from));
+        let of = |level| {
+            let mut row = [0.0];
+            features.categories[0].indicators().set(level, &mut row);
+            row[0]
+        };
+        assert_eq!((of(Some("no")), of(Some("yes")), of(Some("new"))), (0.0, 1.0, 0.5));
+        assert!(of(None).is_nan());
+        // In a column as in a row.
+        let later = [Column::text("c", ["new", "yes", "no"].map(Some))];
+        let rows = features.dimensions().bind(&later).unwrap();
+        assert_eq!([0, 1, 2].map(|row| rows.value(row, 0)), [0.5, 1.0, 0.0]);
+    }
+}
+
+#[test]
+fn a_warm_fit_goes_on_between_two_levels_and_more() {
+    for (before, after, names) in [
+        (&["north", "south", "west"][..], &["north", "south"][..], &["region=south"][..]),
+        (&["north", "south"], &["south", "east"], &["region=south"]),
+        (
+            &["north", "south"],
+            &["north", "south", "west"],
+            &["region=north", "region=south", "region=west"],
+        ),
+    ] {
+        let first = fitted_columns(&mixed(before), &[], 2).unwrap().model;
+        let columns = mixed(after);
+        let features = Features::of(&columns, &Default::default()).unwrap();
+        assert_eq!(features.names[1..], *names);
+        let among = first.centroids_among(features.dimensions()).unwrap();
+        let place = |model: &[String], name: &str| model.iter().position(|one| one == name);
+        let d = features.len();
+        for segment in 0..2 {
+            let own = first.centroid(segment as u32 + 1).unwrap();
+            let south = place(&first.features, "region=south").unwrap();
+            let found = among[segment * d + place(&features.names, "region=south").unwrap()];
+            let north = place(&first.features, "region=north").map(|place| own[place]);
+            let expected = match (before.len(), after.len(), after.contains(&"north")) {
+                (3, 2, _) => 0.5 + (own[south] - north.unwrap()) / 2.0,
+                (2, 2, false) => 0.5 + own[south] / 2.0,
+                _ => own[south],
+            };
+            assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
+            if let Some(north) = place(&features.names, "region=north") {
+                assert!((among[segment * d + north] - (1.0 - own[south])).abs() < 1e-12);
+            }
+        }
+        let rows = features.dimensions().bind(&columns).unwrap();
+        let params = Params::new(2).check(600, features.len()).unwrap();
+        assert!(fit_from(&rows, &features, &first, &params, &Watch::new()).is_ok());
+    }
+}
+
+#[test]
 fn levels_beyond_the_most_frequent_share_an_indicator() {
     let names: Vec<String> = (0..MAX_LEVELS + 6).map(|level| format!("l{level:02}")).collect();
     let columns = mixed(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let features = Features::of(&columns, &Default::default()).unwrap();
     assert_eq!(features.len(), 1 + MAX_LEVELS + 1);
     assert_eq!(features.names.last().unwrap(), "region=(other)");
-    let encoder = features.categories[0].encoder();
-    assert_eq!(encoder.place("never seen"), Some(MAX_LEVELS));
+    let mut row = vec![0.0; features.len()];
+    features.categories[0].indicators().set(Some("never seen"), &mut row);
+    assert_eq!(row.iter().position(|value| *value == 1.0), Some(1 + MAX_LEVELS));
 }
 
 #[test]

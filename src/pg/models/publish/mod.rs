@@ -20,6 +20,8 @@ use crate::pg::models::family::{Answers, Published, Wanted, Whose, family};
 use crate::pg::models::registry::with_catalog_first;
 use crate::pg::models::registry::{self, Path, Privilege, Version};
 use crate::pg::rows::ingest::query_of;
+use crate::pg::sys::place;
+use crate::pg::sys::query::spi_failed;
 use crate::pg::sys::security::{as_role, attempt, with_search_path};
 use crate::pg::types::names::written_type;
 use crate::pg::types::options::{required, within};
@@ -52,11 +54,15 @@ pub(crate) fn follow(
             with_search_path(&path, || publish_again(version, &publication, answers))
         };
         let done = attempt(|| as_role(version.owner, publish)).map_err(|error| {
-            report(
+            let told = report(
                 error.code,
                 format!("table {target} cannot be kept up to date: {}", error.message),
             )
-            .set_hint("publish => false leaves it as it is, persona.unpublish leaves it alone from now on.")
+            .set_hint("publish => false leaves it as it is, persona.unpublish leaves it alone from now on.");
+            match error.detail {
+                Some(detail) => told.set_detail(detail),
+                None => told,
+            }
         })?;
         n_changed += done.n_changed();
     }
@@ -77,6 +83,7 @@ pub(crate) fn publish_again(
         check_key(key_column, published.columns)?;
         must_be_fit(version.model_id, false, target, (key_column, key_type), published.columns)?;
         let stamp = Stamp::of(version);
+        check_source(version, publication)?;
         let write = || {
             let read = match known {
                 Some(_) => None,
@@ -276,6 +283,17 @@ fn source_of(version: &Version, publication: &Publication) -> Result<String, Rep
         })
 }
 
+/// Refuses a source that PostgreSQL does not understand: within the queries that have it inside it could not be told where.
+fn check_source(version: &Version, publication: &Publication) -> Result<(), Report> {
+    if family(version.kind)?.published().rows_of == Whose::Model {
+        return Ok(());
+    }
+    let source = source_of(version, publication)?;
+    place::of_errors_in("source", &source, || {
+        Spi::connect(|client| client.prepare(source.as_str(), &[]).map(drop)).map_err(spi_failed)
+    })
+}
+
 /// An argument of the fit, as text.
 fn fit_argument(version: &Version, argument: &str) -> Result<Option<String>, Report> {
     let parameters = registry::fresh(|| registry::parameters(version))?;
@@ -287,6 +305,7 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
     if let Some(found) = family(version.kind)?.key_type(version)? {
         return Ok(found);
     }
+    check_source(version, publication)?;
     let source = source_of(version, publication)?;
     let key = quote_identifier(&publication.key_column);
     let query = format!(

@@ -7,9 +7,9 @@ use pgrx::prelude::PgSqlErrorCode as Code;
 use crate::pg::error::{Error, Report, report};
 use crate::pg::types::datum::Kind;
 
-use super::deform::Columns;
+use super::deform::{Columns, unpacked};
 use super::layout::Layout;
-use super::slot::{Slot, array_element, expanded_names, find, number, whole};
+use super::slot::{ByName, Slot, array_element, expanded_names, find, number, whole};
 use super::{Attribute, Object, Record, Row, Wanted, attributes, check_names, require_numbers};
 
 /// One bound value of a row.
@@ -23,6 +23,9 @@ pub(crate) enum Cell<'a> {
 
 /// The oid of a row's type, and for a record its number in this backend.
 type RowType = (Oid, i32);
+
+/// That of a JSON object, which is no row of PostgreSQL's.
+const OBJECT: RowType = (pg_sys::InvalidOid, -1);
 
 /// Reads rows of one call site. Lives in the call site's memory.
 #[derive(Default)]
@@ -272,18 +275,21 @@ impl Binding {
     fn load_row(&mut self, row: Row) -> Result<Option<RowType>, Report> {
         match row {
             Row::Record(record) => self.load(record),
-            Row::Object(object) => Ok(Some(self.load_object(object))),
+            Row::Object(object) => Ok(self.load_object(object)),
         }
     }
 
-    /// Names are bound to each object again: which keys it has, and of what types, is its own.
-    fn load_object(&mut self, object: &Object) -> RowType {
+    /// Names are bound again to an object of other keys, or of other types of values, than the one before.
+    fn load_object(&mut self, object: &Object) -> Option<RowType> {
+        self.values.clone_from(&object.values);
+        self.nulls.clone_from(&object.nulls);
+        if self.row_type == Some(OBJECT) && self.attributes == object.attributes {
+            return None;
+        }
         self.forget();
         self.descriptor = None;
         self.attributes.clone_from(&object.attributes);
-        self.values.clone_from(&object.values);
-        self.nulls.clone_from(&object.nulls);
-        (pg_sys::InvalidOid, -1)
+        Some(OBJECT)
     }
 
     /// Takes the row apart; returns its type if it is new here, so that names must be bound again.
@@ -362,36 +368,12 @@ impl Binding {
         row_type: RowType,
         wanted: impl Iterator<Item = (&'w str, Wanted)>,
     ) -> Result<(), Report> {
+        let columns = ByName::of(&self.attributes);
         self.slots.clear();
         for (name, wanted) in wanted {
-            self.slots.push(find(&self.attributes, name, wanted)?);
+            self.slots.push(find(&columns, name, wanted)?);
         }
         self.bound(row_type);
         Ok(())
-    }
-}
-
-/// The row with a full header, aligned: itself as it comes from most plans, a copy if its header is short, as a sort or a
-/// window keeps it. PostgreSQL's own way through both would cost 20 and 60 ns.
-///
-/// # Safety
-/// `value` points to a composite value; what this returns may point into `copy`.
-#[inline]
-unsafe fn unpacked(value: *mut pg_sys::varlena, copy: &mut Vec<u64>) -> *mut pg_sys::varlena {
-    // SAFETY: by the caller's promise; the copy has room for the full header and the bytes behind the short one.
-    unsafe {
-        if pgrx::varatt_is_4b_u(value) {
-            return value;
-        }
-        if !pgrx::varatt_is_1b(value) || pgrx::varatt_is_1b_e(value) {
-            return pg_sys::pg_detoast_datum(value);
-        }
-        let n = pgrx::varsize_any_exhdr(value);
-        copy.resize((4 + n).div_ceil(8), 0);
-        let full = copy.as_mut_ptr().cast::<pg_sys::varlena>();
-        let to = full.cast::<u8>().add(4);
-        std::ptr::copy_nonoverlapping(pgrx::vardata_any(value).cast::<u8>(), to, n);
-        pgrx::set_varsize_4b(full, (4 + n) as i32);
-        full
     }
 }

@@ -202,3 +202,31 @@ fn varlena_length(bytes: &[u8]) -> Option<usize> {
     let length = unsafe { pgrx::varsize_4b(header.cast()) };
     Some(length).filter(|length| *length >= 4)
 }
+
+/// The row with a full header, aligned: itself as it comes from most plans, a copy if its header is short, as a sort or a
+/// window keeps it. PostgreSQL's own way through both would cost 20 and 60 ns.
+///
+/// # Safety
+/// `value` points to a composite value; what this returns may point into `copy`.
+#[inline]
+pub(super) unsafe fn unpacked(
+    value: *mut pg_sys::varlena,
+    copy: &mut Vec<u64>,
+) -> *mut pg_sys::varlena {
+    // SAFETY: by the caller's promise; the copy has room for the full header and the bytes behind the short one.
+    unsafe {
+        if pgrx::varatt_is_4b_u(value) {
+            return value;
+        }
+        if !pgrx::varatt_is_1b(value) || pgrx::varatt_is_1b_e(value) {
+            return pg_sys::pg_detoast_datum(value);
+        }
+        let n = pgrx::varsize_any_exhdr(value);
+        copy.resize((4 + n).div_ceil(8), 0);
+        let full = copy.as_mut_ptr().cast::<pg_sys::varlena>();
+        let to = full.cast::<u8>().add(4);
+        std::ptr::copy_nonoverlapping(pgrx::vardata_any(value).cast::<u8>(), to, n);
+        pgrx::set_varsize_4b(full, (4 + n) as i32);
+        full
+    }
+}

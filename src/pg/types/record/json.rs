@@ -13,6 +13,7 @@ use crate::pg::sys::raw::float_array;
 use crate::pg::types::datum::{Element, Kind};
 
 use super::Attribute;
+use super::slot::written_array;
 
 /// The columns and values of an object, as those of a row are taken apart.
 pub(crate) struct Object {
@@ -40,6 +41,39 @@ impl Object {
         }
         Ok(object)
     }
+}
+
+/// Features as a driver sends them in a text of no type: by their names, or in their order.
+pub(crate) enum Features {
+    Object(Object),
+    /// NaN for NULL.
+    Array(Vec<f64>),
+}
+
+impl Features {
+    /// A JSON object, or an array as SQL or JSON writes it.
+    pub(crate) fn parse(text: &str) -> Result<Self, Report> {
+        if is_object(text) {
+            return Object::parse(text).map(Self::Object);
+        }
+        memory::probe_decoding(text.len())?;
+        let mut numbers = Vec::new();
+        written_array("features", text, &mut numbers)?;
+        Ok(Self::Array(numbers))
+    }
+}
+
+/// Whether a text begins as an object does: an array of SQL is in braces as well, but has no colon behind its first element.
+fn is_object(text: &str) -> bool {
+    let Some(inner) = text.trim_start().strip_prefix('{') else { return false };
+    let Some(key) = inner.trim_start().strip_prefix('"') else { return false };
+    let mut is_escaped = false;
+    let end = key.find(|character| {
+        let ends = character == '"' && !is_escaped;
+        is_escaped = character == '\\' && !is_escaped;
+        ends
+    });
+    end.is_some_and(|end| key[end + 1..].trim_start().starts_with(':'))
 }
 
 /// The value of a key, as what type of SQL; None for null. What no feature can be is of a type that none is.

@@ -21,7 +21,7 @@ use crate::pg::sys::scan::attribute_at;
 use crate::pg::types::datum::{Kind, type_name};
 
 pub(crate) use binding::{Binding, Cell};
-pub(crate) use json::Object;
+pub(crate) use json::{Features, Object};
 
 /// A record argument of a SQL function.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ ordinary_arguments! {
 }
 
 /// One column of a row type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attribute {
     pub(crate) name: String,
     pub(crate) kind: Kind,

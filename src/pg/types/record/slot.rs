@@ -1,6 +1,8 @@
 //! Where a feature is found in a row, and its value there.
 #![allow(unsafe_code, reason = "datums are untyped words of PostgreSQL")]
 
+use std::collections::HashMap;
+
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::PgSqlErrorCode as Code;
 
@@ -24,7 +26,24 @@ pub(super) struct Slot {
     pub(super) attribute: String,
 }
 
-pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Result<Slot, Report> {
+/// The columns of a row by their names: a model may have a thousand features.
+pub(super) struct ByName<'a> {
+    attributes: &'a [Attribute],
+    places: HashMap<&'a str, usize>,
+}
+
+impl<'a> ByName<'a> {
+    pub(super) fn of(attributes: &'a [Attribute]) -> Self {
+        let names = attributes.iter().map(|attribute| attribute.name.as_str());
+        Self { attributes, places: names.zip(0..).collect() }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Attribute> {
+        self.places.get(name).map(|place| &self.attributes[*place])
+    }
+}
+
+pub(super) fn find(columns: &ByName, name: &str, wanted: Wanted) -> Result<Slot, Report> {
     let slot = |attribute: &Attribute, element| Slot {
         position: attribute.position,
         kind: attribute.kind,
@@ -32,7 +51,7 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
         element,
         attribute: attribute.name.clone(),
     };
-    if let Some(attribute) = attributes.iter().find(|attribute| attribute.name == name) {
+    if let Some(attribute) = columns.get(name) {
         let fits = match wanted {
             // An untyped NULL or parameter is a text in a row.
             Wanted::Number | Wanted::Whole => attribute.kind.is_number() || is_text(attribute.kind),
@@ -45,13 +64,11 @@ pub(super) fn find(attributes: &[Attribute], name: &str, wanted: Wanted) -> Resu
         };
     }
     if let Some((array, element)) = element_of(name)
-        && let Some(attribute) = attributes
-            .iter()
-            .find(|attribute| attribute.name == array && holds_array(attribute.kind))
+        && let Some(attribute) = columns.get(array).filter(|column| holds_array(column.kind))
     {
         return Ok(slot(attribute, Some(element)));
     }
-    let available = attributes.iter().map(|attribute| shown(&attribute.name)).collect();
+    let available = columns.attributes.iter().map(|column| shown(&column.name)).collect();
     Err(Error::MissingColumn { column: name.to_owned(), available }.into())
 }
 
@@ -63,7 +80,7 @@ pub(super) fn number(slot: &Slot, value: Datum, is_null: bool) -> Result<f64, Re
     // SAFETY: the value is of the column's type.
     let number = unsafe {
         if is_text(slot.kind) {
-            slot.kind.text(value, &slot.attribute, |text| number_of(slot, text))??
+            slot.kind.text(value, &slot.attribute, |text| number_of(&slot.attribute, text))??
         } else {
             slot.kind.number(value)
         }
@@ -92,8 +109,12 @@ fn holds_array(kind: Kind) -> bool {
     kind.is_array() || is_text(kind)
 }
 
-/// Appends the numbers of an array as SQL or JSON writes it: `{1,NULL}` or `[1,null]`.
-fn written_array(slot: &Slot, text: &str, elements: &mut Vec<f64>) -> Result<(), Report> {
+/// Appends the numbers of an array as SQL or JSON writes it: `{1,NULL}` or `[1,null]`, NaN for NULL.
+pub(super) fn written_array(
+    column: &str,
+    text: &str,
+    elements: &mut Vec<f64>,
+) -> Result<(), Report> {
     let text = text.trim();
     let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let inner = inner.or_else(|| text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
@@ -101,8 +122,7 @@ fn written_array(slot: &Slot, text: &str, elements: &mut Vec<f64>) -> Result<(),
         return Err(report(
             Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             format!(
-                "column \"{}\" has the text \"{}\", but an array of numbers is needed",
-                slot.attribute,
+                "column \"{column}\" has the text \"{}\", but an array of numbers is needed",
                 shown(text)
             ),
         )
@@ -112,10 +132,17 @@ fn written_array(slot: &Slot, text: &str, elements: &mut Vec<f64>) -> Result<(),
         return Ok(());
     }
     for element in inner.split(',') {
-        elements.push(match element.trim() {
-            null if null.eq_ignore_ascii_case("null") => f64::NAN,
-            number => number_of(slot, number)?,
-        });
+        let element = element.trim();
+        if element.eq_ignore_ascii_case("null") {
+            elements.push(f64::NAN);
+            continue;
+        }
+        let quoted = element.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let value = number_of(column, quoted.unwrap_or(element))?;
+        if !value.is_finite() {
+            return Err(Error::NotFinite { column: column.to_owned(), value }.into());
+        }
+        elements.push(value);
     }
     Ok(())
 }
@@ -126,16 +153,12 @@ fn is_text(kind: Kind) -> bool {
 
 /// The number that a text is, where a number is wanted: that of a date or time where it is one.
 #[cold]
-fn number_of(slot: &Slot, text: &str) -> Result<f64, Report> {
+fn number_of(column: &str, text: &str) -> Result<f64, Report> {
     let number = text.trim().parse().ok().or_else(|| moment::seconds(text));
     number.ok_or_else(|| {
         report(
             Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
-            format!(
-                "column \"{}\" has the text \"{}\", but a number is needed",
-                slot.attribute,
-                shown(text)
-            ),
+            format!("column \"{column}\" has the text \"{}\", but a number is needed", shown(text)),
         )
         .set_hint("Give a number, a date or a time, or NULL where none is known.")
     })
@@ -158,7 +181,7 @@ pub(super) fn array_element(
         // SAFETY: the value is of the column's type.
         unsafe {
             if is_text(slot.kind) {
-                let read = |text: &str| written_array(slot, text, elements);
+                let read = |text: &str| written_array(&slot.attribute, text, elements);
                 slot.kind.text(value, &slot.attribute, read)??;
             } else {
                 slot.kind.numbers(value, &slot.attribute, elements)?;
