@@ -183,11 +183,13 @@ COMMENT ON FUNCTION persona.segments(text) IS
     'the segments of a model: the name given by people, size, share of all rows, and what sets it apart in words';
 
 CREATE FUNCTION persona.segment_profile(model text, OUT segment integer, OUT name text, OUT feature text,
-    OUT mean double precision, OUT population_mean double precision, OUT difference double precision)
+    OUT mean double precision, OUT population_mean double precision, OUT difference double precision, OUT mean_text text,
+    OUT population_mean_text text)
 RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 50
 AS 'MODULE_PATHNAME', 'model_segment_profile_wrapper';
 COMMENT ON FUNCTION persona.segment_profile(text) IS
-    'means of each segment against all rows'', the difference in standard deviations of all rows, greatest first';
+    'means of each segment against all rows'', the difference in standard deviations of all rows, greatest first. Of a point in time they are '
+    'seconds since 1970, and in the texts dates and times again';
 
 CREATE FUNCTION persona.segment_quality(model text, OUT version integer, OUT k integer, OUT n_rows bigint,
     OUT inertia double precision, OUT silhouette double precision, OUT silhouette_rows bigint,

@@ -39,6 +39,7 @@ READS = [
     "SELECT persona.scale(persona.standard_scaler(ARRAY[spend, visits]), '{1,2}'::float8[]) FROM customers",
     "SELECT persona.rfm_segment(persona.rfm(now(), spend), now()) OVER () FROM customers GROUP BY id",
     "SELECT persona.roc_auc(bought, spend), persona.brier(bought, spend / 1000) FROM customers",
+    "SELECT persona.array_columns('v', '{spend,visits}')",
 ]
 
 

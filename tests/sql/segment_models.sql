@@ -101,6 +101,21 @@ SELECT * FROM persona.fit_segments('bad', 'no_table', 'id', 3);
 SELECT * FROM persona.fit_segments('bad', 'DELETE FROM customer RETURNING *', 'id', 3);
 SELECT * FROM persona.fit_segments('', 'customer', 'id', 3);
 SELECT count(*) FROM persona.models WHERE model = 'bad';
+-- Points in time are seconds to a model, and dates and times to who reads.
+SET TimeZone = 'UTC';
+CREATE DOMAIN joined_on AS date;
+CREATE TABLE joined AS
+SELECT i AS id, (date '2024-01-01' + i % 2 * 300 + i % 5)::joined_on AS since, timestamptz '2025-06-01 12:00+00' + i % 7 * interval '1 day' AS seen, timestamp '1999-12-31 00:00' + i * interval '1 day' AS wall, i % 3 AS n
+FROM generate_series(1, 60) AS i;
+SELECT segment, size FROM persona.fit_segments('joined', 'joined', 'id', k => 2, features => '{since,seen,wall,n}');
+SELECT segment, feature, left(mean_text, 13) AS mean, left(population_mean_text, 13) AS population_mean, mean > 1e6 AS is_seconds FROM persona.segment_profile('joined') ORDER BY segment, feature;
+SET TimeZone = 'Asia/Kolkata';
+SET DateStyle = 'German';
+SELECT persona.refit('joined');
+SELECT DISTINCT feature, left(population_mean_text, 13) AS population_mean FROM persona.segment_profile('joined') ORDER BY feature;
+RESET DateStyle;
+RESET TimeZone;
+SELECT metrics -> 'moments' AS moments FROM persona.model_versions WHERE model = 'joined' AND version = 2;
 -- A fit is part of its transaction.
 BEGIN;
 SELECT count(*) FROM persona.fit_segments('gone', 'customer', 'id', 3, save_to => 'gone_labels');

@@ -24,7 +24,7 @@ pub(crate) fn warn_of_suspects(
             continue;
         }
         match nature {
-            Nature::Moment => moments.push(column.name.as_str()),
+            Nature::Moment(_) => moments.push(column.name.as_str()),
             _ => identifiers.push(column.name.as_str()),
         }
     }

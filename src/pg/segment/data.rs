@@ -17,7 +17,8 @@ use crate::pg::error::{Error, Report};
 use crate::pg::fitting::warn_of_suspects;
 use crate::pg::models::publish::is_twice;
 use crate::pg::rows::ingest::{
-    Ingested, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into, query_of,
+    Ingested, Nature, Others, Request, Role, Work, ingest_for, ingest_if_it_fits, ingest_into,
+    query_of,
 };
 use crate::pg::sys::progress::Progress;
 use crate::pg::sys::{temporary, threads};
@@ -56,6 +57,8 @@ pub(super) struct Data {
     pub(super) columns: Vec<Column>,
     weights: Option<Column>,
     pub(super) features: Features,
+    /// The columns that are points in time, and their types.
+    pub(super) moments: BTreeMap<String, pg_sys::Oid>,
     missing: Missing,
     pub(super) place: Place,
 }
@@ -131,6 +134,11 @@ pub(super) fn read(
     if !is_again {
         warn_of_suspects(&columns, &natures, &place)?;
     }
+    let moments = natures.into_iter().filter_map(|(name, nature)| match nature {
+        Nature::Moment(type_oid) => Some((name, type_oid)),
+        _ => None,
+    });
+    let moments = moments.filter(|(name, _)| features.names.contains(name)).collect();
     let form = forms.first().copied().unwrap_or_default();
     let mut folded = match form {
         Form::Folded => folded_words(&key)?.unwrap_or_default(),
@@ -141,7 +149,8 @@ pub(super) fn read(
     let n_rows = frame.n_rows;
     let keys = Keys { column: key, sql_type: key_type, form };
     let missing = arguments.missing;
-    let mut data = Data { n_rows, keys, written_twice, columns, weights, features, missing, place };
+    let mut data =
+        Data { n_rows, keys, written_twice, columns, weights, features, moments, missing, place };
     data.fill(progress)?;
     Ok(data)
 }

@@ -29,6 +29,7 @@ use super::choose;
 use super::data::{Data, Failure, read};
 use super::labels::Labelled;
 use super::model::{self, Described, KIND, Segments};
+use super::moments::{MOMENTS, moments};
 use super::names::{self, Known};
 
 #[pg_extern]
@@ -249,18 +250,22 @@ impl Fitting for SegmentFit<'_> {
         let mut arguments = self.arguments.clone();
         // The columns that were found are the ones to look for at a refit.
         arguments.features.get_or_insert_with(|| model.columns());
+        let mut metrics = json!({
+            "inertia": model.inertia, "iterations": model.iterations, "ended": model.ended, "k": arguments.k,
+            "quality": quality, "on_disk": matches!(data.place, Place::Disk(_)),
+            "numbering": self.earlier.as_ref().map(|(_, known)| known.numbering),
+            "labels": self.earlier.as_ref().and_then(words),
+        });
+        if !data.moments.is_empty() {
+            metrics[MOMENTS] = moments(&data.moments);
+        }
         Ok(Filed {
             algorithm: KMEANS.name,
             payload: registry::encode(model)?,
             n_rows: model.n_rows as usize,
             features: model.features.clone(),
             parameters: json!(arguments),
-            metrics: json!({
-                "inertia": model.inertia, "iterations": model.iterations, "ended": model.ended, "k": arguments.k,
-                "quality": quality, "on_disk": matches!(data.place, Place::Disk(_)),
-                "numbering": self.earlier.as_ref().map(|(_, known)| known.numbering),
-                "labels": self.earlier.as_ref().and_then(words),
-            }),
+            metrics,
         })
     }
 }

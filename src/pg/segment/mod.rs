@@ -11,6 +11,7 @@ mod flow;
 mod history;
 mod labels;
 mod model;
+mod moments;
 mod names;
 mod report;
 mod value;

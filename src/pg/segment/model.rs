@@ -13,6 +13,7 @@ use crate::pg::sys::call_site::CallSite;
 use crate::pg::types::options::within;
 use crate::pg::types::record::{self, Binding, Cell, Object, Record, Row};
 
+use super::moments::Writing;
 use super::names::{Known, names};
 
 pub(super) const KIND: Kind = Kind::Segments;
@@ -254,20 +255,27 @@ fn model_segment_profile(
             name!(mean, f64),
             name!(population_mean, f64),
             name!(difference, f64),
+            name!(mean_text, String),
+            name!(population_mean_text, String),
         ),
     >,
     Report,
 > {
     let found = current::<Segments>(model, Privilege::Use)?;
+    let writing = Writing::of(&registry::metrics(&found.version)?);
     let names = names(found.version.model_id, Known::of(&found.version)?.numbering)?;
     let mut profile = profile(&found.model.model);
     // What sets a segment apart comes first; equal ones stay in the order of the features.
     profile.sort_by(|a, b| a.segment.cmp(&b.segment).then(b.z.abs().total_cmp(&a.z.abs())));
-    Ok(TableIterator::new(profile.into_iter().map(move |row| {
+    let rows = profile.into_iter().map(|row| {
         let segment = row.segment as i32;
         let name = names.get(&segment).cloned();
-        (segment, name, row.feature, row.mean, row.population_mean, row.z)
-    })))
+        let [mean, population_mean] =
+            [row.mean, row.population_mean].map(|value| writing.write(&row.feature, value));
+        (segment, name, row.feature, row.mean, row.population_mean, row.z, mean, population_mean)
+    });
+    // Collected, so that the dates are written while the call's own settings hold.
+    Ok(TableIterator::new(rows.collect::<Vec<_>>()))
 }
 
 #[pg_extern]

@@ -9,6 +9,8 @@ mod receiver;
 mod source;
 mod stream;
 
+use pgrx::pg_sys::Oid;
+
 use crate::algo::frame::Frame;
 use crate::algo::key::Form;
 use crate::algo::store::Place;
@@ -104,8 +106,8 @@ pub(crate) struct Ingested {
 pub(crate) enum Nature {
     /// Of a type whose numbers are exact.
     Exact,
-    /// A point in time.
-    Moment,
+    /// A point in time, of this type of PostgreSQL's own.
+    Moment(Oid),
     Text,
     Other,
 }

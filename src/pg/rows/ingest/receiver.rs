@@ -354,7 +354,10 @@ fn nature(builder: &Builder) -> Nature {
         (Building::Number(_), Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Numeric) => {
             Nature::Exact
         }
-        (Building::Number(_), Kind::Date | Kind::Timestamp) => Nature::Moment,
+        (Building::Number(_), Kind::Date | Kind::Timestamp) => {
+            // SAFETY: looks the type up, which is that of a column.
+            Nature::Moment(unsafe { pg_sys::getBaseType(builder.attribute.type_oid) })
+        }
         _ => Nature::Other,
     }
 }
