@@ -56,6 +56,8 @@ pub fn bin(training: &Training, watch: &Watch) -> Result<Bins, Error> {
     let sources: Vec<Source> =
         inputs.iter().zip(&columns).map(|(input, values)| Source::of(input, values)).collect();
 
+    let cuts: Vec<search::Cuts> =
+        of_inputs.iter().map(|input| search::padded(&input.cuts)).collect();
     let mut cells = memory::zeros::<u8>(rows.len() * n_inputs)?;
     let chunks = cells.par_chunks_mut(CHUNK * n_inputs.max(1)).zip(rows.par_chunks(CHUNK));
     chunks.try_for_each(|(cells, rows)| {
@@ -63,7 +65,7 @@ pub fn bin(training: &Training, watch: &Watch) -> Result<Bins, Error> {
         let mut bins = [0; CHUNK];
         for (input_idx, (source, input)) in sources.iter().zip(&of_inputs).enumerate() {
             let bins = &mut bins[..rows.len()];
-            source.bin(rows, input, bins);
+            source.bin(rows, input, &cuts[input_idx], bins);
             let places = cells[input_idx..].iter_mut().step_by(n_inputs);
             places.zip(&*bins).for_each(|(cell, bin)| *cell = *bin);
         }
@@ -179,15 +181,18 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn bin(&self, rows: &[usize], input: &InputBins, bins: &mut [u8]) {
+    fn bin(&self, rows: &[usize], input: &InputBins, cuts: &search::Cuts, bins: &mut [u8]) {
         let missing = (input.n_bins - 1) as u8;
+        let mut gathered = [0.0; CHUNK];
+        let gathered = &mut gathered[..rows.len()];
         match self {
             Self::Number(values) => {
-                search::bins(rows.iter().map(|&row| values[row]), &input.cuts, missing, bins);
+                gathered.iter_mut().zip(rows).for_each(|(to, &row)| *to = values[row]);
+                search::bins(gathered, cuts, missing, bins);
             }
             Self::Integer(values) => {
-                let values = rows.iter().map(|&row| values[row] as f64);
-                search::bins(values, &input.cuts, missing, bins);
+                gathered.iter_mut().zip(rows).for_each(|(to, &row)| *to = values[row] as f64);
+                search::bins(gathered, cuts, missing, bins);
             }
             Self::Text { codes, by_code, missing } => {
                 for (bin, &row) in bins.iter_mut().zip(rows) {

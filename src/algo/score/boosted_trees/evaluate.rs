@@ -30,7 +30,7 @@ pub struct Trees {
 /// How a value of an input becomes a byte.
 #[derive(Debug, Clone)]
 enum Binning {
-    Number(Vec<f64>),
+    Number(Box<search::Cuts>),
     Category { levels: HashMap<String, u8>, beside: Beside },
 }
 
@@ -68,7 +68,7 @@ impl BoostedTrees {
                     let levels = levels.iter().cloned().zip(0..=u8::MAX).collect();
                     Binning::Category { levels, beside }
                 }
-                _ => Binning::Number(cuts.clone()),
+                _ => Binning::Number(Box::new(search::padded(cuts))),
             })
             .collect();
         let missing = binnings.iter().map(|binning| match binning {

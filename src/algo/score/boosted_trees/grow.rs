@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::ahead;
 use super::bins::Bins;
 use super::groups::{Groups, Leaf, Sample};
 use super::histogram::Totals;
@@ -78,14 +79,14 @@ pub fn grow(
         let Some((at, split)) = next(&mut leaves) else { break };
         watch.check()?;
         let left_bins = split.sides.by_bin(bins.inputs[split.input].n_bins);
-        let is_left = |row: u32| {
-            left_bins[usize::from(sample.cells[row as usize * sample.n_inputs + split.input])]
-        };
+        let cell = |row: u32| row as usize * sample.n_inputs + split.input;
+        let is_left = |row: u32| left_bins[usize::from(sample.cells[cell(row)])];
+        let ask = |row: u32| ahead::ask(sample.cells, cell(row));
         let leaf = &leaves[at];
         let mut sides = [leaf.rows.clone(), leaf.rows.clone()];
         for (which, rows) in rows.iter_mut().enumerate() {
             let range = leaf.rows[which].clone();
-            let middle = range.start + rows.part(range.clone(), is_left, watch)?;
+            let middle = range.start + rows.part(range.clone(), is_left, ask, watch)?;
             sides[0][which] = range.start..middle;
             sides[1][which] = middle..range.end;
         }

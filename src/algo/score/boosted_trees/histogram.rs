@@ -6,6 +6,8 @@
 
 use multiversion::multiversion;
 
+use super::ahead;
+
 /// Rows that a word can count.
 pub const BLOCK: usize = (1 << ROW_BITS) - 1;
 const ROW_BITS: u32 = 14;
@@ -132,15 +134,30 @@ pub fn accumulate(
     sums: &mut [[u64; 256]],
 ) {
     let width = sums.len();
-    for &row in rows {
+    for (place, &row) in rows.iter().enumerate() {
+        if let Some(&next) = rows.get(place + ahead::ROWS) {
+            let start = next as usize * n_inputs + first;
+            ahead::ask(words, next as usize);
+            ahead::ask(cells, start);
+            ahead::ask(cells, start + width - 1);
+        }
         let word = words[row as usize];
         let start = row as usize * n_inputs + first;
-        let bins = &cells[start..start + width];
-        for (sums, bin) in sums.iter_mut().zip(bins) {
-            let sum = &mut sums[usize::from(*bin)];
-            *sum = sum.wrapping_add(word);
+        let (bins, last_bins) = cells[start..start + width].as_chunks::<4>();
+        let (sums, last_sums) = sums.as_chunks_mut::<4>();
+        for (sums, bins) in sums.iter_mut().zip(bins) {
+            sums.iter_mut().zip(bins).for_each(|(sums, bin)| add_word(sums, *bin, word));
+        }
+        for (sums, bin) in last_sums.iter_mut().zip(last_bins) {
+            add_word(sums, *bin, word);
         }
     }
+}
+
+#[inline(always)]
+fn add_word(sums: &mut [u64; 256], bin: u8, word: u64) {
+    let sum = &mut sums[usize::from(bin)];
+    *sum = sum.wrapping_add(word);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //!
 //! Gradients are whole numbers (`gradient`), so no sum of the fit hangs on the order of rows, on threads or on the processor.
 
+pub mod ahead;
 pub mod bins;
 pub mod boost;
 pub mod evaluate;

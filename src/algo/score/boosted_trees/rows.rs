@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::ahead;
 use crate::algo::memory::{self, Refused};
 use crate::algo::stop::{Stopped, Watch};
 
@@ -18,22 +19,24 @@ impl Rows {
         Ok(Self { scratch: memory::zeros(order.len())?, order })
     }
 
-    /// Moves the rows of a range that go left before those that go right; each keep their order. Says how many are left.
+    /// Moves the rows of a range that go left before those that go right; each keep their order. `ask` is told which
+    /// rows come next. Says how many are left.
     pub fn part(
         &mut self,
         range: std::ops::Range<usize>,
         is_left: impl Fn(u32) -> bool + Sync,
+        ask: impl Fn(u32) + Sync,
         watch: &Watch,
     ) -> Result<usize, Stopped> {
         let (order, scratch) = (&mut self.order[range.clone()], &mut self.scratch[range]);
         if order.len() <= CHUNK {
             watch.check()?;
-            return Ok(part(order, scratch, &is_left));
+            return Ok(part(order, scratch, &is_left, &ask));
         }
         let chunks = order.par_chunks_mut(CHUNK).zip(scratch.par_chunks_mut(CHUNK));
         let parted = chunks.map(|(order, scratch)| {
             watch.check()?;
-            Ok(part(order, scratch, &is_left))
+            Ok(part(order, scratch, &is_left, &ask))
         });
         let lefts = parted.collect::<Result<Vec<usize>, Stopped>>()?;
         let n_left = lefts.iter().sum();
@@ -57,9 +60,17 @@ impl Rows {
     }
 }
 
-fn part(order: &mut [u32], scratch: &mut [u32], is_left: impl Fn(u32) -> bool) -> usize {
+fn part(
+    order: &mut [u32],
+    scratch: &mut [u32],
+    is_left: impl Fn(u32) -> bool,
+    ask: impl Fn(u32),
+) -> usize {
     let (mut n_left, mut n_right) = (0, 0);
     for place in 0..order.len() {
+        if let Some(&next) = order.get(place + ahead::ROWS) {
+            ask(next);
+        }
         // Written to both sides, so that no branch is to be guessed.
         let row = order[place];
         let left = usize::from(is_left(row));
@@ -81,7 +92,7 @@ mod tests {
         for n in [0, 1, 10, CHUNK, 3 * CHUNK + 7] {
             let mut rows = Rows::new((0..n as u32).collect()).unwrap();
             let is_left = |row: u32| row % 7 < 3;
-            let n_left = rows.part(0..n, is_left, &Watch::new()).unwrap();
+            let n_left = rows.part(0..n, is_left, |_| (), &Watch::new()).unwrap();
             let (left, right) = rows.order.split_at(n_left);
             assert!(left.iter().all(|row| is_left(*row)) && left.is_sorted());
             assert!(!right.iter().any(|row| is_left(*row)) && right.is_sorted());
