@@ -1,7 +1,6 @@
 //! Tree after tree, each on the gradients of the log-loss that those before it leave (Friedman 2001).
 //!
-//! Where trees are stopped early, a share of the rows is kept aside, drawn by seed, and the trees up to the one with the least loss
-//! there are kept.
+//! How many trees are enough is found on rows that are kept aside (`stopping`), and then as many are grown on all rows.
 
 use rayon::prelude::*;
 
@@ -10,6 +9,7 @@ use super::gradient::{self, ClassWeights};
 use super::groups::{Groups, Sample};
 use super::grow::{Grown, Shape, grow};
 use super::rows::Rows;
+use super::stopping;
 use crate::algo::memory;
 use crate::algo::random::{Random, unit};
 use crate::algo::score::Error;
@@ -36,12 +36,6 @@ pub struct Boosted {
     pub bins: Bins,
 }
 
-/// The share of rows on which early stopping looks.
-const FOLD: f64 = 0.1;
-/// Fewer rows than this say too little of when to stop.
-const LEAST_FOLD: usize = 50;
-
-const FOLD_STREAM: u64 = 0x666f_6c64;
 const ROW_STREAM: u64 = 0x0072_6f77;
 const COLUMN_STREAM: u64 = 0x0063_6f6c;
 const ROUNDING_STREAM: u64 = 0x726e_6421;
@@ -49,91 +43,94 @@ const ROUNDING_STREAM: u64 = 0x726e_6421;
 pub fn boost(training: &Training, plan: &Plan, watch: &Watch) -> Result<Boosted, Error> {
     let n_rows = training.rows.len();
     let bins = bin(training, watch)?;
-    // A word, a score, a label, its place and room to move it.
-    memory::probe(n_rows * (8 + 4 + 1 + 2 * 4))?;
     let labels = memory::collect(training.labels.iter().map(|&label| u8::from(label)))?;
-    let fold = fold(&labels, plan)?;
-    let (base, mut trees) = run(&bins, &labels, fold.as_deref(), plan, watch)?;
-    if let Some(best) = trees.1 {
-        trees.0.truncate(best);
-    }
-    Ok(Boosted { base, trees: trees.0, bins })
-}
-
-/// Whether each row is kept aside; none where trees are not stopped early, or the rows are too few.
-fn fold(labels: &[u8], plan: &Plan) -> Result<Option<Vec<bool>>, Error> {
-    if plan.patience == 0 {
-        return Ok(None);
-    }
-    let random = Random::new(plan.seed, FOLD_STREAM);
-    let is_aside = |row: usize| unit(random.at(row as u64)) < FOLD;
-    let fold = memory::collect((0..labels.len()).map(is_aside))?;
-    // Both classes on both sides.
-    let mut counts = [[0; 2]; 2];
-    fold.iter().zip(labels).for_each(|(aside, label)| {
-        counts[usize::from(*aside)][usize::from(*label)] += 1;
-    });
-    let is_enough =
-        counts[1][0] + counts[1][1] >= LEAST_FOLD && counts.as_flattened().iter().all(|n| *n > 0);
-    Ok(is_enough.then_some(fold))
-}
-
-type Stopping = (Vec<Grown>, Option<usize>);
-
-/// The base, the trees, and the best number of them where there is a fold.
-fn run(
-    bins: &Bins,
-    labels: &[u8],
-    fold: Option<&[bool]>,
-    plan: &Plan,
-    watch: &Watch,
-) -> Result<(f64, Stopping), Error> {
-    let n_rows = labels.len();
-    let is_aside = |row: u32| fold.is_some_and(|fold| fold[row as usize]);
-    let rows = (0..n_rows as u32).filter(|row| !is_aside(*row));
-    let mut learnt = Vec::new();
-    memory::exact_room(&mut learnt, n_rows)?;
-    learnt.extend(rows);
-    let aside: Vec<u32> = (0..n_rows as u32).filter(|row| is_aside(*row)).collect();
-
-    let n_positive = learnt.iter().filter(|row| labels[**row as usize] != 0).count() as f64;
-    let n_negative = learnt.len() as f64 - n_positive;
-    let base = gradient::log_odds(
-        n_positive * f64::from(plan.weights.positive),
-        n_negative * f64::from(plan.weights.negative),
-    );
-    let mut scores = memory::filled(base as f32, n_rows)?;
-    let mut words = memory::zeros::<u64>(n_rows)?;
-    let mut groups = Groups::new(bins);
-    groups.reserve(plan.shape.max_leaves)?;
-    let mut trees = Vec::new();
-    let mut best = (f64::INFINITY, 0);
-    for tree in 0..plan.n_trees {
-        let key = Random::new(plan.seed, ROUNDING_STREAM).at(tree as u64) as u32;
-        fill_words(&scores, labels, plan.weights, key, &mut words, watch)?;
-        let mut rows = drawn(&learnt, &aside, plan, tree)?;
-        let usable = usable(bins.n_inputs(), plan, tree);
-        let sample = Sample { cells: &bins.cells, words: &words, n_inputs: bins.n_inputs() };
-        let how = (usable.as_slice(), &plan.shape);
-        let grown = grow(bins, sample, &mut groups, &mut rows, how, &mut scores, watch)?;
-        let is_only_root = grown.len() == 1;
-        trees.push(grown);
-        let mut metric = f64::NAN;
-        if fold.is_some() {
-            metric = mean_loss(&aside, &scores, labels, plan.weights, watch)?;
-            if metric < best.0 {
-                best = (metric, trees.len());
-            } else if trees.len() >= best.1 + plan.patience {
-                break;
-            }
-        }
-        watch.report(tree as u64 + 1, plan.n_trees as u64, metric);
-        // Nothing is left to be split, and with other rows or columns it is the next tree's turn.
-        if is_only_root && plan.row_share == 1.0 && plan.column_share == 1.0 {
+    let data = Data { bins: &bins, labels: &labels, plan };
+    let (n_trees, searched) = match plan.patience {
+        0 => (plan.n_trees, 0),
+        _ => stopping::n_trees(data, watch)?,
+    };
+    let all = memory::collect(0..n_rows as u32)?;
+    let mut run = Run::new(data, all, Vec::new())?;
+    for tree in 0..n_trees {
+        let is_done = !run.grow(watch)?;
+        watch.report((searched + tree + 1) as u64, (searched + n_trees) as u64, f64::NAN);
+        if is_done {
             break;
         }
     }
-    Ok((base, (trees, fold.map(|_| best.1))))
+    let Run { base, trees, .. } = run;
+    Ok(Boosted { base, trees, bins })
+}
+
+/// What is learnt from.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    pub bins: &'a Bins,
+    pub labels: &'a [u8],
+    pub plan: &'a Plan,
+}
+
+/// Trees on some of the rows, the others being kept aside.
+pub struct Run<'a> {
+    data: Data<'a>,
+    learnt: Vec<u32>,
+    aside: Vec<u32>,
+    /// Of all rows, in log-odds.
+    scores: Vec<f32>,
+    words: Vec<u64>,
+    groups: Groups,
+    pub base: f64,
+    pub trees: Vec<Grown>,
+}
+
+impl<'a> Run<'a> {
+    /// Both classes must be among the rows that are learnt from.
+    pub fn new(data: Data<'a>, learnt: Vec<u32>, aside: Vec<u32>) -> Result<Self, Error> {
+        let Data { bins, labels, plan } = data;
+        let n_rows = labels.len();
+        // A word, a score, its place and room to move it.
+        memory::probe(n_rows * (8 + 4 + 2 * 4))?;
+        let n_positive = learnt.iter().filter(|row| labels[**row as usize] != 0).count() as f64;
+        let n_negative = learnt.len() as f64 - n_positive;
+        let base = gradient::log_odds(
+            n_positive * f64::from(plan.weights.positive),
+            n_negative * f64::from(plan.weights.negative),
+        );
+        let groups = Groups::new(bins);
+        groups.probe(plan.shape.max_leaves)?;
+        Ok(Self {
+            data,
+            learnt,
+            aside,
+            scores: memory::filled(base as f32, n_rows)?,
+            words: memory::zeros(n_rows)?,
+            groups,
+            base,
+            trees: Vec::new(),
+        })
+    }
+
+    /// Adds a tree, and says whether there is a use in more.
+    pub fn grow(&mut self, watch: &Watch) -> Result<bool, Error> {
+        let Data { bins, labels, plan } = self.data;
+        let tree = self.trees.len();
+        let key = Random::new(plan.seed, ROUNDING_STREAM).at(tree as u64) as u32;
+        fill_words(&self.scores, labels, plan.weights, key, &mut self.words, watch)?;
+        let mut rows = drawn(&self.learnt, &self.aside, plan, tree)?;
+        let usable = usable(bins.n_inputs(), plan, tree);
+        let sample = Sample { cells: &bins.cells, words: &self.words, n_inputs: bins.n_inputs() };
+        let how = (usable.as_slice(), &plan.shape);
+        let grown = grow(bins, sample, &mut self.groups, &mut rows, how, &mut self.scores, watch)?;
+        // Where nothing is left to be split it is the turn of other rows or columns, if any.
+        let is_split = grown.len() > 1;
+        self.trees.push(grown);
+        Ok(is_split || plan.row_share < 1.0 || plan.column_share < 1.0)
+    }
+
+    /// The sum of the losses of the rows that are kept aside, each times its weight, and that of the weights.
+    pub fn loss(&self, watch: &Watch) -> Result<[f64; 2], Stopped> {
+        losses(&self.aside, &self.scores, self.data.labels, self.data.plan.weights, watch)
+    }
 }
 
 /// Rows that one thread takes at once.
@@ -183,13 +180,13 @@ fn usable(n_inputs: usize, plan: &Plan, tree: usize) -> Vec<bool> {
 }
 
 /// Over blocks of a fixed size, added in their order.
-fn mean_loss(
+fn losses(
     rows: &[u32],
     scores: &[f32],
     labels: &[u8],
     weights: ClassWeights,
     watch: &Watch,
-) -> Result<f64, Stopped> {
+) -> Result<[f64; 2], Stopped> {
     let chunks = rows.par_chunks(CHUNK).map(|rows| {
         watch.check()?;
         let mut sums = [0.0; 2];
@@ -202,6 +199,5 @@ fn mean_loss(
         Ok(sums)
     });
     let found = chunks.collect::<Result<Vec<[f64; 2]>, Stopped>>()?;
-    let sums = found.iter().fold([0.0; 2], |all, sums| [all[0] + sums[0], all[1] + sums[1]]);
-    Ok(sums[0] / sums[1])
+    Ok(found.iter().fold([0.0; 2], |all, sums| [all[0] + sums[0], all[1] + sums[1]]))
 }

@@ -106,7 +106,7 @@ impl Groups {
     }
 
     /// Room for the histograms of so many leaves.
-    pub fn reserve(&mut self, n_leaves: usize) -> Result<(), Refused> {
+    pub fn probe(&self, n_leaves: usize) -> Result<(), Refused> {
         let n_bins: usize = self.0.iter().map(|group| group.n_bins).sum();
         memory::probe(Histogram::bytes(n_bins).saturating_mul(n_leaves))
     }

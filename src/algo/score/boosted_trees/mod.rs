@@ -18,6 +18,7 @@ pub mod model;
 pub mod rows;
 pub mod search;
 pub mod split;
+pub mod stopping;
 #[cfg(test)]
 mod tests;
 pub mod to_model;
