@@ -45,14 +45,15 @@ pub fn boost(training: &Training, plan: &Plan, watch: &Watch) -> Result<Boosted,
     let bins = bin(training, watch)?;
     let labels = memory::collect(training.labels.iter().map(|&label| u8::from(label)))?;
     let data = Data { bins: &bins, labels: &labels, plan };
+    let mut groups = Groups::new(&bins, plan.shape.max_leaves)?;
     let (n_trees, searched) = match plan.patience {
         0 => (plan.n_trees, 0),
-        _ => stopping::n_trees(data, watch)?,
+        _ => stopping::n_trees(data, &mut groups, watch)?,
     };
     let all = memory::collect(0..n_rows as u32)?;
     let mut run = Run::new(data, all, Vec::new())?;
     for tree in 0..n_trees {
-        let is_done = !run.grow(watch)?;
+        let is_done = !run.grow(&mut groups, watch)?;
         watch.report((searched + tree + 1) as u64, (searched + n_trees) as u64, f64::NAN);
         if is_done {
             break;
@@ -78,7 +79,8 @@ pub struct Run<'a> {
     /// Of all rows, in log-odds.
     scores: Vec<f32>,
     words: Vec<u64>,
-    groups: Groups,
+    /// Those that a tree learns from, and the others.
+    rows: [Rows; 2],
     pub base: f64,
     pub trees: Vec<Grown>,
 }
@@ -86,7 +88,7 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// Both classes must be among the rows that are learnt from.
     pub fn new(data: Data<'a>, learnt: Vec<u32>, aside: Vec<u32>) -> Result<Self, Error> {
-        let Data { bins, labels, plan } = data;
+        let Data { labels, plan, .. } = data;
         let n_rows = labels.len();
         // A word, a score, its place and room to move it.
         memory::probe(n_rows * (8 + 4 + 2 * 4))?;
@@ -96,35 +98,50 @@ impl<'a> Run<'a> {
             n_positive * f64::from(plan.weights.positive),
             n_negative * f64::from(plan.weights.negative),
         );
-        let groups = Groups::new(bins);
-        groups.probe(plan.shape.max_leaves)?;
         Ok(Self {
             data,
             learnt,
             aside,
             scores: memory::filled(base as f32, n_rows)?,
             words: memory::zeros(n_rows)?,
-            groups,
+            rows: Default::default(),
             base,
             trees: Vec::new(),
         })
     }
 
     /// Adds a tree, and says whether there is a use in more.
-    pub fn grow(&mut self, watch: &Watch) -> Result<bool, Error> {
+    pub fn grow(&mut self, groups: &mut Groups, watch: &Watch) -> Result<bool, Error> {
         let Data { bins, labels, plan } = self.data;
         let tree = self.trees.len();
         let key = Random::new(plan.seed, ROUNDING_STREAM).at(tree as u64) as u32;
         fill_words(&self.scores, labels, plan.weights, key, &mut self.words, watch)?;
-        let mut rows = drawn(&self.learnt, &self.aside, plan, tree)?;
+        self.draw()?;
         let usable = usable(bins.n_inputs(), plan, tree);
         let sample = Sample { cells: &bins.cells, words: &self.words, n_inputs: bins.n_inputs() };
         let how = (usable.as_slice(), &plan.shape);
-        let grown = grow(bins, sample, &mut self.groups, &mut rows, how, &mut self.scores, watch)?;
+        let (rows, scores) = (&mut self.rows, &mut self.scores);
+        let grown = grow(bins, sample, groups, rows, how, scores, watch)?;
         // Where nothing is left to be split it is the turn of other rows or columns, if any.
         let is_split = grown.len() > 1;
         self.trees.push(grown);
         Ok(is_split || plan.row_share < 1.0 || plan.column_share < 1.0)
+    }
+
+    /// The rows that the next tree learns from.
+    fn draw(&mut self) -> Result<(), Error> {
+        let plan = self.data.plan;
+        let [drawn, others] = &mut self.rows;
+        others.take(&self.aside)?;
+        if plan.row_share == 1.0 {
+            return Ok(drawn.take(&self.learnt)?);
+        }
+        let key = Random::new(plan.seed, ROW_STREAM).at(self.trees.len() as u64);
+        let random = Random::new(key as i64, ROW_STREAM);
+        let is_drawn = |row: &u32| unit(random.at(u64::from(*row))) < plan.row_share;
+        let (some, rest): (Vec<u32>, Vec<u32>) = self.learnt.iter().partition(|row| is_drawn(row));
+        drawn.take(&some)?;
+        Ok(others.add(&rest)?)
     }
 
     /// The sum of the losses of the rows that are kept aside, each times its weight, and that of the weights.
@@ -153,24 +170,9 @@ fn fill_words(
     })
 }
 
-/// The rows that a tree learns from, and the others.
-fn drawn(learnt: &[u32], aside: &[u32], plan: &Plan, tree: usize) -> Result<[Rows; 2], Error> {
-    let mut rows = [memory::copied(learnt)?, memory::copied(aside)?];
-    if plan.row_share < 1.0 {
-        let key = Random::new(plan.seed, ROW_STREAM).at(tree as u64);
-        let random = Random::new(key as i64, ROW_STREAM);
-        let is_drawn = |row: &u32| unit(random.at(u64::from(*row))) < plan.row_share;
-        let (drawn, others): (Vec<u32>, Vec<u32>) = rows[0].iter().partition(|row| is_drawn(row));
-        rows[0] = drawn;
-        memory::extend(&mut rows[1], &others)?;
-    }
-    let [drawn, others] = rows;
-    Ok([Rows::new(drawn)?, Rows::new(others)?])
-}
-
-/// Whether each column is used by a tree: as many as their share says, at least one.
+/// Whether each column is used by a tree: as many as their share says, rounded up so that two columns may always meet.
 fn usable(n_inputs: usize, plan: &Plan, tree: usize) -> Vec<bool> {
-    let n_used = (n_inputs as f64 * plan.column_share).round().max(1.0) as usize;
+    let n_used = ((n_inputs as f64 * plan.column_share).ceil() as usize).clamp(1, n_inputs.max(1));
     let mut all: Vec<bool> = (0..n_inputs).map(|place| place < n_used).collect();
     if n_used < n_inputs {
         let key = Random::new(plan.seed, COLUMN_STREAM).at(tree as u64);

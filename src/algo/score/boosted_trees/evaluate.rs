@@ -1,10 +1,11 @@
 //! Trees ready to score rows: a row becomes bytes once, and all trees compare bytes.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::model::{Beside, BoostedTrees, Node, UNIT};
+use super::model::{Beside, BoostedTrees, UNIT};
+use super::table::Table;
+use super::walk::Walk;
 use super::{MAX_INPUTS, search};
 use crate::algo::frame::{Frame, MISSING, Values};
 use crate::algo::memory;
@@ -15,119 +16,67 @@ use crate::algo::stop::{Stopped, Watch};
 
 #[derive(Debug, Clone)]
 pub struct Trees {
-    /// In units of the model, as are leaves.
     base: f64,
     inputs: Vec<Binning>,
-    /// Of each input.
+    /// The bin of what is missing, of each input.
     missing: Vec<u8>,
-    /// Tree after tree, each from its root on.
-    nodes: Vec<Flat>,
-    roots: Vec<u32>,
-    /// Of nodes that split a text.
-    sets: Vec<[u64; 4]>,
+    forest: Forest,
+}
+
+#[derive(Debug, Clone)]
+enum Forest {
+    Table(Table),
+    Walk(Walk),
 }
 
 /// How a value of an input becomes a byte.
 #[derive(Debug, Clone)]
 enum Binning {
-    Number(Box<search::Cuts>),
+    Number { cuts: Box<search::Cuts>, missing: u8 },
     Category { levels: HashMap<String, u8>, beside: Beside },
-}
-
-/// The bin of a missing number, above those of all thresholds.
-const MISSING_NUMBER: u8 = u8::MAX;
-
-/// The left side of a node follows it.
-#[derive(Debug, Clone, Copy)]
-enum Flat {
-    Leaf(i32),
-    /// Left is up to `cut`, after `turn` is added to both: with 1 a missing number comes first instead of last.
-    Number {
-        input: u16,
-        cut: u8,
-        turn: u8,
-        right: u16,
-    },
-    Category {
-        input: u16,
-        set: u32,
-        right: u16,
-    },
 }
 
 /// Rows between two looks at the watch.
 const CHUNK: usize = 512;
+/// Rows of more inputs take a larger buffer.
+const FEW_INPUTS: usize = 64;
 
 impl BoostedTrees {
     pub fn prepare(&self, inputs: &[Input]) -> Trees {
-        let binnings: Vec<Binning> = inputs
-            .iter()
-            .zip(&self.cuts)
-            .map(|(input, cuts)| match (&input.kind, Beside::of(&input.kind)) {
-                (Kind::Category { levels, .. }, Some(beside)) => {
-                    let levels = levels.iter().cloned().zip(0..=u8::MAX).collect();
-                    Binning::Category { levels, beside }
-                }
-                _ => Binning::Number(Box::new(search::padded(cuts))),
-            })
-            .collect();
-        let missing = binnings.iter().map(|binning| match binning {
-            Binning::Number(_) => MISSING_NUMBER,
-            Binning::Category { beside, .. } => beside.missing,
-        });
-        let mut trees = Trees {
-            base: self.base,
-            missing: missing.collect(),
-            inputs: binnings,
-            nodes: Vec::new(),
-            roots: Vec::new(),
-            sets: Vec::new(),
+        let binning = |(input, cuts): (&Input, &Vec<f64>)| {
+            if let (Kind::Category { levels, .. }, Some(beside)) =
+                (&input.kind, Beside::of(&input.kind))
+            {
+                let levels = levels.iter().cloned().zip(0..=u8::MAX).collect();
+                return Binning::Category { levels, beside };
+            }
+            let missing = (cuts.len() + 1) as u8;
+            Binning::Number { cuts: Box::new(search::padded(cuts)), missing }
         };
-        self.trees.iter().for_each(|tree| trees.add(&tree.nodes));
-        trees
+        let inputs: Vec<Binning> = inputs.iter().zip(&self.cuts).map(binning).collect();
+        let n_bins: Vec<usize> = inputs.iter().map(Binning::n_bins).collect();
+        let forest = match Table::new(self, &n_bins) {
+            Some(table) => Forest::Table(table),
+            None => Forest::Walk(Walk::new(self, &n_bins)),
+        };
+        let missing = inputs.iter().map(Binning::missing).collect();
+        Trees { base: self.base, inputs, missing, forest }
     }
 }
 
 impl Trees {
-    fn add(&mut self, nodes: &[Node]) {
-        let first = self.nodes.len();
-        self.roots.push(first as u32);
-        // The nodes whose right sides are still to come.
-        let mut open = Vec::new();
-        for (at, node) in nodes.iter().enumerate() {
-            let flat = match node {
-                Node::Leaf(value) => Flat::Leaf(*value),
-                &Node::Number { input, cut, missing_left } => {
-                    Flat::Number { input, cut, turn: u8::from(missing_left), right: 0 }
-                }
-                Node::Category { input, left } => {
-                    let mut bytes = [0; 32];
-                    bytes.iter_mut().zip(left).for_each(|(to, from)| *to = *from);
-                    let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-                    let mut set = [0; 4];
-                    set.iter_mut().zip(words).for_each(|(to, from)| *to = from);
-                    self.sets.push(set);
-                    Flat::Category { input: *input, set: self.sets.len() as u32 - 1, right: 0 }
-                }
-            };
-            self.nodes.push(flat);
-            if !matches!(flat, Flat::Leaf(_)) {
-                open.push(first + at);
-            } else if let Some(parent) = open.pop() {
-                let next = (at + 1) as u16;
-                if let Flat::Number { right, .. } | Flat::Category { right, .. } =
-                    &mut self.nodes[parent]
-                {
-                    *right = next;
-                }
-            }
-        }
-    }
-
     /// The probability of the positive class. A cell of the other type counts as missing.
     #[inline]
     pub fn score<R: Row>(&self, row: R) -> Result<f64, R::Error> {
-        let mut bins = [0; MAX_INPUTS];
+        if self.inputs.len() <= FEW_INPUTS {
+            self.score_in(row, &mut [0; FEW_INPUTS])
+        } else {
+            self.score_in(row, &mut [0; MAX_INPUTS])
+        }
+    }
+
+    #[inline]
+    fn score_in<R: Row>(&self, row: R, bins: &mut [u8]) -> Result<f64, R::Error> {
         let bins = &mut bins[..self.inputs.len()];
         bins.copy_from_slice(&self.missing);
         row.cells(|input_idx, cell| {
@@ -140,28 +89,13 @@ impl Trees {
         Ok(self.of_bins(bins))
     }
 
+    #[inline]
     fn of_bins(&self, bins: &[u8]) -> f64 {
-        let leaves = self.roots.iter().map(|root| i64::from(self.leaf(*root as usize, bins)));
-        sigmoid(self.base + leaves.sum::<i64>() as f64 * UNIT)
-    }
-
-    fn leaf(&self, root: usize, bins: &[u8]) -> i32 {
-        let mut at = root;
-        loop {
-            match self.nodes[at] {
-                Flat::Leaf(value) => return value,
-                Flat::Number { input, cut, turn, right } => {
-                    let bin = bins[usize::from(input)].wrapping_add(turn);
-                    let is_left = bin <= cut.wrapping_add(turn);
-                    at = if is_left { at + 1 } else { root + usize::from(right) };
-                }
-                Flat::Category { input, set, right } => {
-                    let bin = usize::from(bins[usize::from(input)]);
-                    let is_left = self.sets[set as usize][bin / 64] >> (bin % 64) & 1 == 1;
-                    at = if is_left { at + 1 } else { root + usize::from(right) };
-                }
-            }
-        }
+        let sum = match &self.forest {
+            Forest::Table(table) => table.sum(bins),
+            Forest::Walk(walk) => walk.sum(bins),
+        };
+        sigmoid(self.base + sum as f64 * UNIT)
     }
 
     /// The score of every row; columns are found by name, in any order, and others may stand beside them.
@@ -177,9 +111,9 @@ impl Trees {
             let column =
                 frame.column(&input.name).ok_or_else(|| Error::MissingColumn { name: name() })?;
             columns.push(match (binning, &column.values) {
-                (Binning::Number(_), Values::Number(values)) => Source::Number(values),
-                (Binning::Number(_), Values::Integer(values)) => Source::Integer(values),
-                (Binning::Number(_), Values::Text { .. }) => {
+                (Binning::Number { .. }, Values::Number(values)) => Source::Number(values),
+                (Binning::Number { .. }, Values::Integer(values)) => Source::Integer(values),
+                (Binning::Number { .. }, Values::Text { .. }) => {
                     return Err(Error::ColumnType { name: name(), expected: "a number" });
                 }
                 (Binning::Category { .. }, Values::Text { codes, dictionary }) => {
@@ -212,11 +146,28 @@ impl Trees {
 }
 
 impl Binning {
+    fn n_bins(&self) -> usize {
+        let last = match self {
+            Self::Number { missing, .. } => *missing,
+            Self::Category { beside, .. } => beside.other,
+        };
+        usize::from(last) + 1
+    }
+
+    fn missing(&self) -> u8 {
+        match self {
+            Self::Number { missing, .. } => *missing,
+            Self::Category { beside, .. } => beside.missing,
+        }
+    }
+
     #[inline]
     fn of(&self, cell: Cell) -> u8 {
         match (self, cell) {
-            (Self::Number(cuts), Cell::Number(value)) => search::bin(value, cuts, MISSING_NUMBER),
-            (Self::Number(_), Cell::Category(_)) => MISSING_NUMBER,
+            (Self::Number { cuts, missing }, Cell::Number(value)) => {
+                search::bin(value, cuts, *missing)
+            }
+            (Self::Number { missing, .. }, Cell::Category(_)) => *missing,
             (Self::Category { levels, beside }, Cell::Category(Some(level))) => {
                 levels.get(level).copied().unwrap_or(beside.other)
             }

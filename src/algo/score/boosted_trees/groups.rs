@@ -41,7 +41,10 @@ pub struct Leaf {
 }
 
 impl Groups {
-    pub fn new(bins: &Bins) -> Self {
+    /// With room for the histograms of so many leaves.
+    pub fn new(bins: &Bins, n_leaves: usize) -> Result<Self, Refused> {
+        let n_bins: usize = bins.inputs.iter().map(|input| input.n_bins).sum();
+        memory::probe(Histogram::bytes(n_bins).saturating_mul(n_leaves))?;
         let n_inputs = bins.n_inputs();
         let width = n_inputs.div_ceil(rayon::current_num_threads()).max(1);
         let groups = (0..n_inputs).step_by(width).map(|first| {
@@ -61,7 +64,7 @@ impl Groups {
             let words = vec![[0; 256]; inputs.len()];
             Group { first, places, words, histograms: Vec::new(), n_bins }
         });
-        Self(groups.collect())
+        Ok(Self(groups.collect()))
     }
 
     /// Counts the rows of a tree's root.
@@ -103,12 +106,6 @@ impl Groups {
         });
         let found = found.collect::<Result<Vec<_>, Stopped>>()?;
         Ok([0, 1].map(|side| strongest(found.iter().filter_map(|sides| sides[side].clone()))))
-    }
-
-    /// Room for the histograms of so many leaves.
-    pub fn probe(&self, n_leaves: usize) -> Result<(), Refused> {
-        let n_bins: usize = self.0.iter().map(|group| group.n_bins).sum();
-        memory::probe(Histogram::bytes(n_bins).saturating_mul(n_leaves))
     }
 }
 

@@ -19,9 +19,11 @@ pub mod rows;
 pub mod search;
 pub mod split;
 pub mod stopping;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod to_model;
+pub mod walk;
 
 use std::ops::Bound;
 
@@ -77,7 +79,7 @@ pub const MAX_LEAVES_OF_TREE: Whole = Whole {
     meaning: "leaves of a tree at most",
     least: 2,
     most: MAX_LEAVES as i64,
-    default: 31,
+    default: 15,
 };
 pub const MAX_DEPTH: Whole = Whole {
     name: "max_depth",
@@ -112,7 +114,7 @@ pub const COLUMN_SHARE: Number = Number {
     meaning: "share of the columns that each tree may use",
     least: Bound::Excluded(0.0),
     most: Bound::Included(1.0),
-    default: 1.0,
+    default: 0.6,
 };
 pub const PATIENCE: Whole = Whole {
     name: "patience",

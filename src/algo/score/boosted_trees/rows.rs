@@ -6,6 +6,7 @@ use super::ahead;
 use crate::algo::memory::{self, Refused};
 use crate::algo::stop::{Stopped, Watch};
 
+#[derive(Default)]
 pub struct Rows {
     pub order: Vec<u32>,
     scratch: Vec<u32>,
@@ -15,8 +16,19 @@ pub struct Rows {
 const CHUNK: usize = 16_384;
 
 impl Rows {
-    pub fn new(order: Vec<u32>) -> Result<Self, Refused> {
-        Ok(Self { scratch: memory::zeros(order.len())?, order })
+    /// These alone.
+    pub fn take(&mut self, rows: &[u32]) -> Result<(), Refused> {
+        self.order.clear();
+        self.add(rows)
+    }
+
+    pub fn add(&mut self, rows: &[u32]) -> Result<(), Refused> {
+        memory::exact_room(&mut self.order, rows.len())?;
+        self.order.extend_from_slice(rows);
+        let missing = self.order.len().saturating_sub(self.scratch.len());
+        memory::exact_room(&mut self.scratch, missing)?;
+        self.scratch.resize(self.order.len(), 0);
+        Ok(())
     }
 
     /// Moves the rows of a range that go left before those that go right; each keep their order. `ask` is told which
@@ -90,7 +102,8 @@ mod tests {
     #[test]
     fn both_sides_keep_their_order() {
         for n in [0, 1, 10, CHUNK, 3 * CHUNK + 7] {
-            let mut rows = Rows::new((0..n as u32).collect()).unwrap();
+            let mut rows = Rows::default();
+            rows.take(&(0..n as u32).collect::<Vec<_>>()).unwrap();
             let is_left = |row: u32| row % 7 < 3;
             let n_left = rows.part(0..n, is_left, |_| (), &Watch::new()).unwrap();
             let (left, right) = rows.order.split_at(n_left);

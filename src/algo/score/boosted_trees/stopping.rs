@@ -4,6 +4,7 @@
 //! tenth of them would say too little.
 
 use super::boost::{Data, Run};
+use super::groups::Groups;
 use crate::algo::memory;
 use crate::algo::random::{Random, unit};
 use crate::algo::score::Error;
@@ -20,7 +21,7 @@ const FEW_TREES: usize = 50;
 const STREAM: u64 = 0x666f_6c64;
 
 /// How many trees are to be grown, and how many were grown to find that out.
-pub fn n_trees(data: Data, watch: &Watch) -> Result<(usize, usize), Error> {
+pub fn n_trees(data: Data, groups: &mut Groups, watch: &Watch) -> Result<(usize, usize), Error> {
     let folds = folds(data.labels, data.plan.seed)?;
     let Some(n_folds) = folds.iter().max().copied().filter(|n_folds| *n_folds > 0) else {
         return Ok((FEW_TREES.min(data.plan.n_trees), 0));
@@ -36,7 +37,7 @@ pub fn n_trees(data: Data, watch: &Watch) -> Result<(usize, usize), Error> {
     for tree in 1..=data.plan.n_trees {
         let mut sums = [0.0; 2];
         for run in &mut runs {
-            run.grow(watch)?;
+            run.grow(groups, watch)?;
             n_grown += 1;
             let [loss, weight] = run.loss(watch)?;
             sums = [sums[0] + loss, sums[1] + weight];
