@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use super::model::{Beside, BoostedTrees, UNIT};
-use super::table::Table;
+use super::table::AnyTable;
 use super::walk::Walk;
 use super::{MAX_INPUTS, search};
 use crate::algo::frame::{Frame, MISSING, Values};
@@ -25,7 +25,7 @@ pub struct Trees {
 
 #[derive(Debug, Clone)]
 enum Forest {
-    Table(Table),
+    Table(AnyTable),
     Walk(Walk),
 }
 
@@ -55,7 +55,7 @@ impl BoostedTrees {
         };
         let inputs: Vec<Binning> = inputs.iter().zip(&self.cuts).map(binning).collect();
         let n_bins: Vec<usize> = inputs.iter().map(Binning::n_bins).collect();
-        let forest = match Table::new(self, &n_bins) {
+        let forest = match AnyTable::new(self, &n_bins) {
             Some(table) => Forest::Table(table),
             None => Forest::Walk(Walk::new(self, &n_bins)),
         };

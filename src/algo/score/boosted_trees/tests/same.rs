@@ -108,23 +108,26 @@ fn a_frame_scores_as_its_rows_bit_for_bit_on_any_number_of_threads() {
 fn trees_say_the_same_as_a_table_and_walked() {
     let n = 2_000;
     let (frame, target) = sample(n);
-    let scorer =
-        fitted(&frame, &target, params(&[("max_leaves", "64"), ("min_rows_per_leaf", "3")]));
-    let trees = trees(&scorer);
-    let n_bins: Vec<usize> =
-        trees.cuts.iter().map(|cuts| cuts.len() + 2).take(3).chain([8]).collect();
-    let table = table::Table::new(trees, &n_bins).expect("few leaves");
-    let walk = walk::Walk::new(trees, &n_bins);
     let mut random = Random::new(2, 0);
-    for _ in 0..n {
-        let bins: Vec<u8> = n_bins.iter().map(|n| random.below(*n) as u8).collect();
-        assert_eq!(table.sum(&bins), walk.sum(&bins));
+    for max_leaves in ["2", "16", "17", "32", "33", "64"] {
+        let given = [("max_leaves", max_leaves), ("min_rows_per_leaf", "3"), ("n_trees", "70")];
+        let scorer = fitted(&frame, &target, params(&given));
+        let trees = trees(&scorer);
+        let n_bins = trees.cuts.iter().map(|cuts| cuts.len() + 2).take(3).chain([8]);
+        let n_bins: Vec<usize> = n_bins.collect();
+        let table = table::AnyTable::new(trees, &n_bins).expect("few leaves");
+        let walk = walk::Walk::new(trees, &n_bins);
+        for _ in 0..n {
+            let bins: Vec<u8> = n_bins.iter().map(|n| random.below(*n) as u8).collect();
+            assert_eq!(table.sum(&bins), walk.sum(&bins));
+        }
     }
     // More leaves than a word has bits.
     let given = [("max_leaves", "65"), ("min_rows_per_leaf", "3")];
     let scorer = fitted(&frame, &target, params(&given));
-    assert!(table::Table::new(self::trees(&scorer), &[256; 4]).is_none());
-    assert!(roc_auc(&labels(&target), &scores(&scorer, &frame)).unwrap() > Some(0.95));
+    assert!(table::AnyTable::new(self::trees(&scorer), &[256; 4]).is_none());
+    let auc = roc_auc(&labels(&target), &scores(&scorer, &frame)).unwrap();
+    assert!(auc > Some(0.95), "{auc:?}");
 }
 
 #[test]
