@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::additive::Additive;
+use super::boosted_trees::{self, BoostedTrees, Trees};
 use super::inputs::{Input, Row, Training};
 use super::logistic::{self, Linear, Weighed};
 use super::naive_bayes::{self, Bells, NaiveBayes};
@@ -17,6 +18,7 @@ use crate::algo::stop::Watch;
 pub enum Learner {
     Linear(Linear),
     NaiveBayes(NaiveBayes),
+    BoostedTrees(BoostedTrees),
 }
 
 /// A learner as its fit gives it.
@@ -48,6 +50,14 @@ const METHODS: &[Method] = &[
             Ok(Learnt { learner, iterations: 1, converged: true })
         },
     },
+    Method {
+        algorithm: &boosted_trees::ALGORITHM,
+        fit: |training, settings, watch| {
+            let trees = boosted_trees::fit(training, settings, watch)?;
+            let iterations = trees.trees.len();
+            Ok(Learnt { learner: Learner::BoostedTrees(trees), iterations, converged: true })
+        },
+    },
 ];
 
 /// What a scorer can be fitted by.
@@ -70,6 +80,7 @@ impl Learner {
         match self {
             Self::Linear(linear) => linear.fault(inputs),
             Self::NaiveBayes(bayes) => bayes.fault(inputs),
+            Self::BoostedTrees(trees) => trees.fault(inputs),
         }
     }
 
@@ -77,6 +88,7 @@ impl Learner {
         match self {
             Self::Linear(linear) => Prepared::Linear(linear.prepare(inputs)),
             Self::NaiveBayes(bayes) => Prepared::NaiveBayes(bayes.prepare(inputs)),
+            Self::BoostedTrees(trees) => Prepared::BoostedTrees(trees.prepare(inputs)),
         }
     }
 
@@ -84,7 +96,7 @@ impl Learner {
     pub fn linear(&self) -> Option<&Linear> {
         match self {
             Self::Linear(linear) => Some(linear),
-            Self::NaiveBayes(_) => None,
+            Self::NaiveBayes(_) | Self::BoostedTrees(_) => None,
         }
     }
 }
@@ -94,6 +106,7 @@ impl Learner {
 pub enum Prepared {
     Linear(Additive<Weighed>),
     NaiveBayes(Additive<Bells>),
+    BoostedTrees(Trees),
 }
 
 impl Prepared {
@@ -103,6 +116,7 @@ impl Prepared {
         match self {
             Self::Linear(linear) => linear.score(row),
             Self::NaiveBayes(bayes) => bayes.score(row),
+            Self::BoostedTrees(trees) => trees.score(row),
         }
     }
 
@@ -116,6 +130,7 @@ impl Prepared {
         match self {
             Self::Linear(linear) => linear.score_frame(inputs, frame, watch),
             Self::NaiveBayes(bayes) => bayes.score_frame(inputs, frame, watch),
+            Self::BoostedTrees(trees) => trees.score_frame(inputs, frame, watch),
         }
     }
 }

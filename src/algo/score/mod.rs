@@ -5,6 +5,7 @@
 //! graph, and graphs made elsewhere are scorers, too: see `crate::onnx`.
 
 pub mod additive;
+pub mod boosted_trees;
 pub mod fit;
 pub mod inputs;
 pub mod learner;

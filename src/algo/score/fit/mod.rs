@@ -90,7 +90,7 @@ fn fit_rows(
     let settings = &params.settings;
     let inputs = fit_inputs(frame, rows, settings)?;
     let labels: Vec<bool> = rows.iter().map(|&row_idx| target.labels[row_idx]).collect();
-    let training = Training { frame, inputs: &inputs, rows, labels: &labels };
+    let training = Training { frame, inputs: &inputs, rows, labels: &labels, seed: params.seed };
     let Learnt { learner, iterations, converged } = learner::fit(&training, settings, watch)?;
     let scorer = Scorer {
         format: FORMAT,

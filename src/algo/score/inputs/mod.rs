@@ -21,6 +21,8 @@ pub struct Training<'a> {
     pub inputs: &'a [Input],
     pub rows: &'a [usize],
     pub labels: &'a [bool],
+    /// Of all that is drawn.
+    pub seed: i64,
 }
 
 /// One value of a row.

@@ -53,7 +53,7 @@ pub fn fit(
     settings: &Settings,
     watch: &Watch,
 ) -> Result<(Linear, usize, bool), Error> {
-    let &Training { frame, inputs, rows, labels } = training;
+    let &Training { frame, inputs, rows, labels, .. } = training;
     let found = 1 + inputs.iter().map(Input::width).sum::<usize>();
     if found > MAX_COLUMNS {
         return Err(Error::TooManyFeatures { found, limit: MAX_COLUMNS });
