@@ -93,7 +93,7 @@ def compare_stored(session, forms, number, signature, _aggregate, transition, co
         CREATE FUNCTION planted{number}({state}, {arguments}) RETURNS {state} LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT value FROM planted{number}); END';
         CREATE FUNCTION first{number}({state}, integer) RETURNS {state} LANGUAGE plpgsql STABLE PARALLEL SAFE SET max_parallel_workers_per_gather = 0 AS 'BEGIN RETURN (SELECT value FROM planted{number}); END';
         CREATE AGGREGATE plain{number}({arguments}) (SFUNC = {transition}, STYPE = {state}{start});
-        CREATE AGGREGATE moving{number}({arguments}) (SFUNC = {transition}, STYPE = {state}, MSFUNC = {transition}, MSTYPE = {state},
+        CREATE AGGREGATE moving{number}({arguments}) (SFUNC = {transition}, STYPE = {state}{start}, MSFUNC = {transition}, MSTYPE = {state},
             MINVFUNC = planted{number}{moving_start});
     """)
     if final:
