@@ -86,7 +86,7 @@ COMMENT ON FUNCTION persona.import_onnx(text, text, text, text[], boolean, boole
 CREATE FUNCTION persona.export_onnx(model text) RETURNS bytea
 LANGUAGE c STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'export_onnx_wrapper';
 COMMENT ON FUNCTION persona.export_onnx(text) IS
-    'the active version as one ONNX graph with one named input per column, unless it is naive Bayes; an imported one as it came';
+    'the active version as one ONNX graph with one named input per column, where it is fitted by logistic; an imported one as it came';
 
 CREATE FUNCTION persona.evaluate(model text, source text, target text, OUT n_rows bigint, OUT roc_auc double precision,
     OUT average_precision double precision, OUT log_loss double precision, OUT brier double precision,

@@ -97,6 +97,7 @@ MODELS = {
     "cos": "persona.fit_segments('cos', 'customers', 'id', 3, features => '{spend,visits}', metric => 'cosine', scaling => 'none')",
     "sco": "persona.fit_scorer('sco', 'SELECT spend, visits, city, bought FROM customers', 'bought')",
     "bay": "persona.fit_scorer('bay', 'SELECT spend, visits, city, bought FROM customers', 'bought', 'naive_bayes')",
+    "tre": "persona.fit_scorer('tre', 'SELECT spend, visits, city, bought FROM customers', 'bought', 'boosted_trees', '{\"n_trees\": 20}')",
     "rec": "persona.fit_recommender('rec', 'events', holdout => 0)",
     "use": "persona.fit_recommender('use', 'events', algorithm => 'user_knn', holdout => 0)",
     "key": "persona.fit_recommender('key', 'SELECT ''u'' || user_id AS user_id, ''i'' || item_id AS item_id FROM events', holdout => 0)",

@@ -27,7 +27,7 @@ AGGREGATES = f"""
            CASE WHEN a.aggcombinefn IN ({values.MEMBERS}) THEN a.aggcombinefn END::regproc::text,
            CASE WHEN a.aggfinalfn IN ({values.MEMBERS}) THEN a.aggfinalfn END::regproc::text, a.aggtranstype::regtype::text, a.agginitval,
            (SELECT string_agg(t::regtype::text, '|' ORDER BY o) FROM unnest(p.proargtypes) WITH ORDINALITY AS u(t, o))
-    FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid IN ({values.MEMBERS}) ORDER BY 1
+    FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid IN ({values.MEMBERS}) AND a.aggtransfn IN ({values.MEMBERS}) ORDER BY 1
 """
 
 
@@ -93,7 +93,7 @@ def compare_stored(session, forms, number, signature, _aggregate, transition, co
         CREATE FUNCTION planted{number}({state}, {arguments}) RETURNS {state} LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT value FROM planted{number}); END';
         CREATE FUNCTION first{number}({state}, integer) RETURNS {state} LANGUAGE plpgsql STABLE PARALLEL SAFE SET max_parallel_workers_per_gather = 0 AS 'BEGIN RETURN (SELECT value FROM planted{number}); END';
         CREATE AGGREGATE plain{number}({arguments}) (SFUNC = {transition}, STYPE = {state}{start});
-        CREATE AGGREGATE moving{number}({arguments}) (SFUNC = {transition}, STYPE = {state}{start}, MSFUNC = {transition}, MSTYPE = {state},
+        CREATE AGGREGATE moving{number}({arguments}) (SFUNC = {transition}, STYPE = {state}, MSFUNC = {transition}, MSTYPE = {state},
             MINVFUNC = planted{number}{moving_start});
     """)
     if final:
