@@ -19,8 +19,11 @@ pub type Grown = Vec<GrownNode>;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum GrownNode {
-    /// In units of the model.
-    Leaf(i32),
+    /// Its value in units of the model, and how many rows it was learnt from.
+    Leaf {
+        value: i32,
+        rows: u32,
+    },
     Split {
         input: usize,
         sides: Sides,
@@ -28,6 +31,11 @@ pub enum GrownNode {
         left: usize,
         right: usize,
     },
+}
+
+impl GrownNode {
+    /// A leaf before its value is known.
+    const NOT_YET: Self = Self::Leaf { value: 0, rows: 0 };
 }
 
 /// How trees are grown.
@@ -74,7 +82,7 @@ pub fn grow(
     let best = groups.split(root, usable, limits);
     let mut leaves =
         vec![Open { node: 0, depth: 0, totals, l2: limits.l2, rows: all, place: 0, best }];
-    let mut grown = vec![GrownNode::Leaf(0)];
+    let mut grown = vec![GrownNode::NOT_YET];
     while leaves.len() < shape.max_leaves {
         let Some((at, split)) = next(&mut leaves) else { break };
         watch.check()?;
@@ -115,7 +123,7 @@ pub fn grow(
             left,
             right,
         };
-        grown.extend([GrownNode::Leaf(0), GrownNode::Leaf(0)]);
+        grown.extend([GrownNode::NOT_YET, GrownNode::NOT_YET]);
         let mut sides = sides.into_iter().zip(found).enumerate().map(|(side, (rows, best))| Open {
             node: nodes[side],
             depth,
@@ -133,7 +141,7 @@ pub fn grow(
     for leaf in &leaves {
         watch.check()?;
         let value = value(leaf.totals, leaf.l2, shape);
-        grown[leaf.node] = GrownNode::Leaf(value);
+        grown[leaf.node] = GrownNode::Leaf { value, rows: leaf.totals.rows as u32 };
         let value = (f64::from(value) * UNIT) as f32;
         for (rows, range) in rows.iter().zip(&leaf.rows) {
             rows.order[range.clone()].iter().for_each(|row| scores[*row as usize] += value);

@@ -157,8 +157,11 @@ pub fn fit(training: &Training, settings: &Settings, watch: &Watch) -> Result<Bo
     if found > MAX_INPUTS {
         return Err(Error::TooManyFeatures { found, limit: MAX_INPUTS });
     }
-    let boosted = boost(training, &plan(training, settings), watch)?;
-    Ok(to_model::to_model(boosted))
+    let plan = plan(training, settings);
+    let boosted = boost(training, &plan, watch)?;
+    let (gradient_unit, curve_unit) = plan.weights.units();
+    // A leaf's loss falls by half of what its split is worth.
+    Ok(to_model::to_model(boosted, 0.5 * gradient_unit * gradient_unit / curve_unit))
 }
 
 fn plan(training: &Training, settings: &Settings) -> Plan {

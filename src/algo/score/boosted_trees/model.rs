@@ -27,6 +27,8 @@ pub struct BoostedTrees {
     pub base: f64,
     /// Of each input that is a number the thresholds of all trees, in ascending order; of a text nothing.
     pub cuts: Vec<Vec<f64>>,
+    /// By how much the splits of each input have lowered the log-loss of the rows that were learnt from, to second order.
+    pub gains: Vec<f64>,
     pub trees: Vec<Tree>,
 }
 
@@ -38,8 +40,8 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Node {
-    /// In units.
-    Leaf(i32),
+    /// In units, with the rows that it was learnt from.
+    Leaf { value: i32, rows: u32 },
     /// Left is what is at most the input's threshold of this number. Beyond the last one every value is left.
     Number { input: u16, cut: u8, missing_left: bool },
     /// Left are the slots whose bits are set, the lowest bit of the first byte first. Slots are the input's levels in their order, then
@@ -50,7 +52,7 @@ pub enum Node {
 impl Node {
     pub fn input(&self) -> Option<usize> {
         match self {
-            Self::Leaf(_) => None,
+            Self::Leaf { .. } => None,
             Self::Number { input, .. } | Self::Category { input, .. } => Some(usize::from(*input)),
         }
     }
@@ -83,6 +85,10 @@ impl BoostedTrees {
         if self.cuts.len() != inputs.len() || inputs.len() > MAX_INPUTS {
             return Some("thresholds and inputs differ in number");
         }
+        let is_gain = |gain: &f64| gain.is_finite() && *gain >= 0.0;
+        if self.gains.len() != inputs.len() || !self.gains.iter().all(is_gain) {
+            return Some("gains are not finite, or not one for each input");
+        }
         for (cuts, input) in self.cuts.iter().zip(inputs) {
             let is_text = matches!(input.kind, Kind::Category { .. });
             if cuts.len() > MAX_CUTS || (is_text && !cuts.is_empty()) {
@@ -113,7 +119,10 @@ impl Tree {
         for node in &self.nodes {
             let Some(depth) = open.pop() else { return Some("a tree has nodes below no other") };
             let is_sound = match node {
-                Node::Leaf(value) => value.unsigned_abs() <= LEAF_LIMIT as u32,
+                // A root that is a leaf may have been drawn no rows.
+                Node::Leaf { value, rows } => {
+                    value.unsigned_abs() <= LEAF_LIMIT as u32 && (*rows > 0 || depth == 0)
+                }
                 Node::Number { input, cut, .. } => {
                     let input = usize::from(*input);
                     let kind = inputs.get(input).map(|input| &input.kind);
@@ -126,7 +135,7 @@ impl Tree {
                 }
             };
             if !is_sound {
-                return Some("a node does not fit the inputs, or a leaf is huge");
+                return Some("a node does not fit the inputs, or a leaf is huge or of no rows");
             }
             if node.input().is_some() {
                 if depth == MAX_DEPTH {

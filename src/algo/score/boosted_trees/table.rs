@@ -126,7 +126,7 @@ impl<W: Word, const BLOCK: usize> Table<W, BLOCK> {
         let mut open: Vec<(&Node, u32)> = Vec::new();
         let mut n_leaves = 0;
         for node in nodes {
-            let Node::Leaf(value) = node else {
+            let Node::Leaf { value, .. } = node else {
                 open.push((node, n_leaves));
                 continue;
             };
@@ -152,7 +152,7 @@ impl<W: Word, const BLOCK: usize> Table<W, BLOCK> {
 pub fn sides(node: &Node, n_bins: usize) -> [bool; 256] {
     let mut is_left = [false; 256];
     match node {
-        Node::Leaf(_) => {}
+        Node::Leaf { .. } => {}
         Node::Number { cut, missing_left, .. } => {
             is_left[..=usize::from(*cut)].fill(true);
             is_left[n_bins - 1] = *missing_left;

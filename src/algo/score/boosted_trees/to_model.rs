@@ -5,11 +5,16 @@ use super::grow::GrownNode;
 use super::model::{BoostedTrees, Node, Tree};
 use super::split::Sides;
 
-pub fn to_model(boosted: Boosted) -> BoostedTrees {
+/// `gain_unit` is what a gain of 1 is in log-loss.
+pub fn to_model(boosted: Boosted, gain_unit: f64) -> BoostedTrees {
     let Boosted { base, trees, bins } = boosted;
     let mut used: Vec<Vec<bool>> =
         bins.inputs.iter().map(|input| vec![false; input.cuts.len()]).collect();
+    let mut gains = vec![0.0; bins.n_inputs()];
     for node in trees.iter().flatten() {
+        if let GrownNode::Split { input, gain, .. } = node {
+            gains[*input] += gain * gain_unit;
+        }
         if let GrownNode::Split { input, sides: Sides::Number { cut, .. }, .. } = node
             && let Some(used) = used[*input].get_mut(usize::from(*cut))
         {
@@ -24,7 +29,7 @@ pub fn to_model(boosted: Boosted) -> BoostedTrees {
         let mut open = vec![0];
         while let Some(at) = open.pop() {
             nodes.push(match &tree[at] {
-                GrownNode::Leaf(value) => Node::Leaf(*value),
+                &GrownNode::Leaf { value, rows } => Node::Leaf { value, rows },
                 GrownNode::Split { input, sides, left, right, .. } => {
                     open.extend([*right, *left]);
                     node(*input, sides, &used[*input], bins.inputs[*input].n_bins)
@@ -33,7 +38,7 @@ pub fn to_model(boosted: Boosted) -> BoostedTrees {
         }
         Tree { nodes }
     });
-    BoostedTrees { base, cuts: cuts.collect(), trees: trees.collect() }
+    BoostedTrees { base, cuts: cuts.collect(), gains, trees: trees.collect() }
 }
 
 fn node(input: usize, sides: &Sides, used: &[bool], n_bins: usize) -> Node {

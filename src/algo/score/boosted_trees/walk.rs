@@ -44,7 +44,7 @@ impl Walk {
         let mut open = Vec::new();
         for (at, node) in nodes.iter().enumerate() {
             self.nodes.push(match node {
-                Node::Leaf(value) => Step::Leaf(*value),
+                Node::Leaf { value, .. } => Step::Leaf(*value),
                 &Node::Number { input, cut, missing_left } => {
                     let missing = (n_bins[usize::from(input)] - 1) as u8;
                     Step::Number { input, cut, missing, missing_left, right: 0 }

@@ -16,11 +16,15 @@ fn trees_that_no_fit_leaves_are_refused() {
     check_refused(|trees| trees.base = f64::NAN, "the base of the trees is not finite or huge");
     check_refused(|trees| trees.base = 1e9, "the base of the trees is not finite or huge");
     check_refused(|trees| trees.cuts.truncate(3), "thresholds and inputs differ in number");
+    let gains = "gains are not finite, or not one for each input";
+    check_refused(|trees| trees.gains.truncate(3), gains);
+    check_refused(|trees| trees.gains[0] = f64::NAN, gains);
+    check_refused(|trees| trees.gains[1] = -1.0, gains);
     check_refused(|trees| trees.cuts[0] = vec![0.0; 255], "an input has too many thresholds");
     check_refused(|trees| trees.cuts[3].push(1.0), "an input has too many thresholds");
     check_refused(|trees| trees.cuts[0][0] = f64::NAN, "thresholds do not ascend");
     check_refused(|trees| trees.cuts[0].reverse(), "thresholds do not ascend");
-    let unfit = "a node does not fit the inputs, or a leaf is huge";
+    let unfit = "a node does not fit the inputs, or a leaf is huge or of no rows";
     let number = |input, cut| Node::Number { input, cut, missing_left: false };
     check_refused(|trees| trees.trees[0].nodes[0] = number(4, 0), unfit);
     check_refused(|trees| trees.trees[0].nodes[0] = number(3, 0), unfit);
@@ -28,12 +32,19 @@ fn trees_that_no_fit_leaves_are_refused() {
     let category = |input, n| Node::Category { input, left: vec![0; n] };
     check_refused(|trees| trees.trees[0].nodes[0] = category(0, 1), unfit);
     check_refused(|trees| trees.trees[0].nodes[0] = category(3, 33), unfit);
-    let leaf = |value| Node::Leaf(value);
+    let leaf = |value| Node::Leaf { value, rows: 1 };
     let last = |trees: &BoostedTrees| trees.trees[0].nodes.len() - 1;
     check_refused(
         |trees| {
             let last = last(trees);
             trees.trees[0].nodes[last] = leaf(i32::MIN);
+        },
+        unfit,
+    );
+    check_refused(
+        |trees| {
+            let last = last(trees);
+            trees.trees[0].nodes[last] = Node::Leaf { value: 1, rows: 0 };
         },
         unfit,
     );

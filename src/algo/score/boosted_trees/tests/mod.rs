@@ -152,6 +152,36 @@ proptest! {
 }
 
 #[test]
+fn leaves_and_gains_say_what_was_learnt_from() {
+    let n_rows = 4_000;
+    let (mut frame, target) = sample(n_rows);
+    let mut random = Random::new(9, 0);
+    frame.columns.push(Column::number("noise", (0..n_rows).map(|_| random.uniform()).collect()));
+    let scorer = fitted(&frame, &target, params(&[("column_share", "1")]));
+    let trees = trees(&scorer);
+    for tree in &trees.trees {
+        let rows = tree.nodes.iter().map(|node| match node {
+            Node::Leaf { rows, .. } => u64::from(*rows),
+            _ => 0,
+        });
+        assert_eq!(rows.sum::<u64>(), n_rows as u64);
+    }
+    let [x, y, k, c, noise] = trees.gains[..] else { panic!("not one for each input") };
+    assert!([x, y, k, c].iter().all(|gain| *gain > 5.0 * noise), "{:?}", trees.gains);
+    // At a rate of r a tree lowers the loss by 1 - (1 - r)² of what its splits gain.
+    let given = [("n_trees", "1"), ("learning_rate", "0.1"), ("column_share", "1")];
+    let scorer = fitted(&frame, &target, params(&given));
+    let labels = labels(&target);
+    let loss = |score: f64, label: bool| -(if label { score } else { 1.0 - score }).ln();
+    let rate = labels.iter().filter(|label| **label).count() as f64 / n_rows as f64;
+    let before: f64 = labels.iter().map(|label| loss(rate, *label)).sum();
+    let found = scores(&scorer, &frame);
+    let after: f64 = found.iter().zip(&labels).map(|(score, label)| loss(*score, *label)).sum();
+    let gain = 0.19 * self::trees(&scorer).gains.iter().sum::<f64>();
+    assert!((gain / (before - after) - 1.0).abs() < 0.04, "{gain} of {before} to {after}");
+}
+
+#[test]
 fn a_missing_number_is_told_from_all_others() {
     let n = 400;
     let x = (0..n).map(|i| if i % 4 == 0 { f64::NAN } else { f64::from(i % 10) }).collect();
