@@ -161,7 +161,39 @@ def naive_bayes(bench):
         yield Row(f"naive_bayes, {name}: largest difference of a score to scikit-learn", f"{difference:.2g}", "", difference, 1e-6)
 
 
-TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, holdout, naive_bayes, run.movielens]
+# Of each learner with its defaults, the least or the most that a figure may be, by scikit-learn on rows that were held out.
+SCORERS = {
+    ("adult", "logistic"): {"AUC": 0.905}, ("adult", "boosted_trees"): {"AUC": 0.9285, "log-loss": 0.2745},
+    ("shoppers", "logistic"): {"AUC": 0.894}, ("shoppers", "boosted_trees"): {"AUC": 0.932, "average precision": 0.75},
+}
+
+
+def scorers(bench):
+    """Scorers by their defaults, by tests/quality/scorers.py, on rows that they have not seen."""
+    peer, data, answers = run.peer_script("scorers")
+    for (name, learner), bars in SCORERS.items():
+        columns = json.loads(peer("data", name, data))
+        if not columns:
+            say(f"{name} is not at hand")
+            continue
+        table = f"scored_{name}_{learner}"
+        declared = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+        bench.sql(f"CREATE TABLE {table} ({declared}, y boolean, fold integer)")
+        bench.connection.copy_in(f"COPY {table} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+        folds = []
+        for fold in json.loads(bench.sql(f"SELECT json_agg(DISTINCT fold) FILTER (WHERE fold > 0)::text FROM {table}").scalar()):
+            rows = f"SELECT t.*, fold = {fold} AS held_out FROM {table} AS t"
+            features = ", ".join(f'"{column}"' for column in columns)
+            bench.sql(f"SELECT FROM persona.fit_scorer('{table}', '{rows}', 'y', '{learner}', features => '{{{features}}}', holdout_column => 'held_out')")
+            kept = bench.sql(f"SELECT json_build_object('label', json_agg(label), 'score', json_agg(score))::text FROM persona.holdout_scores('{table}')").scalar()
+            folds.append(json.loads(kept))
+        answers.write_text(json.dumps(folds))
+        found = json.loads(peer("compare", data, answers))
+        for figure, bar in bars.items():
+            yield Row(f"{learner}, {name}: {figure} of rows held out", f"{found[figure]:.4f}", "", found[figure], bar, at_most=figure == "log-loss")
+
+
+TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, holdout, naive_bayes, scorers, run.movielens]
 
 
 def body():

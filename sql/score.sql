@@ -116,7 +116,7 @@ RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'roc_curve_wrapper';
 COMMENT ON FUNCTION persona.roc_curve(text) IS
     'the corners of the ROC curve of a source with the columns label (true in the positive rows) and score: the rows from threshold on count as '
-    'positive, and none at the first point, whose threshold is NULL. The name of a fitted scorer stands for its holdout_scores. Fawcett 2006';
+    'positive, and none at the first point, whose threshold is NULL. The name of a fitted scorer stands for its holdout_scores where no table has it. Fawcett 2006';
 
 CREATE FUNCTION persona.pr_curve(source text, OUT threshold double precision, OUT n bigint, OUT "precision" double precision,
     OUT recall double precision)
@@ -259,16 +259,20 @@ COMMENT ON FUNCTION persona.confusion_hits(double precision[]) IS 'how many rows
 
 CREATE FUNCTION persona.root_of_mean(state double precision[]) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN sqrt(float8_avg(state));
+RETURN CASE cardinality(state) WHEN 3 THEN sqrt(float8_avg(state)) END;
 COMMENT ON FUNCTION persona.root_of_mean(double precision[]) IS 'final function of rmse';
 
 CREATE FUNCTION persona.r2_of_regression(state double precision[]) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 1 - (state[3] + state[5] - 2 * state[6] + (state[4] - state[2]) ^ 2 / NULLIF(state[1], 0)) / NULLIF(state[5], 0);
+RETURN CASE WHEN state[5] > 0 THEN least(1, 1 - (state[3] + state[5] - 2 * state[6] + (state[4] - state[2]) ^ 2 / state[1]) / state[5]) END;
 COMMENT ON FUNCTION persona.r2_of_regression(double precision[]) IS 'final function of r2';
 
+CREATE FUNCTION persona.r2_add(double precision[], actual double precision, prediction double precision) RETURNS double precision[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'persona_r2_add';
+COMMENT ON FUNCTION persona.r2_add(double precision[], double precision, double precision) IS 'transition function of r2';
+
 CREATE AGGREGATE persona.r2(actual double precision, prediction double precision) (
-    SFUNC = pg_catalog.float8_regr_accum, STYPE = double precision[], INITCOND = '{0,0,0,0,0,0}',
+    SFUNC = persona.r2_add, STYPE = double precision[], INITCOND = '{0,0,0,0,0,0}',
     COMBINEFUNC = pg_catalog.float8_regr_combine, FINALFUNC = persona.r2_of_regression, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.r2(double precision, double precision) IS

@@ -138,16 +138,6 @@ def heavy(name, n_products=14, size=1500):
     return model(graph(nodes, ("x",), ("y",), (5, weights)), (6, name))
 
 
-def as_heavy_as_its_input(name, n_products=14):
-    """y = x + 0 after so many products of two x by x matrices: at once for 1, seconds for 1500."""
-    nodes = [node("ReduceSum", ["x"], ["sum"], whole("keepdims", 0)), node("Cast", ["sum"], ["whole"], whole("to", 7)),
-             node("Max", ["whole", "one"], ["size"]), node("Reshape", ["size", "one"], ["sizes"]), node("Concat", ["sizes", "sizes"], ["shape"], whole("axis", 0)),
-             node("Expand", ["sum", "shape"], ["m0"])]
-    nodes += [node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]) for step in range(n_products)]
-    nodes += [node("ReduceMin", [f"m{n_products}"], ["r"], whole("keepdims", 0)), node("Mul", ["r", "zero"], ["z"]), node("Add", ["x", "z"], ["y"])]
-    return model(graph(nodes, ("x",), ("y",), (5, [wholes("one", [1]), floats("zero", [0.0])])), (6, name))
-
-
 def perceptron(*widths, seed=1):
     """Layers of those widths, each but the last with a ReLU behind it, and a sigmoid at the end."""
     numbers, nodes, weights, last = random.Random(seed), [], [], "x"

@@ -28,6 +28,9 @@ NO_SCORE_OF_A_ROW = {
     "the distance from the mean": (graph([node("ReduceMean", ["s"], ["m"], whole("keepdims", 1)), node("Sub", ["s", "m"], ["y"])], "n", 1), "beside other rows"),
     "a softmax over the rows": (graph([node("Softmax", ["s"], ["y"], whole("axis", 0))], "n", 1), "beside other rows"),
     "lots": (graph([node("RandomNormalLike", ["s"], ["r"]), node("Add", ["s", "r"], ["y"])], "n", 1), "another score each time"),
+    "a share of all prices": (graph([node("ReduceMean", ["x"], ["m"], whole("keepdims", 1)), node("Div", ["s", "m"], ["d"]), node("Sub", ["s", "five"], ["f"]), node("Relu", ["f"], ["g"]),
+                                     node("Mul", ["d", "g"], ["y"])], "n", 1, weights=[floats("five", [5.0], 1)]), "beside other rows"),
+    "rows that add up": (graph([node("CumSum", ["s", "first"], ["y"])], "n", 1, weights=[wholes("first", [0])]), "beside other rows"),
     "a batch that is baked in": (graph([node("Reshape", ["s", "four"], ["y"])], "n", 1, weights=[wholes("four", [4, 1])]), "Reshape"),
     "names of too many columns": (model([SUM], [typed("x", FLOAT, "n", "k")], [typed("s", FLOAT, "n", 1)], floats("W", [1.0, 2.0, 3.0], 3, 1)), "MatMul"),
     "no value for a row": (graph([node("Slice", ["s", "zero", "zero", "one"], ["y"])], "n", "k", weights=[wholes("zero", [0]), wholes("one", [1])]), "has the shape"),
@@ -58,6 +61,23 @@ def test_a_graph_that_looks_values_up_is_taken_without_a_trial(cluster):
         ((reason,),) = session.rows(onnx.import_statement("m", bytes_).replace("SELECT *", "SELECT output_reason"))
         assert "not tried out" in reason, reason
         check(session, bytes_, "1 + substr(t, 2)::int")
+
+
+def test_a_table_of_years_is_taken(cluster):
+    """It has a row for each year from 1990 on, and none for 0, 1 or 100000."""
+    nodes = [node("Sub", ["year", "first"], ["place"]), node("Gather", ["T", "place"], ["y"], whole("axis", 0))]
+    bytes_ = model(nodes, [typed("year", INT64, "n")], [typed("y", FLOAT, "n")], wholes("first", [1990]), floats("T", [float(i) for i in range(50)], 50))
+    with made(cluster) as session:
+        ((reason,),) = session.rows(onnx.import_statement("m", bytes_).replace("SELECT *", "SELECT output_reason"))
+        assert "not tried out" in reason, reason
+        assert session.scalar("SELECT persona.score('m', r) FROM (SELECT 2024 AS year) AS r") == 34
+
+
+def test_rows_that_all_score_alike_are_said_to_tell_nothing(cluster):
+    flat = graph([node("Sub", ["s", "huge"], ["d"]), node("Relu", ["d"], ["y"])], "n", 1, weights=[floats("huge", [1e30], 1)])
+    with made(cluster) as session:
+        ((reason,),) = session.rows(onnx.import_statement("m", flat, FEATURES).replace("SELECT *", "SELECT output_reason"))
+        assert "score alike" in reason, reason
 
 
 def test_one_row_at_a_time_may_have_no_dimension_of_its_own(cluster):

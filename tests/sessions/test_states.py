@@ -27,7 +27,7 @@ AGGREGATES = f"""
            CASE WHEN a.aggcombinefn IN ({values.MEMBERS}) THEN a.aggcombinefn END::regproc::text,
            CASE WHEN a.aggfinalfn IN ({values.MEMBERS}) THEN a.aggfinalfn END::regproc::text, a.aggtranstype::regtype::text, a.agginitval,
            (SELECT string_agg(t::regtype::text, '|' ORDER BY o) FROM unnest(p.proargtypes) WITH ORDINALITY AS u(t, o))
-    FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid IN ({values.MEMBERS}) AND a.aggtransfn IN ({values.MEMBERS}) ORDER BY 1
+    FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid WHERE a.aggfnoid IN ({values.MEMBERS}) ORDER BY 1
 """
 
 

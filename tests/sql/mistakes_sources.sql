@@ -25,3 +25,8 @@ SELECT * FROM persona.fit_segments('new', 'SELECT id, told(id) AS spend FROM sho
 \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM persona.describe('SELECT told(id) AS spend FROM shopper');
 \echo :LAST_ERROR_SQLSTATE
+SELECT inserted FROM persona.publish('buys', 'shopper_told', 'SELECT id, told(id) AS spend, visit AS visits FROM shopper', key => 'id');
+\echo :LAST_ERROR_SQLSTATE
+SELECT inserted FROM persona.publish('buys', 'shopper_part', 'SELECT id, spend / (id - id) AS spend, visit AS visits FROM shopper', key => 'id');
+SELECT inserted FROM persona.publish('groups', 'shopper_group');
+\echo :LAST_ERROR_SQLSTATE

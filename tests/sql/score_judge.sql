@@ -63,6 +63,21 @@ SELECT n_rows, round(roc_auc::numeric, 4) AS roc_auc, round(other_roc_auc::numer
 FROM compare('score_judged', 1, 2, 'visitors');
 SELECT n_rows, difference, standard_error, z, p_value FROM compare('score_judged', 1, 1, 'visitors', 'bought');
 
+SELECT difference, z, p_value FROM compare('score_judged', 1, 1, 'SELECT visits, stars, false AS bought FROM visitors WHERE visits < 5');
+SELECT compare('score_judged', 1, 2, 'SELECT * FROM visitors WHERE false');
+
+-- A table's name is the table's.
+CREATE TEMP TABLE score_judged AS SELECT true AS label, 0.5 AS score;
+SELECT bin, n FROM lift_table('score_judged');
+DROP TABLE score_judged;
+
+-- Huge numbers have a mean, and states are those of the aggregates.
+SELECT mean_score FROM calibration('SELECT true AS label, 1e308::float8 AS score UNION ALL SELECT false, -1e308', 1);
+SELECT root_of_mean('{}'), r2_of_regression('{}'), confusion_hits('{}');
+SELECT squared_error_add('{1,2}', 1, 1);
+SELECT confusion_add('{1,2,3}', true, 1, 1);
+SELECT r2(1, 'Infinity');
+
 -- Mistakes.
 SELECT * FROM lift_table('scored', bins => 0);
 SELECT * FROM lift_table('scored', bins => NULL);

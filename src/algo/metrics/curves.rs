@@ -233,9 +233,9 @@ fn bins(ties: impl Iterator<Item = Tie>, n_rows: u64, n_bins: u32) -> Vec<Bin> {
             bin.n_rows += tie.n_rows;
             bin.n_positive += tie.n_positive;
             bin.n_captured = n_captured;
-            // A mean of huge scores, whose sum may be none.
+            // Of huge scores neither the sum nor a difference need be a number.
             let share = tie.n_rows as f64 / bin.n_rows as f64;
-            bin.mean_score += (tie.score - bin.mean_score) * share;
+            bin.mean_score = bin.mean_score * (1.0 - share) + tie.score * share;
         }
     }
     bins
@@ -353,6 +353,7 @@ mod tests {
             let scores = places.map(|place| scores[place]);
             assert_eq!(Ranking::new(&labels, &scores).unwrap(), first);
         }
-        assert!(first.calibration(1)[0].mean_score.is_finite());
+        let huge = Ranking::new(&[true, false], &[f64::MAX, -f64::MAX]).unwrap();
+        assert_eq!(huge.calibration(1)[0].mean_score, 0.0);
     }
 }

@@ -17,15 +17,19 @@ impl Comparison {
         self.roc_auc - self.other_roc_auc
     }
 
-    /// None where both rank every pair alike, so that chance has no part in it.
+    /// None where no row differs from the others of its class in how far it is ranked better.
     pub fn z(&self) -> Option<f64> {
         (self.standard_error > 0.0).then(|| self.difference() / self.standard_error)
     }
 
     /// The probability of a difference as large, up or down, where there is none.
     pub fn p_value(&self) -> f64 {
-        let z = self.z().unwrap_or(0.0);
-        statrs::function::erf::erfc(z.abs() / std::f64::consts::SQRT_2)
+        match self.z() {
+            Some(z) => statrs::function::erf::erfc(z.abs() / std::f64::consts::SQRT_2),
+            // Without any spread a difference is no chance.
+            None if self.difference() == 0.0 => 1.0,
+            None => 0.0,
+        }
     }
 }
 
@@ -144,6 +148,9 @@ mod tests {
         let scores = [0.9, 0.2, 0.4, 0.5];
         let found = compare(&labels, &scores, &scores).unwrap().unwrap();
         assert_eq!((found.difference(), found.z(), found.p_value()), (0.0, None, 1.0));
+        // Every row is told apart by the one, and none by the other.
+        let found = compare(&labels, &[0.9, 0.1, 0.8, 0.2], &[0.5; 4]).unwrap().unwrap();
+        assert_eq!((found.difference(), found.z(), found.p_value()), (0.5, None, 0.0));
         assert_eq!(compare(&[true, false, false], &[0.0; 3], &[0.0; 3]).unwrap(), None);
     }
 }

@@ -5,7 +5,6 @@ use pgrx::prelude::*;
 use crate::algo::frame::{Column, Frame};
 use crate::algo::memory;
 use crate::algo::metrics::{classification, delong};
-use crate::algo::score;
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Stored, Version};
 use crate::pg::rows::ingest::Role;
@@ -13,6 +12,7 @@ use crate::pg::sys::progress::Progress;
 use crate::pg::sys::threads;
 use crate::pg::types::options::required;
 
+use super::curves::no_rows;
 use super::evaluate::{inputs_of, inputs_of_graph, read};
 use super::fit::target_of;
 use super::scoring::Scoring;
@@ -63,7 +63,7 @@ fn compare(
     }
     let (target, frame) = read(source, &target, inputs, &mut progress)?;
     if frame.n_rows == 0 {
-        return Err(score::Error::EmptyInput.into());
+        return Err(no_rows());
     }
     progress.phase("scoring");
     let labels = labels(&scorings[0], &target)?;

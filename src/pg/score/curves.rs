@@ -10,6 +10,7 @@ use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Stored};
 use crate::pg::rows::ingest::{Others, Request, Role, ingest};
 use crate::pg::sys::progress::Progress;
+use crate::pg::types::names::find_relation;
 use crate::pg::types::options::{invalid, required, within};
 
 use super::holdout;
@@ -233,11 +234,15 @@ fn of_both_classes(ranking: Ranking) -> Result<Ranking, Report> {
     ))
 }
 
-/// The rows of a source by their scores: those that it gives, or those that a fitted scorer of this name has held out. A row without
-/// a label or a score is left out.
+/// The rows of a source by their scores: those that it gives, or, where no relation has the name, those that a fitted scorer of this
+/// name has held out. Else somebody's model would hide somebody else's table. A row without a label or a score is left out.
 fn ranking(what: &'static str, source: Option<&str>) -> Result<Ranking, Report> {
     let source = required(source, "source")?;
-    let (labels, scores) = match registry::find_any(source, Scoring::KIND, Privilege::Read)? {
+    let model = match find_relation(source)? {
+        Some(_) => None,
+        None => registry::find_any(source, Scoring::KIND, Privilege::Read)?,
+    };
+    let (labels, scores) = match model {
         Some(model) => {
             let holdout = holdout::of(&model.live()?)?;
             (holdout.labels, holdout.scores)
@@ -246,11 +251,15 @@ fn ranking(what: &'static str, source: Option<&str>) -> Result<Ranking, Report> 
     };
     let ranking = Ranking::new(&labels, &scores)?;
     if ranking.n_rows == 0 {
-        let message = "the source has no row with a label and a score";
-        return Err(report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
-            .set_hint("Take rows of which the outcome is known, and which have a score."));
+        return Err(no_rows());
     }
     Ok(ranking)
+}
+
+pub(super) fn no_rows() -> Report {
+    let message = "the source has no row with a label and a score";
+    report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
+        .set_hint("Take rows of which the outcome is known, and which have a score.")
 }
 
 fn read(what: &'static str, source: &str) -> Result<(Vec<bool>, Vec<f64>), Report> {

@@ -171,18 +171,16 @@ impl Imported {
         Ok(())
     }
 
-    /// Rows of nothing but zeros, or of ones.
-    pub(super) fn plain_rows(&self, are_ones: &[bool]) -> Result<Gathered, Report> {
-        let mut rows = self.gather(are_ones.len())?;
-        for &is_one in are_ones {
+    /// Rows that have one number in all their columns, a text where texts are wanted.
+    pub(super) fn plain_rows(&self, numbers: &[i64]) -> Result<Gathered, Report> {
+        let mut rows = self.gather(numbers.len())?;
+        for &number in numbers {
             for (index, (_, takes)) in self.bound.columns().enumerate() {
                 match takes {
-                    Takes::Text => {
-                        self.push_text(&mut rows, index, Some(if is_one { "1" } else { "0" }))?;
-                    }
-                    Takes::Whole => self.push_whole(&mut rows, index, is_one.into())?,
+                    Takes::Text => self.push_text(&mut rows, index, Some(&number.to_string()))?,
+                    Takes::Whole => self.push_whole(&mut rows, index, number)?,
                     Takes::Float | Takes::Double => {
-                        self.push_number(&mut rows, index, f64::from(u8::from(is_one)))?;
+                        self.push_number(&mut rows, index, number as f64)?;
                     }
                 }
             }

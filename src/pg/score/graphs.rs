@@ -1,5 +1,7 @@
 //! `import_onnx` and `export_onnx`: graphs made elsewhere come in, fitted scorers go out.
 
+use std::time::Instant;
+
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -104,7 +106,7 @@ fn import(
         filing,
     })?;
     let imported = Imported::new(&version, bound.clone());
-    let trial = Trial { imported: &imported, graph: &summary, onnx };
+    let trial = Trial { imported: &imported, graph: &summary, onnx, began: Instant::now() };
     if is_loaded && let Some(doubt) = trial.run()? {
         bound.reason.push_str(&doubt);
     }

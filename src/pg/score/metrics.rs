@@ -31,6 +31,8 @@ functions! {
     fn persona_percentage_error_add(FloatArray, f64, f64) -> FloatArray = |call| add_error(call, regression::percentage_error);
     /// As `persona_squared_error_add`.
     fn persona_poisson_deviance_add(FloatArray, f64, f64) -> FloatArray = |call| add_error(call, regression::poisson_deviance);
+    /// Adds a row to a table of squares and products: its actual value and its prediction. A row with a NULL is skipped.
+    fn persona_r2_add(FloatArray, f64, f64) -> FloatArray = add_pair;
     /// As `persona_squared_error_add`, of a prediction of this quantile.
     fn persona_pinball_loss_add(FloatArray, f64, f64, f64) -> FloatArray = add_pinball;
 }
@@ -139,6 +141,17 @@ fn add_error<'call>(
     };
     let error = error(finite("actual", actual)?, finite("prediction", prediction)?)?;
     Ok(Some(state.accumulate(&site, error)))
+}
+
+fn add_pair<'call>(
+    Call { args, site }: Call<'call, (FloatArray, f64, f64)>,
+) -> Result<Option<FloatArray<'call>>, Report> {
+    let Some(state) = state(args.get::<0>(), 6, "a regression")? else { return Ok(None) };
+    let (Some(actual), Some(prediction)) = (args.get::<1>(), args.get::<2>()) else {
+        return Ok(Some(state));
+    };
+    let (actual, prediction) = (finite("actual", actual)?, finite("prediction", prediction)?);
+    Ok(Some(state.accumulate_pair(&site, actual, prediction)))
 }
 
 fn add_pinball<'call>(

@@ -1,7 +1,9 @@
-//! A trial of an imported graph, before it scores anybody's rows: rows of zeros and of ones, alone and beside others.
+//! A trial of an imported graph, before it scores anybody's rows: rows of zeros, of ones and of other numbers, alone and beside others.
 //!
 //! What a graph says of its shapes may be wrong or nothing. It may turn rows into columns, reckon over all rows at once, draw
 //! lots, or fail whatever it is given, and its answer would be wrong in silence where the numbers of rows happen to fit.
+
+use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
@@ -13,10 +15,22 @@ use crate::pg::onnx as process;
 
 use super::onnx::Imported;
 
-/// Nodes that know some values and may know neither "0" nor "1".
-const LOOK_UPS: [&str; 4] = ["Cast", "CategoryMapper", "DictVectorizer", "OneHotEncoder"];
+/// Nodes that know some values, or so many rows of a table, and may know neither 0 nor 1.
+const LOOK_UPS: [&str; 7] = [
+    "Cast",
+    "CategoryMapper",
+    "DictVectorizer",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "OneHotEncoder",
+];
+/// Numbers that columns have beyond 0 and 1: a share, an age, a price, a year, an amount. Not every graph can do with each of them.
+const FURTHER: [i64; 5] = [7, 40, 300, 2000, 100_000];
 /// The largest batch of a fixed size that is tried with one row more than it has.
 const LARGEST_FILLED: i64 = 4096;
+/// A trial ends where it has taken so long: the graph is slow, and nobody is to wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// As a share of the largest score: ONNX Runtime reckons with 32 bits, and adds in another order where it has several rows.
 const TOLERANCE: f64 = 0.01;
 
@@ -24,7 +38,8 @@ const TOLERANCE: f64 = 0.01;
 enum Failure {
     /// ONNX Runtime could not score these rows.
     Run(process::Error),
-    NoMemory,
+    /// There was no time or no memory for it.
+    Unknown(&'static str),
     Refused(Report),
 }
 
@@ -38,6 +53,7 @@ pub(super) struct Trial<'a> {
     pub(super) imported: &'a Imported,
     pub(super) graph: &'a Summary,
     pub(super) onnx: &'a [u8],
+    pub(super) began: Instant,
 }
 
 impl Trial<'_> {
@@ -45,12 +61,12 @@ impl Trial<'_> {
     pub(super) fn run(&self) -> Result<Option<String>, Report> {
         let mut last = None;
         // Zeros may be what a graph cannot do with, or ones.
-        for (is_one, other_is_one) in [(false, true), (false, false), (true, true)] {
-            match self.try_rows(is_one, other_is_one) {
-                Ok(()) => return Ok(None),
+        for [first, second] in [[0, 1], [0, 0], [1, 1]] {
+            match self.try_rows(first, second) {
+                Ok(alone) => return self.try_further(alone),
                 Err(Failure::Refused(refused)) => return Err(refused),
                 Err(Failure::Run(error)) => last = Some(error),
-                Err(Failure::NoMemory) => return Ok(untried("there was no memory for it")),
+                Err(Failure::Unknown(why)) => return Ok(untried(why)),
             }
         }
         let Some(error) = last else { return Ok(None) };
@@ -63,45 +79,95 @@ impl Trial<'_> {
             .set_hint("The first dimension of its inputs and outputs must be the rows, and it must take as many columns as are named; else its exporter wrote what ONNX Runtime cannot run."))
     }
 
-    fn try_rows(&self, first: bool, second: bool) -> Result<(), Failure> {
-        let alone = [self.score_of(&[first])?, self.score_of(&[second])?].concat();
-        let mut batches = vec![
-            vec![first, second],
-            vec![first, second, first],
-            vec![first, second, first, second, second],
-        ];
-        if let Some(n) = bind::rows_at_once(self.graph).filter(|n| *n <= LARGEST_FILLED) {
-            batches.push((0..=n).map(|row| if row % 3 == 0 { first } else { second }).collect());
+    fn try_rows(&self, first: i64, second: i64) -> Result<Vec<(i64, f64)>, Failure> {
+        let alone = vec![(first, self.one_score_of(first)?), (second, self.one_score_of(second)?)];
+        let again = self.one_score_of(second)?;
+        if differ(alone[1].1, again, &[again]) {
+            return Err(Failure::Refused(random(alone[1].1, again)));
         }
-        let many = [second; 16];
+        self.try_batch(&[first, second], &alone)?;
+        self.try_batch(&[first, second, first], &alone)?;
+        self.try_batch(&[first, second, first, second, second], &alone)?;
+        if let Some(n) = bind::rows_at_once(self.graph).filter(|n| *n <= LARGEST_FILLED) {
+            let batch: Vec<i64> =
+                (0..=n).map(|row| if row % 3 == 0 { first } else { second }).collect();
+            self.try_batch(&batch, &alone)?;
+        }
+        self.try_many(second, &alone)?;
+        Ok(alone)
+    }
+
+    /// A row many times, which in a graph that draws lots has many scores.
+    fn try_many(&self, number: i64, alone: &[(i64, f64)]) -> Result<(), Failure> {
+        let many = [number; 16];
         let (once, again) = (self.score_of(&many)?, self.score_of(&many)?);
         if let Some(row) = (0..many.len()).find(|&row| differ(once[row], again[row], &once)) {
             return Err(Failure::Refused(random(once[row], again[row])));
         }
-        batches.push(many.to_vec());
-        for batch in batches {
-            let scores = self.score_of(&batch)?;
-            for (is_one, score) in batch.iter().zip(&scores) {
-                let by_itself = alone[usize::from(*is_one != first)];
-                let among = [&alone[..], &scores].concat();
-                if !self.graph.quantises_batches && differ(by_itself, *score, &among) {
-                    return Err(Failure::Refused(mixed(by_itself, *score, batch.len() - 1)));
-                }
+        self.try_batch(&many, alone)
+    }
+
+    /// Other numbers, as far as the graph takes them: to 0 and 1 a graph of prices may say the same.
+    fn try_further(&self, mut alone: Vec<(i64, f64)>) -> Result<Option<String>, Report> {
+        for number in FURTHER {
+            match self.one_score_of(number) {
+                Ok(score) => alone.push((number, score)),
+                Err(Failure::Refused(refused)) => return Err(refused),
+                Err(Failure::Run(_) | Failure::Unknown(_)) => {}
+            }
+        }
+        let batch: Vec<i64> = alone.iter().map(|one| one.0).collect();
+        let Some(&last) = batch.last() else { return Ok(None) };
+        match self.try_batch(&batch, &alone).and_then(|()| self.try_many(last, &alone)) {
+            Err(Failure::Refused(refused)) => return Err(refused),
+            Err(Failure::Unknown(why)) => return Ok(untried(why)),
+            Ok(()) | Err(Failure::Run(_)) => {}
+        }
+        let is_flat = alone.iter().all(|one| !differ(one.1, alone[0].1, &[one.1, alone[0].1]));
+        let doubt = "; the rows of its trial score alike, so whether rows change each other's score was not seen";
+        Ok(is_flat.then(|| doubt.to_owned()))
+    }
+
+    /// Whether each row of a batch has the score that it has alone.
+    fn try_batch(&self, batch: &[i64], alone: &[(i64, f64)]) -> Result<(), Failure> {
+        let scores = self.score_of(batch)?;
+        // A batch of equal rows has the range of one of them.
+        let is_of_one = batch.iter().all(|number| *number == batch[0]);
+        if self.graph.quantises_batches && !is_of_one {
+            return Ok(());
+        }
+        for (number, &score) in batch.iter().zip(&scores) {
+            let Some(&(_, by_itself)) = alone.iter().find(|one| one.0 == *number) else { continue };
+            let among: Vec<f64> =
+                alone.iter().map(|one| one.1).chain(scores.iter().copied()).collect();
+            if differ(by_itself, score, &among) {
+                return Err(Failure::Refused(mixed(by_itself, score, batch.len() - 1)));
             }
         }
         Ok(())
     }
 
-    fn score_of(&self, are_ones: &[bool]) -> Result<Vec<f64>, Failure> {
-        let asked = self.imported.ask(self.imported.plain_rows(are_ones)?)?;
+    fn one_score_of(&self, number: i64) -> Result<f64, Failure> {
+        let scores = self.score_of(&[number])?;
+        Ok(scores.first().copied().unwrap_or(f64::NAN))
+    }
+
+    fn score_of(&self, numbers: &[i64]) -> Result<Vec<f64>, Failure> {
+        if self.began.elapsed() > PATIENCE {
+            return Err(Failure::Unknown("it takes seconds"));
+        }
+        let asked = self.imported.ask(self.imported.plain_rows(numbers)?)?;
         let Some(sent) = asked.sent else { return Ok(Vec::new()) };
         match sent.outputs(|| self.onnx) {
             Ok(outputs) => Ok(self.imported.scores_of(&outputs, asked.n_rows)?.0),
-            Err(error @ process::Error::Refused { kind: ErrorKind::RunFailed, .. }) => {
-                Err(Failure::Run(error))
-            }
+            Err(
+                error @ process::Error::Refused {
+                    kind: ErrorKind::RunFailed | ErrorKind::ValueOutOfRange,
+                    ..
+                },
+            ) => Err(Failure::Run(error)),
             Err(process::Error::Refused { kind: ErrorKind::OutOfMemory, .. }) => {
-                Err(Failure::NoMemory)
+                Err(Failure::Unknown("there was no memory for it"))
             }
             Err(error) => Err(error.into()),
         }

@@ -18,6 +18,8 @@ thread_local! {
     /// Of the error that is on its way; None for one of the extension's own.
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
     static IS_OURS: Cell<bool> = const { Cell::new(false) };
+    /// How many of these run within each other: an error is the innermost one's.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Marks an error that the extension is about to raise while a query runs: it is none of the query's.
@@ -45,13 +47,15 @@ pub(crate) fn of_errors_in<T>(
     query: &str,
     work: impl FnOnce() -> Result<T, Report>,
 ) -> Result<T, Report> {
+    let depth = DEPTH.get() + 1;
     let mut callback = pg_sys::ErrorContextCallback {
         // SAFETY: a pointer that PostgreSQL keeps, read.
         previous: unsafe { pg_sys::error_context_stack },
         callback: Some(remember),
-        arg: std::ptr::null_mut(),
+        arg: std::ptr::without_provenance_mut(depth),
     };
     PLACE.take();
+    DEPTH.set(depth);
     // SAFETY: the callback outlives the work, and is taken off when that is done; an error takes it off as well.
     unsafe { pg_sys::error_context_stack = &raw mut callback };
     let before = callback.previous;
@@ -61,6 +65,7 @@ pub(crate) fn of_errors_in<T>(
         .execute();
     // SAFETY: as it was.
     unsafe { pg_sys::error_context_stack = before };
+    DEPTH.set(depth - 1);
     match done {
         Ok(done) => done,
         Err(CaughtError::PostgresError(error)) => {
@@ -118,7 +123,10 @@ fn sqlstate(packed: i32) -> String {
 }
 
 /// Called as an error is raised, before anything unwinds.
-unsafe extern "C-unwind" fn remember(_: *mut c_void) {
+unsafe extern "C-unwind" fn remember(depth: *mut c_void) {
+    if depth.addr() != DEPTH.get() {
+        return;
+    }
     // One that was caught inside the query may have left its own.
     PLACE.take();
     if IS_OURS.take() {

@@ -98,15 +98,21 @@ pub(crate) fn publish_again(
             let rows = Rows { query: &query, keys: keys_alone.as_deref() };
             write_query(target, &rows, &columns, &keys, &stamp)
         };
-        let written = PgTryBuilder::new(AssertUnwindSafe(write))
-            .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |error| {
-                Err(without_key(error, key_column))
-            })
-            .catch_when(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, |error| {
-                Err(read_without_key(error, key_column))
-            })
-            .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |error| Err(key_twice(error)))
-            .execute()?;
+        let (what, text) = match published.rows_of {
+            Whose::Model => ("publication", target.clone()),
+            Whose::Source => ("source", source_of(version, publication)?),
+        };
+        let written = place::of_errors_in(what, &text, || {
+            PgTryBuilder::new(AssertUnwindSafe(write))
+                .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |error| {
+                    Err(without_key(error, key_column))
+                })
+                .catch_when(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, |error| {
+                    Err(read_without_key(error, key_column))
+                })
+                .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |error| Err(key_twice(error)))
+                .execute()
+        })?;
         refuse_temporary(&publication.target)?;
         remember(version, publication, written.n_rows, &stamp)?;
         Ok(written)
@@ -313,11 +319,13 @@ fn key_type(version: &Version, publication: &Publication) -> Result<String, Repo
          (SELECT (SELECT s.{key} FROM ({source}\n) AS s LIMIT 1) AS v) AS k"
     );
     let look_up = || select_one::<String>(&query);
-    let found = PgTryBuilder::new(AssertUnwindSafe(look_up))
-        .catch_when(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, |error| {
-            Err(without_column(error, &publication.key_column))
-        })
-        .execute()?
-        .unwrap_or_else(|| "text".into());
+    let found = place::of_errors_in("source", &source, || {
+        PgTryBuilder::new(AssertUnwindSafe(look_up))
+            .catch_when(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, |error| {
+                Err(without_column(error, &publication.key_column))
+            })
+            .execute()
+    })?
+    .unwrap_or_else(|| "text".into());
     Ok(written_type(&found)?.unwrap_or(found))
 }
