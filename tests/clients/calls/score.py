@@ -52,6 +52,18 @@ call("what was held out, the version NULL", "SELECT count(*), sum(score) FROM pe
 call("measures", """SELECT persona.roc_auc(converted = $1, s), persona.average_precision(converted = $2, s), persona.log_loss(converted = $3, s), persona.brier(converted = $4, s)
     FROM (SELECT converted, persona.score('conversion', c) AS s FROM customers AS c) AS scored""", 1, 1, 1, 1)
 call("measures of a boolean parameter", "SELECT persona.brier($1, $2), persona.log_loss($3, $4)", True, 0.75, False, 0.25)
+call("measures at a threshold", """SELECT persona.accuracy(label, score, $1), persona.precision(label, score, $2), persona.recall(label, score, $3), persona.f1(label, score, $4),
+    persona.mcc(label, score, $5), persona.calibration_error(label, score) FROM persona.holdout_scores('conversion')""", 0.5, 0.5, 0.5, 0.5, 0.5)
+call("measures of predictions", """SELECT persona.rmse(spend, $1), persona.mae(spend, $2), persona.mape(spend + 1, $3), persona.r2(spend, $4), persona.pinball(spend, $5, $6),
+    persona.poisson_deviance(orders, $7) FROM customers""", 100.0, 100.0, 100.0, 100.0, 100.0, 0.9, 3.0)
+call("counts of a state", "SELECT persona.confusion_hits($1::float8[])", [4.0, 2.0, 1.0, 2.0, 1.0, 1.0])
+call("curves of a model", "SELECT (SELECT count(*) FROM persona.roc_curve($1)) AS roc, (SELECT count(*) FROM persona.pr_curve($2)) AS pr", "conversion", "conversion", is_query=False)
+call("a lift table", "SELECT * FROM persona.lift_table($1, $2)", "conversion", 3, is_query=False)
+call("a calibration", "SELECT * FROM persona.calibration($1, bins => $2)", "conversion", 2, is_query=False)
+call("a confusion", "SELECT * FROM persona.confusion($1, $2)", "conversion", 0.5, is_query=False)
+call("a profit curve, the last argument NULL", "SELECT * FROM persona.profit_curve($1, $2, $3, $4)", "SELECT converted = 1 AS label, spend AS score FROM customers", 10, 4.5, None, is_query=False)
+call("a threshold, an argument NULL", "SELECT persona.threshold_for($1, $2, $3)", "conversion", None, 0.5, is_query=False)
+call("compare", "SELECT n_rows, difference, p_value FROM persona.compare($1, $2, $3, $4, $5)", "conversion", 1, 1, SOURCE, None, is_query=False)
 call("evaluate", "SELECT * FROM persona.evaluate($1, $2, $3)", "conversion", SOURCE, "converted", is_query=False)
 call("export a model", "SELECT persona.export_onnx($1)", "conversion")
 call("import a model from the server's bytes", "SELECT * FROM persona.import_onnx($1, persona.export_onnx($2))", "new", "conversion", is_query=False)
