@@ -170,27 +170,37 @@ SCORERS = {
 
 def scorers(bench):
     """Scorers by their defaults, by tests/quality/scorers.py, on rows that they have not seen."""
-    peer, data, answers = run.peer_script("scorers")
     for (name, learner), bars in SCORERS.items():
-        columns = json.loads(peer("data", name, data))
-        if not columns:
-            say(f"{name} is not at hand")
-            continue
-        table = f"scored_{name}_{learner}"
-        declared = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-        bench.sql(f"CREATE TABLE {table} ({declared}, y boolean, fold integer)")
-        bench.connection.copy_in(f"COPY {table} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
-        folds = []
-        for fold in json.loads(bench.sql(f"SELECT json_agg(DISTINCT fold) FILTER (WHERE fold > 0)::text FROM {table}").scalar()):
-            rows = f"SELECT t.*, fold = {fold} AS held_out FROM {table} AS t"
-            features = ", ".join(f'"{column}"' for column in columns)
-            bench.sql(f"SELECT FROM persona.fit_scorer('{table}', '{rows}', 'y', '{learner}', features => '{{{features}}}', holdout_column => 'held_out')")
-            kept = bench.sql(f"SELECT json_build_object('label', json_agg(label), 'score', json_agg(score))::text FROM persona.holdout_scores('{table}')").scalar()
-            folds.append(json.loads(kept))
-        answers.write_text(json.dumps(folds))
-        found = json.loads(peer("compare", data, answers))
-        for figure, bar in bars.items():
+        found = scored(bench, name, learner)
+        for figure, bar in bars.items() if found else ():
             yield Row(f"{learner}, {name}: {figure} of rows held out", f"{found[figure]:.4f}", "", found[figure], bar, at_most=figure == "log-loss")
+    for learner in ("logistic", "naive_bayes"):
+        with_it, without = (scored(bench, "adult_gaps", learner, f'{{"missing_indicator": {flag}}}') for flag in ("true", "false"))
+        if with_it:
+            gain = with_it["AUC"] - without["AUC"]
+            yield Row(f"{learner}, adult with gaps: AUC that missing_indicator gains", f"{with_it['AUC']:.4f}", f"{without['AUC']:.4f}", gain, 0.001, at_most=False)
+
+
+def scored(bench, name, learner, parameters="{}"):
+    """The figures of the folds' held-out rows by scikit-learn, None where the data are not at hand."""
+    peer, data, answers = run.peer_script("scorers")
+    columns = json.loads(peer("data", name, data))
+    if not columns:
+        say(f"{name} is not at hand")
+        return None
+    table = f"scored_{name}"
+    declared = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+    bench.sql(f"DROP TABLE IF EXISTS {table}")
+    bench.sql(f"CREATE TABLE {table} ({declared}, y boolean, fold integer)")
+    bench.connection.copy_in(f"COPY {table} FROM STDIN (FORMAT csv, HEADER)", data.read_bytes())
+    features, folds = ", ".join(f'"{column}"' for column in columns), []
+    for fold in json.loads(bench.sql(f"SELECT json_agg(DISTINCT fold) FILTER (WHERE fold > 0)::text FROM {table}").scalar()):
+        rows = f"SELECT t.*, fold = {fold} AS held_out FROM {table} AS t"
+        bench.sql(f"SELECT FROM persona.fit_scorer('{table}', '{rows}', 'y', '{learner}', '{parameters}', features => '{{{features}}}', holdout_column => 'held_out')")
+        kept = bench.sql(f"SELECT json_build_object('label', json_agg(label), 'score', json_agg(score))::text FROM persona.holdout_scores('{table}')").scalar()
+        folds.append(json.loads(kept))
+    answers.write_text(json.dumps(folds))
+    return json.loads(peer("compare", data, answers))
 
 
 TASKS = [*segment_quality.TASKS, scale, encode, tables, customers, holdout, naive_bayes, scorers, run.movielens]

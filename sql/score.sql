@@ -105,8 +105,7 @@ CREATE FUNCTION persona.compare(model text, version bigint, other_version bigint
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'compare_wrapper';
 COMMENT ON FUNCTION persona.compare(text, bigint, bigint, text, text) IS
-    'two versions of a scorer over the same rows: the areas under their ROC curves, the standard error of the difference, and how probable one as large is where '
-    'both rank alike (DeLong 1988). The target is that of the fit unless it is named. For those who may read the model. Rows that either has learnt from flatter it';
+    'two versions of a scorer over the same rows: whether chance explains the difference of their ROC areas (DeLong 1988)';
 
 -- Curves and tables ---------------------------------------------------------------------------------------------------
 
@@ -115,8 +114,7 @@ CREATE FUNCTION persona.roc_curve(source text, OUT threshold double precision, O
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'roc_curve_wrapper';
 COMMENT ON FUNCTION persona.roc_curve(text) IS
-    'the corners of the ROC curve of a source with the columns label (true in the positive rows) and score: the rows from threshold on count as '
-    'positive, and none at the first point, whose threshold is NULL. The name of a fitted scorer stands for its holdout_scores where no table has it. Fawcett 2006';
+    'the corners of the ROC curve of a source with label and score, or of a scorer''s holdout; Fawcett 2006';
 
 CREATE FUNCTION persona.pr_curve(source text, OUT threshold double precision, OUT n bigint, OUT "precision" double precision,
     OUT recall double precision)
@@ -130,15 +128,14 @@ CREATE FUNCTION persona.lift_table(source text, bins bigint DEFAULT 10, OUT bin 
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
 AS 'MODULE_PATHNAME', 'lift_table_wrapper';
 COMMENT ON FUNCTION persona.lift_table(text, bigint) IS
-    'the rows of a source, as roc_curve takes it, in bins of equal numbers, the highest scores first: the share of positive rows (rate), how many times that of all '
-    'rows it is (lift), and the share of all positive rows up to this bin (captured). Rows of one score share a bin, and a bin that stays empty is left out';
+    'rows in bins of equal numbers, highest scores first: rate of positives, lift over all rows, share captured so far';
 
 CREATE FUNCTION persona.calibration(source text, bins bigint DEFAULT 10, OUT bin integer, OUT n bigint,
     OUT mean_score double precision, OUT rate double precision)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
 AS 'MODULE_PATHNAME', 'calibration_wrapper';
 COMMENT ON FUNCTION persona.calibration(text, bigint) IS
-    'what was predicted (mean_score) and what came (rate) in bins of equal numbers, the lowest scores first, of a source as roc_curve takes it. Rows of one score share a bin';
+    'what was predicted and what came, in bins of equal numbers, the lowest scores first';
 
 CREATE FUNCTION persona.confusion(source text, threshold double precision DEFAULT 0.5, OUT threshold double precision,
     OUT true_positives bigint, OUT false_positives bigint, OUT true_negatives bigint, OUT false_negatives bigint,
@@ -147,21 +144,20 @@ CREATE FUNCTION persona.confusion(source text, threshold double precision DEFAUL
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'confusion_wrapper';
 COMMENT ON FUNCTION persona.confusion(text, double precision) IS
-    'how many rows of a source, as roc_curve takes it, are right and wrong where those from the threshold on count as positive; a share of no rows is NULL';
+    'how many rows are right and wrong where those from the threshold on count as positive';
 
 CREATE FUNCTION persona.profit_curve(source text, value double precision, cost double precision, max_contacts bigint DEFAULT NULL,
     OUT n bigint, OUT threshold double precision, OUT positives double precision, OUT profit double precision, OUT is_best boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'profit_curve_wrapper';
 COMMENT ON FUNCTION persona.profit_curve(text, double precision, double precision, bigint) IS
-    'what it brings in to contact the 1, 2, ... best rows of a source, as roc_curve takes it: value for each positive row less cost for each contact. is_best '
-    'is the fewest contacts of the highest profit, and nowhere true where every number of contacts loses. Of rows of one score as many are positive as in the mean of them';
+    'what contacts of the 1, 2, ... best rows bring in: value of each positive less cost of each; is_best is the peak';
 
 CREATE FUNCTION persona.threshold_for(source text, min_precision double precision DEFAULT NULL, min_recall double precision DEFAULT NULL)
 RETURNS double precision LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
 AS 'MODULE_PATHNAME', 'threshold_for_wrapper';
 COMMENT ON FUNCTION persona.threshold_for(text, double precision, double precision) IS
-    'the lowest threshold of at least this precision, or the highest of at least this recall, of a source as roc_curve takes it; NULL where none has it';
+    'the lowest threshold of at least this precision, or the highest of at least this recall; else NULL';
 
 -- The ONNX process --------------------------------------------------------------------------------------------------
 
@@ -235,7 +231,7 @@ CREATE AGGREGATE persona.calibration_error(label boolean, score double precision
     SFUNC = persona.scored_add, STYPE = internal, FINALFUNC = persona.scored_calibration_error, SSPACE = 65536, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.calibration_error(boolean, double precision) IS
-    'expected calibration error: the mean distance of score and share of positive rows, in 15 bins of equal numbers (Naeini et al. 2015)';
+    'expected calibration error: mean distance of score and rate in 15 bins of equal numbers (Naeini et al. 2015)';
 
 -- At a threshold: a score from it on counts as positive. The state is that of regr_count and its kin over label and side.
 
@@ -276,7 +272,7 @@ CREATE AGGREGATE persona.r2(actual double precision, prediction double precision
     COMBINEFUNC = pg_catalog.float8_regr_combine, FINALFUNC = persona.r2_of_regression, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE persona.r2(double precision, double precision) IS
-    'the share of the variance of the actual values that the predictions explain: 1 at best, 0 as good as their mean, and below that worse; NULL where all are equal';
+    'the share of the variance of the actual values that is explained: 1 at best, 0 as good as their mean';
 
 \mean_loss squared_error 'actual, prediction' rmse persona.root_of_mean 'root mean squared error'
 \mean_loss absolute_error 'actual, prediction' mae pg_catalog.float8_avg 'mean absolute error'

@@ -26,7 +26,9 @@ def check_stops(cluster, learner, n_points):
     chance = random.Random(11)
     with cluster.connect() as session:
         numbers = ", ".join(f"(i * {place * 2 + 7919} % 1009)::float8 AS x{place}" for place in range(12))
-        session.query(f"DROP TABLE IF EXISTS wide; CREATE TABLE wide AS SELECT {numbers}, 'c' || i % 900 AS c, i * 31 % 7 > 3 AS y FROM generate_series(1::bigint, 200000) AS i")
+        session.query(
+            f"DROP TABLE IF EXISTS wide; CREATE TABLE wide AS SELECT {numbers}, 'c' || i % 900 AS c, i * 31 % 7 > 3 AS y FROM generate_series(1::bigint, 200000) AS i"
+        )
         began = time.monotonic()
         session.query(fit)
         takes = time.monotonic() - began
@@ -44,7 +46,9 @@ def check_stops(cluster, learner, n_points):
 
 def test_a_dump_keeps_each_learner(cluster):
     with cluster.connect() as session:
-        session.query("CREATE TABLE t AS SELECT i AS id, sqrt(i) AS x, 'c' || i % 5 AS c, i * 7 % 10 < 4 AS y FROM generate_series(1, 500) AS i")
+        session.query(
+            "CREATE TABLE t AS SELECT i AS id, sqrt(i) AS x, 'c' || i % 5 AS c, i * 7 % 10 < 4 AS y FROM generate_series(1, 500) AS i"
+        )
         for learner in LEARNERS:
             session.query(f"SELECT FROM persona.fit_scorer('{learner}', 't', 'y', '{learner}', key => 'id')")
         before = {learner: answers(session, learner) for learner in LEARNERS}
@@ -60,6 +64,11 @@ def test_a_dump_keeps_each_learner(cluster):
 
 
 def answers(session, model):
-    return [session.rows(query) for query in (
-        f"SELECT id, persona.score('{model}', t) FROM t ORDER BY id", f"SELECT * FROM persona.holdout_scores('{model}') ORDER BY 1, 2",
-        f"SELECT algorithm, parameters::text, metrics::text, sha256 FROM persona.model_versions WHERE model = '{model}' AND version = 1")]
+    return [
+        session.rows(query)
+        for query in (
+            f"SELECT id, persona.score('{model}', t) FROM t ORDER BY id",
+            f"SELECT * FROM persona.holdout_scores('{model}') ORDER BY 1, 2",
+            f"SELECT algorithm, parameters::text, metrics::text, sha256 FROM persona.model_versions WHERE model = '{model}' AND version = 1",
+        )
+    ]

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::Error;
-use super::inputs::{Cell, Input, Kind, Row, Slots};
-use crate::algo::frame::{Frame, MISSING, Values};
+use super::inputs::{Cell, Input, Kind, Row, Slots, sources};
+use crate::algo::frame::Frame;
 use crate::algo::memory;
 use crate::algo::stop::{Stopped, Watch};
 
@@ -99,32 +99,16 @@ impl<N: OfNumber> Additive<N> {
         frame: &Frame,
         watch: &Watch,
     ) -> Result<Vec<f64>, Error> {
-        let mut columns = Vec::with_capacity(inputs.len());
-        for (input, part) in inputs.iter().zip(&self.parts) {
-            let name = || input.name.clone();
-            let column =
-                frame.column(&input.name).ok_or_else(|| Error::MissingColumn { name: name() })?;
-            columns.push(match (part, &column.values) {
-                (Part::Number(_), Values::Number(values)) => Source::Number(values),
-                (Part::Number(_), Values::Integer(values)) => Source::Integer(values),
-                (Part::Number(_), Values::Text { .. }) => {
-                    return Err(Error::ColumnType { name: name(), expected: "a number" });
-                }
-                (Part::Category { .. }, Values::Text { codes, dictionary }) => {
-                    let level = |level: &String| part.of(Cell::Category(Some(level)));
-                    Source::Text { codes, by_code: dictionary.iter().map(level).collect() }
-                }
-                (Part::Category { .. }, _) => {
-                    return Err(Error::ColumnType { name: name(), expected: "text" });
-                }
-            });
-        }
+        let columns = sources(inputs, frame, |input_idx, cell| {
+            self.parts.get(input_idx).map_or(0.0, |part| part.of(cell))
+        })?;
         let mut scores = memory::filled(self.intercept, frame.n_rows)?;
         scores.par_chunks_mut(CHUNK).enumerate().try_for_each(|(chunk_idx, chunk)| {
             watch.check()?;
             let start = chunk_idx * CHUNK;
             for (source, part) in columns.iter().zip(&self.parts) {
-                source.add_to(chunk, start, part);
+                let number = |value| part.of(Cell::Number(value));
+                source.put(start, chunk.iter_mut(), number, |score, said| *score += said);
             }
             chunk.iter_mut().for_each(|score| *score = sigmoid(*score));
             Ok::<(), Stopped>(())
@@ -145,39 +129,6 @@ impl<N: OfNumber> Part<N> {
                 levels.get(level).copied().unwrap_or(*other)
             }
             (Self::Category { missing, .. }, _) => *missing,
-        }
-    }
-}
-
-/// Where a frame keeps the values of an input.
-enum Source<'a> {
-    Number(&'a [f64]),
-    Integer(&'a [i64]),
-    /// `by_code` is what each level of the frame's dictionary adds.
-    Text {
-        codes: &'a [u32],
-        by_code: Vec<f64>,
-    },
-}
-
-impl Source<'_> {
-    fn add_to<N: OfNumber>(&self, scores: &mut [f64], start: usize, part: &Part<N>) {
-        let rows = start..start + scores.len();
-        match self {
-            Source::Number(values) => scores
-                .iter_mut()
-                .zip(&values[rows])
-                .for_each(|(score, &value)| *score += part.of(Cell::Number(value))),
-            Source::Integer(values) => scores
-                .iter_mut()
-                .zip(&values[rows])
-                .for_each(|(score, &value)| *score += part.of(Cell::Number(value as f64))),
-            Source::Text { codes, by_code } => {
-                let missing = part.of(Cell::Category(None));
-                for (score, &code) in scores.iter_mut().zip(&codes[rows]) {
-                    *score += if code == MISSING { missing } else { by_code[code as usize] };
-                }
-            }
         }
     }
 }

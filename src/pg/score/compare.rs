@@ -2,18 +2,15 @@
 
 use pgrx::prelude::*;
 
-use crate::algo::frame::{Column, Frame};
 use crate::algo::memory;
 use crate::algo::metrics::{classification, delong};
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Stored, Version};
-use crate::pg::rows::ingest::Role;
 use crate::pg::sys::progress::Progress;
-use crate::pg::sys::threads;
 use crate::pg::types::options::required;
 
 use super::curves::no_rows;
-use super::evaluate::{inputs_of, inputs_of_graph, read};
+use super::evaluate::read;
 use super::fit::target_of;
 use super::scoring::Scoring;
 
@@ -54,26 +51,20 @@ fn compare(
     let scorings =
         [registry::load::<Scoring>(&versions[0])?, registry::load::<Scoring>(&versions[1])?];
     let mut progress = Progress::start("compare", &model.name);
-    let mut inputs: Vec<(&str, Role)> = Vec::new();
-    for scoring in &scorings {
-        inputs.extend(match &**scoring {
-            Scoring::Native(native) => inputs_of(native),
-            Scoring::Onnx(imported) => inputs_of_graph(imported),
-        });
-    }
+    let inputs = scorings.iter().flat_map(|scoring| scoring.inputs()).collect();
     let (target, frame) = read(source, &target, inputs, &mut progress)?;
     if frame.n_rows == 0 {
         return Err(no_rows());
     }
     progress.phase("scoring");
-    let labels = labels(&scorings[0], &target)?;
-    if labels != self::labels(&scorings[1], &target)? {
+    let labels = scorings[0].labels(&target)?;
+    if labels != scorings[1].labels(&target)? {
         return Err(other_classes(&versions));
     }
-    let scores = score_frame(&scorings[0], &frame, &progress)?;
-    let others = score_frame(&scorings[1], &frame, &progress)?;
+    let scores = scorings[0].score_frame(&frame, &progress)?;
+    let others = scorings[1].score_frame(&frame, &progress)?;
     let rows = Rows::scored_by_both(&labels, &scores, &others)?;
-    rows.answer(scorings.iter().all(|scoring| may_be_probability(scoring)))
+    rows.answer(scorings.iter().all(|scoring| scoring.may_be_probability()))
 }
 
 /// Rows that have both scores.
@@ -120,29 +111,6 @@ impl Rows {
             loss(&self.scores),
             loss(&self.others),
         )))
-    }
-}
-
-fn may_be_probability(scoring: &Scoring) -> bool {
-    match scoring {
-        Scoring::Native(_) => true,
-        Scoring::Onnx(imported) => imported.may_be_probability(),
-    }
-}
-
-fn labels(scoring: &Scoring, target: &Column) -> Result<Vec<bool>, Report> {
-    Ok(match scoring {
-        Scoring::Native(native) => native.scorer.labels(target)?,
-        Scoring::Onnx(imported) => imported.labels(target)?.labels,
-    })
-}
-
-fn score_frame(scoring: &Scoring, frame: &Frame, progress: &Progress) -> Result<Vec<f64>, Report> {
-    match scoring {
-        Scoring::Native(native) => {
-            Ok(threads::run(progress, |watch| native.scorer.score_frame(frame, watch))??)
-        }
-        Scoring::Onnx(imported) => imported.score_frame(frame),
     }
 }
 

@@ -4,8 +4,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::algo::frame::{Column, Frame, base_name};
-use crate::algo::score::{self, Figures, Kind, LabelsOfGraph, Scorer};
-use crate::onnx::bind::Takes;
+use crate::algo::score::{self, Figures, LabelsOfGraph, Scorer};
 use crate::pg::error::{Report, report};
 use crate::pg::models::registry::{self, Privilege, Version};
 use crate::pg::rows::ingest::{Ingested, Others, Request, Role, ingest};
@@ -69,7 +68,7 @@ fn measure(
     target: &str,
     progress: &mut Progress,
 ) -> Result<(Frame, Vec<bool>, Figures), Report> {
-    let (target, frame) = read(source, target, inputs_of(native), progress)?;
+    let (target, frame) = read(source, target, native.inputs().collect(), progress)?;
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
@@ -112,7 +111,7 @@ fn measure_imported(
     target: &str,
     progress: &mut Progress,
 ) -> Result<Figures, Report> {
-    let (target, frame) = read(source, target, inputs_of_graph(imported), progress)?;
+    let (target, frame) = read(source, target, imported.inputs().collect(), progress)?;
     if frame.n_rows == 0 {
         return Err(score::Error::EmptyInput.into());
     }
@@ -152,26 +151,6 @@ fn measure_imported(
         notice!("{n_without} of {} rows have no score, and are left out", frame.n_rows);
     }
     Ok(figures)
-}
-
-pub(super) fn inputs_of(native: &Native) -> Vec<(&str, Role)> {
-    let inputs = native.scorer.inputs.iter().map(|input| {
-        let role = match input.kind {
-            Kind::Number { .. } => Role::Number,
-            Kind::Category { .. } => Role::Category,
-        };
-        (input.name.as_str(), role)
-    });
-    inputs.collect()
-}
-
-pub(super) fn inputs_of_graph(imported: &Imported) -> Vec<(&str, Role)> {
-    let inputs = imported.columns().map(|(name, takes)| match takes {
-        Takes::Text => (name, Role::Category),
-        Takes::Whole => (name, Role::Whole),
-        Takes::Float | Takes::Double => (name, Role::Number),
-    });
-    inputs.collect()
 }
 
 /// The target, and the inputs under the names that the model has for them: `v[3]` is read with its array `v`.

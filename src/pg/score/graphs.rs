@@ -1,7 +1,5 @@
 //! `import_onnx` and `export_onnx`: graphs made elsewhere come in, fitted scorers go out.
 
-use std::time::Instant;
-
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -106,7 +104,7 @@ fn import(
         filing,
     })?;
     let imported = Imported::new(&version, bound.clone());
-    let trial = Trial { imported: &imported, graph: &summary, onnx, began: Instant::now() };
+    let trial = Trial::of(&imported, &summary, onnx);
     if is_loaded && let Some(doubt) = trial.run()? {
         bound.reason.push_str(&doubt);
     }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::algo::score::{Cell, Kind, Prepared, Row, Scorer};
 use crate::pg::error::Report;
+use crate::pg::rows::ingest::Role;
 use crate::pg::types::record::{self, Binding, Wanted};
 
 pub(super) struct Native {
@@ -46,6 +47,16 @@ impl Native {
     pub(super) fn new(scorer: Scorer) -> Self {
         let prepared = scorer.prepare();
         Self { scorer, prepared }
+    }
+
+    pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, Role)> {
+        self.scorer.inputs.iter().map(|input| {
+            let role = match input.kind {
+                Kind::Number { .. } => Role::Number,
+                Kind::Category { .. } => Role::Category,
+            };
+            (input.name.as_str(), role)
+        })
     }
 
     /// The probability of the positive class.

@@ -10,6 +10,7 @@ use crate::onnx::wire::{Data, Output};
 use crate::pg::error::{Error, Report, report};
 use crate::pg::models::registry::{self, Version};
 use crate::pg::onnx as process;
+use crate::pg::rows::ingest::Role;
 
 use super::graph_rows::{Gathered, empty};
 use super::outputs::{class_name, column_of, json_at, last_class, width, wrong_output};
@@ -173,8 +174,12 @@ impl Imported {
         )
     }
 
-    pub(super) fn columns(&self) -> impl Iterator<Item = (&str, Takes)> {
-        self.bound.columns()
+    pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, Role)> {
+        self.bound.columns().map(|(name, takes)| match takes {
+            Takes::Text => (name, Role::Category),
+            Takes::Whole => (name, Role::Whole),
+            Takes::Float | Takes::Double => (name, Role::Number),
+        })
     }
 
     fn payload(&self) -> Vec<u8> {

@@ -1,10 +1,14 @@
 //! A scorer as a call site holds it: found by name, loaded once, bound to the rows' columns once.
 
+use crate::algo::frame::{Column, Frame};
 use crate::algo::memory;
-use crate::algo::score::Scorer;
+use crate::algo::score::{self, Scorer};
 use crate::pg::error::Report;
 use crate::pg::kind::Kind;
 use crate::pg::models::registry::{self, Found, LoadError, Stored, Version};
+use crate::pg::rows::ingest::Role;
+use crate::pg::sys::progress::Progress;
+use crate::pg::sys::threads;
 use crate::pg::types::record::{Binding, Row};
 
 use super::native::Native;
@@ -27,6 +31,46 @@ impl Stored for Scoring {
             ONNX => Self::Onnx(Box::new(Imported::of(version)?)),
             _ => Self::Native(Box::new(Native::new(scorer(version)?))),
         })
+    }
+}
+
+impl Scoring {
+    /// The inputs, as a source is read for them.
+    pub(super) fn inputs(&self) -> Vec<(&str, Role)> {
+        match self {
+            Self::Native(native) => native.inputs().collect(),
+            Self::Onnx(imported) => imported.inputs().collect(),
+        }
+    }
+
+    /// Which rows of a target are positive.
+    pub(super) fn labels(&self, target: &Column) -> Result<Vec<bool>, score::Error> {
+        match self {
+            Self::Native(native) => native.scorer.labels(target),
+            Self::Onnx(imported) => imported.labels(target).map(|found| found.labels),
+        }
+    }
+
+    pub(super) fn score_frame(
+        &self,
+        frame: &Frame,
+        progress: &Progress,
+    ) -> Result<Vec<f64>, Report> {
+        match self {
+            Self::Native(native) => {
+                let scorer = &native.scorer;
+                Ok(threads::run(progress, |watch| scorer.score_frame(frame, watch))??)
+            }
+            Self::Onnx(imported) => imported.score_frame(frame),
+        }
+    }
+
+    /// Whether a score may be a probability.
+    pub(super) fn may_be_probability(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            Self::Onnx(imported) => imported.may_be_probability(),
+        }
     }
 }
 

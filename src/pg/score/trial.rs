@@ -50,13 +50,18 @@ impl<E: Into<Report>> From<E> for Failure {
 }
 
 pub(super) struct Trial<'a> {
-    pub(super) imported: &'a Imported,
-    pub(super) graph: &'a Summary,
-    pub(super) onnx: &'a [u8],
-    pub(super) began: Instant,
+    imported: &'a Imported,
+    graph: &'a Summary,
+    onnx: &'a [u8],
+    began: Instant,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// Of the graph in these bytes, of which the summary is.
+    pub(super) fn of(imported: &'a Imported, graph: &'a Summary, onnx: &'a [u8]) -> Self {
+        Self { imported, graph, onnx, began: Instant::now() }
+    }
+
     /// Refuses a graph that does not give a score for each row by itself. What could not be tried is said, for who reads the reason.
     pub(super) fn run(&self) -> Result<Option<String>, Report> {
         let mut last = None;

@@ -12,7 +12,7 @@ use crate::algo::frame::{MISSING, Values};
 use crate::algo::memory;
 use crate::algo::random::{Random, unit};
 use crate::algo::score::Error;
-use crate::algo::score::inputs::{Input, Kind, Slots, Training};
+use crate::algo::score::inputs::{Input, Kind, Slots, Source, Training};
 use crate::algo::stop::{Stopped, Watch};
 
 pub struct Bins {
@@ -53,8 +53,8 @@ pub fn bin(training: &Training, watch: &Watch) -> Result<Bins, Error> {
         Ok(InputBins::of(input, values, &sample)?)
     });
     let of_inputs = found.collect::<Result<Vec<_>, Error>>()?;
-    let sources: Vec<Source> =
-        inputs.iter().zip(&columns).map(|(input, values)| Source::of(input, values)).collect();
+    let sources: Vec<Option<Source<u8>>> =
+        inputs.iter().zip(&columns).map(|(input, values)| source(input, values)).collect();
 
     let cuts: Vec<search::Cuts> =
         of_inputs.iter().map(|input| search::padded(&input.cuts)).collect();
@@ -65,7 +65,7 @@ pub fn bin(training: &Training, watch: &Watch) -> Result<Bins, Error> {
         let mut bins = [0; CHUNK];
         for (input_idx, (source, input)) in sources.iter().zip(&of_inputs).enumerate() {
             let bins = &mut bins[..rows.len()];
-            source.bin(rows, input, &cuts[input_idx], bins);
+            bin_rows(source.as_ref(), rows, input, &cuts[input_idx], bins);
             let places = cells[input_idx..].iter_mut().step_by(n_inputs);
             places.zip(&*bins).for_each(|(cell, bin)| *cell = *bin);
         }
@@ -151,57 +151,47 @@ fn between(below: f64, above: f64) -> f64 {
     if below <= middle && middle < above { middle } else { below }
 }
 
-/// Where the bins of an input come from.
-enum Source<'a> {
-    Number(&'a [f64]),
-    Integer(&'a [i64]),
-    /// `by_code` is the bin of each level of the frame's dictionary.
-    Text {
-        codes: &'a [u32],
-        by_code: Vec<u8>,
-        missing: u8,
-    },
-    Nothing,
+/// The values of an input, a text's as bins; None where the column is of another kind.
+fn source<'a>(input: &Input, values: &'a Values) -> Option<Source<'a, u8>> {
+    match (&input.kind, values, Beside::of(&input.kind)) {
+        (Kind::Number { .. }, Values::Number(values), _) => Some(Source::Number(values)),
+        (Kind::Number { .. }, Values::Integer(values), _) => Some(Source::Integer(values)),
+        (kind, Values::Text { codes, dictionary }, Some(beside)) => {
+            let slots = Slots::new(kind);
+            let by_code = dictionary.iter().map(|level| slot(&slots, level, beside)).collect();
+            Some(Source::Text { codes, by_code, missing: beside.missing })
+        }
+        _ => None,
+    }
 }
 
-impl<'a> Source<'a> {
-    fn of(input: &Input, values: &'a Values) -> Self {
-        match (&input.kind, values, Beside::of(&input.kind)) {
-            (Kind::Number { .. }, Values::Number(values), _) => Self::Number(values),
-            (Kind::Number { .. }, Values::Integer(values), _) => Self::Integer(values),
-            (kind, Values::Text { codes, dictionary }, Some(beside)) => {
-                let slots = Slots::new(kind);
-                Self::Text {
-                    codes,
-                    by_code: dictionary.iter().map(|level| slot(&slots, level, beside)).collect(),
-                    missing: beside.missing,
-                }
-            }
-            _ => Self::Nothing,
+/// The bins of these rows; numbers are gathered first, so that many are looked for at once.
+fn bin_rows(
+    source: Option<&Source<u8>>,
+    rows: &[usize],
+    input: &InputBins,
+    cuts: &search::Cuts,
+    bins: &mut [u8],
+) {
+    let missing = (input.n_bins - 1) as u8;
+    let mut gathered = [0.0; CHUNK];
+    let gathered = &mut gathered[..rows.len()];
+    match source {
+        Some(Source::Number(values)) => {
+            gathered.iter_mut().zip(rows).for_each(|(to, &row)| *to = values[row]);
+            search::bins(gathered, cuts, missing, bins);
         }
-    }
-
-    fn bin(&self, rows: &[usize], input: &InputBins, cuts: &search::Cuts, bins: &mut [u8]) {
-        let missing = (input.n_bins - 1) as u8;
-        let mut gathered = [0.0; CHUNK];
-        let gathered = &mut gathered[..rows.len()];
-        match self {
-            Self::Number(values) => {
-                gathered.iter_mut().zip(rows).for_each(|(to, &row)| *to = values[row]);
-                search::bins(gathered, cuts, missing, bins);
-            }
-            Self::Integer(values) => {
-                gathered.iter_mut().zip(rows).for_each(|(to, &row)| *to = values[row] as f64);
-                search::bins(gathered, cuts, missing, bins);
-            }
-            Self::Text { codes, by_code, missing } => {
-                for (bin, &row) in bins.iter_mut().zip(rows) {
-                    let code = codes[row];
-                    *bin = if code == MISSING { *missing } else { by_code[code as usize] };
-                }
-            }
-            Self::Nothing => bins.fill(missing),
+        Some(Source::Integer(values)) => {
+            gathered.iter_mut().zip(rows).for_each(|(to, &row)| *to = values[row] as f64);
+            search::bins(gathered, cuts, missing, bins);
         }
+        Some(Source::Text { codes, by_code, missing }) => {
+            for (bin, &row) in bins.iter_mut().zip(rows) {
+                let code = codes[row];
+                *bin = if code == MISSING { *missing } else { by_code[code as usize] };
+            }
+        }
+        None => bins.fill(missing),
     }
 }
 

@@ -7,11 +7,11 @@ use super::model::{Beside, BoostedTrees, UNIT};
 use super::table::AnyTable;
 use super::walk::Walk;
 use super::{MAX_INPUTS, search};
-use crate::algo::frame::{Frame, MISSING, Values};
+use crate::algo::frame::Frame;
 use crate::algo::memory;
 use crate::algo::score::Error;
 use crate::algo::score::additive::sigmoid;
-use crate::algo::score::inputs::{Cell, Input, Kind, Row};
+use crate::algo::score::inputs::{Cell, Input, Kind, Row, sources};
 use crate::algo::stop::{Stopped, Watch};
 
 #[derive(Debug, Clone)]
@@ -105,26 +105,9 @@ impl Trees {
         frame: &Frame,
         watch: &Watch,
     ) -> Result<Vec<f64>, Error> {
-        let mut columns = Vec::with_capacity(inputs.len());
-        for (input, binning) in inputs.iter().zip(&self.inputs) {
-            let name = || input.name.clone();
-            let column =
-                frame.column(&input.name).ok_or_else(|| Error::MissingColumn { name: name() })?;
-            columns.push(match (binning, &column.values) {
-                (Binning::Number { .. }, Values::Number(values)) => Source::Number(values),
-                (Binning::Number { .. }, Values::Integer(values)) => Source::Integer(values),
-                (Binning::Number { .. }, Values::Text { .. }) => {
-                    return Err(Error::ColumnType { name: name(), expected: "a number" });
-                }
-                (Binning::Category { .. }, Values::Text { codes, dictionary }) => {
-                    let level = |level: &String| binning.of(Cell::Category(Some(level)));
-                    Source::Text { codes, by_code: dictionary.iter().map(level).collect() }
-                }
-                (Binning::Category { .. }, _) => {
-                    return Err(Error::ColumnType { name: name(), expected: "text" });
-                }
-            });
-        }
+        let of =
+            |input_idx: usize, cell: Cell| self.inputs.get(input_idx).map_or(0, |one| one.of(cell));
+        let columns = sources(inputs, frame, of)?;
         let width = inputs.len();
         memory::probe(rayon::current_num_threads() * CHUNK * width)?;
         let mut scores = memory::filled(0.0, frame.n_rows)?;
@@ -134,7 +117,8 @@ impl Trees {
             let start = chunk_idx * CHUNK;
             for (input_idx, (source, binning)) in columns.iter().zip(&self.inputs).enumerate() {
                 let places = bins[input_idx..].iter_mut().step_by(width);
-                places.enumerate().for_each(|(row, bin)| *bin = source.bin(start + row, binning));
+                let number = |value| binning.of(Cell::Number(value));
+                source.put(start, places, number, |bin, found| *bin = found);
             }
             for (score, bins) in scores.iter_mut().zip(bins.chunks_exact(width.max(1))) {
                 *score = self.of_bins(bins);
@@ -172,30 +156,6 @@ impl Binning {
                 levels.get(level).copied().unwrap_or(beside.other)
             }
             (Self::Category { beside, .. }, _) => beside.missing,
-        }
-    }
-}
-
-/// Where a frame keeps the values of an input.
-enum Source<'a> {
-    Number(&'a [f64]),
-    Integer(&'a [i64]),
-    /// `by_code` is the bin of each level of the frame's dictionary.
-    Text {
-        codes: &'a [u32],
-        by_code: Vec<u8>,
-    },
-}
-
-impl Source<'_> {
-    fn bin(&self, row: usize, binning: &Binning) -> u8 {
-        match self {
-            Self::Number(values) => binning.of(Cell::Number(values[row])),
-            Self::Integer(values) => binning.of(Cell::Number(values[row] as f64)),
-            Self::Text { codes, by_code } => match codes[row] {
-                MISSING => binning.of(Cell::Category(None)),
-                code => by_code[code as usize],
-            },
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::algo::frame::{Column, Frame, TextBuilder, Values};
 use crate::algo::random::Random;
 use crate::algo::score::additive::sigmoid;
 use crate::algo::score::inputs::{Cell, Cells};
-use crate::algo::score::{logistic, naive_bayes};
+use crate::algo::score::logistic;
 use crate::algo::stop::Watch;
 
 const NUMBERS: [usize; 6] = [0, 2, 4, 10, 11, 12];
@@ -71,39 +71,6 @@ fn adult_reaches_scikit_learn_figures() {
     println!("AUC {:.5}, log-loss {log_loss:.5}", roc_auc.unwrap());
     assert!((roc_auc.unwrap() - 0.9055).abs() < 0.0003);
     assert!((log_loss - 0.31753).abs() < 0.0003);
-}
-
-/// As where people do not tell what speaks against them: the more so, the larger or the smaller the value is.
-#[test]
-#[ignore = "needs data or quiet: run by hand, as the comment says"]
-fn adult_with_numbers_that_are_missing_for_a_reason() {
-    let Some((mut frame, target, holdout)) = adult() else { return };
-    let mut random = Random::new(1, 0);
-    // Age, years of education, capital gain, hours a week.
-    for (place, is_deleted) in [
-        (0, (|age| if age < 30.0 { 0.5 } else { 0.05 }) as fn(f64) -> f64),
-        (4, |years| if years < 10.0 { 0.6 } else { 0.1 }),
-        (10, |gain| if gain > 0.0 { 0.7 } else { 0.05 }),
-        (12, |hours| if hours > 45.0 { 0.5 } else { 0.1 }),
-    ] {
-        let column = &mut frame.columns[place];
-        let Values::Number(values) = &column.values else { panic!("not a number") };
-        let mut deleted =
-            |&value: &f64| if random.uniform() < is_deleted(value) { f64::NAN } else { value };
-        *column = Column::number(&column.name, values.iter().map(&mut deleted).collect());
-    }
-    for algorithm in [&logistic::ALGORITHM, &naive_bayes::ALGORITHM] {
-        let area = |indicator| {
-            let settings = algorithm.defaults().with("missing_indicator", indicator).unwrap();
-            let holdout_rows = Some(holdout.clone());
-            let params = Params { settings, holdout_rows, ..Params::default() };
-            let found = fit(&frame, &target, &params.check().unwrap(), &Watch::new()).unwrap();
-            let Metrics { roc_auc, log_loss, .. } = found.scorer.metrics.unwrap();
-            println!("{} {indicator}: {roc_auc:?}, log-loss {log_loss:.5}", algorithm.name);
-            roc_auc.unwrap()
-        };
-        assert!(area("true") > area("false") + 0.001);
-    }
 }
 
 #[test]

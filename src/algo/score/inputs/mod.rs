@@ -2,6 +2,7 @@
 
 mod encoding;
 pub mod order;
+mod source;
 mod target;
 
 use std::convert::Infallible;
@@ -10,6 +11,7 @@ pub use encoding::{
     Design, Input, Kind, MAX_CATEGORIES, MISSING_INDICATOR, NO_COLUMN, STANDARDISED_LIMIT, Slots,
     design_bytes, encode, fit_inputs, in_input_order, standardise, standardised,
 };
+pub use source::{Source, sources};
 pub use target::{LabelsOfGraph, Target, code, labels, labels_of_graph};
 
 use super::Error;
